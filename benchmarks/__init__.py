@@ -1,0 +1,1 @@
+"""Benchmarks: a client of the service only."""

@@ -1,0 +1,1 @@
+"""Offline half: train a multi-task model and export it to one ONNX file."""

@@ -1,0 +1,1 @@
+"""Command lines: arguments to one call."""

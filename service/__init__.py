@@ -1,0 +1,1 @@
+"""Online half: serve an exported model with its gate weights."""

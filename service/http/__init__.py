@@ -1,0 +1,1 @@
+"""HTTP transport: parse, call the engine, render."""
