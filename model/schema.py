@@ -63,7 +63,7 @@ class FeatureSchema:
     @property
     def names(self) -> tuple[str, ...]:
         """List all N + C names in order."""
-        return tuple(f.name for f in (*self.numeric, *self.categorical))
+        return tuple(f.name for f in self.numeric) + tuple(f.name for f in self.categorical)
 
 
 @dataclass(frozen=True)
