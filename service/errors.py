@@ -1,0 +1,230 @@
+"""Every error of the service, as one tree. It knows no HTTP: `http/` maps each leaf to a status, once.
+
+    ServiceError
+    ├── RequestError              the caller can mend it
+    │   ├── MalformedRequest        not the shape the call takes
+    │   ├── InvalidFeatures         well formed, but rows or features are wrong; carries the problems
+    │   ├── RequestTooLarge         over a limit of bytes or rows
+    │   ├── UnsupportedMediaType    a content type or encoding not spoken here
+    │   ├── ModelNotFound           no such model or version
+    │   ├── GatesUnavailable        the model has no gates to inspect
+    │   ├── Unauthorised            no valid key
+    │   └── Forbidden               a valid key without the role
+    ├── CapacityError             the same request may succeed later
+    │   ├── Overloaded              too many rows are waiting
+    │   ├── NotReady                no model yet, or draining
+    │   └── DeadlineExceeded        the time allowed ran out before the answer
+    ├── ArtifactError             a model file that must not be served
+    └── SettingsError             a setting that cannot be used
+
+Only leaves are raised. Each builds its own sentence: what came, what was expected, what to do.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """Say what is wrong with one value, row or feature.
+
+    Attributes:
+        row: index of the row in the request, from 0; None where the problem is not of one row.
+        feature: name of the feature; None where the problem is not of one feature.
+    """
+
+    row: int | None
+    feature: str | None
+    message: str
+
+    def __str__(self) -> str:
+        where = [f"row {self.row}"] if self.row is not None else []
+        where += [f"feature {self.feature!r}"] if self.feature is not None else []
+        return f"{', '.join(where)}: {self.message}" if where else self.message
+
+
+class ServiceError(Exception):
+    """Root of the tree; `str(error)` is a sentence for the caller."""
+
+
+class RequestError(ServiceError):
+    """Group what the caller can mend by sending something else."""
+
+
+class MalformedRequest(RequestError):
+    """Refuse a request that is not of the shape the call takes.
+
+    Args:
+        came: what was found, for example "the body is not JSON: unexpected end at byte 12".
+        expected: what the call takes and how to send it.
+    """
+
+    def __init__(self, came: str, expected: str) -> None:
+        super().__init__(f"{_sentence(came)} Expected {_sentence(expected, capital=False)}")
+
+
+class InvalidFeatures(RequestError):
+    """Refuse rows whose values do not fit the model's features.
+
+    Args:
+        problems: at least one, in the order of rows.
+        more: how many further problems were found but are not listed.
+    """
+
+    def __init__(self, problems: Sequence[Problem], more: int = 0) -> None:
+        self.problems = tuple(problems)
+        self.more = more
+        count = len(self.problems) + more
+        listed = "; ".join(map(str, self.problems[:3])) + (f"; and {count - 3} more" if count > 3 else "")
+        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the rows sent: {listed}.")
+
+
+class RequestTooLarge(RequestError):
+    """Refuse a request over a limit.
+
+    Args:
+        what: what was counted, for example "the body" or "the request".
+        came: how much came; None where reading stopped at the limit.
+        limit: the most that is taken.
+        unit: "bytes" or "rows".
+        setting: environment variable that holds the limit.
+    """
+
+    def __init__(self, what: str, came: int | None, limit: int, unit: str, setting: str) -> None:
+        self.came, self.limit, self.unit = came, limit, unit
+        size = f"{came} {unit}" if came is not None else f"more than {limit} {unit}"
+        super().__init__(
+            f"{what[:1].upper()}{what[1:]} has {size}; at most {limit} are taken. Send it in parts, or raise {setting}."
+        )
+
+
+class UnsupportedMediaType(RequestError):
+    """Refuse a content type or encoding.
+
+    Args:
+        header: the header at fault, for example "Content-Type".
+        came: its value.
+        accepted: values that would be taken.
+    """
+
+    def __init__(self, header: str, came: str, accepted: Sequence[str]) -> None:
+        super().__init__(f"{header} is {came!r}; send {' or '.join(accepted)}.")
+
+
+class ModelNotFound(RequestError):
+    """Refuse a model or version that is not loaded.
+
+    Args:
+        name: the model asked for; None where the default model was asked for and there is none.
+        version: the version asked for; None for the served one.
+        available: what could be asked for instead: model names, or versions of the model named.
+        reason: why it is not loaded, where that is known.
+    """
+
+    def __init__(
+        self,
+        name: str | None,
+        version: int | None = None,
+        available: Sequence[str | int] = (),
+        reason: str | None = None,
+    ) -> None:
+        self.name, self.version = name, version
+        if name is None:
+            came = "No model was named, and no single default model is set"
+        elif version is None:
+            came = f"There is no model {name!r}"
+        else:
+            came = f"Version {version} of model {name!r} is not loaded"
+        choice = ", ".join(map(str, available)) or "nothing; ask GET /v1/models"
+        super().__init__(f"{came}{f' ({reason})' if reason else ''}. Available: {choice}.")
+
+
+class GatesUnavailable(RequestError):
+    """Refuse gate inspection of a model that cannot give it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"Model {name!r} {reason}, so its gates cannot be inspected; ask for predictions instead.")
+
+
+class Unauthorised(RequestError):
+    """Refuse a call without a valid key."""
+
+    def __init__(self, came: str = "no API key") -> None:
+        super().__init__(f"The request has {came}. Send a valid one as 'Authorization: Bearer <key>'.")
+
+
+class Forbidden(RequestError):
+    """Refuse a call whose key lacks the role."""
+
+    def __init__(self, came: str, needed: str) -> None:
+        super().__init__(f"This call needs {needed}; the request has {came}. Use a key with that role.")
+
+
+class CapacityError(ServiceError):
+    """Group what may succeed when tried again later."""
+
+
+class Overloaded(CapacityError):
+    """Refuse a request because too many rows are waiting.
+
+    Args:
+        retry_after_s: seconds after which the queue should have room.
+        queued_rows: rows waiting now.
+        limit_rows: the most that may wait.
+    """
+
+    def __init__(self, retry_after_s: float, queued_rows: int | None = None, limit_rows: int | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        waiting = f"{queued_rows} rows are waiting" if queued_rows is not None else "Too many rows are waiting"
+        allowed = f" of {limit_rows} allowed" if limit_rows is not None else ""
+        super().__init__(f"{waiting}{allowed}. Try again after {retry_after_s:g} s.")
+
+
+class NotReady(CapacityError):
+    """Refuse a request while there is nothing to answer it, for example "no model is loaded yet"."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Not ready: {_sentence(reason, capital=False)} Try again when /health/ready answers 200.")
+
+
+class DeadlineExceeded(CapacityError):
+    """Give up on a request whose time ran out before it was computed.
+
+    Args:
+        timeout_s: the time it was given.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        super().__init__(f"No answer within the {timeout_s:g} s allowed. Allow more time, or send fewer rows.")
+
+
+class ArtifactError(ServiceError):
+    """Refuse a model file that must not be served.
+
+    Args:
+        came: what is wrong with it.
+        action: what to do about it.
+    """
+
+    def __init__(self, came: str, action: str = "Export the model again") -> None:
+        super().__init__(f"{_sentence(came)} {_sentence(action)}")
+
+
+class SettingsError(ServiceError):
+    """Refuse a setting that cannot be used.
+
+    Args:
+        variable: the environment variable.
+        came: its value.
+        expected: what it takes.
+    """
+
+    def __init__(self, variable: str, came: str, expected: str) -> None:
+        self.variable = variable
+        super().__init__(f"{variable} is {came!r}; expected {_sentence(expected, capital=False)}")
+
+
+def _sentence(text: str, capital: bool = True) -> str:
+    """End a phrase with one full stop, and by choice begin it with a capital."""
+    text = text.strip().removesuffix(".")
+    return f"{text[:1].upper()}{text[1:]}." if capital else f"{text}."

@@ -1,0 +1,129 @@
+"""Gate mathematics, pure numpy: what the gate weights of many rows say.
+
+`weights` is (B, T, E) throughout: B >= 1 rows, T tasks, E experts; each row's weights of a task sum to 1. Sums are
+taken in float64. Logarithms are natural (nats) for entropy and the population stability index, base 2 for
+divergences, which therefore lie in [0, 1].
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Counts = NDArray[np.integer[Any]]
+
+DEAD_EXPERT_FAIR_SHARE = 0.05
+"""An expert is dead when its utilisation is under this part of an equal share, 1 / E, in every task."""
+
+COLLAPSED_GATE_UTILISATION = 0.95
+"""A gate has collapsed when one expert's utilisation is at least this: every row gets nearly the same single expert."""
+
+STABILITY_PSEUDO_COUNT = 0.5
+"""Added to every bin's count before shares are taken, so that an empty bin gives a finite stability index."""
+
+
+def entropy(weights: Floats) -> NDArray[np.float64]:
+    """Return Shannon's entropy along the last axis, in nats, in [0, ln E]; a weight of 0 adds nothing."""
+    w = np.asarray(weights, np.float64)
+    nats: NDArray[np.float64] = -(w * np.log(np.where(w > 0, w, 1.0))).sum(axis=-1)
+    return nats
+
+
+def normalised_entropy(weights: Floats) -> NDArray[np.float64]:
+    """Return entropy / ln E along the last axis, in [0, 1]; 0 where there is only one expert."""
+    experts = weights.shape[-1]
+    share: NDArray[np.float64] = np.clip(entropy(weights) / max(np.log(experts), 1e-9), 0.0, 1.0)
+    return share
+
+
+def utilisation(weights: Floats) -> NDArray[np.float64]:
+    """Return each expert's mean gate weight over the rows, (T, E); sums to 1 per task."""
+    mean: NDArray[np.float64] = weights.mean(axis=0, dtype=np.float64)
+    return mean
+
+
+def top_expert(weights: Floats) -> NDArray[np.int64]:
+    """Return the expert of the largest weight per row and task, (B, T); the lowest index of equals."""
+    top: NDArray[np.int64] = weights.argmax(axis=-1)
+    return top
+
+
+def top_expert_share(weights: Floats) -> NDArray[np.float64]:
+    """Return the share of rows in which each expert is the top one, (T, E); sums to 1 per task."""
+    share: NDArray[np.float64] = (top_expert(weights)[..., None] == np.arange(weights.shape[-1])).mean(axis=0)
+    return share
+
+
+def jensen_shannon(p: Floats, q: Floats) -> NDArray[np.float64]:
+    """Return the Jensen-Shannon divergence in base 2 along the last axis, in [0, 1]; 0 for equal distributions.
+
+    Lin, "Divergence measures based on the Shannon entropy" (1991), weights 1/2: H((p + q) / 2) - (H(p) + H(q)) / 2.
+    `p` and `q` broadcast against each other; each sums to 1.
+    """
+    p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
+    nats = entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
+    bits: NDArray[np.float64] = np.clip(nats / np.log(2), 0.0, 1.0)
+    return bits
+
+
+def similarity(weights: Floats) -> NDArray[np.float64]:
+    """Return how alike the tasks' gates are, (T, T): the mean over rows of 1 - Jensen-Shannon divergence in base 2.
+
+    Symmetric, in [0, 1], with ones on the diagonal.
+    """
+    tasks = weights.shape[1]
+    alike = np.ones((tasks, tasks))
+    for a in range(tasks):
+        for b in range(a + 1, tasks):
+            alike[a, b] = alike[b, a] = 1.0 - jensen_shannon(weights[:, a], weights[:, b]).mean()
+    return alike
+
+
+def histogram(weights: Floats, edges: Sequence[float] | Floats) -> NDArray[np.int64]:
+    """Count weights per task, expert and bin: (T, E, bins).
+
+    Bins are half open, [edge_i, edge_i+1), the last one closed. A weight outside the edges, which only rounding can
+    cause, counts in the nearest bin, so every bin row sums to B.
+
+    Args:
+        weights: (B, T, E).
+        edges: increasing, bins + 1 of them.
+    """
+    bins = len(edges) - 1
+    _, tasks, experts = weights.shape
+    index = np.clip(np.searchsorted(np.asarray(edges), weights, side="right") - 1, 0, bins - 1)
+    cell = np.arange(tasks * experts).reshape(tasks, experts) * bins
+    return np.bincount((index + cell).ravel(), minlength=tasks * experts * bins).reshape(tasks, experts, bins)
+
+
+def population_stability_index(expected: Counts | Floats, actual: Counts | Floats) -> NDArray[np.float64]:
+    """Return the population stability index along the last axis: sum of (a - e) ln(a / e) over the bins; at least 0.
+
+    `expected` and `actual` are counts per bin. Shares are taken after STABILITY_PSEUDO_COUNT was added to each bin.
+    By custom under 0.1 is stable and over 0.25 a shift.
+    """
+    e, a = _smoothed_shares(expected), _smoothed_shares(actual)
+    index: NDArray[np.float64] = ((a - e) * np.log(a / e)).sum(axis=-1)
+    return index
+
+
+def dead_experts(utilisation: Floats, fair_share: float = DEAD_EXPERT_FAIR_SHARE) -> list[int]:
+    """List the experts whose utilisation (T, E) is under `fair_share` / E in every task."""
+    return [int(e) for e in np.flatnonzero((utilisation < fair_share / utilisation.shape[-1]).all(axis=0))]
+
+
+def collapsed_gates(utilisation: Floats, threshold: float = COLLAPSED_GATE_UTILISATION) -> list[int]:
+    """List the tasks (indices of the T axis) whose gate gives one of several experts at least `threshold`.
+
+    A gate over a single expert has nothing to choose and is never listed.
+    """
+    return [int(t) for t in np.flatnonzero(utilisation.max(axis=-1) >= threshold)] if utilisation.shape[-1] > 1 else []
+
+
+def _smoothed_shares(counts: Counts | Floats) -> NDArray[np.float64]:
+    """Turn counts per bin into shares, none of them 0."""
+    smoothed = np.asarray(counts, np.float64) + STABILITY_PSEUDO_COUNT
+    shares: NDArray[np.float64] = smoothed / smoothed.sum(axis=-1, keepdims=True)
+    return shares

@@ -1,0 +1,170 @@
+"""Settings from environment variables named MMOE_*: one field each, with its range and a sentence."""
+
+import difflib
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from service.errors import SettingsError
+
+PREFIX = "MMOE_"
+OFFLINE_VARIABLES = frozenset({"MMOE_DATA"})
+"""Variables of the offline half, which are no settings of the service."""
+
+
+def _split_pins(value: object) -> object:
+    """Turn "census=3,demo=1" into {"census": 3, "demo": 1}; leave anything but text as it is."""
+    if not isinstance(value, str):
+        return value
+    pins: dict[str, str] = {}
+    for pin in filter(None, (part.strip() for part in value.split(","))):
+        name, equals, version = pin.partition("=")
+        if not (equals and name.strip() and version.strip()):
+            raise ValueError(f"name=version pairs with commas between them, such as census=3,demo=1; {pin!r} is none")
+        pins[name.strip()] = version.strip()
+    return pins
+
+
+class Settings(BaseModel):
+    """Hold every setting, validated; build it by `read_settings`, or directly in tests."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: Path = Field(Path("models"), description="Directory of the models: <name>/<version>/model.onnx.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all of this machine's.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
+    workers: int = Field(1, ge=0, le=512, description="Worker processes; 0 for one per core this process may use.")
+    default_model: str | None = Field(
+        None, min_length=1, description="Model of the short calls such as /v1/predict; unset: the only one there is."
+    )
+    pinned_versions: Annotated[dict[str, Annotated[int, Field(ge=1)]], BeforeValidator(_split_pins)] = Field(
+        default_factory=dict,
+        description="Versions to serve instead of the highest, as name=version with commas between: census=3,demo=1.",
+    )
+    loaded_versions: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="How many of a model's highest valid versions to keep loaded, for calls by version.",
+    )
+    max_rows: int = Field(10_000, ge=1, description="Most rows of one request.")
+    max_body_bytes: int = Field(16 << 20, ge=1024, description="Most bytes of a request body, as it is sent.")
+    max_inflated_bytes: int = Field(64 << 20, ge=1024, description="Most bytes of a compressed body when inflated.")
+    max_queue_rows: int = Field(20_000, ge=1, description="Most rows that may wait; a request beyond is refused (429).")
+    max_batch_rows: int = Field(256, ge=1, description="Most rows to join into one run; a larger request runs alone.")
+    max_wait_us: int = Field(
+        0, ge=0, le=1_000_000, description="Longest wait for more rows to join a run, in microseconds; 0 never waits."
+    )
+    inline_rows: int = Field(
+        256, ge=0, description="Runs of at most this many rows stay on the event loop; larger ones go to a thread."
+    )
+    run_threads: int = Field(1, ge=1, le=64, description="Threads of a worker for large runs.")
+    request_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Time a request may take before it is given up (504), in seconds.",
+    )
+    keep_alive_s: int = Field(
+        75, ge=1, le=3600, description="How long an idle connection stays open; longer than the proxy's in front."
+    )
+    drain_delay_s: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="How long to serve on, not ready, after SIGTERM, in seconds.",
+    )
+    drain_timeout_s: float = Field(
+        20.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="How long requests in flight may take to end after that, in seconds.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level to log.")
+
+    @model_validator(mode="after")
+    def _a_request_fits_the_queue(self) -> Self:
+        if self.max_queue_rows < self.max_rows:
+            raise PydanticCustomError(
+                "max_queue_rows",
+                "at least max_rows, {rows}: a larger request could never wait",
+                {"rows": self.max_rows},
+            )
+        return self
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from the environment; an empty variable counts as unset.
+
+    Raises:
+        SettingsError: a value that does not parse or is out of its range; the sentence names the variable.
+    """
+    given = {field: environ[variable(field)] for field in Settings.model_fields if environ.get(variable(field))}
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = str(first["loc"][0]) if first["loc"] else first["type"]
+        raise SettingsError(variable(field), given.get(field, "unset"), _expectation(field, first)) from None
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a field: "max_rows" is MMOE_MAX_ROWS."""
+    return PREFIX + field.upper()
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Say, a sentence each, which MMOE_* variables are no setting and which one was probably meant.
+
+    They are no error: an orchestrator may set variables of its own with the same beginning.
+    """
+    known = [variable(field) for field in Settings.model_fields]
+    strangers = sorted(v for v in environ if v.startswith(PREFIX) and v not in known and v not in OFFLINE_VARIABLES)
+    return [f"{stranger} is no setting and is ignored{_suggestion(stranger, known)}" for stranger in strangers]
+
+
+def help_text() -> str:
+    """Describe every setting with its default, for `python -m service --help`."""
+    blocks = []
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True, validated_data={})
+        shown = f"default {default}" if default not in (None, {}) else "unset by default"
+        sentence = f"{field.description} ({shown})"
+        blocks.append(f"  {variable(name)}\n{textwrap.indent(textwrap.fill(sentence, 94), ' ' * 6)}")
+    return "\n".join(blocks)
+
+
+def _suggestion(stranger: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(stranger, known, n=1, cutoff=0.75)
+    return f"; did you mean {close[0]}?" if close else "."
+
+
+def _expectation(field: str, error: ErrorDetails) -> str:
+    """Say what the field takes, from pydantic's finding."""
+    limits = error.get("ctx", {})
+    phrases = {
+        "int_parsing": "a whole number",
+        "int_from_float": "a whole number",
+        "float_parsing": "a number",
+        "finite_number": "a finite number",
+        "greater_than": "more than {gt:g}",
+        "greater_than_equal": "at least {ge:g}",
+        "less_than_equal": "at most {le:g}",
+        "literal_error": "{expected}",
+        "value_error": "{error}",
+    }
+    phrase = phrases.get(error["type"], "").format(**limits) or error["msg"]
+    # Kubernetes sets MMOE_PORT=tcp://... in every pod beside a Service called "mmoe".
+    hint = (
+        " (enableServiceLinks: false keeps Kubernetes from setting it)"
+        if str(error["input"]).startswith("tcp:")
+        else ""
+    )
+    return f"{phrase}{hint}. {Settings.model_fields[field].description}"
