@@ -1,0 +1,170 @@
+"""The configuration of rows and features: where they come from, how they are divided, which columns are inputs.
+
+The descriptions below are the source of docs/config.md.
+"""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
+
+CONDITION = re.compile(r"^(?P<column>.*?)\s*(?P<operator>>=|<=|==|!=|>|<)\s*(?P<value>\S.*)$")
+"""A comparison such as "adr >= 0" (data.keep) or, without a column, "> 0" (tasks.positive_if)."""
+
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Strict(False)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Strict(False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Value = str | int | float | bool
+
+
+class Section(BaseModel):
+    """Refuse unknown keys and silent conversions, in every section alike."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Split(Section):
+    """Say which rows are for training, validation and test."""
+
+    kind: Literal["random", "time", "group", "given"] = Field(
+        default="random",
+        description="`random`; `time`: the latest rows are for test, those before them for validation, and no moment "
+        "falls into two splits; `group`: no group falls into two splits; `given`: a column's values name the split.",
+    )
+    by: Annotated[Names, Field(min_length=1)] | Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="The column, or for `time` and `group` the list of columns, to split by. For `time` a column holds "
+        "numbers, month names or ISO dates, and columns count from the coarsest to the finest. These columns are "
+        "features only when `features.numeric` or `features.categorical` names them.",
+    )
+    format: str | None = Field(
+        default=None,
+        description="For `time`: how to read the `by` columns, joined by a space, as a date, e.g. `%Y %B %d`.",
+    )
+    validation: Share = Field(default=0.1, description="Share of all rows for validation.")
+    test: Share = Field(default=0.2, description="Share of all rows for test; not used by `given`.")
+    seed: int = Field(
+        default=0, ge=0, description="Seed of `random` and `group`, and of a validation split carved by `given`."
+    )
+    train_value: str = Field(default="train", description="For `given`: the value that marks training rows.")
+    validation_value: str = Field(
+        default="validation",
+        description="For `given`: the value that marks validation rows; if no row has it, the share `validation` of "
+        "the training rows is taken at random.",
+    )
+    test_value: str = Field(default="test", description="For `given`: the value that marks test rows.")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """List the columns to split by."""
+        return () if self.by is None else (self.by,) if isinstance(self.by, str) else self.by
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.kind == "random") == bool(self.columns):
+            raise ValueError(
+                "a random split takes no 'by'"
+                if self.columns
+                else f"a split of kind '{self.kind}' needs 'by': a column"
+            )
+        if self.kind == "given" and len(self.columns) > 1:
+            raise ValueError("a given split takes one column in 'by'")
+        if self.format is not None and self.kind != "time":
+            raise ValueError("'format' belongs to a split of kind 'time'")
+        if self.validation + self.test >= 1:
+            raise ValueError("'validation' and 'test' together leave no rows for training; their sum must be below 1")
+        return self
+
+
+class TableData(Section):
+    """Read rows from a file."""
+
+    kind: Literal["table"] = Field(description="`table`: rows come from a file.")
+    path: str = Field(
+        min_length=1,
+        description="CSV (also `.gz` or `.zip`) or Parquet file; relative to the directory in the environment variable "
+        "`MMOE_DATA` if that is set, else to the working directory.",
+    )
+    format: Literal["auto", "csv", "parquet"] = Field(
+        default="auto", description="`auto` takes `.parquet` and `.pq` for Parquet and everything else for CSV."
+    )
+    separator: str = Field(
+        default=",", min_length=1, max_length=1, description="One character between the values of a CSV row."
+    )
+    encoding: str = Field(default="utf-8", description="Text encoding of a CSV file.")
+    header: bool = Field(default=True, description="Whether the first CSV row holds the column names.")
+    columns: Names = Field(
+        default=(),
+        description="Column names in order; needed without a header, and replace a header's names otherwise.",
+    )
+    missing: Annotated[tuple[str, ...], Strict(False)] = Field(
+        default=("", "NA", "NaN", "NULL", "null"),
+        description="Values that mean missing, compared after `strip`. Empty text always does. Put `inf` here to take "
+        "infinities for missing; they are an error otherwise.",
+    )
+    strip: bool = Field(default=True, description="Whether to remove blanks around every value.")
+    drop: Names = Field(default=(), description="Columns that are never features.")
+    keep: Names = Field(
+        default=(),
+        description="Conditions such as `adr >= 0` that every row must meet (operators `>= <= > < == !=`); a row in "
+        "which the column is missing stays.",
+    )
+    split: Split = Field(default=Split(), description="How rows are divided; see `data.split.*`.")
+
+    @field_validator("keep")
+    @classmethod
+    def _conditions(cls, conditions: tuple[str, ...]) -> tuple[str, ...]:
+        for condition in conditions:
+            match = CONDITION.match(condition)
+            if match is None or not match["column"]:
+                raise ValueError(f"{condition!r} is no condition; write a column, an operator and a value: 'adr >= 0'")
+        return conditions
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.header and not self.columns:
+            raise ValueError("a table without a header needs 'columns': the list of its column names")
+        return self
+
+
+class SyntheticData(Section):
+    """Generate two regression tasks of a chosen correlation (Ma et al. 2018, section 3.2)."""
+
+    kind: Literal["synthetic"] = Field(description="`synthetic`: rows come from the generator of the paper.")
+    rows: int = Field(default=20_000, ge=10, description="Rows in all splits together.")
+    dims: int = Field(default=100, ge=2, description="d: features, named `x_1` to `x_d`, each N(0, 1).")
+    cosine: float = Field(default=0.5, ge=-1, le=1, description="p: cosine between the two tasks' weight vectors.")
+    sines: int = Field(default=14, ge=0, description="m: sine terms in each label.")
+    alpha_step: float = Field(default=2.0, description="Frequency of sine term i is `alpha_step` times i.")
+    beta_step: float = Field(default=0.0, description="Phase of sine term i is `beta_step` times i.")
+    scale: float = Field(default=0.3, gt=0, description="c: length of the weight vectors.")
+    noise_variance: float = Field(default=0.01, ge=0, description="Variance of the noise on each label.")
+    validation: Share = Field(default=0.1, description="Share of the rows for validation.")
+    test: Share = Field(default=0.1, description="Share of the rows for test.")
+    seed: int = Field(default=0, ge=0, description="Seed of the weight vectors, the rows and the noise.")
+
+
+class FeatureConfig(Section):
+    """Say which columns are inputs, and of which kind."""
+
+    numeric: Names = Field(default=(), description="Columns that hold numbers.")
+    categorical: Names = Field(
+        default=(), description="Columns that hold categories, also when these look like numbers."
+    )
+    rest: Literal["infer", "numeric", "categorical", "drop"] = Field(
+        default="infer",
+        description="What the other columns are, those of tasks, `data.drop` and `data.split.by` aside. `infer`: "
+        "numeric if every present value of the training split is a number (in Parquet: if the column's type is).",
+    )
+    min_count: int = Field(
+        default=5,
+        ge=1,
+        description="A category met in fewer training rows than this counts as unknown, as unseen ones do.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        both = sorted(set(self.numeric) & set(self.categorical))
+        if both:
+            raise ValueError(f"'{both[0]}' stands in 'numeric' and in 'categorical'; keep one")
+        return self
