@@ -1,0 +1,86 @@
+# `make help` lists what there is. Everything runs in virtual environments of its own; nothing is installed elsewhere.
+# A stamp file in an environment says that its packages are in place, so that a second call is instant.
+
+PYTHON ?=
+PORT ?= 8000
+HOST ?= 127.0.0.1
+MODELS ?= models
+DEMO ?= scripts/configs/synthetic.toml
+
+VENV := .venv
+SERVICE_VENV := .venv-service
+BIN := $(VENV)/bin
+PINS := pyproject.toml constraints.txt
+INSTALL := -m pip --disable-pip-version-check install -c constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve train config test test-service check format clean
+
+help:  ## Say what there is to make
+	@echo 'make serve                      train the demo model if there is none, then serve it'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo 'Settings: PORT=$(PORT) HOST=$(HOST) MODELS=$(MODELS) CONFIG=a.toml SET="train.epochs=3" PYTHON=/path/to/python'
+
+serve: $(VENV)/.train  ## Install, train the demo model if there is no model yet, and serve it (PORT=8000)
+	@ls $(MODELS)/*/*/model.onnx >/dev/null 2>&1 \
+	  || { echo "No model in $(MODELS)/ yet: training the demo ($(DEMO)), about a minute ..." \
+	  && $(BIN)/python -m scripts.train $(DEMO) --models $(MODELS); }
+	@trap 'exit 0' INT; MMOE_MODELS=$(MODELS) MMOE_HOST=$(HOST) MMOE_PORT=$(PORT) $(BIN)/python -m service
+
+train: config $(VENV)/.train  ## Train on a config and publish the model (CONFIG=a.toml, SET="key=value ...")
+	@$(BIN)/python -m scripts.train $(CONFIG) --models $(MODELS) $(foreach pair,$(SET),--set $(pair))
+
+config:
+	@[ -n "$(CONFIG)" ] || { echo 'Say which config: make train CONFIG=scripts/configs/synthetic.toml' >&2; exit 2; }
+
+test: $(VENV)/.dev  ## Run the tests (ARGS="-k gates" passes anything to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-service: $(SERVICE_VENV)/.service  ## Run the service's tests where torch is not installed
+	@$(SERVICE_VENV)/bin/python -m pytest tests/service $(ARGS)
+
+check: $(VENV)/.dev  ## Format, lint, types, layering and tests, in that order: what CI runs
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test-service
+	@$(MAKE) --no-print-directory test
+
+format: $(VENV)/.dev  ## Format the code and mend what ruff can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean:  ## Remove environments, caches and build leftovers; models stay
+	@rm -rf $(VENV) $(SERVICE_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.train: $(PINS) | $(VENV)/bin/python
+	@echo 'Installing the trainer and the service into $(VENV) (most of it downloads) ...'
+	@$(BIN)/python $(INSTALL) -e '.[train]'
+	@touch $@
+
+$(VENV)/.dev: $(PINS) | $(VENV)/bin/python
+	@echo 'Installing the trainer, the service and the tools into $(VENV) (most of it downloads) ...'
+	@$(BIN)/python $(INSTALL) -q -e '.[train,dev]'
+	@touch $(VENV)/.train $@
+
+$(SERVICE_VENV)/.service: $(PINS) | $(SERVICE_VENV)/bin/python
+	@echo 'Installing the service alone into $(SERVICE_VENV) ...'
+	@$(SERVICE_VENV)/bin/python $(INSTALL) -q -e . pytest hypothesis httpx onnx
+	@touch $@
+
+# Find a Python >= 3.11 that can make virtual environments: $(PYTHON) if given, else python3, else a versioned one.
+%/bin/python:
+	@for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python); do \
+	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+	  $$python -c 'import venv, ensurepip' >/dev/null 2>&1 \
+	    || { echo "$$python has no venv module; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }; \
+	  echo "Making $* with $$($$python --version) ..."; \
+	  exec $$python -m venv $*; \
+	done; \
+	echo "No Python 3.11 or newer was found$(if $(PYTHON), at $(PYTHON)); install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
+	exit 1
