@@ -13,7 +13,7 @@ COPY pyproject.toml constraints.txt ./
 RUN python3 -m venv /opt/venv
 # Only what the service imports goes in: the dependencies, without the project, pip, tests and headers.
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > base.txt \
- && pip install --no-cache-dir --no-compile -c constraints.txt -r base.txt \
+ && pip install --no-cache-dir -c constraints.txt -r base.txt \
  && pip uninstall -q -y pip setuptools \
  && cd /opt/venv/lib/python3*/site-packages \
  && rm -rf numpy/*/tests numpy/tests numpy/_core/include numpy/f2py onnxruntime/tools onnxruntime/transformers \
@@ -21,12 +21,12 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
 
 
 FROM base AS trainer-packages
-# Where pip finds a CPU build of torch: by default wherever the wheel comes from. See README, "Docker".
+# A second place where pip looks for packages, such as PyTorch's index of CPU builds: see README, "Docker".
 ARG PIP_EXTRA_INDEX_URL
 COPY pyproject.toml constraints.txt ./
 RUN python3 -m venv /opt/venv
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['train'], sep='\n')" > train.txt \
- && pip install --no-cache-dir --no-compile -c constraints.txt -r train.txt
+ && pip install --no-cache-dir -c constraints.txt -r train.txt
 
 
 FROM base AS trainer
@@ -42,10 +42,11 @@ CMD ["--help"]
 FROM base AS service
 COPY --from=service-packages /opt/venv /opt/venv
 COPY service service
+RUN python -m compileall -q service
 USER mmoe
 ENV MMOE_MODELS=/models MMOE_HOST=0.0.0.0 MMOE_PORT=8000 ORT_DISABLE_TELEMETRY=1
 EXPOSE 8000
 VOLUME /models
-HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['MMOE_PORT']}/health/ready\", timeout=2)"]
 ENTRYPOINT ["python", "-m", "service"]

@@ -40,7 +40,7 @@ test: $(VENV)/.dev  ## Run the tests (ARGS="-k gates" passes anything to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-service: $(SERVICE_VENV)/.service  ## Run the service's tests where torch is not installed
-	@$(SERVICE_VENV)/bin/python -m pytest tests/service $(ARGS)
+	@$(SERVICE_VENV)/bin/python -m pytest tests/service tests/test_layering.py $(ARGS)
 
 check: $(VENV)/.dev  ## Format, lint, types, layering and tests, in that order: what CI runs
 	@$(BIN)/ruff format --check .

@@ -1,0 +1,107 @@
+"""The frame: what the Makefile promises, and that the pins hold everything that is installed."""
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+DIRECT = [Requirement(line) for group in (PROJECT["dependencies"], *EXTRAS.values()) for line in group]
+OLD_PYTHON = "#!/bin/sh\nexit 1\n"
+PYTHON_WITHOUT_VENV = '#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\n'
+
+
+def pins() -> dict[str, str]:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", line) for line in lines)
+    found = dict(line.split("==") for line in lines)
+    assert len(found) == len(lines), "a package is pinned twice"
+    return found
+
+
+def closure(requirements: Iterable[Requirement]) -> set[str]:
+    """Name every package that the requirements need here, directly or not, as far as it is installed."""
+    found: set[str] = set()
+    todo = [(r, e) for r in requirements for e in ("", *r.extras)]
+    while todo:
+        requirement, extra = todo.pop()
+        name = canonicalize_name(requirement.name)
+        if name in found or (requirement.marker and not requirement.marker.evaluate({"extra": extra})):
+            continue
+        try:
+            needs = [Requirement(line) for line in requires(name) or []]
+        except PackageNotFoundError:
+            continue
+        found.add(name)
+        todo += [(need, e) for need in needs for e in ("", *requirement.extras)]
+    return found
+
+
+def make(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PATH": path or os.environ["PATH"], "MAKEFLAGS": ""}
+    command = [shutil.which("make") or "make", "-C", str(ROOT), "--no-print-directory", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_every_package_needed_is_pinned() -> None:
+    of_cuda = re.compile("nvidia-|cuda-|triton")  # torch pins these itself, where its wheel wants them
+    unpinned = {name for name in closure(DIRECT) if name not in pins() and not of_cuda.match(name)}
+    assert not unpinned
+
+
+@pytest.mark.parametrize("requirement", DIRECT, ids=str)
+def test_pins_lie_within_the_ranges(requirement: Requirement) -> None:
+    assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)])
+
+
+def test_help_describes_every_target() -> None:
+    text = make("help").stdout
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    assert phony
+    for target in set(phony[1].split()) - {"config"}:
+        assert f"make {target} " in text
+
+
+def test_train_asks_for_a_config_before_anything_else() -> None:
+    run = make("train", f"VENV={ROOT / 'nowhere'}")
+    assert run.returncode != 0
+    assert "Say which config" in run.stderr
+    assert not (ROOT / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("python", "sentence"),
+    [(OLD_PYTHON, "No Python 3.11 or newer was found"), (PYTHON_WITHOUT_VENV, "python3 has no venv module")],
+    ids=["too old", "no venv"],
+)
+def test_a_python_that_will_not_do_is_refused_with_a_sentence(tmp_path: Path, python: str, sentence: str) -> None:
+    for name in ("python3", "python3.11", "python3.12", "python3.13", "python3.14", "python"):
+        (tmp_path / name).write_text(python)
+        (tmp_path / name).chmod(0o755)
+    run = make(f"{tmp_path}/new/bin/python", path=f"{tmp_path}:/usr/bin:/bin")
+    assert run.returncode != 0
+    assert sentence in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_versioned_python_is_found_when_the_plain_one_is_too_old(tmp_path: Path) -> None:
+    for name in ("python3", "python3.13"):
+        (tmp_path / name).write_text(OLD_PYTHON)
+    (tmp_path / "python3.12").write_text(
+        '#!/bin/sh\n[ "$1" = -m ] && mkdir "$3" && echo made > "$3/by-python3.12"; exit 0\n'
+    )
+    for program in tmp_path.iterdir():
+        program.chmod(0o755)
+    run = make(f"{tmp_path}/new/bin/python", path=f"{tmp_path}:/usr/bin:/bin")
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "new" / "by-python3.12").exists()

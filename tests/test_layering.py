@@ -1,0 +1,47 @@
+"""The one-way layering, seen from a running interpreter: what import-linter says of the source holds in memory too."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+half = importlib.import_module(sys.argv[1])
+for module in pkgutil.walk_packages(half.__path__, half.__name__ + "."):
+    importlib.import_module(module.name)
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+
+
+def packages_loaded_by(half: str) -> set[str]:
+    run = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL, half], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.split())
+
+
+def test_service_loads_nothing_of_the_trainer() -> None:
+    loaded = packages_loaded_by("service")
+    assert "service" in loaded
+    assert not loaded & {
+        "model",
+        "scripts",
+        "benchmarks",
+        "torch",
+        "onnx",
+        "onnxscript",
+        "polars",
+        "sklearn",
+        "matplotlib",
+    }
+
+
+def test_trainer_loads_nothing_of_the_service() -> None:
+    pytest.importorskip("torch", reason="the trainer is not installed")
+    loaded = packages_loaded_by("model")
+    assert "model" in loaded
+    assert not loaded & {"service", "scripts", "benchmarks", "fastapi", "starlette", "uvicorn"}
