@@ -1,0 +1,139 @@
+"""Read a model file: its manifest and its graph, checked against each other before anything is run."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import ArtifactError
+from service.manifest import (
+    CATEGORICAL,
+    EXPERT_MASK,
+    GATE_CONTRIBUTIONS,
+    GATE_WEIGHTS,
+    NUMERIC,
+    ROW_EXPERT_MASK,
+    CategoricalFeature,
+    GateBaseline,
+    Golden,
+    Manifest,
+    NumericFeature,
+    Task,
+    TaskGate,
+    parse_manifest,
+)
+from service.wire import holds_external_data, keep_outputs, metadata
+
+__all__ = [
+    "CATEGORICAL",
+    "EXPERT_MASK",
+    "GATE_CONTRIBUTIONS",
+    "GATE_WEIGHTS",
+    "MANIFEST_KEY",
+    "MAX_MODEL_BYTES",
+    "NUMERIC",
+    "ROW_EXPERT_MASK",
+    "CategoricalFeature",
+    "GateBaseline",
+    "Golden",
+    "Manifest",
+    "NumericFeature",
+    "Task",
+    "TaskGate",
+    "check_graph",
+    "golden_inputs",
+    "keep_outputs",
+    "parse_manifest",
+    "read_model",
+]
+
+MANIFEST_KEY = "mmoe.manifest"
+MAX_MODEL_BYTES = (2 << 30) - 1
+"""Protobuf's own limit of one message."""
+
+
+class Tensor(Protocol):
+    """Be an input or output as onnxruntime describes it; a free dimension is a name or None."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def shape(self) -> Sequence[int | str | None]: ...
+
+
+def check_graph(
+    manifest: Manifest, required: Iterable[Tensor], optional: Iterable[Tensor], outputs: Iterable[Tensor]
+) -> None:
+    """Check that a graph has the inputs and outputs which its manifest promises: names, types and widths.
+
+    Args:
+        manifest: what was promised.
+        required: inputs that have no default.
+        optional: inputs that have one.
+        outputs: all outputs.
+
+    Raises:
+        ArtifactError: a tensor is missing, unexpected, of another type or of another shape.
+    """
+    masks = (EXPERT_MASK, ROW_EXPERT_MASK) if manifest.has_gates else ()
+    inputs = (NUMERIC,) * bool(manifest.numeric) + (CATEGORICAL,) * bool(manifest.categorical)
+    for what, tensors, names, shape in (
+        ("input", required, inputs, manifest.input_shape),
+        ("optional input", optional, masks, manifest.input_shape),
+        ("output", outputs, manifest.outputs, manifest.output_shape),
+    ):
+        by_name = {tensor.name: tensor for tensor in tensors}
+        if set(by_name) != set(names):
+            raise ArtifactError(f"The graph's {what}s are {sorted(by_name)}; its manifest promises {sorted(names)}")
+        for name in names:
+            _check_tensor(what, by_name[name], shape(name, 0))
+
+
+def golden_inputs(manifest: Manifest) -> dict[str, NDArray[Any]]:
+    """Return the golden rows as the graph's inputs; a missing number is NaN."""
+    golden, inputs = manifest.golden, {}
+    if manifest.numeric:
+        inputs[NUMERIC] = np.array(golden.numeric, np.float32)
+    if manifest.categorical:
+        inputs[CATEGORICAL] = np.array(golden.categorical, np.object_)
+    return inputs
+
+
+def read_model(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> tuple[bytes, Manifest]:
+    """Read a model file and its manifest, without running anything.
+
+    Raises:
+        ArtifactError: unreadable, empty, too large, truncated, with external data, or without a valid manifest.
+    """
+    try:
+        size = path.stat().st_size
+        if not 0 < size <= max_bytes:
+            raise ArtifactError(f"The file has {size} bytes; expected 1 to {max_bytes}")
+        model = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"The file cannot be read: {error.strerror}", "Check that it exists and its mode") from None
+    text = metadata(model).get(MANIFEST_KEY)
+    if text is None:
+        raise ArtifactError(f"The file has no metadata {MANIFEST_KEY!r}", "Export it with this project's exporter")
+    if holds_external_data(model):
+        raise ArtifactError("The file keeps weights in another file", "Export it with the weights inline")
+    return model, parse_manifest(text)
+
+
+def _check_tensor(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Compare a tensor with its promised shape, whose first axis is free (the mask of all rows has none)."""
+    expected_type = "tensor(string)" if tensor.name == CATEGORICAL else "tensor(float)"
+    if tensor.type != expected_type:
+        raise ArtifactError(f"The {what} {tensor.name!r} is a {tensor.type}; expected {expected_type}")
+    came, first = list(tensor.shape), 0 if tensor.name == EXPERT_MASK else 1
+    fits = len(came) == len(shape) and all(
+        not isinstance(size, int) or size == promised
+        for size, promised in zip(came[first:], shape[first:], strict=True)
+    )
+    if not fits or any(isinstance(size, int) for size in came[:first]):
+        promised = ["rows", *shape[1:]] if first else list(shape)
+        raise ArtifactError(f"The {what} {tensor.name!r} has shape {came}; its manifest promises {promised}")

@@ -1,0 +1,275 @@
+"""The manifest of a model file: its entries, typed, and whether they agree with each other. See docs/artifact.md."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.errors import ArtifactError
+
+SCHEMA_VERSION = 1
+NUMERIC, CATEGORICAL, EXPERT_MASK, ROW_EXPERT_MASK = "numeric", "categorical", "expert_mask", "row_expert_mask"
+"""Names of the graph's inputs."""
+GATE_WEIGHTS, GATE_CONTRIBUTIONS = "gate_weights", "gate_contributions"
+"""Names of the graph's outputs beside the tasks."""
+
+Name = Annotated[str, Field(min_length=1, max_length=1000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Numbers = tuple[float, ...]
+Matrix = tuple[Numbers, ...]
+
+
+class _Part(BaseModel):
+    """Be immutable, take no NaN, convert no types; ignore what later writers of the same schema version may add."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class NumericFeature(_Part):
+    """Describe a number as the training split showed it."""
+
+    name: Name
+    kind: Literal["numeric"]
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+    missing_share: Share = 0.0
+
+
+class CategoricalFeature(_Part):
+    """Describe a category as the training split showed it; the vocabulary is most frequent first."""
+
+    name: Name
+    kind: Literal["categorical"]
+    vocabulary: tuple[str, ...]
+    missing_share: Share = 0.0
+    unknown_share: Share = 0.0
+
+
+Feature = Annotated[NumericFeature | CategoricalFeature, Field(discriminator="kind")]
+
+
+class Task(_Part):
+    """Name one thing predicted.
+
+    Attributes:
+        classes: negative and positive for a binary task, K for multiclass, none for regression.
+        metrics: of the test split, by name.
+    """
+
+    name: Name
+    kind: Literal["regression", "binary", "multiclass"]
+    classes: tuple[str, ...] = ()
+    metrics: Mapping[str, float | None] = Field(default_factory=dict)
+
+    @property
+    def width(self) -> int | None:
+        """Return K where the output is (B, K); None where it is (B,)."""
+        return len(self.classes) if self.kind == "multiclass" else None
+
+    @model_validator(mode="after")
+    def _has_its_classes(self) -> Self:
+        count = len(self.classes)
+        expected = {"regression": count == 0, "binary": count == 2, "multiclass": count >= 2}
+        if not expected[self.kind]:
+            raise ValueError(f"a {self.kind} task with {count} classes")
+        return self
+
+
+class TaskGate(_Part):
+    """Hold one task's gate over the validation rows; E experts, histogram (E, bins)."""
+
+    utilisation: Numbers
+    histogram: tuple[tuple[int, ...], ...]
+    entropy: float
+    normalised_entropy: float
+    top_expert_share: Numbers
+
+
+class GateBaseline(_Part):
+    """Hold the gates' behaviour over the validation rows.
+
+    Attributes:
+        average_logits: (T, E), at the average input.
+        histogram_edges: bins + 1, increasing.
+        similarity: (T, T).
+    """
+
+    rows: Annotated[int, Field(ge=1)]
+    average_logits: Matrix
+    histogram_edges: Annotated[Numbers, Field(min_length=2)]
+    tasks: Mapping[str, TaskGate]
+    similarity: Matrix
+
+
+class Golden(_Part):
+    """Hold raw rows with the answers that the trainer's own network gave; None in `numeric` is a missing number."""
+
+    tolerance: Annotated[float, Field(gt=0, le=0.1)]
+    numeric: tuple[tuple[float | None, ...], ...] | None = None
+    categorical: tuple[tuple[str, ...], ...] | None = None
+    outputs: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """Count the rows."""
+        return len(self.numeric or self.categorical or ())
+
+
+class Manifest(_Part):
+    """Describe a model: what goes in, what comes out, how it was made, and how it must answer its golden rows."""
+
+    schema_version: Literal[1]
+    name: Name
+    architecture: Literal["mmoe", "omoe", "shared_bottom", "single_task"]
+    experts: Annotated[int, Field(ge=0)]
+    features: Annotated[tuple[Feature, ...], Field(min_length=1)]
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
+    gates: GateBaseline | None
+    golden: Golden
+    provenance: Mapping[str, Any] = Field(default_factory=dict)
+
+    @property
+    def numeric(self) -> tuple[NumericFeature, ...]:
+        """List the N numeric features in the order of the tensor `numeric`."""
+        return tuple(f for f in self.features if isinstance(f, NumericFeature))
+
+    @property
+    def categorical(self) -> tuple[CategoricalFeature, ...]:
+        """List the C categorical features in the order of the tensor `categorical`."""
+        return tuple(f for f in self.features if isinstance(f, CategoricalFeature))
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """List all N + C names in the order of a row."""
+        return tuple(f.name for f in self.features)
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """List the task names in the order of axis T."""
+        return tuple(task.name for task in self.tasks)
+
+    @property
+    def has_gates(self) -> bool:
+        """Tell whether the model gives gate weights."""
+        return self.gates is not None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """List every output of the graph: the tasks, then the gates' two where there are gates."""
+        return self.task_names + ((GATE_WEIGHTS, GATE_CONTRIBUTIONS) if self.has_gates else ())
+
+    def input_shape(self, name: str, rows: int) -> tuple[int, ...]:
+        """Return the shape of an input for that many rows."""
+        return {
+            NUMERIC: (rows, len(self.numeric)),
+            CATEGORICAL: (rows, len(self.categorical)),
+            EXPERT_MASK: (self.experts,),
+            ROW_EXPERT_MASK: (rows, 1, self.experts),
+        }[name]
+
+    def output_shape(self, name: str, rows: int) -> tuple[int, ...]:
+        """Return the shape of an output for that many rows."""
+        if name in (GATE_WEIGHTS, GATE_CONTRIBUTIONS):
+            gates = (rows, len(self.tasks), self.experts)
+            return gates if name == GATE_WEIGHTS else (*gates, len(self.features))
+        width = next(task.width for task in self.tasks if task.name == name)
+        return (rows,) if width is None else (rows, width)
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        for fault in (*_name_faults(self), *_gate_faults(self), *_golden_faults(self)):
+            raise ValueError(fault)
+        return self
+
+
+def parse_manifest(text: str | bytes) -> Manifest:
+    """Read a manifest from its JSON text.
+
+    Raises:
+        ArtifactError: not JSON, another schema version, a missing or wrong entry, or entries in contradiction.
+    """
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=True)[0]
+    if first["loc"] == ("schema_version",) and first["type"] != "missing":
+        raise ArtifactError(
+            f"The manifest has schema_version {first['input']!r}, and this service reads {SCHEMA_VERSION}",
+            "Export the model again, or use the service that belongs to it",
+        )
+    place = ".".join(map(str, first["loc"]))
+    raise ArtifactError(f"The manifest is wrong{f' at {place}' if place else ''}: {first['msg']}")
+
+
+def _name_faults(manifest: Manifest) -> Iterator[str]:
+    reserved = {NUMERIC, CATEGORICAL, EXPERT_MASK, ROW_EXPERT_MASK, GATE_WEIGHTS, GATE_CONTRIBUTIONS}
+    for what, names in (("feature", manifest.feature_names), ("task", manifest.task_names)):
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            yield f"{what} {twice[0]!r} is listed twice"
+    if taken := sorted(reserved & set(manifest.task_names)):
+        yield f"a task is called {taken[0]!r}, which is the name of another tensor"
+    if manifest.features != manifest.numeric + manifest.categorical:
+        yield "numeric features must stand before categorical ones"
+
+
+def _gate_faults(manifest: Manifest) -> Iterator[str]:
+    gated = manifest.architecture in ("mmoe", "omoe")
+    if gated != manifest.has_gates or gated != (manifest.experts > 0):
+        state = f"{manifest.experts} experts and {'a' if manifest.has_gates else 'no'} gate baseline"
+        yield f"architecture {manifest.architecture!r} with {state}"
+    if manifest.gates is None:
+        return
+    gates, tasks, experts = manifest.gates, len(manifest.tasks), manifest.experts
+    bins = len(gates.histogram_edges) - 1
+    if list(gates.histogram_edges) != sorted(set(gates.histogram_edges)):
+        yield "gates.histogram_edges must increase"
+    if set(gates.tasks) != set(manifest.task_names):
+        yield f"gates.tasks names {sorted(gates.tasks)}; the tasks are {sorted(manifest.task_names)}"
+    shapes: list[tuple[str, object, tuple[int, ...]]] = [
+        ("average_logits", gates.average_logits, (tasks, experts)),
+        ("similarity", gates.similarity, (tasks, tasks)),
+    ]
+    for name, gate in gates.tasks.items():
+        shapes += [
+            (f"tasks.{name}.utilisation", gate.utilisation, (experts,)),
+            (f"tasks.{name}.top_expert_share", gate.top_expert_share, (experts,)),
+            (f"tasks.{name}.histogram", gate.histogram, (experts, bins)),
+        ]
+    for place, values, shape in shapes:
+        if (came := _shape(values)) != shape:
+            yield f"gates.{place} has shape {came}; expected {shape}"
+
+
+def _golden_faults(manifest: Manifest) -> Iterator[str]:
+    golden = manifest.golden
+    for name, rows, width in (
+        (NUMERIC, golden.numeric, len(manifest.numeric)),
+        (CATEGORICAL, golden.categorical, len(manifest.categorical)),
+    ):
+        expected = (golden.rows, width) if width else None
+        if (came := _shape(rows, may_miss=True) if rows else None) != expected:
+            yield f"golden.{name} has shape {came}; expected {expected}"
+    if golden.rows == 0:
+        yield "golden has no rows"
+    needed = {*manifest.task_names, *([GATE_WEIGHTS] if manifest.has_gates else [])}
+    if not needed <= set(golden.outputs) <= set(manifest.outputs):
+        yield f"golden.outputs names {sorted(golden.outputs)}; expected {sorted(needed)}"
+        return
+    for name, values in golden.outputs.items():
+        if (came := _shape(values)) != (shape := manifest.output_shape(name, golden.rows)):
+            yield f"golden.outputs.{name} has shape {came}; expected {shape}"
+
+
+def _shape(values: object, may_miss: bool = False) -> tuple[int, ...] | None:
+    """Return the shape of nested sequences of numbers or strings; None where ragged or of something else.
+
+    With `may_miss`, None may stand for a number.
+    """
+    try:
+        array = np.array(values)
+    except ValueError:
+        return None
+    return array.shape if array.dtype.kind in ("iufUO" if may_miss else "iufU") else None

@@ -1,0 +1,166 @@
+"""Read and trim an ONNX file at the level of protobuf's wire format, so that the service needs no onnx package.
+
+An ONNX file is one ModelProto message. A message is a sequence of fields: a key (field number and wire type), then
+a varint, eight bytes, four bytes, or a length and that many bytes. Field numbers are those of onnx.proto3.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from service.errors import ArtifactError
+
+_GRAPH, _METADATA, _OUTPUT = 7, 14, 12
+_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
+_TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION, _LOCATION_EXTERNAL = 13, 14, 1
+
+_TENSORS_WITHIN = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor"},
+    "sparse tensor": {1: "tensor", 2: "tensor"},
+}
+"""Per kind of message, the fields that lead to tensors, and what they hold."""
+
+
+class Field(NamedTuple):
+    """Place one field of a message.
+
+    Attributes:
+        number: field number.
+        start: where its key begins in the message.
+        end: where the next field begins.
+        payload: its bytes without key and length; empty for a number.
+        value: its number; 0 for bytes.
+    """
+
+    number: int
+    start: int
+    end: int
+    payload: memoryview
+    value: int
+
+
+def fields(message: memoryview) -> Iterator[Field]:
+    """Yield the fields of a message in order.
+
+    Raises:
+        ArtifactError: the message ends within a field or is no protobuf at all.
+    """
+    position = 0
+    while position < len(message):
+        start = position
+        key, position = _varint(message, position)
+        wire_type, value, payload = key & 7, 0, message[:0]
+        if wire_type == _VARINT:
+            value, position = _varint(message, position)
+        elif wire_type == _BYTES:
+            length, position = _varint(message, position)
+            payload = message[position : position + length]
+            position += length
+        elif wire_type in (_EIGHT_BYTES, _FOUR_BYTES):
+            position += 8 if wire_type == _EIGHT_BYTES else 4
+        else:
+            raise ArtifactError(f"The file is no ONNX model: unknown wire type {wire_type}")
+        if position > len(message):
+            raise ArtifactError("The file is truncated: it ends within a field", "Copy or export it again")
+        yield Field(key >> 3, start, position, payload, value)
+
+
+def metadata(model: bytes) -> dict[str, str]:
+    """Return the metadata properties of a model.
+
+    Raises:
+        ArtifactError: the file is no ONNX model.
+    """
+    properties: dict[str, str] = {}
+    for entry in fields(memoryview(model)):
+        if entry.number == _METADATA:
+            pair = {field.number: bytes(field.payload) for field in fields(entry.payload)}
+            try:
+                properties[pair.get(1, b"").decode()] = pair.get(2, b"").decode()
+            except UnicodeDecodeError:
+                raise ArtifactError("The file is no ONNX model: its metadata is not UTF-8") from None
+    return properties
+
+
+def holds_external_data(model: bytes) -> bool:
+    """Tell whether any tensor of the model keeps its values in another file, nested graphs and functions included."""
+    pending = [("model", memoryview(model))]
+    while pending:
+        kind, message = pending.pop()
+        for field in fields(message):
+            if kind == "tensor":
+                if field.number == _TENSOR_EXTERNAL_DATA or (
+                    field.number == _TENSOR_DATA_LOCATION and field.value == _LOCATION_EXTERNAL
+                ):
+                    return True
+            elif field.number in _TENSORS_WITHIN[kind]:
+                pending.append((_TENSORS_WITHIN[kind][field.number], field.payload))
+    return False
+
+
+def keep_outputs(model: bytes, names: frozenset[str] | set[str]) -> bytes:
+    """Return the model with only the named graph outputs; onnxruntime then removes what they do not need.
+
+    Raises:
+        ArtifactError: the file is no ONNX model, or lacks a named output.
+    """
+    message = memoryview(model)
+    parts: list[bytes | memoryview] = []
+    found: set[str] = set()
+    for field in fields(message):
+        if field.number == _GRAPH:
+            graph, kept = _graph_with_outputs(field.payload, names)
+            found |= kept
+            parts += [_key(_GRAPH, _BYTES), _encode_varint(len(graph)), graph]
+        else:
+            parts.append(message[field.start : field.end])
+    if found != set(names):
+        raise ArtifactError(f"The graph has no output {', '.join(sorted(set(names) - found))}")
+    return b"".join(parts)
+
+
+def _graph_with_outputs(graph: memoryview, names: frozenset[str] | set[str]) -> tuple[bytes, set[str]]:
+    parts: list[memoryview] = []
+    found: set[str] = set()
+    for field in fields(graph):
+        name = _name(field.payload) if field.number == _OUTPUT else None
+        if name is None or name in names:
+            parts.append(graph[field.start : field.end])
+        if name in names and name is not None:
+            found.add(name)
+    return b"".join(parts), found
+
+
+def _name(value_info: memoryview) -> str:
+    return next((bytes(f.payload).decode(errors="replace") for f in fields(value_info) if f.number == 1), "")
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    """Return the number that begins at a position, and the position after it."""
+    value = shift = 0
+    while shift < 70:
+        if position >= len(message):
+            raise ArtifactError("The file is truncated: it ends within a number", "Copy or export it again")
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    raise ArtifactError("The file is no ONNX model: it holds an endless number")
+
+
+def _encode_varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append((value & 0x7F) | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _key(number: int, wire_type: int) -> bytes:
+    return _encode_varint(number << 3 | wire_type)
