@@ -1,0 +1,88 @@
+"""Measure predictions per kind of task, with scikit-learn's definitions; rows without a label are left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics as sk
+
+from model.schema import Rows, Task
+
+HIGHER_IS_BETTER = {
+    "auc": True,
+    "accuracy": True,
+    "macro_f1": True,
+    "r2": True,
+    "log_loss": False,
+    "rmse": False,
+    "mae": False,
+}
+"""Every metric and its direction."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Hold what a model says about B rows.
+
+    Attributes:
+        tasks: by task name: value of a regression task (B,) in the label units, probability of a binary one (B,), class
+            probabilities of a multiclass one (B, K).
+        gate_weights: (B, T, E), rows sum to 1; None for a network without gates.
+    """
+
+    tasks: dict[str, NDArray[np.float32]]
+    gate_weights: NDArray[np.float32] | None
+
+
+def evaluate(predictions: Predictions, rows: Rows, tasks: Sequence[Task]) -> dict[str, dict[str, float]]:
+    """Compute each task's metrics over the rows that have its label.
+
+    A metric that these rows do not define (AUC with one class, R² of a constant, anything without a label) is absent,
+    so that no NaN reaches a report.
+    """
+    return {task.name: _measure(task, predictions.tasks[task.name], rows.labels[:, t]) for t, task in enumerate(tasks)}
+
+
+def _measure(task: Task, predicted: NDArray[np.float32], labels: NDArray[np.float32]) -> dict[str, float]:
+    labelled = ~np.isnan(labels)
+    answer, truth = predicted[labelled].astype(np.float64), labels[labelled].astype(np.float64)
+    if not len(truth):
+        return {}
+    if task.kind == "regression":
+        return _regression(answer, truth)
+    classes = truth.astype(np.int64)
+    found = _binary(answer, classes) if task.kind == "binary" else _multiclass(answer, classes)
+    return {name: float(value) for name, value in found.items()}
+
+
+def _regression(answer: NDArray[np.float64], truth: NDArray[np.float64]) -> dict[str, float]:
+    found = {
+        "rmse": float(sk.root_mean_squared_error(truth, answer)),
+        "mae": float(sk.mean_absolute_error(truth, answer)),
+    }
+    if len(truth) > 1 and np.ptp(truth) > 0.0:
+        found["r2"] = float(sk.r2_score(truth, answer))
+    return found
+
+
+def _binary(answer: NDArray[np.float64], classes: NDArray[np.int64]) -> dict[str, float]:
+    decided = (answer >= 0.5).astype(np.int64)
+    found = {
+        "log_loss": sk.log_loss(classes, answer, labels=[0, 1]),
+        "accuracy": sk.accuracy_score(classes, decided),
+        "macro_f1": sk.f1_score(classes, decided, average="macro", zero_division=0.0),
+    }
+    if 0 < classes.sum() < len(classes):
+        found = {"auc": sk.roc_auc_score(classes, answer), **found}
+    return found
+
+
+def _multiclass(answer: NDArray[np.float64], classes: NDArray[np.int64]) -> dict[str, float]:
+    decided = answer.argmax(axis=1)
+    shares = answer / answer.sum(axis=1, keepdims=True)  # float32 rows miss 1 by more than scikit-learn allows
+    return {
+        "log_loss": sk.log_loss(classes, shares, labels=np.arange(answer.shape[1])),
+        "accuracy": sk.accuracy_score(classes, decided),
+        "macro_f1": sk.f1_score(classes, decided, average="macro", zero_division=0.0),
+    }
