@@ -1,0 +1,174 @@
+"""Say what is wrong with rows, columns or tensors: which row, which feature, what came, what was expected.
+
+Slow and careful, for requests that are refused. Each function returns the first MAX_LISTED problems and how many
+more there are, and is called only when there is at least one.
+"""
+
+import difflib
+import math
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import Problem
+
+MAX_LISTED = 20
+MAX_COUNTED = 1000
+"""Counting stops here, so that a request full of faults costs little."""
+
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+
+_UNKNOWN_FEATURE = ""
+"""Stands for the message of an unknown feature, which is costly to write, until it is known to be listed."""
+
+Findings = tuple[list[Problem], int]
+
+
+def row_problems(instances: Sequence[object], names: Sequence[str], numeric: int) -> Findings:
+    """Examine rows sent as objects or arrays; the first `numeric` of the names are numbers, the rest categories."""
+    return _first(chain.from_iterable(_of_row(i, row, names, numeric) for i, row in enumerate(instances)), names)
+
+
+def column_problems(inputs: dict[str, object], names: Sequence[str], numeric: int) -> Findings:
+    """Examine columns sent as feature name -> values."""
+    return _first(_of_columns(inputs, names, numeric), names)
+
+
+def tensor_problems(array: NDArray[np.float32], names: Sequence[str], nan_is_missing: bool) -> Findings:
+    """Examine a float32 tensor (B, N)."""
+    wrong = np.isinf(array) if nan_is_missing else ~np.isfinite(array)
+    return _first(
+        (
+            Problem(int(row), names[column], number_fault(float(array[row, column])) or "")
+            for row, column in np.argwhere(wrong)
+        ),
+        names,
+    )
+
+
+def number_fault(value: object) -> str | None:
+    """Say why a value is no number for the model; None where it is one, or null."""
+    if value is None:
+        return None
+    if type(value) is bool or not isinstance(value, (int, float)):
+        hint = "; send it without quotes" if isinstance(value, str) and _reads_as_number(value) else ""
+        return f"expected a number or null, got {describe(value)}{hint}"
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN is no number; send null for a missing value"
+    if abs(value) > LARGEST_FLOAT32 and not _rounds_to_float32(value):
+        return f"{_short(value)} is infinite as float32; expected a number from -3.4e38 to 3.4e38"
+    return None
+
+
+def category_fault(value: object) -> str | None:
+    """Say why a value is no category; None where it is one, or null."""
+    if value is None or isinstance(value, str):
+        return None
+    hint = f'; send it as a string, "{value}"' if type(value) in (int, float) else ""
+    return f"expected a string or null, got {describe(value)}{hint}"
+
+
+def describe(value: object) -> str:
+    """Name a value in the words of JSON."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return f"the string {_short(value)}"
+    if isinstance(value, (int, float)):
+        return f"the number {_short(value)}"
+    return {"list": "an array", "dict": "an object"}.get(type(value).__name__, type(value).__name__)
+
+
+def unknown_feature(name: str, names: Sequence[str]) -> str:
+    """Say that there is no such feature, and which one was probably meant."""
+    close = difflib.get_close_matches(name[:100], names, n=1)
+    some = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    return f"unknown feature; did you mean {close[0]!r}?" if close else f"unknown feature; the model has {some}"
+
+
+def _of_row(index: int, row: object, names: Sequence[str], numeric: int) -> Iterator[Problem]:
+    if isinstance(row, dict):
+        known = set(names)
+        yield from (Problem(index, str(name), _UNKNOWN_FEATURE) for name in row if name not in known)
+        values = list(map(row.get, names))
+    elif isinstance(row, list):
+        if len(row) != len(names):
+            order = f"{names[0]!r} first, {names[-1]!r} last"
+            yield Problem(index, None, f"has {len(row)} values; expected {len(names)} in manifest order ({order})")
+            return
+        values = row
+    else:
+        yield Problem(index, None, f"expected an object of features or an array of values, got {describe(row)}")
+        return
+    if _plain(values[:numeric], values[numeric:]):
+        return
+    for column, value in enumerate(values):
+        if fault := (number_fault if column < numeric else category_fault)(value):
+            yield Problem(index, names[column], fault)
+
+
+def _of_columns(inputs: dict[str, object], names: Sequence[str], numeric: int) -> Iterator[Problem]:
+    known = {name: (number_fault if i < numeric else category_fault) for i, name in enumerate(names)}
+    reference: tuple[str, int] | None = None
+    for name, values in inputs.items():
+        if name not in known:
+            yield Problem(None, name, _UNKNOWN_FEATURE)
+            continue
+        if not isinstance(values, list):
+            yield Problem(None, name, f"expected an array with one value per row, got {describe(values)}")
+            continue
+        reference = reference or (name, len(values))
+        if len(values) != reference[1]:
+            yield Problem(None, name, f"has {len(values)} rows, but {reference[0]!r} has {reference[1]}")
+        for row, value in enumerate(values):
+            if fault := known[name](value):
+                yield Problem(row, name, fault)
+
+
+def _plain(numbers: Sequence[object], strings: Sequence[object]) -> bool:
+    """Tell quickly that a row is sound, so that one wrong value in ten thousand rows is found soon."""
+    if not (set(map(type, numbers)) <= {int, float, type(None)} and set(map(type, strings)) <= {str, type(None)}):
+        return False
+    present = [number for number in numbers if number is not None]
+    try:
+        struct.pack(f"{len(present)}f", *present)
+        return all(map(math.isfinite, present))  # type: ignore[arg-type]
+    except (OverflowError, struct.error):
+        return False
+
+
+def _first(problems: Iterable[Problem], names: Sequence[str]) -> Findings:
+    """Return the first MAX_LISTED problems, and how many follow."""
+    iterator = iter(problems)
+    listed = [
+        problem if problem.message else problem._replace(message=unknown_feature(problem.feature or "", names))
+        for problem in islice(iterator, MAX_LISTED)
+    ]
+    return listed, sum(1 for _ in islice(iterator, MAX_COUNTED - MAX_LISTED))
+
+
+def _rounds_to_float32(value: float) -> bool:
+    try:
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(np.float32(float(value))))
+    except OverflowError:
+        return False
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _short(value: object, limit: int = 40) -> str:
+    """Show a value, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        return "of thousands of digits"
+    return text if len(text) <= limit else f"{text[:limit]}..."
