@@ -13,6 +13,11 @@ BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 INSTALL := -m pip --disable-pip-version-check install -c constraints.txt
 
+# On Linux, PyTorch's default wheel brings gigabytes of CUDA: say so where there is no GPU and pip has no other source.
+CPU_HINT = [ "$$(uname -s)" != Linux ] || command -v nvidia-smi >/dev/null \
+  || $(BIN)/python -m pip config list | grep -E 'index|find-links' >/dev/null || echo "No GPU here? Stop this, and start it as \
+PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make $(MAKECMDGOALS): a fraction of the download."
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help serve train config test test-service check format clean
@@ -60,6 +65,7 @@ clean:  ## Remove environments, caches and build leftovers; models stay
 
 $(VENV)/.train: $(PINS) | $(VENV)/bin/python
 	@echo 'Installing the trainer and the service into $(VENV) (most of it downloads) ...'
+	@$(CPU_HINT)
 	@$(BIN)/python $(INSTALL) -e '.[train]'
 	@touch $@
 
