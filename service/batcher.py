@@ -1,0 +1,315 @@
+"""Join requests that are ready in the same turn of the event loop into one run; asyncio only, knows no ONNX, no HTTP.
+
+A turn of the loop reads every socket that has something and starts every task that this wakes. Each such task parses
+its request and submits it. The first submission asks for a flush at the end of the turn, so whatever came in together
+runs together, and a request that came alone runs at once: there is no timer unless `Limits.wait_us` asks for one.
+
+    submit, submit, submit | flush -> one run, on the loop (few rows) or in a thread (many) -> each future its own rows
+
+Everything here happens on the loop's thread, except `run` for large batches. The future travels in the queued item.
+"""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence, Sized
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from service.errors import DeadlineExceeded, Overloaded
+
+Item = TypeVar("Item")
+Result = TypeVar("Result", bound=Sized)
+
+RATE_WINDOW_S = 0.5
+"""How long to count rows before the rate behind Retry-After is renewed."""
+
+LONGEST_RETRY_S = 60
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bound the batcher; every figure counts rows, not requests.
+
+    Attributes:
+        queue_rows: rows that may wait; a request that would go beyond is refused.
+        batch_rows: rows of requests joined into one run; a larger request runs alone.
+        threads: runs that may be in threads at the same time.
+        wait_us: how long to wait for a full batch; 0 waits for nothing but the end of the turn.
+    """
+
+    queue_rows: int = 20_000
+    batch_rows: int = 256
+    threads: int = 1
+    wait_us: int = 0
+
+
+class Observer(Protocol):
+    """Take notice of a finished run."""
+
+    def ran(self, requests: int, rows: int, queue_s: float, run_s: float) -> None:
+        """Note one run.
+
+        Args:
+            requests: how many were joined.
+            rows: their rows.
+            queue_s: how long the oldest of them had waited.
+            run_s: how long the run took.
+        """
+
+
+class _Waiting(Generic[Item, Result]):
+    """Hold one request between its submission and its run."""
+
+    __slots__ = ("arrived", "future", "item", "rows", "timeout_s")
+
+    def __init__(
+        self, item: Item, rows: int, future: "asyncio.Future[Result]", arrived: float, timeout_s: float
+    ) -> None:
+        self.item, self.rows, self.future = item, rows, future
+        self.arrived, self.timeout_s = arrived, timeout_s
+
+
+class Batcher:
+    """Schedule the runs of one process: one bound on waiting rows, one set of threads, any number of lanes.
+
+    Args:
+        limits: see `Limits`.
+        executor: where large runs go; the caller shuts it down.
+        clock: seconds, monotonic.
+        observer: told of every run.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        executor: Executor,
+        clock: Callable[[], float] = time.monotonic,
+        observer: Observer | None = None,
+    ) -> None:
+        self.limits = limits
+        self.clock = clock
+        self.queued_rows = 0
+        self.executor = executor
+        self.free_threads = limits.threads
+        self._observer = observer
+        self._rate = _Rate(clock())
+        self._waiting_lanes: list[Lane[Any, Any]] = []
+        self._due = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def lane(self, run: Callable[[list[Item]], Sequence[Result]], inline_rows: int) -> "Lane[Item, Result]":
+        """Open a queue for items that may share a run.
+
+        Args:
+            run: takes the items of one batch, returns for each, in order, a result of as many rows as were submitted
+                with it. It is called on the loop or in a thread, several calls at a time.
+            inline_rows: runs of at most so many rows stay on the loop; for them a hop to a thread would cost more
+                than it frees.
+        """
+        return Lane(self, run, inline_rows)
+
+    def refuse_if_full(self, rows: int = 1) -> None:
+        """Raise Overloaded if `rows` more would not fit; cheap enough to ask before a body is even read."""
+        if self.queued_rows + rows > self.limits.queue_rows:
+            wait_s = math.ceil(self.queued_rows / self._rate.rows_per_s)
+            raise Overloaded(min(max(wait_s, 1), LONGEST_RETRY_S), self.queued_rows, self.limits.queue_rows)
+
+    def enqueued(self, lane: "Lane[Any, Any]", rows: int) -> None:
+        """Count a lane's new rows and have it flushed: at the end of this turn, or while a batch may fill, later."""
+        self.queued_rows += rows
+        if lane.queued_rows == rows:
+            self._waiting_lanes.append(lane)
+        if not self.limits.wait_us or lane.queued_rows >= self.limits.batch_rows:
+            self._flush_soon()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self.limits.wait_us / 1e6, self._flush)
+
+    def ran(self, requests: int, rows: int, queue_s: float, run_s: float) -> None:
+        """Note a finished run."""
+        now = self.clock()
+        self._rate.count(rows, now - run_s - queue_s, now)
+        if self._observer is not None:
+            self._observer.ran(requests, rows, queue_s, run_s)
+
+    def thread_freed(self) -> None:
+        """Take a thread back, and give it to whoever waits."""
+        self.free_threads += 1
+        if self._waiting_lanes:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Run all that can run now; what stays is too large for the loop and waits for a thread."""
+        self._due = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        lanes, self._waiting_lanes = self._waiting_lanes, []
+        for lane in lanes:
+            lane.drain()
+        self._waiting_lanes += [lane for lane in lanes if lane.queued_rows]
+
+
+class Lane(Generic[Item, Result]):
+    """Queue items that may share a run; made by `Batcher.lane`."""
+
+    def __init__(self, batcher: Batcher, run: Callable[[list[Item]], Sequence[Result]], inline_rows: int) -> None:
+        self.queued_rows = 0
+        self.inline_rows = inline_rows
+        self._batcher = batcher
+        self._run = run
+        self._queue: deque[_Waiting[Item, Result]] = deque()
+
+    def submit(self, item: Item, rows: int, arrived: float, timeout_s: float) -> "asyncio.Future[Result]":
+        """Queue an item and return the future of its result.
+
+        Args:
+            item: what `run` takes.
+            rows: at least 1.
+            arrived: when the request came in, on the batcher's clock.
+            timeout_s: time after `arrived` within which its run must begin.
+
+        Raises:
+            Overloaded: too many rows are waiting. The future may raise DeadlineExceeded, or what the run raised.
+        """
+        self._batcher.refuse_if_full(rows)
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(item, rows, future, arrived, timeout_s))
+        self.queued_rows += rows
+        self._batcher.enqueued(self, rows)
+        return future
+
+    def drain(self) -> None:
+        """Start as many runs as the loop and the free threads can take."""
+        while batch := self._take():
+            rows = sum(waiting.rows for waiting in batch)
+            if rows <= self.inline_rows:
+                self._deliver(batch, rows, _execute(self._run, batch, self._batcher.clock))
+            else:
+                self._run_in_thread(batch, rows)
+
+    def _take(self) -> list[_Waiting[Item, Result]]:
+        """Remove the next batch from the queue, in order; small requests pass large ones that wait for a thread."""
+        queue, now, passed = self._queue, self._batcher.clock(), []
+        most = self._batcher.limits.batch_rows
+        if not self._batcher.free_threads:
+            most = min(most, self.inline_rows)
+        batch: list[_Waiting[Item, Result]] = []
+        rows = 0
+        while queue and rows < most:
+            head = queue[0]
+            if batch and rows + head.rows > most:
+                break
+            queue.popleft()
+            if self._gave_up(head, now):
+                self._release(head.rows)
+            elif head.rows > self.inline_rows and not self._batcher.free_threads:
+                passed.append(head)
+            else:
+                batch.append(head)
+                rows += head.rows
+        queue.extendleft(reversed(passed))
+        self._release(rows)
+        return batch
+
+    def _gave_up(self, waiting: _Waiting[Item, Result], now: float) -> bool:
+        """Say whether nobody waits for this request any more, and end it if its time is over."""
+        if waiting.future.done():
+            return True
+        if now - waiting.arrived <= waiting.timeout_s:
+            return False
+        waiting.future.set_exception(DeadlineExceeded(waiting.timeout_s))
+        return True
+
+    def _release(self, rows: int) -> None:
+        self.queued_rows -= rows
+        self._batcher.queued_rows -= rows
+
+    def _run_in_thread(self, batch: list[_Waiting[Item, Result]], rows: int) -> None:
+        def finish(future: "asyncio.Future[_Execution[Result]]") -> None:
+            self._batcher.thread_freed()
+            if not future.cancelled():
+                self._deliver(batch, rows, future.result())
+
+        self._batcher.free_threads -= 1
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(self._batcher.executor, _execute, self._run, batch, self._batcher.clock).add_done_callback(
+            finish
+        )
+
+    def _deliver(self, batch: list[_Waiting[Item, Result]], rows: int, execution: "_Execution[Result]") -> None:
+        """Give every caller its own outcome."""
+        for waiting, outcome in zip(batch, execution.outcomes, strict=True):
+            if waiting.future.done():
+                continue
+            if isinstance(outcome, Exception):
+                waiting.future.set_exception(outcome)
+            else:
+                waiting.future.set_result(outcome)
+        self._batcher.ran(len(batch), rows, execution.started - batch[0].arrived, execution.run_s)
+
+
+class _Execution(Generic[Result]):
+    """Hold what one run gave: for each item its result or its error, and when it ran."""
+
+    __slots__ = ("outcomes", "run_s", "started")
+
+    def __init__(self, outcomes: "Sequence[Result | Exception]", started: float, run_s: float) -> None:
+        self.outcomes, self.started, self.run_s = outcomes, started, run_s
+
+
+def _execute(
+    run: Callable[[list[Item]], Sequence[Result]],
+    batch: list[_Waiting[Item, Result]],
+    clock: Callable[[], float],
+) -> _Execution[Result]:
+    """Run a batch; if it fails, run its items one by one, so that a bad one fails alone. Raises nothing."""
+    started = clock()
+    outcomes: Sequence[Result | Exception]
+    try:
+        outcomes = _checked(run, batch)
+    except Exception as error:
+        outcomes = [error] if len(batch) == 1 else [_alone(run, waiting) for waiting in batch]
+    return _Execution(outcomes, started, clock() - started)
+
+
+def _alone(run: Callable[[list[Item]], Sequence[Result]], waiting: _Waiting[Item, Result]) -> Result | Exception:
+    try:
+        return _checked(run, [waiting])[0]
+    except Exception as error:
+        return error
+
+
+def _checked(run: Callable[[list[Item]], Sequence[Result]], batch: list[_Waiting[Item, Result]]) -> Sequence[Result]:
+    """Run items and make sure that each gets as many rows as it sent."""
+    results = run([waiting.item for waiting in batch])
+    came, sent = [len(result) for result in results], [waiting.rows for waiting in batch]
+    if came != sent:
+        raise RuntimeError(f"A run of requests with {sent} rows answered {came} rows; no answer was given out.")
+    return results
+
+
+class _Rate:
+    """Measure the rows completed per second, over windows in which there was work."""
+
+    def __init__(self, now: float) -> None:
+        self.rows_per_s = math.inf
+        self._rows = 0
+        self._since = self._latest = now
+
+    def count(self, rows: int, arrived: float, now: float) -> None:
+        """Count the rows of a run that has just finished, the oldest of which arrived at `arrived`."""
+        if arrived - self._latest > RATE_WINDOW_S:  # nothing was there, which says nothing about how fast it can be
+            self._rows, self._since = 0, arrived
+        self._latest = now
+        self._rows += rows
+        if now - self._since >= RATE_WINDOW_S:
+            self.rows_per_s = self._rows / (now - self._since)
+            self._rows, self._since = 0, now
