@@ -1,0 +1,40 @@
+"""What is measured: the grid of models, forms, rows and connections, and the few cases the bars need."""
+
+from dataclasses import dataclass
+
+from benchmarks.bodies import Format
+
+DEMO, CENSUS = "synthetic", "census_income"
+"""The paper's synthetic tasks (100 numbers, 8 experts, 2 tasks), and census (7 numbers and 33 strings)."""
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """Name one cell of the table."""
+
+    model: str
+    form: Format
+    rows: int
+    connections: int
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.form}, {self.rows} rows, concurrency {self.connections}"
+
+
+ONE_ROW_BUSY = Case(DEMO, "lists", 1, 64)
+ONE_ROW_ALONE = Case(DEMO, "lists", 1, 1)
+MANY_ROWS_JSON = Case(DEMO, "lists", 64, 4)
+MANY_ROWS_BINARY = Case(DEMO, "binary", 512, 4)
+STRINGS_BUSY = Case(CENSUS, "named", 1, 64)
+
+QUICK = (ONE_ROW_BUSY, ONE_ROW_ALONE, MANY_ROWS_JSON, MANY_ROWS_BINARY, STRINGS_BUSY)
+
+
+def full() -> tuple[Case, ...]:
+    """List all cells: the demo model everywhere, census and JSON of the open protocol where they tell something new."""
+    rows, connections = (1, 16, 64, 512), (1, 4, 16, 64)
+    forms: tuple[Format, ...] = ("lists", "binary")
+    demo = [Case(DEMO, form, r, c) for form in forms for r in rows for c in connections]
+    demo += [Case(DEMO, form, r, c) for form in ("named", "v2") for r, c in ((1, 64), (64, 4))]
+    census = [Case(CENSUS, form, r, c) for form in ("named", "binary") for r, c in ((1, 1), (1, 64), (64, 4))]
+    return tuple(demo + census)
