@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.encoder import Encoder
@@ -41,6 +41,7 @@ def test_piecewise_linear_encoding_falls_back_where_there_are_no_bins() -> None:
     assert encoder(torch.tensor([[4.0]]), torch.empty(1, 0, dtype=torch.int64)).tolist() == [[0.5]]
 
 
+@settings(deadline=None)
 @given(value=st.floats(width=32, allow_infinity=False), encoding=st.sampled_from(["standard", "piecewise_linear"]))
 def test_every_finite_or_missing_number_is_encoded_finite(value: float, encoding: str) -> None:
     features = (
