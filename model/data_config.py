@@ -86,7 +86,7 @@ class TableData(Section):
         "`MMOE_DATA` if that is set, else to the working directory.",
     )
     format: Literal["auto", "csv", "parquet"] = Field(
-        default="auto", description="`auto` takes `.parquet` and `.pq` for Parquet and everything else for CSV."
+        default="auto", description="`auto` tells Parquet by the file's first bytes."
     )
     separator: str = Field(
         default=",", min_length=1, max_length=1, description="One character between the values of a CSV row."

@@ -1,0 +1,122 @@
+"""Look at one column as numbers, as text, or through a comparison, and say which value in which row is wrong."""
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model.data_config import CONDITION
+from model.errors import DataError
+from model.source import Table
+
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+def numbers(table: Table, name: str, key: str) -> NDArray[np.float64]:
+    """Read a column as numbers; missing ones are NaN.
+
+    Args:
+        table: to read from.
+        name: of the column.
+        key: of the configuration that wants numbers, for messages.
+
+    Raises:
+        DataError: for a value that is no number, or is infinite in float32, the type that the network computes in.
+    """
+    series = table.column(name, key)
+    parsed = parse(series)
+    if parsed is None:
+        raise DataError(f"{key} wants numbers, and column '{name}' holds {series.dtype}")
+    wrong = np.flatnonzero((parsed.is_null() & series.is_not_null()).to_numpy())
+    if wrong.size:
+        raise DataError(
+            f"{key} wants numbers, and column '{name}' holds {series[int(wrong[0])]!r} in row "
+            f"{table.row_numbers[wrong[0]]}; declare the column categorical, drop it, or add the value to data.missing"
+        )
+    values: NDArray[np.float64] = parsed.fill_null(float("nan")).to_numpy().astype(np.float64)
+    with np.errstate(over="ignore"):
+        infinite = np.isinf(values.astype(np.float32))
+    if not infinite.any():
+        return values
+    if "inf" in table.missing:
+        return np.where(infinite, np.nan, values)
+    row = int(np.flatnonzero(infinite)[0])
+    raise DataError(
+        f"{key} wants finite numbers within float32, and column '{name}' holds {series[row]!r} in row "
+        f"{table.row_numbers[row]}; mend it, or add 'inf' to data.missing to take such values for missing"
+    )
+
+
+def parse(series: pl.Series) -> pl.Series | None:
+    """Cast to float64, with null where text is no number; None for a type without numbers, such as dates."""
+    if not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Boolean, pl.Null)):
+        return None
+    if series.dtype == pl.String:
+        series = series.str.strip_chars()
+    return series.cast(pl.Float64, strict=False)
+
+
+def texts(table: Table, name: str, key: str) -> pl.Series:
+    """Read a column as text; missing is null. A whole number has no decimal point, a boolean is "true" or "false".
+
+    Raises:
+        DataError: for a type without a plain text, such as a list.
+    """
+    series = table.column(name, key)
+    if series.dtype == pl.String:
+        return series
+    if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object):
+        raise DataError(f"{key} wants categories, and column '{name}' holds {series.dtype}; add it to data.drop")
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+        whole = series.drop_nulls()
+        if len(whole) and bool(((whole == whole.round()) & (whole.abs() < 2**53)).all()):
+            series = series.cast(pl.Int64)
+    return series.cast(pl.String)
+
+
+def compare(table: Table, name: str, symbol: str, value: str, key: str) -> NDArray[np.float64]:
+    """Compare a column with a value: 1 where it holds, 0 where not, NaN where the column is missing.
+
+    A value that is a number compares numbers; other text can be equal or unequal only.
+    """
+    compared = OPERATORS[symbol]
+    try:
+        bound = float(value)
+    except ValueError:
+        if symbol not in ("==", "!="):
+            raise DataError(f"{key} compares with {value!r}; '{symbol}' needs a number") from None
+        held = compared(texts(table, name, key), value).cast(pl.Float64).fill_null(float("nan"))
+        return np.asarray(held.to_numpy(), np.float64)
+    column = numbers(table, name, key)
+    return np.where(np.isnan(column), np.nan, compared(column, bound).astype(np.float64))
+
+
+def keep_rows(table: Table, conditions: Sequence[str]) -> tuple[Table, list[str]]:
+    """Drop the rows that fail a condition; those in which its column is missing stay.
+
+    Returns:
+        The rest of the table, and a note for each condition that dropped rows.
+    """
+    notes = []
+    for condition in conditions:
+        match = CONDITION.match(condition)
+        assert match is not None  # the configuration was checked
+        holds = compare(table, match["column"], match["operator"], match["value"], "data.keep")
+        failed = int((holds == 0).sum())
+        if failed:
+            notes.append(f"{failed:,} rows do not meet '{condition}' and were left out.")
+            table = table.keep(holds != 0)
+    if not len(table):
+        raise DataError("no row meets the conditions of data.keep")
+    return table, notes

@@ -1,0 +1,188 @@
+"""Turn columns into the labels of tasks, and check that every split can teach and judge them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model.columns import compare, numbers, parse, texts
+from model.config import TaskConfig
+from model.data_config import CONDITION, Value
+from model.errors import DataError
+from model.explain import nearest
+from model.schema import Task
+from model.source import Table
+from model.splits import SPLITS, TRAIN, Assignment
+
+Labels = NDArray[np.float32]
+
+
+def labelled_rows(table: Table, tasks: Sequence[TaskConfig]) -> tuple[Table, list[str]]:
+    """Drop the rows that have a label for no task.
+
+    Returns:
+        The rest of the table, and a note if rows were dropped.
+
+    Raises:
+        DataError: if a task has no labels at all.
+    """
+    present = np.zeros(len(table), bool)
+    for task in tasks:
+        here = table.column(task.column, f"task '{task.name}'").is_not_null().to_numpy()
+        if not here.any():
+            raise DataError(f"task '{task.name}' has no labels: column '{task.column}' is missing in every row")
+        present |= here
+    dropped = int((~present).sum())
+    return table.keep(present), [f"{dropped:,} rows without any label were left out."] if dropped else []
+
+
+def read_labels(table: Table, configs: Sequence[TaskConfig], chosen: Assignment) -> tuple[Labels, tuple[Task, ...]]:
+    """Read the labels of every task.
+
+    Args:
+        table: of R rows.
+        configs: one for each of T tasks.
+        chosen: (R,) split of each row; means, deviations and default classes are those of the training rows.
+
+    Returns:
+        float32 (R, T): a number, 0 or 1, or the index of a class; NaN where the label is missing. And the tasks.
+
+    Raises:
+        DataError: for labels of the wrong kind, and for a split without labels or without one of the classes.
+    """
+    labels = np.empty((len(table), len(configs)), np.float32)
+    tasks = []
+    for place, config in enumerate(configs):
+        read = {"regression": _regression, "binary": _binary, "multiclass": _multiclass}[config.kind]
+        labels[:, place], task = read(table, config, chosen)
+        _check(task, labels[:, place], chosen)
+        tasks.append(task)
+    return labels, tuple(tasks)
+
+
+def _regression(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:
+    values = numbers(table, config.column, f"regression task '{config.name}'")
+    known = values[(chosen == TRAIN) & ~np.isnan(values)]
+    mean, std = (float(known.mean()), float(known.std())) if known.size else (0.0, 1.0)
+    if std <= 1e-9 * abs(mean):  # all labels alike
+        std = 1.0
+    return values, Task(config.name, "regression", mean=mean, std=std, weight=config.weight)
+
+
+def _binary(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:
+    key = f"task '{config.name}'"
+    if config.positive_if is not None:
+        match = CONDITION.match(config.positive_if)
+        assert match is not None  # the configuration was checked
+        values = compare(table, config.column, match["operator"], match["value"], key)
+        words = (f"not {config.positive_if}", config.positive_if)
+    else:
+        given = config.positive_in or ((config.positive,) if config.positive is not None else ())
+        text = texts(table, config.column, key)
+        found = [_find(value, text, config) for value in given] or [_obvious(text, table, config)]
+        values = _among(text, found)
+        words = _words(text, found)
+    return values, Task(config.name, "binary", classes=config.classes or words, weight=config.weight)
+
+
+def _find(value: Value, column: pl.Series, config: TaskConfig) -> str:
+    """Return the text by which a configured value stands in the column; 1 finds "1" and "1.0", true finds "True"."""
+    known = column.drop_nulls().unique().sort().to_list()
+    wanted = str(value).lower() if isinstance(value, bool) else str(value)
+    for text in known:
+        if text == wanted or (isinstance(value, bool) and text.lower() == wanted):
+            return str(text)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        equal = [text for text in known if _number(text) == value]
+        if equal:
+            return str(equal[0])
+    raise DataError(
+        f"task '{config.name}' takes {wanted!r} for positive, which column '{config.column}' never holds"
+        f"{nearest(wanted, known)}"
+    )
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _obvious(text: pl.Series, table: Table, config: TaskConfig) -> str:
+    """Find the positive value of a column of 0 and 1, or of false and true."""
+    known = text.drop_nulls().unique()
+    for negative, positive in (("0", "1"), ("false", "true")):
+        lower = known.str.to_lowercase().str.strip_suffix(".0")
+        if bool(lower.is_in([negative, positive]).all()):
+            return next((str(v) for v, low in zip(known, lower, strict=True) if low == positive), positive)
+    odd = next(row for row, v in enumerate(text) if v is not None and v.lower() not in ("0", "1", "false", "true"))
+    raise DataError(
+        f"binary task '{config.name}' has no 'positive', and column '{config.column}' holds {text[odd]!r} in row "
+        f"{table.row_numbers[odd]}, expected 0 and 1; give 'positive', 'positive_in' or 'positive_if'"
+    )
+
+
+def _among(text: pl.Series, positive: Sequence[str]) -> NDArray[np.float64]:
+    held = text.is_in(list(positive)).cast(pl.Float64).set(text.is_null(), float("nan"))
+    return np.asarray(held.to_numpy(), np.float64)
+
+
+def _words(text: pl.Series, positive: Sequence[str]) -> tuple[str, str]:
+    """Name the two classes after the column's values, where a class is one value."""
+    others = text.drop_nulls().unique().to_list()
+    others = [value for value in others if value not in positive]
+    yes = positive[0] if len(positive) == 1 else "one of " + ", ".join(positive)
+    return (others[0] if len(others) == 1 else f"not {yes}"), yes
+
+
+def _multiclass(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:
+    key = f"multiclass task '{config.name}'"
+    series = table.column(config.column, key)
+    text = texts(table, config.column, key)
+    parsed = parse(series)
+    numeric = parsed is not None and not bool((parsed.is_null() & series.is_not_null()).any())
+    if numeric and parsed is not None:
+        fractional = np.flatnonzero((parsed != parsed.round()).fill_null(False).to_numpy())
+        if fractional.size:
+            raise DataError(
+                f"{key} wants classes, and column '{config.column}' holds {series[int(fractional[0])]!r} in row "
+                f"{table.row_numbers[fractional[0]]}; use kind = 'regression' for such numbers"
+            )
+    classes = config.classes
+    if not classes:
+        known = text.filter(pl.Series(chosen == TRAIN)).drop_nulls().unique().to_list()
+        classes = tuple(sorted(known, key=float) if numeric else sorted(known))
+        if len(classes) < 2:
+            raise DataError(
+                f"{key} needs two classes at least, and the training rows of '{config.column}' hold {known}"
+            )
+    index = {value: float(place) for place, value in enumerate(classes)}
+    codes = text.replace_strict(index, default=None, return_dtype=pl.Float64)
+    odd = np.flatnonzero((codes.is_null() & text.is_not_null()).to_numpy())
+    if odd.size:
+        value = text[int(odd[0])]
+        raise DataError(
+            f"{key}: column '{config.column}' holds {value!r} in row {table.row_numbers[odd[0]]}, which "
+            + (f"'classes' lacks{nearest(value, list(classes))}" if config.classes else "no training row does; choose ")
+            + ("" if config.classes else "another data.split, or drop the row by data.keep")
+        )
+    values = np.asarray(codes.fill_null(float("nan")).to_numpy(), np.float64)
+    return values, Task(config.name, "multiclass", classes=classes, weight=config.weight)
+
+
+def _check(task: Task, labels: Labels, chosen: Assignment) -> None:
+    """Refuse a split from which a task, or one of its classes, is absent."""
+    known = ~np.isnan(labels)
+    for number, split in enumerate(SPLITS):
+        here = labels[known & (chosen == number)]
+        if not here.size:
+            raise DataError(f"task '{task.name}' has no labels in the {split} split; choose another data.split")
+        for index, name in enumerate(task.classes):
+            if not (here == index).any():
+                total = int((labels == index).sum())
+                raise DataError(
+                    f"task '{task.name}': no row of class '{name}' is in the {split} split ({total:,} in the whole "
+                    "table); choose another data.split or other classes"
+                )

@@ -1,0 +1,170 @@
+"""Read a CSV or Parquet file into a table of trimmed values, missing ones marked."""
+
+import csv
+import gzip
+import hashlib
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model.data_config import TableData
+from model.errors import DataError
+from model.explain import nearest
+
+
+@dataclass(frozen=True)
+class Table:
+    """Hold the rows of a file, or some of them, and the name that each goes by in a message.
+
+    Attributes:
+        frame: the columns; text is trimmed and missing text is null.
+        row_numbers: int64, place of each row in the file, from 1, the header not counted.
+        missing: the texts that mean missing.
+    """
+
+    frame: pl.DataFrame
+    row_numbers: NDArray[np.int64]
+    missing: frozenset[str] = frozenset({""})
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def keep(self, mask: NDArray[np.bool_]) -> "Table":
+        """Take the rows where the mask is true."""
+        return Table(self.frame.filter(pl.Series(mask)), self.row_numbers[mask], self.missing)
+
+    def column(self, name: str, key: str) -> pl.Series:
+        """Look up a column; a DataError says which configuration key names one that is not there."""
+        if name not in self.frame.columns:
+            raise DataError(
+                f"{key} names the column '{name}', which the table lacks{nearest(name, self.frame.columns)}"
+            )
+        return self.frame[name]
+
+
+def locate(path: str) -> Path:
+    """Resolve a relative path against the directory in MMOE_DATA, else against the working directory."""
+    return Path(os.environ.get("MMOE_DATA", "")) / path
+
+
+def read_table(data: TableData) -> tuple[Table, str]:
+    """Read the file that the configuration names.
+
+    Returns:
+        The table, and the "sha256:..." digest of the file.
+
+    Raises:
+        DataError: if the file cannot be read, or its columns are not as configured.
+    """
+    path = locate(data.path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: the table cannot be read: {error.strerror}; set data.path, or MMOE_DATA to the directory it is in"
+        ) from None
+    content = _unpack(raw, path)
+    parquet = content.startswith(b"PAR1") if data.format == "auto" else data.format == "parquet"
+    frame = _read_parquet(content, path) if parquet else _read_csv(content, data, path)
+    if not frame.height:
+        raise DataError(f"{path}: the table has no rows")
+    missing = frozenset(("", *data.missing))
+    frame = frame.with_columns(_clean(series, missing, data.strip) for series in frame.iter_columns())
+    return Table(frame, np.arange(1, frame.height + 1), missing), f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def _unpack(raw: bytes, path: Path) -> bytes:
+    try:
+        if raw.startswith(b"\x1f\x8b"):
+            return gzip.decompress(raw)
+        if raw.startswith(b"PK\x03\x04"):
+            return _unzip(raw, path)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
+        raise DataError(f"{path}: the file cannot be unpacked: {error}") from None
+    return raw
+
+
+def _unzip(raw: bytes, path: Path) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        members = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
+        if len(members) != 1:
+            listed = ", ".join(members[:5]) or "nothing"
+            raise DataError(f"{path}: the archive holds {listed}, expected exactly one table; unpack the one to use")
+        return archive.read(members[0])
+
+
+def _read_parquet(content: bytes, path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(io.BytesIO(content))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: the file is no Parquet table: {_first_line(error)}") from None
+
+
+def _read_csv(content: bytes, data: TableData, path: Path) -> pl.DataFrame:
+    """Read all values as text; the header is read as a row, so that a name that stands twice shows."""
+    if data.encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
+        try:
+            content = content.decode(data.encoding).encode()
+        except (UnicodeDecodeError, LookupError) as error:
+            raise DataError(f"{path}: the text cannot be read as data.encoding says: {error}") from None
+    try:
+        frame = pl.read_csv(content, has_header=False, infer_schema=False, separator=data.separator)
+    except pl.exceptions.NoDataError:
+        raise DataError(f"{path}: the table is empty") from None
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {_csv_problem(content, data, error)}") from None
+    names: Sequence[str | None] = data.columns
+    if data.header:
+        names = data.columns or frame.row(0)
+        frame = frame.slice(1)
+    return _named(frame, names, data.strip, path)
+
+
+def _named(frame: pl.DataFrame, names: Sequence[str | None], strip: bool, path: Path) -> pl.DataFrame:
+    if len(names) != frame.width:
+        raise DataError(f"{path}: the table has {frame.width} columns and data.columns names {len(names)}; name all")
+    trimmed = [(name or "").strip() if strip else (name or "") for name in names]
+    for place, name in enumerate(trimmed):
+        if not name:
+            raise DataError(f"{path}: column {place + 1} has no name; name all columns in data.columns")
+        if name in trimmed[:place]:
+            raise DataError(
+                f"{path}: two columns are named '{name}'; name all columns in data.columns, each differently"
+            )
+    return frame.rename(dict(zip(frame.columns, trimmed, strict=True)))
+
+
+def _csv_problem(content: bytes, data: TableData, error: Exception) -> str:
+    """Say what polars could not read, with the first row that has too many values if that is the reason."""
+    try:
+        rows = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=data.separator)
+        width = len(next(rows))
+        for number, row in enumerate(rows, start=1 if data.header else 2):
+            if len(row) > width:
+                return f"row {number} has {len(row)} values where the first line has {width}; is data.separator right?"
+    except UnicodeDecodeError as problem:
+        return f"the text is not UTF-8 at byte {problem.start}; set data.encoding, for example to 'latin-1'"
+    except (csv.Error, StopIteration):
+        pass
+    return f"the file is no CSV table: {_first_line(error)}"
+
+
+def _clean(series: pl.Series, missing: frozenset[str], strip: bool) -> pl.Series:
+    if series.dtype in (pl.Categorical, pl.Enum):
+        series = series.cast(pl.String)
+    if series.dtype != pl.String:
+        return series.fill_nan(None) if series.dtype.is_float() else series
+    text = series.str.strip_chars() if strip else series
+    return text.set(text.is_in(list(missing)).fill_null(False), None)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

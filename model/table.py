@@ -1,0 +1,66 @@
+"""From a configuration to a dataset: read or generate rows, split them, code features and labels.
+
+Statistics, vocabularies and kinds come from the training split alone; every other row is only looked up in them.
+"""
+
+import hashlib
+
+import numpy as np
+import polars as pl
+
+from model.coding import Coded, code_features
+from model.columns import keep_rows
+from model.config import Config
+from model.data_config import Split, SyntheticData
+from model.errors import DataError
+from model.labels import Labels, labelled_rows, read_labels
+from model.schema import Dataset, Rows
+from model.source import Table, read_table
+from model.splits import TEST, TRAIN, VALIDATION, Assignment, assign
+from model.synthetic import generate
+
+__all__ = ["DataError", "read_dataset"]
+
+
+def read_dataset(config: Config) -> Dataset:
+    """Read the rows that the configuration names and make them ready to train on.
+
+    Raises:
+        DataError: one sentence, for a table that cannot be read or does not fit the configuration.
+    """
+    data = config.data
+    notes: list[str] = []
+    if isinstance(data, SyntheticData):
+        table, digest, source = _generate(data)
+        split = Split(validation=data.validation, test=data.test, seed=data.seed)
+    else:
+        table, digest = read_table(data)
+        source, split = data.path.replace("\\", "/").rpartition("/")[2], data.split
+        table, notes = keep_rows(table, data.keep)
+    table, dropped = labelled_rows(table, config.tasks)
+    chosen, how = assign(table, split)
+    labels, tasks = read_labels(table, config.tasks, chosen)
+    coded, left_out = code_features(table, config, chosen == TRAIN)
+    return Dataset(
+        features=coded.features,
+        tasks=tasks,
+        train=_rows(coded, labels, chosen, TRAIN),
+        validation=_rows(coded, labels, chosen, VALIDATION),
+        test=_rows(coded, labels, chosen, TEST),
+        source=source,
+        digest=digest,
+        notes=tuple(notes + dropped + how + left_out),
+    )
+
+
+def _generate(data: SyntheticData) -> tuple[Table, str, str]:
+    x, y = generate(data)
+    columns = {f"x_{i}": x[:, i - 1] for i in range(1, x.shape[1] + 1)}
+    columns |= {f"y_{k}": y[:, k - 1] for k in range(1, y.shape[1] + 1)}
+    digest = hashlib.sha256(data.model_dump_json().encode()).hexdigest()
+    return Table(pl.DataFrame(columns), np.arange(1, len(x) + 1)), f"sha256:{digest}", "synthetic"
+
+
+def _rows(coded: Coded, labels: Labels, chosen: Assignment, part: int) -> Rows:
+    mask = chosen == part
+    return Rows(coded.numeric[mask], coded.codes[mask], labels[mask], coded.text[mask])
