@@ -20,7 +20,7 @@ PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make $(MAKECMDGOALS): a
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve train config test test-service check format clean
+.PHONY: help serve train config test test-service check bench bench-train format clean
 
 help:  ## Say what there is to make
 	@echo 'make serve                      train the demo model if there is none, then serve it'
@@ -54,6 +54,12 @@ check: $(VENV)/.dev  ## Format, lint, types, layering and tests, in that order: 
 	@$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory test-service
 	@$(MAKE) --no-print-directory test
+
+bench: $(VENV)/.dev  ## Measure the service beside the floor and a service by hand; table and plot (ARGS="--quick")
+	@$(BIN)/python -m benchmarks --models $(MODELS) $(ARGS)
+
+bench-train: $(VENV)/.dev  ## Measure the trainer beside a trainer with a DataLoader (MMOE_DATA names the tables)
+	@$(BIN)/python -m benchmarks.train $(ARGS)
 
 format: $(VENV)/.dev  ## Format the code and mend what ruff can
 	@$(BIN)/ruff format .
