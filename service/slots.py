@@ -1,0 +1,210 @@
+"""Shared memory of an instance's worker processes: a run directory of mapped files, one slot in each per worker.
+
+A slot has one writer, the worker that claimed its index, and any number of readers; nothing is locked. A claim is a
+lock that the kernel frees when its holder dies, however it dies, so that a restarted worker takes up the slot of the
+dead one and finds everything that was stored there. `ledger.py` says how stores are made to count once.
+
+The launcher owns the run directory: it makes a fresh one at every start, sweeps those that dead instances left behind
+and removes its own at the end.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import mmap
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from service.errors import SettingsError
+
+PREFIX = "mmoe-"
+OWNER_LOCK = "owner.lock"
+ROOM_BYTES = 256 << 20
+"""A directory in memory is taken only with this much room left, else the next candidate: pages of a full one cannot be
+written, which ends the process that tries (Docker's /dev/shm has 64 MiB unless told otherwise)."""
+
+PAGE = mmap.PAGESIZE
+_IDENTITY_BYTES = 32
+
+
+class RunDirectory:
+    """Hold a run directory; every process of the instance holds one on the same path.
+
+    The directory counts as in use while any process holds it.
+
+    Attributes:
+        path: the directory, which only this user may read.
+        slots: how many workers may claim a slot at the same time, at least 1.
+    """
+
+    def __init__(self, path: Path, slots: int) -> None:
+        """Hold an existing directory, as a worker does. Raises SettingsError where there is none."""
+        if slots < 1:
+            raise ValueError(f"a run directory needs at least one slot, not {slots}")
+        self.path, self.slots = path, slots
+        self._owner = False
+        try:
+            self._lock = _lock(path / OWNER_LOCK, shared=True)
+        except OSError as error:
+            raise SettingsError("MMOE_RUN_DIR", str(path), f"a run directory ({error.strerror})") from error
+        if self._lock is None:
+            raise SettingsError("MMOE_RUN_DIR", str(path), "a run directory that is not being removed")
+
+    @classmethod
+    def create(cls, slots: int, parent: Path | None = None) -> Self:
+        """Make a fresh directory, as the launcher does, and remove those of instances that have died.
+
+        Args:
+            slots: how many workers there will be at a time.
+            parent: where to make it; None takes the first with room of $XDG_RUNTIME_DIR, /dev/shm and the directory
+                for temporary files.
+
+        Raises:
+            SettingsError: `parent` cannot be written.
+        """
+        place = parent or _roomy_place()
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            sweep(place)
+            made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+            (made / OWNER_LOCK).touch()
+        except OSError as error:
+            expected = f"a directory that can be written ({error.strerror})"
+            raise SettingsError("MMOE_RUN_DIR", str(place), expected) from error
+        directory = cls(made, slots)
+        directory._owner = True
+        return directory
+
+    def claim(self) -> "Claim":
+        """Take the lowest free slot.
+
+        Raises:
+            RuntimeError: every slot is held by a living process.
+        """
+        for index in range(self.slots):
+            lock = _lock(self.path / f"worker-{index}.lock")
+            if lock is not None:
+                return Claim(index, lock)
+        raise RuntimeError(f"all {self.slots} slots of {self.path} are held by living workers")
+
+    def map(self, name: str, identity: str, slot_bytes: int) -> list[memoryview]:
+        """Map a file of one slot per worker, making it where it is absent; new memory is all zero.
+
+        Args:
+            name: path of the file in the run directory.
+            identity: text that fixes the layout of a slot; a file made with another is refused.
+            slot_bytes: size of a slot.
+
+        Returns:
+            One writable view per slot, aligned to a page. The mapping lives as long as any of them.
+
+        Raises:
+            SettingsError: there is no room, or the file was made with another layout.
+        """
+        path = self.path / name
+        stride = -(-slot_bytes // PAGE) * PAGE
+        digest = hashlib.blake2b(f"{identity}|{stride}".encode(), digest_size=_IDENTITY_BYTES).digest()
+        try:
+            memory = _map(path, digest, PAGE + stride * self.slots)
+        except OSError as error:
+            expected = f"a directory with room for {stride * self.slots >> 10} KiB more ({error.strerror})"
+            raise SettingsError("MMOE_RUN_DIR", str(self.path), expected) from error
+        if memory[:_IDENTITY_BYTES] != digest:
+            expected = f"a directory of this release alone; {name} has another layout"
+            raise SettingsError("MMOE_RUN_DIR", str(self.path), expected)
+        view = memoryview(memory)
+        starts = range(PAGE, len(view), stride)
+        return [view[start : start + slot_bytes] for start in starts]
+
+    def close(self) -> None:
+        """Let go of the directory, and remove it if this process made it."""
+        if self._owner:
+            shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Claim:
+    """Hold the slot `index` of every file of the run directory, until released or until this process ends."""
+
+    def __init__(self, index: int, lock: int) -> None:
+        self.index = index
+        self._lock: int | None = lock
+
+    def release(self) -> None:
+        """Give the slot back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def sweep(place: Path) -> None:
+    """Remove the run directories in `place` that no living process holds."""
+    for path in place.glob(f"{PREFIX}*/{OWNER_LOCK}"):
+        with contextlib.suppress(OSError):  # another user's, or another instance sweeps at the same time
+            lock = _lock(path)
+            if lock is not None:
+                shutil.rmtree(path.parent, ignore_errors=True)
+                os.close(lock)
+
+
+def _lock(path: Path, shared: bool = False) -> int | None:
+    """Lock a file and return its descriptor; None where someone holds it. The kernel frees it when the holder dies."""
+    descriptor = os.open(path, os.O_RDWR | (0 if shared else os.O_CREAT), 0o600)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _roomy_place() -> Path:
+    """Return the first place in memory with room, else the directory for temporary files."""
+    for place in filter(None, (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm")):
+        with contextlib.suppress(OSError):
+            room = os.statvfs(place)
+            if os.access(place, os.W_OK | os.X_OK) and room.f_bavail * room.f_frsize >= ROOM_BYTES:
+                return Path(place)
+    return Path(tempfile.gettempdir())
+
+
+def _map(path: Path, digest: bytes, size: int) -> mmap.mmap:
+    """Map a file of `size` bytes; an absent one is made aside and linked in whole, so that nobody meets half of it."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=".")
+        try:
+            _reserve(descriptor, size)
+            os.pwrite(descriptor, digest, 0)
+            with contextlib.suppress(FileExistsError):  # another worker was faster: both would have made the same
+                os.link(made, path)
+        finally:
+            os.close(descriptor)
+            os.unlink(made)
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        return mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Give a file its memory now, where the system can: a mapped page without memory ends the process later."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.truncate(descriptor, size)
