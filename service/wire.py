@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from service.errors import ArtifactError
 
-_GRAPH, _METADATA, _OUTPUT = 7, 14, 12
+_GRAPH, _METADATA, _NODE, _OUTPUT = 7, 14, 1, 12
+_NODE_INPUT, _NODE_OUTPUT, _NODE_ATTRIBUTE = 1, 2, 5
+_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 6, 11
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION, _LOCATION_EXTERNAL = 13, 14, 1
 
@@ -102,7 +104,9 @@ def holds_external_data(model: bytes) -> bool:
 
 
 def keep_outputs(model: bytes, names: frozenset[str] | set[str]) -> bytes:
-    """Return the model with only the named graph outputs; onnxruntime then removes what they do not need.
+    """Return the model with only the named graph outputs and the nodes that they need.
+
+    onnxruntime drops initializers that nothing uses, but runs every node of the graph it is given, needed or not.
 
     Raises:
         ArtifactError: the file is no ONNX model, or lacks a named output.
@@ -123,15 +127,45 @@ def keep_outputs(model: bytes, names: frozenset[str] | set[str]) -> bytes:
 
 
 def _graph_with_outputs(graph: memoryview, names: frozenset[str] | set[str]) -> tuple[bytes, set[str]]:
+    entries = list(fields(graph))
+    found = {_name(entry.payload) for entry in entries if entry.number == _OUTPUT} & set(names)
+    needed = _needed_nodes([entry.payload for entry in entries if entry.number == _NODE], found)
     parts: list[memoryview] = []
-    found: set[str] = set()
-    for field in fields(graph):
-        name = _name(field.payload) if field.number == _OUTPUT else None
-        if name is None or name in names:
-            parts.append(graph[field.start : field.end])
-        if name in names and name is not None:
-            found.add(name)
+    node = 0
+    for entry in entries:
+        kept = entry.number != _OUTPUT or _name(entry.payload) in names
+        if entry.number == _NODE:
+            kept = node in needed
+            node += 1
+        if kept:
+            parts.append(graph[entry.start : entry.end])
     return b"".join(parts), found
+
+
+def _needed_nodes(nodes: list[memoryview], outputs: set[str]) -> set[int]:
+    """Return the places of the nodes that the outputs depend on; a graph lists a node before those that read it."""
+    needed: set[int] = set()
+    wanted = set(outputs)
+    for index in range(len(nodes) - 1, -1, -1):
+        inputs, produced, nested = _ends(nodes[index])
+        if nested:  # its inner graphs may read any name of this one
+            return set(range(len(nodes)))
+        if wanted & produced:
+            needed.add(index)
+            wanted |= inputs
+    return needed
+
+
+def _ends(node: memoryview) -> tuple[set[str], set[str], bool]:
+    """Return the names a node reads, those it writes, and whether it holds graphs of its own."""
+    names: dict[int, set[str]] = {_NODE_INPUT: set(), _NODE_OUTPUT: set()}
+    nested = False
+    for field in fields(node):
+        if field.number in names:
+            names[field.number].add(bytes(field.payload).decode(errors="replace"))
+        elif field.number == _NODE_ATTRIBUTE:
+            nested |= any(inner.number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS) for inner in fields(field.payload))
+    return names[_NODE_INPUT] - {""}, names[_NODE_OUTPUT], nested
 
 
 def _name(value_info: memoryview) -> str:
