@@ -1,0 +1,47 @@
+"""Keep the state of a training run on disk, whole at any moment."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.errors import TrainError
+
+
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    """Write the state beside `path`, flush it to the disk, then rename it: a reader finds the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".tmp")
+    with beside.open("wb") as file:
+        torch.save(dict(state), file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def load(path: Path, identity: Mapping[str, str]) -> dict[str, Any] | None:
+    """Read the state of an interrupted run, or None if there is no file.
+
+    Args:
+        path: of the checkpoint.
+        identity: what decides the run; it must be what it was when the checkpoint was written.
+
+    Raises:
+        TrainError: if the file cannot be read or belongs to a run of another identity.
+    """
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found: dict[str, str] = state["identity"]
+    except Exception as error:  # torch.load raises whatever the damaged bytes lead to
+        raise TrainError(f"{path}: this is no checkpoint of a training run; delete it to start afresh") from error
+    for key in identity:
+        if found.get(key) != identity[key]:
+            raise TrainError(
+                f"{path}: this checkpoint is of another run: {key} was {found.get(key)} and is {identity[key]}; "
+                "restore that setting to resume, or delete the file to start afresh"
+            )
+    return state

@@ -1,0 +1,167 @@
+"""The artifact's graph: the served network traced to ONNX, with category lookup in front and optional masks.
+
+    numeric ------------------------------------------------------> encoder -> network -> task outputs, gate_weights,
+    categorical -> StringConcat(column's prefix) -> LabelEncoder -> codes      ^            gate_contributions
+                                                    expert_mask, row_expert_mask (defaults: ones)
+
+docs/artifact.md is the contract.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from model.schema import FIRST_VALUE, MISSING, UNKNOWN, FeatureSchema
+from model.serving_module import ServingModule
+
+OPSET, ML_OPSET, IR_VERSION = 20, 4, 10
+
+DESCRIPTIONS = {
+    "numeric": "Raw numeric features in the manifest's order; NaN is a missing value.",
+    "categorical": "Raw category values in the manifest's order; the empty string is a missing value.",
+    "expert_mask": "Optional: an expert set to 0 is left out and each gate renormalised over the rest.",
+    "row_expert_mask": "Optional: the same per row; multiplied by expert_mask.",
+    "gate_weights": "Each task's softmax over the experts; the rows sum to 1.",
+    "gate_contributions": "Each raw feature's share in each gate logit, less its value at the average input.",
+}
+
+
+def build_graph(module: ServingModule, missing_values: Sequence[str] = ()) -> onnx.ModelProto:
+    """Build the whole graph from raw features to answers.
+
+    Args:
+        module: the network to serve, on the CPU and in evaluation mode.
+        missing_values: strings that mean "no value" in a categorical column besides the empty one.
+    """
+    traced = _trace(module)
+    graph = traced.graph
+    _look_up_categories(graph, module.features, missing_values)
+    _keep_inputs(graph, module)
+    if module.gated:
+        ones = torch.ones(module.experts).numpy()
+        graph.initializer.append(numpy_helper.from_array(ones, "expert_mask"))
+        graph.initializer.append(numpy_helper.from_array(ones.reshape(1, 1, -1), "row_expert_mask"))
+    _name_axes(graph)
+    model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=_opsets(module.features))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _opsets(features: FeatureSchema) -> list[onnx.OperatorSetIdProto]:
+    ml = [helper.make_opsetid("ai.onnx.ml", ML_OPSET)] if features.categorical else []
+    return [helper.make_opsetid("", OPSET), *ml]
+
+
+def _trace(module: ServingModule) -> onnx.ModelProto:
+    """Trace the module with any number of rows; an example of one row would be taken for a constant 1."""
+    rows, features = 3, module.features
+    numeric = torch.zeros(rows, len(features.numeric))
+    codes = torch.zeros(rows, len(features.categorical), dtype=torch.int64)
+    example = [numeric, codes]
+    free = torch.export.Dim.DYNAMIC
+    shapes: list[dict[int, object] | None] = [{0: free} if tensor.shape[1] else None for tensor in example]
+    names = ["numeric", "codes"]
+    if module.gated:
+        example += [torch.ones(module.experts), torch.ones(1, 1, module.experts)]
+        shapes += [None, None]
+        names += ["expert_mask", "row_expert_mask"]
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            tuple(example),
+            dynamo=True,
+            input_names=names,
+            output_names=module.output_names,
+            opset_version=OPSET,
+            dynamic_shapes=tuple(shapes),
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned nothing")
+    traced: onnx.ModelProto = program.model_proto
+    return traced
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's notes about its own insides off the user's terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _look_up_categories(graph: onnx.GraphProto, features: FeatureSchema, missing_values: Sequence[str]) -> None:
+    """Put the lookup from strings to codes before the first node: two nodes for all columns together.
+
+    The prefixes keep equal values of different columns apart; no prefix begins another one. A value that is
+    in no vocabulary gets the lookup's default, which is the code of an unknown value.
+    """
+    columns = features.categorical
+    if not columns:
+        return
+    prefixes = [f"{index}:" for index in range(len(columns))]
+    table: dict[str, int] = {}
+    for prefix, column in zip(prefixes, columns, strict=True):
+        table |= {prefix + value: MISSING for value in ("", *missing_values)}
+        table |= {prefix + value: code for code, value in enumerate(column.vocabulary, start=FIRST_VALUE)}
+    nodes = [
+        helper.make_node("StringConcat", ["category_prefixes", "categorical"], ["prefixed"], "prefix_categories"),
+        helper.make_node(
+            "LabelEncoder",
+            ["prefixed"],
+            ["codes"],
+            "look_up_categories",
+            domain="ai.onnx.ml",
+            keys_strings=list(table),
+            values_int64s=list(table.values()),
+            default_int64=UNKNOWN,
+        ),
+    ]
+    graph.initializer.append(numpy_helper.from_array(np.array(prefixes, dtype=object), "category_prefixes"))
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *rest])
+
+
+def _keep_inputs(graph: onnx.GraphProto, module: ServingModule) -> None:
+    """List the inputs of the contract; a kind of feature that the model does not have is no input."""
+    n, c, e = len(module.features.numeric), len(module.features.categorical), module.experts
+    inputs: dict[str, tuple[int, list[str | int | None], bool]] = {
+        "numeric": (TensorProto.FLOAT, ["rows", n], n > 0),
+        "categorical": (TensorProto.STRING, ["rows", c], c > 0),
+        "expert_mask": (TensorProto.FLOAT, [e], module.gated),
+        "row_expert_mask": (TensorProto.FLOAT, ["mask_rows", 1, e], module.gated),
+    }
+    del graph.input[:]
+    graph.input.extend(
+        helper.make_tensor_value_info(name, dtype, shape, DESCRIPTIONS[name])
+        for name, (dtype, shape, present) in inputs.items()
+        if present
+    )
+
+
+def _name_axes(graph: onnx.GraphProto) -> None:
+    """Call the free axis of the outputs "rows" and drop the exporter's notes, which hold paths and Python lines."""
+    for output in graph.output:
+        output.type.tensor_type.shape.dim[0].dim_param = "rows"
+        output.doc_string = DESCRIPTIONS.get(output.name, "A task's prediction.")
+    del graph.value_info[:]
+    for item in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        del item.metadata_props[:]
+    for node in graph.node:
+        node.doc_string = ""
+    graph.name = "mmoe"
+    graph.doc_string = ""

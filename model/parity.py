@@ -1,0 +1,176 @@
+"""Does the file say what the network says? Raw rows through torch and through onnxruntime, side by side."""
+
+import copy
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import ExportError
+from model.schema import MISSING, UNKNOWN, Dataset, FeatureSchema, Rows
+from model.serving_module import Answers, ServingModule
+
+TOLERANCE = 1e-5
+"""How far an answer may lie from torch's, as a share of max(1, |answer|)."""
+
+LARGEST_TOLERANCE = 1e-3
+"""Above this, arithmetic in float32 loses too much of the network for the file to be trusted."""
+
+BATCHES = (1, 2, 33)
+
+
+@dataclass(frozen=True)
+class RawRows:
+    """Hold B raw rows in both forms: what a client sends and what the table's reader made of it.
+
+    Attributes:
+        numeric: float32 (B, N), NaN = missing.
+        text: object (B, C) of str, "" = missing.
+        codes: int64 (B, C), of schema.py.
+    """
+
+    numeric: NDArray[np.float32]
+    text: NDArray[np.object_]
+    codes: NDArray[np.int64]
+
+    @staticmethod
+    def take(rows: Rows, chosen: NDArray[np.int64]) -> "RawRows":
+        """Copy some rows of a split."""
+        return RawRows(rows.numeric[chosen].copy(), rows.text[chosen].copy(), rows.codes[chosen].copy())
+
+    def lose(self, where: NDArray[np.bool_]) -> None:
+        """Make values missing; where (B, N + C)."""
+        n = self.numeric.shape[1]
+        self.numeric[where[:, :n]] = np.nan
+        self.text[where[:, n:]] = ""
+        self.codes[where[:, n:]] = MISSING
+
+    def estrange(self, where: NDArray[np.bool_], features: FeatureSchema) -> None:
+        """Put a value that no vocabulary holds into categories; where (B, C)."""
+        known = {value for feature in features.categorical for value in feature.vocabulary}
+        stranger = "never seen"
+        while stranger in known:
+            stranger += " before"
+        self.text[where] = stranger
+        self.codes[where] = UNKNOWN
+
+    def __len__(self) -> int:
+        return len(self.numeric)
+
+
+def golden_rows(dataset: Dataset, plain: int = 3) -> RawRows:
+    """Take a few rows of the test split: some as they are, one half empty, one empty, one of unknown categories."""
+    features = dataset.features
+    n, c = len(features.numeric), len(features.categorical)
+    rows = RawRows.take(dataset.test, np.linspace(0, len(dataset.test) - 1, plain + 2 + (c > 0)).astype(np.int64))
+    missing = np.zeros((len(rows), n + c), dtype=bool)
+    missing[plain, ::2] = True
+    missing[plain + 1] = True
+    rows.lose(missing)
+    unknown = np.zeros((len(rows), c), dtype=bool)
+    unknown[plain + 2 :] = True
+    rows.estrange(unknown, features)
+    return rows
+
+
+def hard_rows(dataset: Dataset, count: int, generator: np.random.Generator) -> RawRows:
+    """Draw rows of the test split and make a tenth of their values missing, a tenth of their categories unknown."""
+    rows = RawRows.take(dataset.test, generator.integers(len(dataset.test), size=count))
+    columns = len(dataset.features.names)
+    rows.estrange(generator.random(rows.text.shape) < 0.1, dataset.features)
+    rows.lose(generator.random((count, columns)) < 0.1)
+    return rows
+
+
+def golden_tolerance(module: ServingModule, dataset: Dataset) -> float:
+    """Say how far a right answer may lie from torch's, in shares of max(1, |answer|): at least TOLERANCE.
+
+    Two runtimes add up float32 numbers in different orders. The distance between torch's own answers in float32
+    and in float64 shows how much that can matter for this network.
+
+    Raises:
+        ExportError: the network needs more than float32.
+    """
+    exact = copy.deepcopy(module).double()
+    noise = 0.0
+    for rows in _batches(dataset):
+        expected = exact.answer(rows.numeric.astype(np.float64), rows.codes)
+        noise = max(noise, *(_distance(value, expected[key]) for key, value in _torch(module, rows, {}).items()))
+    if not 4.0 * noise <= LARGEST_TOLERANCE:
+        raise ExportError(
+            f"the network's answers in float32 and in float64 lie {noise:.1e} apart, at most "
+            f"{LARGEST_TOLERANCE / 4:.1e} is expected: its weights have grown too large; train with a smaller "
+            "train.learning_rate or with train.weight_decay"
+        )
+    return max(TOLERANCE, 4.0 * noise)
+
+
+def check_parity(model: bytes, module: ServingModule, dataset: Dataset, tolerance: float) -> None:
+    """Compare onnxruntime's answers from raw values with torch's, for several batch sizes, with and without masks.
+
+    Raises:
+        ExportError: an output differs by more than the tolerance.
+    """
+    run = _runtime(model)
+    for rows in _batches(dataset):
+        for masks in _masks(module.experts, len(rows)):
+            got = run(rows, masks)
+            for name, expected in _torch(module, rows, masks).items():
+                distance = _distance(got[name], expected)
+                if not distance <= tolerance:  # also when it is NaN
+                    raise ExportError(
+                        f"the exported graph answers {name} of {len(rows)} rows {distance:.1e} off torch's answer, "
+                        f"at most {tolerance:.1e} is expected; nothing was published"
+                    )
+
+
+def _batches(dataset: Dataset) -> Iterator[RawRows]:
+    yield golden_rows(dataset)
+    generator = np.random.default_rng(0)
+    for count in BATCHES:
+        yield hard_rows(dataset, count, generator)
+
+
+def _masks(experts: int, rows: int) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Leave nothing out, then one expert, then a different one in each row."""
+    yield {}
+    if experts > 1:
+        one_out = np.ones(experts, dtype=np.float32)
+        one_out[0] = 0.0
+        yield {"expert_mask": one_out}
+        turn = 1.0 - np.eye(experts, dtype=np.float32)[np.arange(rows) % experts]
+        yield {"row_expert_mask": turn[:, None, :]}
+
+
+def _torch(module: ServingModule, rows: RawRows, masks: dict[str, NDArray[np.float32]]) -> Answers:
+    return module.answer(rows.numeric, rows.codes, **masks)
+
+
+def _distance(got: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Give the largest difference in shares of max(1, |expected|); infinite for another shape."""
+    if got.shape != expected.shape:
+        return float("inf")
+    return float(np.max(np.abs(got - expected) / np.maximum(1.0, np.abs(expected)), initial=0.0))
+
+
+def _runtime(model: bytes) -> Any:
+    """Load the file as a server would; returns a function of raw rows and masks."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # must be set before the import
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3  # a warning says that masks with defaults are no constants: that is their point
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    inputs = {value.name for value in session.get_inputs()}
+
+    def run(rows: RawRows, masks: dict[str, NDArray[np.float32]]) -> Answers:
+        feeds = {"numeric": rows.numeric, "categorical": rows.text, **masks}
+        answers = session.run(names, {key: value for key, value in feeds.items() if key in inputs or key in masks})
+        return dict(zip(names, answers, strict=True))
+
+    return run
