@@ -115,7 +115,7 @@ def keep_rows(table: Table, conditions: Sequence[str]) -> tuple[Table, list[str]
         holds = compare(table, match["column"], match["operator"], match["value"], "data.keep")
         failed = int((holds == 0).sum())
         if failed:
-            notes.append(f"{failed:,} rows do not meet '{condition}' and were left out.")
+            notes.append(f"Left out: {failed:,} row{'s' * (failed > 1)} that did not meet '{condition}'.")
             table = table.keep(holds != 0)
     if not len(table):
         raise DataError("no row meets the conditions of data.keep")

@@ -49,6 +49,7 @@ def _expected(kind: str, context: dict[str, Any], message: str) -> str:
     words = {
         "int_type": "an integer",
         "float_type": "a number",
+        "finite_number": "a finite number",
         "bool_type": "true or false",
         "string_type": "text",
         "tuple_type": "a list",

@@ -34,7 +34,8 @@ def labelled_rows(table: Table, tasks: Sequence[TaskConfig]) -> tuple[Table, lis
             raise DataError(f"task '{task.name}' has no labels: column '{task.column}' is missing in every row")
         present |= here
     dropped = int((~present).sum())
-    return table.keep(present), [f"{dropped:,} rows without any label were left out."] if dropped else []
+    notes = [f"Left out: {dropped:,} row{'s' * (dropped > 1)} without any label."] if dropped else []
+    return table.keep(present), notes
 
 
 def read_labels(table: Table, configs: Sequence[TaskConfig], chosen: Assignment) -> tuple[Labels, tuple[Task, ...]]:

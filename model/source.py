@@ -85,7 +85,7 @@ def _unpack(raw: bytes, path: Path) -> bytes:
     try:
         if raw.startswith(b"\x1f\x8b"):
             return gzip.decompress(raw)
-        if raw.startswith(b"PK\x03\x04"):
+        if raw.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             return _unzip(raw, path)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         raise DataError(f"{path}: the file cannot be unpacked: {error}") from None
