@@ -58,32 +58,31 @@ def save_png(draw: Callable[[], Figure], path: Path) -> None:
         draw().savefig(path, format="png", facecolor="white")
 
 
-def loss_curves(
-    train: Mapping[str, Sequence[float]], validation: Mapping[str, Sequence[float]], best_epoch: int
-) -> Figure:
-    """Draw each task's loss over epochs, one panel a task.
+def loss_curves(curves: Mapping[str, Mapping[str, Sequence[float]]], best_epoch: int) -> Figure:
+    """Draw losses over epochs, one panel for each entry.
 
     Args:
-        train: by task, the mean loss of each epoch while the weights moved.
-        validation: by task, the loss after each epoch.
+        curves: by panel title, then "training" or "validation", the loss of each epoch.
         best_epoch: counted from 1; its weights were kept.
     """
-    figure, panels = _panels(len(train), width=4.2, height=3.0)
-    for axes, name in zip(panels, train, strict=True):
-        epochs = np.arange(1, len(train[name]) + 1)
-        marker = "o" if len(epochs) < 3 else None  # a line through one point cannot be seen
-        axes.plot(epochs, train[name], color=MAIN, alpha=0.55, linewidth=1.6, linestyle=(0, (4, 2)), marker=marker)
-        axes.plot(epochs, validation[name], color=MAIN, linewidth=2.0, marker=marker)
-        axes.axvline(best_epoch, color=ACCENT, linewidth=1.2)
-        axes.set_title(name)
+    figure, panels = _panels(len(curves), width=4.2, height=3.0)
+    looks: dict[str, Any] = {
+        "training": {"alpha": 0.6, "linewidth": 1.6, "linestyle": (0, (4, 2))},
+        "validation": {"linewidth": 2.0},
+    }
+    shown: dict[str, Any] = {}
+    for axes, (title, lines) in zip(panels, curves.items(), strict=True):
+        for label, losses in lines.items():
+            epochs = np.arange(1, len(losses) + 1)
+            marker = "o" if len(losses) < 3 else None  # a line through one point cannot be seen
+            (shown[label],) = axes.plot(epochs, losses, color=MAIN, marker=marker, **looks[label])
+            axes.set_xlim(0.5, len(losses) + 0.5)
+        shown[f"weights kept (epoch {best_epoch})"] = axes.axvline(best_epoch, color=ACCENT, linewidth=1.2)
+        axes.set(title=title, xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        axes.set_xlim(0.5, len(epochs) + 0.5)
-    for axes in panels:
-        axes.set_xlabel("epoch")
     panels[0].set_ylabel("loss")
-    labels = ["training", "validation", f"weights kept (epoch {best_epoch})"]
-    figure.legend(panels[0].get_lines(), labels, loc="outside lower center", ncols=3)
-    _headline(figure, "Loss per task over training")
+    figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=3)
+    _headline(figure, "Loss over training: all tasks together, then each task")
     return figure
 
 
@@ -113,8 +112,8 @@ def gate_heatmap(utilisation: Floats, task_names: Sequence[str], entropies: Sequ
     return figure
 
 
-def task_picture(task: Task, predicted: Floats, labels: Floats) -> Figure | None:
-    """Draw what suits the kind of task, over the rows that have a label; None if no row has one.
+def task_picture(task: Task, predicted: Floats, labels: Floats) -> Figure:
+    """Draw what suits the kind of task, over the rows that have a label; at least one must.
 
     Args:
         task: kind, name and classes.
@@ -122,8 +121,6 @@ def task_picture(task: Task, predicted: Floats, labels: Floats) -> Figure | None
         labels: (B,), NaN = none.
     """
     labelled = ~np.isnan(labels)
-    if not labelled.any():
-        return None
     predicted, labels = predicted[labelled], labels[labelled]
     if task.kind == "regression":
         return predicted_against_true(task.name, predicted, labels)

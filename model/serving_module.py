@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.mmoe import Mixture
+from model.predict import Model, in_units
 from model.schema import FeatureSchema, Rows
-from model.train import Model, in_units
 
 Answers = dict[str, NDArray[np.floating]]
 

@@ -1,0 +1,67 @@
+"""Export: a trained model -> one published version with everything a service, and a person, wants of it."""
+
+import copy
+from pathlib import Path
+
+import onnx
+
+from model.config import Config, TableData, config_text
+from model.graph import build_graph
+from model.manifest import METADATA_KEY, build_manifest, manifest_text
+from model.metrics import evaluate
+from model.parity import check_parity, golden_rows, golden_tolerance
+from model.predict import Model, predict
+from model.progress import History
+from model.publish import publish
+from model.report import write_report
+from model.saved import save_model
+from model.schema import Dataset
+from model.serving_module import ServingModule, mean_encoding
+
+
+def export(model: Model, dataset: Dataset, config: Config, history: History, models_dir: Path) -> Path:
+    """Publish a trained model as models_dir / config.name / next version.
+
+    The version holds model.onnx, checkpoint.pt, config.toml, report.md and pictures. The graph is checked against
+    torch on raw rows before anything can be seen; if that or anything else fails, no version appears.
+
+    Args:
+        model: trained, on any device; it is left as it is.
+        dataset: it was trained on.
+        config: of the run.
+        history: of the run, for the report.
+        models_dir: directory of all models.
+
+    Returns:
+        The directory of the new version.
+
+    Raises:
+        ExportError: the file does not answer as torch does, or cannot be written.
+    """
+    model = copy.deepcopy(model).cpu().eval()
+    module = ServingModule(model, dataset.features, mean_encoding(model, dataset.train))
+    tolerance = golden_tolerance(module, dataset)
+    test = predict(model, dataset.test)
+    manifest = build_manifest(
+        config,
+        dataset,
+        module,
+        golden_rows(dataset),
+        tolerance,
+        predict(model, dataset.validation),
+        evaluate(test, dataset.test, dataset.tasks),
+    )
+    missing_values = config.data.missing if isinstance(config.data, TableData) else ()
+    graph = build_graph(module, missing_values)
+    onnx.helper.set_model_props(graph, {METADATA_KEY: manifest_text(manifest)})
+    graph.producer_name = "mmoe-serve"
+    content = graph.SerializeToString()
+    check_parity(content, module, dataset, tolerance)
+
+    def write(directory: Path) -> None:
+        (directory / "model.onnx").write_bytes(content)
+        (directory / "config.toml").write_text(config_text(config), encoding="utf-8")
+        save_model(directory / "checkpoint.pt", model, dataset, config)
+        write_report(directory, manifest, dataset, history, test)
+
+    return publish(models_dir, config.name, write)

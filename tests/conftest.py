@@ -1,0 +1,138 @@
+"""Models trained for the tests in a few seconds and exported by the real path: table -> network -> published version."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:  # the service's tests also run where the trainer's packages are not installed
+    from model.config import Config
+    from model.predict import Model
+    from model.progress import History
+    from model.schema import Dataset
+
+ROWS = 600
+
+CONFIG = """
+name = "{name}"
+
+[data]
+kind = "table"
+path = '{table}'
+missing = ["?"]
+
+[features]
+numeric = ["age", "weight"]
+categorical = ["colour", "city"]
+min_count = 3
+
+[[tasks]]
+name = "price"
+column = "price"
+kind = "regression"
+
+[[tasks]]
+name = "sold"
+column = "sold"
+kind = "binary"
+positive = "yes"
+
+[[tasks]]
+name = "grade"
+column = "grade"
+kind = "multiclass"
+
+[model]
+architecture = "{architecture}"
+experts = 4
+expert_hidden = [8]
+tower_hidden = [4]
+embedding_dim = 3
+
+[train]
+epochs = 4
+batch_size = 64
+learning_rate = 0.01
+device = "cpu"
+"""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A published version and what it was made from."""
+
+    path: Path
+    model: "Model"
+    dataset: "Dataset"
+    config: "Config"
+    history: "History"
+
+    @property
+    def models_dir(self) -> Path:
+        return self.path.parent.parent
+
+
+def write_table(path: Path) -> None:
+    """Write rows of mixed kinds: missing numbers and categories, rare cities, all three labels a matter of features."""
+    random = np.random.default_rng(7)
+    cities = ["Oslo", "Paris", "São Paulo", "?", "Rare 1", "Rare 2"]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["age", "weight", "colour", "city", "price", "sold", "grade"])
+        for row in range(ROWS):
+            age, weight = random.uniform(20, 60), random.normal(70, 10)
+            colour = str(random.choice(["red", "green", "blue"]))
+            city = str(random.choice(cities, p=[0.4, 0.3, 0.2, 0.08, 0.01, 0.01]))
+            hidden = (age - 40) / 10 + (colour == "red") - (city == "Paris") + random.normal(0, 0.3)
+            price = f"{100 + 10 * hidden:.3f}"
+            grade = ["low", "middle", "high"][int(np.digitize(hidden, [-0.7, 0.7]))]
+            seen_age = "?" if row % 9 == 0 else f"{age:.2f}"
+            table.writerow([seen_age, f"{weight:.2f}", colour, city, price, "yes" if hidden > 0 else "no", grade])
+
+
+@pytest.fixture(scope="session")
+def train_and_export(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Artifact]:
+    """Give a function that makes an artifact of an architecture; each is made once a session."""
+    made: dict[str, Artifact] = {}
+    home = tmp_path_factory.mktemp("artifacts")
+    write_table(home / "table.csv")
+
+    def make(architecture: str) -> Artifact:
+        if architecture not in made:
+            made[architecture] = _make(home, architecture)
+        return made[architecture]
+
+    return make
+
+
+def _make(home: Path, architecture: str) -> Artifact:
+    from model.config import load_config
+    from model.export import export
+    from model.predict import build_model
+    from model.table import read_dataset
+    from model.train import fit
+
+    written = home / f"{architecture}.toml"
+    written.write_text(CONFIG.format(name=f"tiny_{architecture}", table=home / "table.csv", architecture=architecture))
+    config = load_config(written)
+    dataset = read_dataset(config)
+    model = build_model(dataset.features, dataset.tasks, config.model, seed=0)
+    history = fit(model, dataset, config.train)
+    path = export(model, dataset, config, history, home / "models")
+    return Artifact(path, model, dataset, config, history)
+
+
+@pytest.fixture(scope="session")
+def artifact(train_and_export: Callable[[str], Artifact]) -> Artifact:
+    """Give an MMoE of 4 experts: two numbers, two categories; a regression, a binary and a multiclass task."""
+    return train_and_export("mmoe")
+
+
+@pytest.fixture(scope="session")
+def gateless_artifact(train_and_export: Callable[[str], Artifact]) -> Artifact:
+    """Give the same without gates: Shared-Bottom."""
+    return train_and_export("shared_bottom")
