@@ -3,7 +3,8 @@
 
 PYTHON ?=
 PORT ?= 8000
-HOST ?= 127.0.0.1
+# Only this machine, except in a container, where nobody outside could reach that.
+HOST ?= $(if $(wildcard /.dockerenv),0.0.0.0,127.0.0.1)
 MODELS ?= models
 DEMO ?= scripts/configs/synthetic.toml
 
