@@ -1,0 +1,139 @@
+"""Train many independent runs of one architecture at once: networks of `model/mmoe.py` stacked by torch.func.
+
+A run keeps its own data, weights and optimiser state, so its result is the same alone or among others; only the
+arithmetic is shared. Axes: R runs, B rows, D features, T regression tasks, E experts.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from model.mmoe import Output
+from model.synthetic import SineTasks
+
+State = dict[str, Any]
+
+
+class Ensemble:
+    """Hold R networks of equal shape as stacked parameters (R, ...) with one Adam that acts on all of them.
+
+    Adam works on each number by itself, so that R runs in one optimiser are R runs in R optimisers.
+
+    Args:
+        networks: R networks built alike, each with its own initial weights; their forward takes (B, D).
+        learning_rate: of Adam, for every run.
+        device: where to train.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], learning_rate: float, device: str = "cpu") -> None:
+        stacked, _ = stack_module_state(list(networks))
+        self.parameters = {
+            name: value.detach().to(device).contiguous().requires_grad_() for name, value in stacked.items()
+        }
+        self.runs = len(networks)
+        self._skeleton = [networks[0].to("meta")]  # in a list, so that no one mistakes it for a network with weights
+        self._optimiser = torch.optim.Adam(list(self.parameters.values()), lr=learning_rate, fused=True)
+        self._losses = vmap(self._loss)
+        self._weights = vmap(self._gates)
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Take one step of every run on its own batch; return the losses (R,) before the step.
+
+        Args:
+            x: (R, B, D).
+            y: (R, B, T).
+        """
+        self._optimiser.zero_grad(set_to_none=True)
+        losses: Tensor = self._losses(self.parameters, x, y)  # (R,)
+        # A run's loss depends on its own parameters alone, so the sum's gradient is every run's own.
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        return losses.detach()
+
+    @torch.no_grad()
+    def losses(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return each run's mean squared error over rows and tasks, (R,)."""
+        losses: Tensor = self._losses(self.parameters, x, y)
+        return losses
+
+    @torch.no_grad()
+    def gate_weights(self, x: Tensor) -> Tensor:
+        """Return every run's gate weights, (R, B, T, E)."""
+        weights: Tensor = self._weights(self.parameters, x)
+        return weights
+
+    def state(self) -> State:
+        """Return what `load_state` needs to go on."""
+        return {
+            "parameters": {k: v.detach() for k, v in self.parameters.items()},
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Go on from a state of an ensemble built alike."""
+        for name, value in self.parameters.items():
+            value.data.copy_(state["parameters"][name])
+        self._optimiser.load_state_dict(state["optimiser"])
+
+    def _forward(self, parameters: dict[str, Tensor], x: Tensor) -> Output:
+        output: Output = functional_call(self._skeleton[0], parameters, (x,))
+        return output
+
+    def _gates(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        weights = self._forward(parameters, x).gate_weights
+        if weights is None:
+            raise ValueError("these networks have no gates; ask an OMoE or an MMoE")
+        return weights
+
+    def _loss(self, parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        outputs = torch.stack(self._forward(parameters, x).outputs, dim=-1)  # (B, T)
+        return (outputs - y).square().mean()
+
+
+class SineStream:
+    """Draw endless rows for R runs, each from its own generator: the seed of a run decides all its numbers.
+
+    Labels are scaled to unit variance with the variance of the task's label over a large sample, the same for every
+    run of one pair of tasks, since the generator's constant leaves the scale of the loss open.
+
+    Args:
+        tasks: the pair of tasks; every run draws its own weight vectors w1 and w2.
+        seeds: one per run.
+        device: where the rows are wanted.
+    """
+
+    def __init__(self, tasks: SineTasks, seeds: Sequence[int], device: str = "cpu") -> None:
+        self._tasks = tasks
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self._device = device
+        self.weights = torch.stack([tasks.weights(g) for g in self._generators])  # (R, 2, D)
+        self._scale = label_std(tasks)
+
+    def rows(self, count: int) -> tuple[Tensor, Tensor]:
+        """Draw the next `count` rows of every run: x (R, B, D) and scaled labels y (R, B, 2)."""
+        runs, tasks, dims = self.weights.shape
+        x = torch.empty(runs, count, dims, device=self._device)
+        noise = torch.empty(runs, count, tasks, device=self._device)
+        for run, generator in enumerate(self._generators):
+            x[run].normal_(generator=generator)
+            noise[run].normal_(generator=generator)
+        clean = self._tasks.signal(x @ self.weights.transpose(-1, -2))  # (R, B, 2)
+        return x, (clean + self._tasks.noise_variance**0.5 * noise) / self._scale
+
+    def state(self) -> list[Tensor]:
+        """Return the generators' states."""
+        return [generator.get_state() for generator in self._generators]
+
+    def load_state(self, state: list[Tensor]) -> None:
+        """Go on from a state of a stream built alike."""
+        for generator, saved in zip(self._generators, state, strict=True):
+            generator.set_state(saved)
+
+
+def label_std(tasks: SineTasks, rows: int = 200_000) -> float:
+    """Return the standard deviation of a label, noise included: w·x is N(0, c²) whatever w of length c."""
+    projected = tasks.scale * torch.randn(rows, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return float((tasks.signal(projected).var() + tasks.noise_variance).sqrt())
