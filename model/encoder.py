@@ -153,8 +153,9 @@ class Encoder(nn.Module):
         if self.embedding is None:
             return
         weight = self.embedding.weight
-        ends = [*self.offsets.tolist()[1:], len(weight)]
-        for begin, end in zip(self.offsets.tolist(), ends, strict=True):
-            count = counts[begin:end].to(weight)
-            mean = (count @ weight[begin:end]) / count.sum().clamp(min=1.0)
-            weight[begin:end] = torch.where((count > 0).unsqueeze(-1), weight[begin:end], mean)
+        column = torch.bucketize(torch.arange(len(weight), device=weight.device), self.offsets, right=True) - 1
+        count = counts.to(weight).unsqueeze(-1)  # (rows, 1)
+        columns = len(self.offsets)
+        sums = weight.new_zeros(columns, weight.shape[1]).index_add_(0, column, count * weight)
+        met = count.new_zeros(columns, 1).index_add_(0, column, count).clamp(min=1.0)
+        weight.copy_(torch.where(count > 0, weight, (sums / met)[column]))

@@ -90,6 +90,11 @@ class Gate(nn.Module):
         self.dropout = dropout
         init_uniform(self.weight, width, math.sqrt(1.0 / 3.0))
 
+    def extra_repr(self) -> str:
+        """Show the sizes and options."""
+        gates, experts, width = self.weight.shape
+        return f"{gates=}, {experts=}, {width=}, temperature={self.temperature}, dropout={self.dropout}"
+
     def matrix(self) -> Tensor:
         """Give (T, E, D) such that gate_logits[b, t, e] = sum_d matrix[t, e, d] x[b, d]."""
         return (self.weight / self.temperature).expand(self.tasks, -1, -1)

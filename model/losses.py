@@ -1,0 +1,86 @@
+"""One loss per task over the rows that have its label, and their sum with fixed or learned weights."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.schema import Rows, Task, TaskKind
+
+TaskWeighting = Literal["fixed", "uncertainty"]
+
+
+class Targets(NamedTuple):
+    """Hold labels as losses want them.
+
+    Attributes:
+        values: float32 (B, T), standardised for regression, 0 where there is no label.
+        present: float32 (B, T), 1 where there is a label; None if that is everywhere.
+    """
+
+    values: Tensor
+    present: Tensor | None
+
+    def take(self, index: Tensor) -> "Targets":
+        """Pick rows by number."""
+        present = None if self.present is None else self.present.index_select(0, index)
+        return Targets(self.values.index_select(0, index), present)
+
+
+def targets_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Targets:
+    """Standardise the labels of regression tasks and mark the missing ones."""
+    labels = torch.from_numpy(rows.labels).to(device)
+    mean = torch.tensor([task.mean if task.kind == "regression" else 0.0 for task in tasks], device=device)
+    std = torch.tensor([task.std if task.kind == "regression" else 1.0 for task in tasks], device=device)
+    missing = labels.isnan()
+    values = torch.where(missing, 0.0, (labels - mean) / std)
+    return Targets(values, (~missing).float() if bool(missing.any()) else None)
+
+
+class TaskLosses(nn.Module):
+    """Compute every task's loss: squared error of the standardised label, or cross-entropy.
+
+    With `uncertainty` the weights are learned: exp(-s) L + s / 2 for a classification loss L and exp(-s) L / 2 + s / 2
+    for a squared error, s the task's log variance (Kendall et al., CVPR 2018, eq. 7 and 10). The given weights then
+    have no say, because s would only take them back.
+    """
+
+    weight: Tensor
+    factor: Tensor
+
+    def __init__(self, tasks: Sequence[Task], weighting: TaskWeighting = "fixed") -> None:
+        super().__init__()
+        self.kinds: tuple[TaskKind, ...] = tuple(task.kind for task in tasks)
+        self.register_buffer("weight", torch.tensor([task.weight for task in tasks]))
+        halves = [0.5 if kind == "regression" else 1.0 for kind in self.kinds]
+        self.register_buffer("factor", torch.tensor(halves))
+        self.log_variance = nn.Parameter(torch.zeros(len(self.kinds))) if weighting == "uncertainty" else None
+
+    def per_task(self, outputs: Sequence[Tensor], targets: Targets) -> Tensor:
+        """Compute the mean loss of each task over its labelled rows, (T,); 0 for a task without any."""
+        losses = []
+        for t, (kind, raw) in enumerate(zip(self.kinds, outputs, strict=True)):
+            present = None if targets.present is None else targets.present[:, t]
+            loss = _row_losses(kind, raw, targets.values[:, t], "mean" if present is None else "none")
+            losses.append(loss if present is None else (loss * present).sum() / present.sum().clamp(min=1.0))
+        return torch.stack(losses)
+
+    def total(self, per_task: Tensor) -> Tensor:
+        """Sum with the given weights: what is monitored and shown, comparable between both kinds of weighting."""
+        return (self.weight * per_task).sum()
+
+    def objective(self, per_task: Tensor) -> Tensor:
+        """Sum as training minimises it."""
+        if self.log_variance is None:
+            return self.total(per_task)
+        return (self.factor * torch.exp(-self.log_variance) * per_task + 0.5 * self.log_variance).sum()
+
+
+def _row_losses(kind: TaskKind, raw: Tensor, target: Tensor, reduction: str) -> Tensor:
+    if kind == "regression":
+        return F.mse_loss(raw, target, reduction=reduction)
+    if kind == "binary":
+        return F.binary_cross_entropy_with_logits(raw, target, reduction=reduction)
+    return F.cross_entropy(raw, target.long(), reduction=reduction)

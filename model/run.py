@@ -1,0 +1,105 @@
+"""The state of a training run: what stays the same, and what an interrupted run must find again."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.config import TrainConfig
+from model.losses import Targets, TaskLosses, targets_of
+from model.predict import Model
+from model.progress import EpochRecord, Watcher
+from model.schema import Dataset, Rows, Task
+
+
+class Tensors(NamedTuple):
+    """Hold a split on the device: what a step picks its rows from."""
+
+    numeric: Tensor
+    codes: Tensor
+    targets: Targets
+
+    def take(self, index: Tensor) -> "Tensors":
+        """Pick rows by number."""
+        return Tensors(self.numeric.index_select(0, index), self.codes.index_select(0, index), self.targets.take(index))
+
+
+def tensors_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Tensors:
+    """Move a split to the device, labels standardised."""
+    numeric, codes = torch.from_numpy(rows.numeric).to(device), torch.from_numpy(rows.codes).to(device)
+    return Tensors(numeric, codes, targets_of(rows, tasks, device))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Hold what stays the same during a run; `code_counts` are those of Encoder.count_codes on the training rows."""
+
+    dataset: Dataset
+    config: TrainConfig
+    train: Tensors
+    validation: Tensors
+    code_counts: Tensor
+    watcher: Watcher
+    checkpoint: Path | None
+    identity: dict[str, str]
+
+    @property
+    def steps(self) -> int:
+        """Count the steps of an epoch; the last one may have fewer rows."""
+        return math.ceil(len(self.dataset.train) / self.config.batch_size)
+
+
+@dataclass
+class Run:
+    """Hold everything that a run changes, apart from torch's generators.
+
+    Attributes:
+        epoch: finished epochs.
+        step: finished steps of the epoch after these.
+        loss_sum: over those steps, summed over rows.
+        epoch_seconds: spent on those steps.
+        best_value: of the monitor after `best_epoch` epochs, when the weights were `best_state`.
+        seconds: of all finished epochs, validation included.
+    """
+
+    model: Model
+    losses: TaskLosses
+    optimizer: torch.optim.Optimizer
+    loss_sum: Tensor
+    epoch: int = 0
+    step: int = 0
+    epoch_seconds: float = 0.0
+    best_value: float = math.nan
+    best_epoch: int = 0
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    records: list[EpochRecord] = field(default_factory=list)
+    seconds: float = 0.0
+
+    PLAIN = ("epoch", "step", "loss_sum", "epoch_seconds", "best_value", "best_epoch", "best_state", "seconds")
+    MODULES = ("model", "losses", "optimizer")
+
+    def state(self) -> dict[str, Any]:
+        """Collect what a resumed run needs to go on as if nothing had happened."""
+        return {
+            **{name: getattr(self, name) for name in self.PLAIN},
+            **{name: getattr(self, name).state_dict() for name in self.MODULES},
+            "records": [asdict(record) for record in self.records],
+            "generators": [torch.get_rng_state(), *torch.cuda.get_rng_state_all()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state, torch's generators included."""
+        for name in self.PLAIN:
+            setattr(self, name, state[name])
+        for name in self.MODULES:
+            getattr(self, name).load_state_dict(state[name])
+        self.loss_sum = self.loss_sum.to(self.losses.weight.device)
+        self.records = [EpochRecord(**record) for record in state["records"]]
+        first, *others = state["generators"]
+        torch.set_rng_state(first)
+        if len(others) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(others)

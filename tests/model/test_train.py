@@ -1,0 +1,284 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from model.config import ModelConfig, TrainConfig
+from model.errors import TrainError
+from model.metrics import evaluate
+from model.progress import EpochRecord, History
+from model.schema import Dataset, Rows
+from model.train import Model, build_model, fit, predict
+
+SMALL = ModelConfig(experts=3, expert_hidden=(8,), tower_hidden=(4,), embedding_dim=4, gate_dropout=0.2, dropout=0.1)
+PLAIN = ModelConfig(experts=3, expert_hidden=(8,), tower_hidden=(4,), embedding_dim=4)
+
+
+def settings(**changes: object) -> TrainConfig:
+    base: dict[str, object] = {"epochs": 4, "batch_size": 64, "learning_rate": 0.01, "device": "cpu"}
+    return TrainConfig.model_validate({**base, **changes})
+
+
+class Silent:
+    """Follow a run without a word, and end it like a pressed key at a given step."""
+
+    def __init__(self, interrupt_at: int = -1) -> None:
+        self.left = interrupt_at
+
+    def step(self, epoch: int, rows: int, loss_sum: Tensor) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+    def epoch(self, record: EpochRecord, best: bool) -> None:
+        pass
+
+
+def trained(
+    dataset: Dataset, config: TrainConfig, model: ModelConfig = SMALL, checkpoint: Path | None = None, stop: int = -1
+) -> tuple[Model, History]:
+    whole = build_model(dataset.features, dataset.tasks, model, config.seed)
+    return whole, fit(whole, dataset, config, checkpoint, Silent(stop))
+
+
+def same(a: Model, b: Model) -> bool:
+    pairs = zip(a.state_dict().items(), b.state_dict().items(), strict=True)
+    return all(m == n and torch.equal(v, w) for (m, v), (n, w) in pairs)
+
+
+def facts(history: History) -> list[tuple[float, float, object]]:
+    return [(r.train_loss, r.validation_loss, r.metrics) for r in history.epochs]
+
+
+def test_training_learns_every_kind_of_task(dataset: Dataset) -> None:
+    model, history = trained(dataset, settings(epochs=40, patience=0), PLAIN)
+    found = evaluate(predict(model, dataset.test), dataset.test, dataset.tasks)
+    assert found["price"]["r2"] > 0.8
+    assert found["sold"]["auc"] > 0.95
+    assert found["grade"]["accuracy"] > 0.7
+    assert history.epochs[-1].train_loss < history.epochs[0].train_loss
+    assert len(history.epochs) == 40
+
+
+@pytest.mark.parametrize("architecture", ["mmoe", "omoe", "shared_bottom", "single_task"])
+def test_predictions_are_in_natural_units(dataset: Dataset, architecture: str) -> None:
+    config = ModelConfig.model_validate({"architecture": architecture, "experts": 3})
+    model, _ = trained(dataset, settings(epochs=10), config)
+    found = predict(model, dataset.test, batch_size=33)
+    rows = len(dataset.test)
+    assert abs(found.tasks["price"].mean() - 100.0) < 10.0
+    assert found.tasks["sold"].shape == (rows,)
+    assert ((found.tasks["sold"] > 0.0) & (found.tasks["sold"] < 1.0)).all()
+    np.testing.assert_allclose(found.tasks["grade"].sum(axis=1), np.ones(rows), rtol=1e-5)
+    if architecture in ("mmoe", "omoe"):
+        assert found.gate_weights is not None
+        assert found.gate_weights.shape == (rows, 3, 3)
+    else:
+        assert found.gate_weights is None
+
+
+def test_one_row_is_answered_as_among_others(dataset: Dataset) -> None:
+    model, _ = trained(dataset, settings(epochs=1))
+    rows = dataset.test
+    one = Rows(rows.numeric[7:8], rows.codes[7:8], rows.labels[7:8], rows.text[7:8])
+    alone, together = predict(model, one), predict(model, rows)
+    for task in ("price", "sold", "grade"):
+        np.testing.assert_allclose(alone.tasks[task][0], together.tasks[task][7], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("weighting", ["fixed", "uncertainty"])
+def test_the_seed_decides_every_bit(dataset: Dataset, weighting: str) -> None:
+    config = settings(epochs=2, task_weighting=weighting)
+    (first, one), (second, two) = trained(dataset, config), trained(dataset, config)
+    assert same(first, second)
+    assert facts(one) == facts(two)
+    other, _ = trained(dataset, settings(epochs=2, task_weighting=weighting, seed=1))
+    assert not same(first, other)
+
+
+def test_training_leaves_the_caller_s_generator_alone(dataset: Dataset) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    trained(dataset, settings(epochs=1))
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5, 7, 11, 20])
+@pytest.mark.parametrize("weighting", ["fixed", "uncertainty"])
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(
+    dataset: Dataset, tmp_path: Path, stop: int, weighting: str
+) -> None:
+    """An epoch has 5 steps; the run ends before and after its boundaries, with dropout in every network part."""
+    config = settings(task_weighting=weighting, checkpoint_every_s=0.0)
+    path = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        trained(dataset, config, checkpoint=path, stop=stop)
+    with suppress(KeyboardInterrupt):  # the last step may have been taken already
+        trained(dataset, config, checkpoint=path, stop=1)
+    resumed, one = trained(dataset, config, checkpoint=path)
+    whole, two = trained(dataset, config)
+    assert same(resumed, whole)
+    assert facts(one) == facts(two)
+    assert one.best_epoch == two.best_epoch
+
+
+def test_a_run_between_checkpoints_goes_back_to_the_last(dataset: Dataset, tmp_path: Path) -> None:
+    config = settings(checkpoint_every_s=1e9)  # at the ends of epochs alone
+    path = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        trained(dataset, config, checkpoint=path, stop=13)
+    resumed, history = trained(dataset, config, checkpoint=path)
+    assert same(resumed, trained(dataset, config)[0])
+    assert [record.epoch for record in history.epochs] == [1, 2, 3, 4]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from conftest import make_rows, make_schema, make_tasks
+from model.config import ModelConfig, TrainConfig
+from model.schema import Dataset
+from model.train import build_model, fit
+
+class Loud:
+    def step(self, epoch, rows, loss_sum):
+        print(epoch, rows, flush=True)
+        if epoch == 2:
+            sys.stdin.read()  # wait here for the end
+    def epoch(self, record, best):
+        pass
+
+schema, tasks = make_schema(), make_tasks()
+train, validation, test = (make_rows(schema, count, seed) for seed, count in enumerate((300, 100, 100)))
+dataset = Dataset(schema, tasks, train, validation, test, source="made", digest="sha256:0")
+config = TrainConfig.model_validate_json(sys.argv[3])
+model = build_model(schema, tasks, ModelConfig.model_validate_json(sys.argv[4]), config.seed)
+fit(model, dataset, config, Path(sys.argv[1]), Loud())
+"""
+
+
+def test_a_killed_process_is_resumed_to_the_same_weights(dataset: Dataset, tmp_path: Path) -> None:
+    path, config = tmp_path / "run.pt", settings(checkpoint_every_s=0.0)
+    command = [sys.executable, "-c", KILLED, str(path), str(Path(__file__).parent)]
+    with subprocess.Popen(
+        [*command, config.model_dump_json(), SMALL.model_dump_json()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith(b"2 ") for line in process.stdout)
+        process.send_signal(signal.SIGKILL)
+    assert same(trained(dataset, config, checkpoint=path)[0], trained(dataset, config)[0])
+
+
+def test_a_finished_run_is_not_trained_again(dataset: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    first, one = trained(dataset, settings(), checkpoint=path)
+    second, two = trained(dataset, settings(), checkpoint=path, stop=1)  # a single step would raise
+    assert same(first, second)
+    assert one == two
+
+
+@pytest.mark.parametrize("what", ["train.learning_rate", "the data", "the model"])
+def test_a_checkpoint_of_another_run_is_refused(dataset: Dataset, tmp_path: Path, what: str) -> None:
+    path = tmp_path / "run.pt"
+    trained(dataset, settings(epochs=1), checkpoint=path)
+    config = settings(epochs=1, learning_rate=0.02) if what == "train.learning_rate" else settings(epochs=1)
+    data = replace(dataset, digest="sha256:1") if what == "the data" else dataset
+    model = SMALL.model_copy(update={"gate_temperature": 2.0}) if what == "the model" else SMALL
+    with pytest.raises(TrainError, match=f"{what} was"):
+        trained(data, config, model, checkpoint=path)
+
+
+def test_the_best_weights_are_kept_and_patience_ends_the_run(dataset: Dataset) -> None:
+    """Labels without a pattern are learned by heart, so validation soon gets worse."""
+    random = np.random.default_rng(0)
+    noise = replace(dataset.train, labels=random.permutation(dataset.train.labels))
+    config = settings(epochs=200, patience=3, schedule="constant")
+    model, history = trained(replace(dataset, train=noise), config, PLAIN)
+    losses = [record.validation_loss for record in history.epochs]
+    assert history.stopped_early
+    assert history.best_epoch == int(np.argmin(losses)) + 1
+    assert len(losses) == history.best_epoch + 3
+    found = evaluate(predict(model, dataset.validation), dataset.validation, dataset.tasks)
+    assert found == history.epochs[history.best_epoch - 1].metrics
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("sold.auc", max), ("price.rmse", min), ("grade.log_loss", min)])
+def test_a_task_s_metric_may_choose(dataset: Dataset, monitor: str, best: Callable[[list[float]], float]) -> None:
+    _, history = trained(dataset, settings(epochs=6, monitor=monitor, patience=0))
+    task, metric = monitor.split(".")
+    values = [record.metrics[task][metric] for record in history.epochs]
+    assert values[history.best_epoch - 1] == best(values)
+
+
+def test_cosine_falls_to_zero_and_constant_stays(dataset: Dataset) -> None:
+    rates = {
+        schedule: [r.learning_rate for r in trained(dataset, settings(schedule=schedule, patience=0))[1].epochs]
+        for schedule in ("cosine", "constant")
+    }
+    assert rates["constant"] == [0.01] * 4
+    assert rates["cosine"] == sorted(rates["cosine"], reverse=True)
+    assert rates["cosine"][0] > 0.008
+    assert rates["cosine"][-1] < 0.0001
+
+
+def test_unknown_and_missing_categories_that_training_never_met_are_average(dataset: Dataset) -> None:
+    model, _ = trained(dataset, settings(epochs=1))
+    encoder = model.encoder
+    assert encoder.embedding is not None
+    counts = encoder.count_codes(torch.from_numpy(dataset.train.codes))
+    unknown, others = int(encoder.offsets[1]), slice(int(encoder.offsets[1]) + 2, None)
+    assert counts[unknown] == 0
+    share = counts[others] / counts[others].sum()
+    expected = share @ encoder.embedding.weight[others]
+    torch.testing.assert_close(encoder.embedding.weight[unknown], expected)
+
+
+def test_weight_decay_shrinks_weights(dataset: Dataset) -> None:
+    sizes = []
+    for decay in (0.0, 1.0):
+        model, _ = trained(dataset, settings(weight_decay=decay, schedule="constant"), PLAIN)
+        sizes.append(sum(float(p.detach().square().sum()) for n, p in model.named_parameters() if n.endswith("weight")))
+    assert sizes[1] < 0.9 * sizes[0]
+
+
+def test_divergence_ends_with_a_sentence(dataset: Dataset) -> None:
+    with pytest.raises(TrainError, match=r"lower train\.learning_rate \(1e\+30\)"):
+        trained(dataset, settings(learning_rate=1e30))
+
+
+def test_a_metric_that_validation_does_not_define_ends_with_a_sentence(dataset: Dataset) -> None:
+    labels = dataset.validation.labels.copy()
+    labels[:, 1] = 1.0
+    data = replace(dataset, validation=replace(dataset.validation, labels=labels))
+    with pytest.raises(TrainError, match=r"train\.monitor is 'sold\.auc'.*sold\.log_loss"):
+        trained(data, settings(monitor="sold.auc"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said(dataset: Dataset) -> None:
+    with pytest.raises(TrainError, match="finds no GPU"):
+        trained(dataset, settings(device="cuda"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_trains_and_resumes(dataset: Dataset, tmp_path: Path) -> None:
+    config, path = settings(device="auto", checkpoint_every_s=0.0), tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        trained(dataset, config, checkpoint=path, stop=7)
+    model, history = trained(dataset, config, checkpoint=path)
+    assert history.device == "cuda"
+    assert evaluate(predict(model, dataset.test), dataset.test, dataset.tasks)["sold"]["auc"] > 0.8
