@@ -1,8 +1,7 @@
 """Read a model file: its manifest and its graph, checked against each other before anything is run."""
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from service.manifest import (
     TaskGate,
     parse_manifest,
 )
-from service.wire import holds_external_data, keep_outputs, metadata
+from service.wire import Interface, Tensor, holds_external_data, interface, keep_outputs, metadata
 
 __all__ = [
     "CATEGORICAL",
@@ -54,27 +53,8 @@ MAX_MODEL_BYTES = (2 << 30) - 1
 """Protobuf's own limit of one message."""
 
 
-class Tensor(Protocol):
-    """Be an input or output as onnxruntime describes it; a free dimension is a name or None."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def type(self) -> str: ...
-    @property
-    def shape(self) -> Sequence[int | str | None]: ...
-
-
-def check_graph(
-    manifest: Manifest, required: Iterable[Tensor], optional: Iterable[Tensor], outputs: Iterable[Tensor]
-) -> None:
+def check_graph(manifest: Manifest, graph: Interface) -> None:
     """Check that a graph has the inputs and outputs which its manifest promises: names, types and widths.
-
-    Args:
-        manifest: what was promised.
-        required: inputs that have no default.
-        optional: inputs that have one.
-        outputs: all outputs.
 
     Raises:
         ArtifactError: a tensor is missing, unexpected, of another type or of another shape.
@@ -82,9 +62,9 @@ def check_graph(
     masks = (EXPERT_MASK, ROW_EXPERT_MASK) if manifest.has_gates else ()
     inputs = (NUMERIC,) * bool(manifest.numeric) + (CATEGORICAL,) * bool(manifest.categorical)
     for what, tensors, names, shape in (
-        ("input", required, inputs, manifest.input_shape),
-        ("optional input", optional, masks, manifest.input_shape),
-        ("output", outputs, manifest.outputs, manifest.output_shape),
+        ("input", graph.inputs, inputs, manifest.input_shape),
+        ("optional input", graph.optional, masks, manifest.input_shape),
+        ("output", graph.outputs, manifest.outputs, manifest.output_shape),
     ):
         by_name = {tensor.name: tensor for tensor in tensors}
         if set(by_name) != set(names):
@@ -104,10 +84,11 @@ def golden_inputs(manifest: Manifest) -> dict[str, NDArray[Any]]:
 
 
 def read_model(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> tuple[bytes, Manifest]:
-    """Read a model file and its manifest, without running anything.
+    """Read a model file and its manifest, checked against each other, without running anything.
 
     Raises:
-        ArtifactError: unreadable, empty, too large, truncated, with external data, or without a valid manifest.
+        ArtifactError: unreadable, empty, too large, truncated, with external data, without a valid manifest, or with a
+            graph that does not fit it.
     """
     try:
         size = path.stat().st_size
@@ -121,14 +102,16 @@ def read_model(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> tuple[bytes, Man
         raise ArtifactError(f"The file has no metadata {MANIFEST_KEY!r}", "Export it with this project's exporter")
     if holds_external_data(model):
         raise ArtifactError("The file keeps weights in another file", "Export it with the weights inline")
-    return model, parse_manifest(text)
+    manifest = parse_manifest(text)
+    check_graph(manifest, interface(model))
+    return model, manifest
 
 
 def _check_tensor(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     """Compare a tensor with its promised shape, whose first axis is free (the mask of all rows has none)."""
-    expected_type = "tensor(string)" if tensor.name == CATEGORICAL else "tensor(float)"
+    expected_type = "string" if tensor.name == CATEGORICAL else "float"
     if tensor.type != expected_type:
-        raise ArtifactError(f"The {what} {tensor.name!r} is a {tensor.type}; expected {expected_type}")
+        raise ArtifactError(f"The {what} {tensor.name!r} is of type {tensor.type}; expected {expected_type}")
     came, first = list(tensor.shape), 0 if tensor.name == EXPERT_MASK else 1
     fits = len(came) == len(shape) and all(
         not isinstance(size, int) or size == promised

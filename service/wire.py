@@ -12,6 +12,8 @@ from service.errors import ArtifactError
 _GRAPH, _METADATA, _NODE, _OUTPUT = 7, 14, 1, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_ATTRIBUTE = 1, 2, 5
 _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 6, 11
+_INITIALIZER, _INPUT = 5, 11
+_ELEMENT_TYPES = {1: "float", 7: "int64", 8: "string", 11: "double"}
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION, _LOCATION_EXTERNAL = 13, 14, 1
 
@@ -85,6 +87,48 @@ def metadata(model: bytes) -> dict[str, str]:
             except UnicodeDecodeError:
                 raise ArtifactError("The file is no ONNX model: its metadata is not UTF-8") from None
     return properties
+
+
+class Tensor(NamedTuple):
+    """Describe an input or output as its graph declares it.
+
+    Attributes:
+        type: element type, for example "float" or "string".
+        shape: a free dimension is a name, or None without one.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+
+class Interface(NamedTuple):
+    """List a graph's inputs without a default, those with one, and its outputs."""
+
+    inputs: tuple[Tensor, ...]
+    optional: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+def interface(model: bytes) -> Interface:
+    """Return what goes into a model and what comes out.
+
+    Raises:
+        ArtifactError: the file is no ONNX model.
+    """
+    listed: dict[int, list[Tensor]] = {_INPUT: [], _OUTPUT: []}
+    defaults: set[str] = set()
+    for entry in _within(memoryview(model), _GRAPH):
+        for field in fields(entry):
+            if field.number in listed:
+                listed[field.number].append(_tensor(field.payload))
+            elif field.number == _INITIALIZER:
+                defaults.update(bytes(name).decode(errors="replace") for name in _within(field.payload, 8))
+    return Interface(
+        tuple(tensor for tensor in listed[_INPUT] if tensor.name not in defaults),
+        tuple(tensor for tensor in listed[_INPUT] if tensor.name in defaults),
+        tuple(listed[_OUTPUT]),
+    )
 
 
 def holds_external_data(model: bytes) -> bool:
@@ -166,6 +210,26 @@ def _ends(node: memoryview) -> tuple[set[str], set[str], bool]:
         elif field.number == _NODE_ATTRIBUTE:
             nested |= any(inner.number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS) for inner in fields(field.payload))
     return names[_NODE_INPUT] - {""}, names[_NODE_OUTPUT], nested
+
+
+def _tensor(value_info: memoryview) -> Tensor:
+    """Read a ValueInfoProto: its name (1) and, within its type (2), the tensor type (1)."""
+    element, shape = 0, []
+    for tensor_type in _within(value_info, 2, 1):
+        element = next((field.value for field in fields(tensor_type) if field.number == 1), 0)
+        for dimension in _within(tensor_type, 2, 1):
+            size: int | str | None = None
+            for field in fields(dimension):
+                size = field.value if field.number == 1 else bytes(field.payload).decode(errors="replace")
+            shape.append(size)
+    return Tensor(_name(value_info), _ELEMENT_TYPES.get(element, f"type {element}"), tuple(shape))
+
+
+def _within(message: memoryview, *path: int) -> Iterator[memoryview]:
+    """Yield the payloads of the fields at a path of field numbers."""
+    for field in fields(message):
+        if field.number == path[0]:
+            yield from _within(field.payload, *path[1:]) if len(path) > 1 else (field.payload,)
 
 
 def _name(value_info: memoryview) -> str:

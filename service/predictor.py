@@ -1,0 +1,234 @@
+"""One loaded model: proved by its golden rows, warmed, ready to run.
+
+A session computes every node of its graph, so there is one session per set of outputs: predictions with gate
+weights (made at load), gate weights alone, and everything with contributions (made when first asked for).
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact import golden_inputs, keep_outputs, read_model
+from service.errors import ArtifactError, GatesUnavailable
+from service.features import Batch
+from service.manifest import GATE_CONTRIBUTIONS, GATE_WEIGHTS, ROW_EXPERT_MASK, Manifest
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Floats = NDArray[np.float32]
+Outputs = dict[str, Floats]
+
+_ERRORS_ONLY = 3
+
+RUN_ROWS = 1024
+"""Rows of one run; more are run in parts, which costs nothing (measured) and keeps the memory of a run small."""
+
+CONTRIBUTION_RUN_ROWS = 64
+"""The same where contributions are computed: a row then needs T x E x D numbers on the way."""
+
+
+class Answer(NamedTuple):
+    """Hold what a run gave for B rows, in their order.
+
+    Attributes:
+        tasks: name -> float32 (B,), or (B, K) for multiclass; empty where only gates were asked for.
+        gate_weights: float32 (B, T, E); None without gates.
+        contributions: float32 (B, T, E, N + C), only where asked for.
+    """
+
+    tasks: Outputs
+    gate_weights: Floats | None
+    contributions: Floats | None = None
+
+    def slice(self, start: int, stop: int) -> "Answer":
+        """Return rows start to stop (exclusive) as views."""
+        return Answer(
+            {name: values[start:stop] for name, values in self.tasks.items()},
+            None if self.gate_weights is None else self.gate_weights[start:stop],
+            None if self.contributions is None else self.contributions[start:stop],
+        )
+
+    def arrays(self) -> Iterator[Floats]:
+        """Yield every array."""
+        yield from self.tasks.values()
+        yield from (array for array in (self.gate_weights, self.contributions) if array is not None)
+
+    def rows_not_finite(self) -> list[int]:
+        """List the rows with a NaN or infinity in any answer: numbers so extreme that float32 overflows on the way."""
+        wrong = [~np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in self.arrays()]
+        return [int(row) for row in np.flatnonzero(np.any(wrong, axis=0))]
+
+
+class Predictor:
+    """Run one model version. Safe to use from several threads at once; build it by `load`.
+
+    Args:
+        model: bytes of the model file.
+        manifest: its manifest.
+        name: under which it is served; by default the manifest's.
+        threads: of one run; 1 leaves parallelism to requests and processes.
+
+    Raises:
+        ArtifactError: onnxruntime refuses the file, or its golden rows are not reproduced.
+    """
+
+    def __init__(self, model: bytes, manifest: Manifest, name: str | None = None, threads: int = 1) -> None:
+        self.manifest = manifest
+        self.name = name or manifest.name
+        self._model = model
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._default = frozenset({*manifest.task_names, *([GATE_WEIGHTS] if manifest.has_gates else [])})
+        self._names = sorted(self._default)
+        self._session = self._open(self._default)
+        self._on_demand: dict[frozenset[str], onnxruntime.InferenceSession] = {}
+
+    @classmethod
+    def load(cls, path: Path, name: str | None = None, largest_batch: int = RUN_ROWS, threads: int = 1) -> Self:
+        """Read a model file, check it, let it answer its golden rows, and warm it.
+
+        Args:
+            path: of model.onnx.
+            name: under which it is served; by default the manifest's.
+            largest_batch: rows of the largest run to warm with, so that no request pays for memory.
+            threads: of one run.
+
+        Raises:
+            ArtifactError: the file must not be served; says why.
+        """
+        predictor = cls(*read_model(path), name, threads)
+        predictor.warm_up(min(largest_batch, RUN_ROWS))
+        return predictor
+
+    def run(self, batch: Batch, outputs: frozenset[str] | None = None) -> Answer:
+        """Answer B >= 1 rows; by default every task and the gate weights.
+
+        Args:
+            batch: the rows.
+            outputs: names of the outputs wanted, as the graph has them. The answer holds at least these: gate weights
+                alone are cheaper, contributions dearer, any tasks cost as much as all.
+        """
+        if outputs is None or (outputs <= self._default and outputs != {GATE_WEIGHTS}):
+            return self._answer(self._run(self._session, self._names, batch.inputs(), batch.rows, RUN_ROWS))
+        self._need_gates()
+        wanted = frozenset({GATE_WEIGHTS}) if outputs == {GATE_WEIGHTS} else self._default | {GATE_CONTRIBUTIONS}
+        session, rows = self._demand(wanted), CONTRIBUTION_RUN_ROWS if GATE_CONTRIBUTIONS in wanted else RUN_ROWS
+        return self._answer(self._run(session, sorted(wanted), batch.inputs(), batch.rows, rows))
+
+    def contributions(self, batch: Batch) -> Answer:
+        """Answer like `run`, with each raw feature's share in each gate logit.
+
+        Raises:
+            GatesUnavailable: the model has no gates.
+        """
+        return self.run(batch, frozenset({GATE_CONTRIBUTIONS}))
+
+    def ablate(self, batch: Batch) -> Outputs:
+        """Predict each task with each expert left out and the gates renormalised: name -> (E, B) or (E, B, K).
+
+        All experts go into one run: the rows are repeated once per expert, each time with another mask.
+
+        Raises:
+            GatesUnavailable: the model has no gates, or a single expert, without which nothing is left.
+        """
+        self._need_gates()
+        experts, rows = self.manifest.experts, batch.rows
+        if experts == 1:
+            raise GatesUnavailable(self.name, "has a single expert, without which nothing is left")
+        inputs = {name: np.concatenate([array] * experts) for name, array in batch.inputs().items()}
+        masks = 1.0 - np.eye(experts, dtype=np.float32)
+        inputs[ROW_EXPERT_MASK] = np.repeat(masks, rows, axis=0)[:, None, :]
+        names = list(self.manifest.task_names)
+        outputs = self._run(self._session, names, inputs, rows * experts, RUN_ROWS)
+        return {name: values.reshape(experts, rows, *values.shape[1:]) for name, values in outputs.items()}
+
+    def warm_up(self, largest_batch: int) -> None:
+        """Run one row, then the largest batch, so that memory is there before the first request."""
+        inputs = golden_inputs(self.manifest)
+        for rows in (1, largest_batch):
+            picked = {name: np.resize(array, (rows, array.shape[1])) for name, array in inputs.items()}
+            self._run(self._session, self._names, picked, rows, RUN_ROWS)
+
+    def _run(
+        self,
+        session: "onnxruntime.InferenceSession",
+        names: Sequence[str],
+        inputs: dict[str, NDArray[Any]],
+        rows: int,
+        most: int,
+    ) -> Outputs:
+        if rows <= 0:  # onnxruntime would divide by zero, which kills the process
+            raise ValueError(f"a run of {rows} rows; at least one is needed")
+        if rows <= most:
+            return dict(zip(names, session.run(names, inputs), strict=True))
+        parts = [
+            session.run(names, {name: array[start : start + most] for name, array in inputs.items()})
+            for start in range(0, rows, most)
+        ]
+        return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(names)}
+
+    def _answer(self, outputs: Outputs) -> Answer:
+        tasks = {name: outputs[name] for name in self.manifest.task_names if name in outputs}
+        return Answer(tasks, outputs.get(GATE_WEIGHTS), outputs.get(GATE_CONTRIBUTIONS))
+
+    def _need_gates(self) -> None:
+        if not self.manifest.has_gates:
+            raise GatesUnavailable(self.name, f"is a {self.manifest.architecture} model without gates")
+
+    def _demand(self, outputs: frozenset[str]) -> "onnxruntime.InferenceSession":
+        """Return the session of these outputs; the first caller opens it, others wait for it."""
+        session = self._on_demand.get(outputs)
+        if session is None:
+            with self._lock:
+                session = self._on_demand.get(outputs) or self._open(outputs)
+                self._on_demand[outputs] = session
+        return session
+
+    def _open(self, outputs: frozenset[str]) -> "onnxruntime.InferenceSession":
+        """Open a session of these outputs, and prove it by the golden rows."""
+        session = _open_session(keep_outputs(self._model, outputs), self._threads)
+        inputs, golden = golden_inputs(self.manifest), self.manifest.golden
+        names = sorted(outputs & golden.outputs.keys())
+        for rows in {golden.rows, 1}:  # one row alone too: an export may be fixed to the batch it was made with
+            answer = self._run(session, names, {n: array[:rows] for n, array in inputs.items()}, rows, RUN_ROWS)
+            for name, came in answer.items():
+                _compare(name, came, np.array(golden.outputs[name], np.float64)[:rows], golden.tolerance)
+        return session
+
+
+def _open_session(model: bytes, threads: int) -> "onnxruntime.InferenceSession":
+    """Open a session whose threads never spin: parallelism is by request and by process."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime is first imported
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = _ERRORS_ONLY
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own errors share no narrower base
+        first_line = str(error).strip().splitlines()[0]
+        raise ArtifactError(f"onnxruntime {onnxruntime.__version__} refuses the file: {first_line}") from None
+
+
+def _compare(name: str, came: Floats, expected: NDArray[np.float64], tolerance: float) -> None:
+    """Refuse an answer that differs from the golden one by more than tolerance x max(1, |expected|)."""
+    if came.shape != expected.shape:
+        raise ArtifactError(f"Golden rows give {name!r} of shape {came.shape}; expected {expected.shape}")
+    wrong = np.argwhere(~(np.abs(came - expected) <= tolerance * np.maximum(1.0, np.abs(expected))))
+    if len(wrong):
+        place = tuple(map(int, wrong[0]))
+        raise ArtifactError(
+            f"Golden row {place[0]} gives {float(came[place]):.7g} for {name!r}; "
+            f"expected {expected[place]:.7g} within {tolerance:g}"
+        )
