@@ -10,7 +10,7 @@ def dump(values: Mapping[str, Any], prefix: str = "") -> str:
     """Write nested tables as TOML: plain keys first, then sub-tables, then arrays of tables; None is not allowed."""
     tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
     arrays = {key: value for key, value in values.items() if _is_array_of_tables(value)}
-    plain = [f"{_key(k)} = {_value(v)}\n" for k, v in values.items() if k not in tables and k not in arrays]
+    plain = [f"{_key(k)} = {value_text(v)}\n" for k, v in values.items() if k not in tables and k not in arrays]
     text = "".join(plain)
     for key, value in tables.items():
         text += f"\n[{prefix}{_key(key)}]\n" + dump(value, f"{prefix}{_key(key)}.")
@@ -75,7 +75,8 @@ def _string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """Write one value, not a table, as TOML."""
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, bool):
@@ -83,5 +84,5 @@ def _value(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(item) for item in value) + "]"
+        return "[" + ", ".join(value_text(item) for item in value) + "]"
     raise TypeError(f"{type(value).__name__} has no form in TOML")

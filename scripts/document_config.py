@@ -1,0 +1,98 @@
+"""Write the table of all configuration keys: python -m scripts.document_config > docs/config.md."""
+
+from collections.abc import Sequence
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from model.config import METRICS, Config, ModelConfig, TaskConfig, TrainConfig
+from model.data_config import FeatureConfig, Split, SyntheticData, TableData, Value
+from model.toml import value_text
+
+HEAD = """\
+# Configuration
+
+A run is one TOML file: `python -m scripts.train CONFIG [--set KEY=VALUE ...]`. Files to copy from, with comments,
+are in `scripts/configs/`. `--set` replaces a key by its dotted name, a task's by the name of the task:
+`--set train.epochs=3 tasks.income.weight=2`; the value is read as TOML and, failing that, as text. An unknown key or
+column, a value out of range, labels of the wrong kind: each ends with one sentence and exit code 2, and nothing is
+written. The effective configuration, defaults included, lies beside every published model as `config.toml`.
+
+This page is made from the schema: `python -m scripts.document_config > docs/config.md`.
+"""
+
+SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("The file", Config),
+    ("`[data]`, kind `table`", TableData),
+    ("`[data.split]`, for kind `table`", Split),
+    ("`[data]`, kind `synthetic`", SyntheticData),
+    ("`[features]`", FeatureConfig),
+    ("`[[tasks]]`, once for each task", TaskConfig),
+    ("`[model]`", ModelConfig),
+    ("`[train]`", TrainConfig),
+)
+
+WORDS = {str: "text", int: "integer", float: "number", bool: "true or false"}
+BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}"}
+
+
+def page() -> str:
+    """Render the page: a table for each section of the file."""
+    parts = [HEAD, *(f"## {title}\n\n{_table(section)}" for title, section in SECTIONS)]
+    metrics = "; ".join(f"{kind}: {', '.join(f'`{name}`' for name in names)}" for kind, names in METRICS.items())
+    return "\n".join([*parts, f"Metrics by kind of task: {metrics}.\n"])
+
+
+def _table(section: type[BaseModel]) -> str:
+    lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in section.model_fields.items():
+        cells = (f"`{name}`", _type(field), _default(field), (field.description or "").replace("|", "\\|"))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _type(field: FieldInfo) -> str:
+    bounds = [
+        form.format(f"{value:g}") for key, form in BOUNDS.items() if (value := _bound(field.metadata, key)) is not None
+    ]
+    return ", ".join([_word(field.annotation), *bounds])
+
+
+def _bound(metadata: Sequence[Any], key: str) -> float | None:
+    return next((getattr(entry, key) for entry in metadata if getattr(entry, key, None) is not None), None)
+
+
+def _word(annotation: Any) -> str:
+    """Name a type in words; the annotations inside of `Annotated` and `X | Y` are followed."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in inner)
+    if origin is tuple:
+        return "list of tables" if _is_section(inner[0]) else f"list of {_word(inner[0])}"
+    if annotation == Value:
+        return "any value"
+    if annotation in WORDS:
+        return WORDS[annotation]
+    if _is_section(annotation):
+        return "table"
+    if hasattr(annotation, "__metadata__"):
+        return _word(inner[0])
+    return " or ".join(dict.fromkeys(_word(part) for part in inner if part is not NoneType))
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "needed"
+    if field.default is None or isinstance(field.default, BaseModel):
+        return ""
+    return f"`{value_text(field.default)}`"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,138 @@
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+
+from model.config import load_config
+from scripts.train import main, tabulate
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    "data.rows=300",
+    "data.dims=4",
+    "model.experts=2",
+    "train.epochs=2",
+    "train.device=cpu",
+]
+DEMO = str(ROOT / "scripts" / "configs" / "synthetic.toml")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Publish one version of a tiny model with the command."""
+    models = tmp_path_factory.mktemp("work") / "models"
+    assert main([DEMO, "--models", str(models), "--set", *TINY]) == 0
+    return models
+
+
+def test_a_run_publishes_one_whole_version_and_clears_its_checkpoint(models: Path) -> None:
+    assert [path.name for path in models.iterdir()] == ["synthetic"]
+    assert [path.name for path in (models / "synthetic").iterdir()] == ["1"]
+    files = {path.name for path in (models / "synthetic" / "1").iterdir()}
+    assert {"model.onnx", "checkpoint.pt", "config.toml", "report.md"} <= files
+
+
+def test_what_was_set_is_in_the_published_config(models: Path) -> None:
+    published = models / "synthetic" / "1" / "config.toml"
+    assert load_config(published) == load_config(Path(DEMO), TINY)
+    entries = onnx.load(models / "synthetic" / "1" / "model.onnx").metadata_props
+    manifest = json.loads(next(entry.value for entry in entries if entry.key == "mmoe.manifest"))
+    assert manifest["provenance"]["config"] == published.read_text()
+
+
+def test_the_command_says_what_came_of_it(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([DEMO, "--models", str(models), "--set", *TINY, "--no-resume"]) == 0
+    out = capsys.readouterr().out
+    assert "task_1" in out
+    assert "rmse" in out
+    assert f"Published {models / 'synthetic' / '2'}" in out
+    assert f"MMOE_MODELS={models} python -m service" in out
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["train.epoch=3"], "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
+        (["features.numeric=['x1']"], "features.numeric names the column 'x1', which the table lacks; did you mean"),
+        (["tasks.task_1.column=y_3"], "task 'task_1' names the column 'y_3', which the table lacks"),
+        (["tasks.task_1.kind=binary"], "binary task 'task_1' has no 'positive'"),
+        (["tasks.task_1.kind=multiclass"], "multiclass task 'task_1' wants classes, and column 'y_1' holds"),
+        (
+            ["tasks.task_1.kind=binary", "tasks.task_1.positive_if='> 1e6'"],
+            "no row of class '> 1e6' is in the training",
+        ),
+        (["data.validation=0.001"], "data.split leaves no row for validation"),
+    ],
+)
+def test_a_wrong_config_ends_with_one_sentence_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: list[str], sentence: str
+) -> None:
+    assert main([DEMO, "--models", str(tmp_path / "models"), "--set", *TINY, *settings]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert sentence in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_that_is_not_there_ends_with_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMOE_DATA", str(tmp_path))
+    config = str(ROOT / "scripts" / "configs" / "hotel.toml")
+    assert main([config, "--models", str(tmp_path / "models")]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {tmp_path / 'hotel' / 'hotel_bookings.csv.zip'}: the table cannot be read")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main([DEMO, "--models", str(tmp_path / "file" / "models"), "--set", *TINY]) == 2
+    err = capsys.readouterr().err
+    assert "no version can be written there" in err
+    assert "epoch" not in err
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.train",
+        DEMO,
+        "--models",
+        str(tmp_path),
+        "--set",
+        *TINY,
+        "train.epochs=100",
+    ]
+    command += ["train.patience=0", "train.checkpoint_every_s=0"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch   3/"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "Interrupted; the same command goes on from the last checkpoint." in rest
+    assert "Traceback" not in rest
+    assert not (tmp_path / "synthetic").exists()
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "Going on from" in again.stderr
+    assert "epoch   1/" not in again.stderr
+    assert "epoch 100/" in again.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
+
+
+def test_metrics_line_up_and_gaps_show() -> None:
+    lines = tabulate({"a": {"auc": 0.5}, "long": {"rmse": 1234.5}}).splitlines()
+    assert lines == ["task     auc       rmse", "a     0.5000          -", "long       -  1234.5000"]
