@@ -141,6 +141,54 @@ def test_requests_of_one_turn_share_a_run() -> None:
     assert bench.runs.seen == [[1, 5, 2]]
 
 
+def test_requests_read_while_others_are_parsed_share_their_run() -> None:
+    bench = Bench()
+
+    async def two_turns() -> None:
+        first = asyncio.ensure_future(bench.ask(bench.rows(1)))
+        await asyncio.sleep(0)
+        await asyncio.gather(first, bench.ask(bench.rows(2)))
+
+    bench.play(two_turns())
+    assert bench.runs.seen == [[1, 2]]
+
+
+def test_requests_one_at_a_time_run_without_a_turn_between_until_two_meet() -> None:
+    bench = Bench()
+
+    async def conversation() -> list[bool]:
+        await bench.ask(bench.rows(1))
+        at_once = []
+        for together in (1, 1, 2, 2, 1, 1):
+            asking = [asyncio.ensure_future(bench.ask(bench.rows(1))) for _ in range(together)]
+            await asyncio.sleep(0)
+            at_once.append(asking[0].done())
+            await asyncio.gather(*asking)
+            await asyncio.sleep(0)
+        return at_once
+
+    assert bench.play(conversation()) == [True, True, True, False, False, True]
+    assert bench.runs.seen == [[1], [1], [1], [1], [1], [1, 1], [1], [1]]
+
+
+def test_a_request_run_at_once_is_checked_like_any_other() -> None:
+    bench = Bench()
+
+    async def one_by_one() -> None:
+        await bench.ask(bench.rows(1))
+        with pytest.raises(BadRowError):
+            await bench.ask(bench.rows(1, bad=True))
+        await asyncio.sleep(0)
+        with pytest.raises(DeadlineExceeded):
+            await bench.lane.submit(bench.rows(1), 1, bench.loop.time() - 1, 0.5)
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="rows"):
+            await bench.lane.submit(bench.rows(2), 1, bench.loop.time(), 0.5)
+
+    bench.play(one_by_one())
+    assert bench.runs.seen == [[1], [1], [2]]
+
+
 def test_a_batch_is_never_overfilled_and_a_larger_request_runs_alone() -> None:
     bench = Bench(Limits(batch_rows=10, threads=4), inline_rows=10)
     asked = [bench.rows(n) for n in (4, 6, 7, 25, 4, 1)]
@@ -192,7 +240,7 @@ def test_a_cancelled_request_is_not_run() -> None:
 
     async def cancel_one() -> list[int]:
         gone = asyncio.ensure_future(bench.ask(bench.rows(5)))
-        await asyncio.sleep(0)  # it has submitted, and the flush comes next
+        await asyncio.sleep(0)  # it has submitted, and the flush comes later
         gone.cancel()
         return await bench.ask(bench.rows(1))
 
@@ -286,10 +334,11 @@ def test_lanes_share_the_bound_and_the_threads_but_no_run() -> None:
     other: Lane[Rows, list[int]] = bench.batcher.lane(other_runs, 10)
 
     async def both() -> None:
-        mine = [bench.lane.submit(bench.rows(n), n, 0.0, 9.0) for n in (1, 298)]
-        theirs = [other.submit(bench.rows(n), n, 0.0, 9.0) for n in (1, 300)]
+        mine = [asyncio.ensure_future(bench.lane.submit(bench.rows(n), n, 0.0, 9.0)) for n in (1, 298)]
+        theirs = [asyncio.ensure_future(other.submit(bench.rows(n), n, 0.0, 9.0)) for n in (1, 300)]
+        await asyncio.sleep(0)
         with pytest.raises(Overloaded):
-            other.submit(bench.rows(1), 1, 0.0, 9.0)
+            await other.submit(bench.rows(1), 1, 0.0, 9.0)
         await asyncio.gather(*mine, *theirs)
 
     bench.play(both())
