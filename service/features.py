@@ -4,7 +4,6 @@ The common path does all work per cell in C (itemgetter, map, struct); service/p
 finds that something is wrong, and says what and where.
 """
 
-import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -216,11 +215,10 @@ class FeatureReader:
         return numeric
 
 
-def all_finite(numeric: NDArray[np.float32]) -> bool:
+def all_finite(numbers: NDArray[np.float32]) -> bool:
     """Tell whether no number is NaN or infinite."""
-    # For a row or a few, a dot product costs less than half of isfinite().all(); its overflow only means: look closer.
-    flat = numeric.ravel()
-    return (flat.size <= 4096 and math.isfinite(flat.dot(flat))) or bool(np.isfinite(flat).all())
+    # Looking for a zero byte takes a third of the time of all() on a row.
+    return 0 not in np.isfinite(numbers).tobytes()
 
 
 def _read_strings(rows: list[Row]) -> NDArray[np.object_]:

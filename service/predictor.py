@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from service.artifact import golden_inputs, keep_outputs, read_model
 from service.errors import ArtifactError, GatesUnavailable
-from service.features import Batch
+from service.features import Batch, all_finite
 from service.manifest import GATE_CONTRIBUTIONS, GATE_WEIGHTS, ROW_EXPERT_MASK, Manifest
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class Answer(NamedTuple):
         """Yield every array."""
         yield from self.tasks.values()
         yield from (array for array in (self.gate_weights, self.contributions) if array is not None)
+
+    def is_finite(self) -> bool:
+        """Tell whether no number is NaN or infinite; cheap enough for every answer."""
+        return all(map(all_finite, self.arrays()))
 
     def rows_not_finite(self) -> list[int]:
         """List the rows with a NaN or infinity in any answer: numbers so extreme that float32 overflows on the way."""
