@@ -6,6 +6,7 @@ from pathlib import Path
 import onnx
 
 from model.config import Config, TableData, config_text
+from model.errors import ExportError
 from model.graph import build_graph
 from model.manifest import METADATA_KEY, build_manifest, manifest_text
 from model.metrics import evaluate
@@ -16,7 +17,7 @@ from model.publish import publish
 from model.report import write_report
 from model.saved import save_model
 from model.schema import Dataset
-from model.serving_module import ServingModule, mean_encoding
+from model.serving_module import serve
 
 
 def export(model: Model, dataset: Dataset, config: Config, history: History, models_dir: Path) -> Path:
@@ -39,7 +40,7 @@ def export(model: Model, dataset: Dataset, config: Config, history: History, mod
         ExportError: the file does not answer as torch does, or cannot be written.
     """
     model = copy.deepcopy(model).cpu().eval()
-    module = ServingModule(model, dataset.features, mean_encoding(model, dataset.train))
+    module = serve(model, dataset)
     tolerance = golden_tolerance(module, dataset)
     test = predict(model, dataset.test)
     manifest = build_manifest(
@@ -64,4 +65,9 @@ def export(model: Model, dataset: Dataset, config: Config, history: History, mod
         save_model(directory / "checkpoint.pt", model, dataset, config)
         write_report(directory, manifest, dataset, history, test)
 
-    return publish(models_dir, config.name, write)
+    try:
+        return publish(models_dir, config.name, write)
+    except OSError as error:
+        raise ExportError(
+            f"the model cannot be written below {models_dir}: {error.strerror or error}; nothing was published"
+        ) from error

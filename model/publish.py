@@ -3,11 +3,15 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 WORK_PREFIX = ".new-"
 """Start of the name of a version that is still being written; a reader skips names that are not integers."""
+
+STALE_AFTER_S = 86_400.0
 
 
 def publish(models_dir: Path, name: str, write: Callable[[Path], None]) -> Path:
@@ -28,6 +32,7 @@ def publish(models_dir: Path, name: str, write: Callable[[Path], None]) -> Path:
     home = models_dir / name
     made = _make(home)
     try:
+        _sweep(home)
         work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=home))
         try:
             work.chmod(0o777 & ~_umask())  # mkdtemp's 0700 would keep out a service that runs as someone else
@@ -61,6 +66,14 @@ def _rename_to_next(work: Path, home: Path) -> Path:
                 raise  # not somebody else's version in the way, but a real failure
             continue
         return version
+
+
+def _sweep(home: Path) -> None:
+    """Remove what a publisher left behind that was killed; one that lives is never this old."""
+    for work in home.glob(f"{WORK_PREFIX}*"):
+        with suppress(OSError):  # somebody else sweeps too
+            if time.time() - work.stat().st_mtime > STALE_AFTER_S:
+                shutil.rmtree(work, ignore_errors=True)
 
 
 def _make(directory: Path) -> list[Path]:

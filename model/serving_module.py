@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from model.mmoe import Mixture
 from model.predict import Model, in_units
-from model.schema import FeatureSchema, Rows
+from model.schema import Dataset, FeatureSchema, Rows
 
 Answers = dict[str, NDArray[np.floating]]
 
@@ -102,6 +102,12 @@ class ServingModule(nn.Module):
         masks = [None if mask is None else torch.from_numpy(mask) for mask in (expert_mask, row_expert_mask)]
         outputs = self(torch.from_numpy(numeric), torch.from_numpy(codes), *masks)
         return {name: value.numpy() for name, value in zip(self.output_names, outputs, strict=True)}
+
+
+def serve(model: Model, dataset: Dataset) -> ServingModule:
+    """Wrap a model on the CPU, with the average input of its training rows if it has gates."""
+    average = mean_encoding(model, dataset.train) if isinstance(model.network, Mixture) else None
+    return ServingModule(model, dataset.features, average)
 
 
 @torch.inference_mode()

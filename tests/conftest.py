@@ -1,4 +1,4 @@
-"""Models trained for the tests in a few seconds and exported by the real path: table -> network -> published version."""
+"""Models trained in a few seconds and exported by the real path: table -> network -> published version."""
 
 import csv
 from collections.abc import Callable
