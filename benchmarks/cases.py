@@ -29,6 +29,10 @@ STRINGS_BUSY = Case(CENSUS, "named", 1, 64)
 
 QUICK = (ONE_ROW_BUSY, ONE_ROW_ALONE, MANY_ROWS_JSON, MANY_ROWS_BINARY, STRINGS_BUSY)
 
+PEERS = tuple(
+    Case(DEMO, form, r, c) for form in ("lists", "v2", "binary") for r, c in ((1, 64), (64, 4))
+)  # as each likes
+
 
 def full() -> tuple[Case, ...]:
     """List all cells: the demo model everywhere, census and JSON of the open protocol where they tell something new."""

@@ -9,6 +9,7 @@ from benchmarks.bodies import Format
 from benchmarks.servers import Launch
 
 SERVICE, FLOOR, BY_HAND, RAW = "service", "floor", "by hand", "raw onnxruntime"
+OURS = frozenset({SERVICE, FLOOR, BY_HAND, RAW})
 
 
 @dataclass(frozen=True)

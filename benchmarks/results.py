@@ -39,6 +39,11 @@ class Measurement:
         return self.requests_per_s * self.rows
 
     @property
+    def cpu_us(self) -> float:
+        """Divide the server's CPU time by its requests: steadier than their rate where the machine has other work."""
+        return 1e6 * self.server_share / max(self.requests_per_s, 1e-9)
+
+    @property
     def case(self) -> Case:
         """Name the cell this belongs to."""
         return Case(self.model, self.form, self.rows, self.connections)

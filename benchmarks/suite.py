@@ -49,6 +49,7 @@ class Suite:
         self.cores = cores
         self.seconds = seconds
         self.say = say
+        self.failures: list[str] = []
         self._answer_bytes: dict[str, int] = {}
 
     @contextmanager
@@ -62,6 +63,7 @@ class Suite:
                     server = stack.enter_context(running(contender.launch, self.cores.server, log))
                 except ServerFailed as error:
                     self.say(f"left out: {contender.name}: {error}")
+                    self.failures.append(contender.name)
                     continue
                 entries[contender.name] = Entry(contender, server)
                 if contender.restless:
@@ -76,12 +78,21 @@ class Suite:
                 turn = [entry for entry in entries.values() if case.form in entry.contender.paths]
                 shift = repeat % max(1, len(turn))
                 for entry in turn[shift:] + turn[:shift]:
-                    results.append(self.burst(entry, case, repeat))
-                    self.say(line(results[-1]))
+                    results += self._try_burst(entry, case, repeat)
                 if case.form == "binary":
                     results.append(self._raw(case, repeat))
                     self.say(line(results[-1]))
         return results
+
+    def _try_burst(self, entry: Entry, case: Case, repeat: int) -> list[Measurement]:
+        try:
+            measured = self.burst(entry, case, repeat)
+        except (OSError, ServerFailed) as error:
+            self.say(f"left out: {entry.contender.name}, {case}: {error}")
+            self.failures.append(entry.contender.name)
+            return []
+        self.say(line(measured))
+        return [measured]
 
     def burst(self, entry: Entry, case: Case, repeat: int, *, load_cores: frozenset[int] | None = None) -> Measurement:
         """Warm one server up with a few requests, then measure it for the suite's seconds."""
@@ -151,7 +162,8 @@ def line(m: Measurement) -> str:
     failed = f"  FAILED {m.failed}" if m.failed else ""
     return (
         f"{m.repeat + 1}  {m.case!s:58} {m.contender:16} {m.requests_per_s:9,.0f}/s  p50 {m.p50_ms:8.3f}  "
-        f"p99 {m.p99_ms:8.3f} ms  server {m.server_share:4.2f}  load {m.generator_share:4.2f}{failed}"
+        f"p99 {m.p99_ms:8.3f} ms  {m.cpu_us:7.1f} us CPU  server {m.server_share:4.2f}  "
+        f"load {m.generator_share:4.2f}{failed}"
     )
 
 
