@@ -34,60 +34,80 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: Path = Field(Path("models"), description="Directory of the models: <name>/<version>/model.onnx.")
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all of this machine's.")
-    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
-    workers: int = Field(1, ge=0, le=512, description="Worker processes; 0 for one per core this process may use.")
+    models: Path = Field(default=Path("models"), description="Directory of the models: <name>/<version>/model.onnx.")
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all of this machine's."
+    )
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
+    workers: int = Field(
+        default=1, ge=0, le=512, description="Worker processes; 0 for one per core this process may use."
+    )
     default_model: str | None = Field(
-        None, min_length=1, description="Model of the short calls such as /v1/predict; unset: the only one there is."
+        default=None,
+        min_length=1,
+        description="Model of the short calls such as /v1/predict; unset: the only one there is.",
     )
     pinned_versions: Annotated[dict[str, Annotated[int, Field(ge=1)]], BeforeValidator(_split_pins)] = Field(
         default_factory=dict,
         description="Versions to serve instead of the highest, as name=version with commas between: census=3,demo=1.",
     )
     loaded_versions: int = Field(
-        1,
+        default=1,
         ge=1,
         le=100,
         description="How many of a model's highest valid versions to keep loaded, for calls by version.",
     )
-    max_rows: int = Field(10_000, ge=1, description="Most rows of one request.")
-    max_body_bytes: int = Field(16 << 20, ge=1024, description="Most bytes of a request body, as it is sent.")
-    max_inflated_bytes: int = Field(64 << 20, ge=1024, description="Most bytes of a compressed body when inflated.")
-    max_queue_rows: int = Field(20_000, ge=1, description="Most rows that may wait; a request beyond is refused (429).")
-    max_batch_rows: int = Field(256, ge=1, description="Most rows to join into one run; a larger request runs alone.")
+    max_rows: int = Field(default=10_000, ge=1, description="Most rows of one request.")
+    max_body_bytes: int = Field(default=16 << 20, ge=1024, description="Most bytes of a request body, as it is sent.")
+    max_inflated_bytes: int = Field(
+        default=64 << 20, ge=1024, description="Most bytes of a compressed body when inflated."
+    )
+    max_queue_rows: int = Field(
+        default=20_000, ge=1, description="Most rows that may wait; a request beyond is refused (429)."
+    )
+    max_batch_rows: int = Field(
+        default=256, ge=1, description="Most rows to join into one run; a larger request runs alone."
+    )
     max_wait_us: int = Field(
-        0, ge=0, le=1_000_000, description="Longest wait for more rows to join a run, in microseconds; 0 never waits."
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Longest wait for more rows to join a run, in microseconds; 0 never waits.",
     )
     inline_rows: int = Field(
-        256, ge=0, description="Runs of at most this many rows stay on the event loop; larger ones go to a thread."
+        default=256,
+        ge=0,
+        description="Runs of at most this many rows stay on the event loop; larger ones go to a thread.",
     )
-    run_threads: int = Field(1, ge=1, le=64, description="Threads of a worker for large runs.")
+    run_threads: int = Field(default=1, ge=1, le=64, description="Threads of a worker for large runs.")
     request_timeout_s: float = Field(
-        10.0,
+        default=10.0,
         gt=0,
         le=3600,
         allow_inf_nan=False,
         description="Time a request may take before it is given up (504), in seconds.",
     )
     keep_alive_s: int = Field(
-        75, ge=1, le=3600, description="How long an idle connection stays open; longer than the proxy's in front."
+        default=75,
+        ge=1,
+        le=3600,
+        description="How long an idle connection stays open; longer than the proxy's in front.",
     )
     drain_delay_s: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=3600,
         allow_inf_nan=False,
         description="How long to serve on, not ready, after SIGTERM, in seconds.",
     )
     drain_timeout_s: float = Field(
-        20.0,
+        default=20.0,
         ge=0,
         le=3600,
         allow_inf_nan=False,
         description="How long requests in flight may take to end after that, in seconds.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level to log.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level to log.")
 
     @model_validator(mode="after")
     def _a_request_fits_the_queue(self) -> Self:

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from service.errors import SettingsError
+from service.settings import Settings, help_text, read_settings, unknown_variables, variable
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    assert read_settings({}) == Settings()
+    assert read_settings({"MMOE_PORT": "", "HOME": "/"}) == Settings()
+
+
+def test_values_are_read_by_type() -> None:
+    settings = read_settings(
+        {
+            "MMOE_MODELS": "/var/models",
+            "MMOE_PORT": "9000",
+            "MMOE_REQUEST_TIMEOUT_S": "2.5",
+            "MMOE_PINNED_VERSIONS": " census=3, demo = 1 ,",
+        }
+    )
+    assert settings.models == Path("/var/models")
+    assert settings.port == 9000
+    assert settings.request_timeout_s == 2.5
+    assert settings.pinned_versions == {"census": 3, "demo": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("MMOE_PORT", "http", "a whole number"),
+        ("MMOE_PORT", "70000", "at most 65535"),
+        ("MMOE_WORKERS", "-1", "at least 0"),
+        ("MMOE_WORKERS", "1.5", "a whole number"),
+        ("MMOE_REQUEST_TIMEOUT_S", "nan", "a finite number"),
+        ("MMOE_REQUEST_TIMEOUT_S", "0", "more than 0"),
+        ("MMOE_REQUEST_TIMEOUT_S", "soon", "a number"),
+        ("MMOE_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("MMOE_PINNED_VERSIONS", "census", "name=version pairs"),
+        ("MMOE_PINNED_VERSIONS", "census=0", "at least 1"),
+        ("MMOE_PINNED_VERSIONS", "census=new", "a whole number"),
+        ("MMOE_MAX_QUEUE_ROWS", "5", "at least max_rows"),
+    ],
+)
+def test_a_bad_value_ends_with_one_sentence_that_names_the_variable(name: str, value: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings({name: value})
+    assert caught.value.variable == name
+    assert str(caught.value).startswith(f"{name} is {value!r}; expected {expected}")
+
+
+def test_kubernetes_own_variable_is_explained() -> None:
+    with pytest.raises(SettingsError, match="enableServiceLinks"):
+        read_settings({"MMOE_PORT": "tcp://10.0.0.7:80"})
+
+
+def test_a_mistyped_variable_is_told_and_ignored() -> None:
+    environ = {"MMOE_WORKRES": "2", "MMOE_DATA": "data", "MMOE_PORT": "1", "MMOE_SERVICE_HOST": "10.0.0.1", "PATH": ""}
+    assert unknown_variables(environ) == [
+        "MMOE_SERVICE_HOST is no setting and is ignored.",
+        "MMOE_WORKRES is no setting and is ignored; did you mean MMOE_WORKERS?",
+    ]
+    assert read_settings({"MMOE_WORKRES": "2"}) == Settings()
+
+
+def test_every_setting_has_a_sentence_and_stands_in_the_help() -> None:
+    text = help_text()
+    for name, field in Settings.model_fields.items():
+        assert variable(name) in text
+        assert field.description
+        assert field.description.endswith(".")
+    assert "default 8080" in text
+    assert "unset by default" in text
