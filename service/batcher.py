@@ -105,7 +105,9 @@ class Batcher:
         self._due = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def lane(self, run: Run[Item, Result], inline_rows: int) -> "Lane[Item, Result]":
+    def lane(
+        self, run: Run[Item, Result], inline_rows: int, finished: Callable[[Sequence[Result]], None] | None = None
+    ) -> "Lane[Item, Result]":
         """Open a queue for items that may share a run.
 
         Args:
@@ -113,8 +115,9 @@ class Batcher:
                 with it. It is called on the loop or in a thread, several calls at a time.
             inline_rows: runs of at most so many rows stay on the loop; for them a hop to a thread would cost more
                 than it frees.
+            finished: called on the loop with the results of each run before they are given out; must not raise.
         """
-        return Lane(self, run, inline_rows)
+        return Lane(self, run, inline_rows, finished)
 
     def refuse_if_full(self, rows: int = 1) -> None:
         """Raise Overloaded if `rows` more would not fit; cheap enough to ask before a body is even read."""
@@ -172,11 +175,18 @@ class Batcher:
 class Lane(Generic[Item, Result]):
     """Queue items that may share a run; made by `Batcher.lane`."""
 
-    def __init__(self, batcher: Batcher, run: Run[Item, Result], inline_rows: int) -> None:
+    def __init__(
+        self,
+        batcher: Batcher,
+        run: Run[Item, Result],
+        inline_rows: int,
+        finished: Callable[[Sequence[Result]], None] | None = None,
+    ) -> None:
         self.queued_rows = 0
         self.inline_rows = inline_rows
         self._batcher = batcher
         self._run = run
+        self._finished = finished
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._one_at_a_time = False
         self._ran_this_turn = False
@@ -213,9 +223,11 @@ class Lane(Generic[Item, Result]):
         started = self._batcher.clock()
         if started - arrived > timeout_s:
             raise DeadlineExceeded(timeout_s)
-        result = _checked(self._run, [item], [rows])[0]
+        results = _checked(self._run, [item], [rows])
         self._batcher.ran(1, rows, started - arrived, self._batcher.clock() - started)
-        return result
+        if self._finished is not None:
+            self._finished(results)
+        return results[0]
 
     def _end_turn(self) -> None:
         self._ran_this_turn = False
@@ -282,6 +294,8 @@ class Lane(Generic[Item, Result]):
 
     def _deliver(self, batch: list[_Waiting[Item, Result]], rows: int, execution: "_Execution[Result]") -> None:
         """Give every caller its own outcome."""
+        if self._finished is not None:
+            self._finished([outcome for outcome in execution.outcomes if not isinstance(outcome, Exception)])
         for waiting, outcome in zip(batch, execution.outcomes, strict=True):
             if waiting.future.done():
                 continue

@@ -5,6 +5,7 @@ import selectors
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 import pytest
@@ -357,6 +358,21 @@ def test_the_observer_is_told_of_every_run() -> None:
     bench = Bench(observer=Notebook(), inline_rows=10)
     bench.ask_all([bench.rows(1), bench.rows(2), bench.rows(50)])
     assert [(requests, rows) for requests, rows, _, _ in told] == [(3, 53)]
+
+
+def test_results_are_shown_before_they_are_given_out_but_no_failures() -> None:
+    bench = Bench()
+    shown: list[list[int]] = []
+    lane: Lane[Rows, list[int]] = bench.batcher.lane(bench.runs, 100, lambda results: shown.append([*chain(*results)]))
+
+    async def ask() -> None:
+        asked = [bench.rows(2), bench.rows(1, bad=True), bench.rows(1)]
+        await asyncio.gather(*(lane.submit(r, len(r.values), 0.0, 9.0) for r in asked), return_exceptions=True)
+        await lane.submit(bench.rows(1), 1, 0.0, 9.0)
+        await lane.submit(bench.rows(1), 1, 0.0, 9.0)
+
+    bench.play(ask())
+    assert shown == [[0, 2, 6], [8], [10]]
 
 
 requests = st.fixed_dictionaries(
