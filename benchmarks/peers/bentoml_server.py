@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 
-@bentoml.service(workers=1, traffic={"timeout": 30}, logging={"access": {"enabled": False}})  # type: ignore[misc,unused-ignore]
+@bentoml.service(workers=1, traffic={"timeout": 30}, logging={"access": {"enabled": False}})  # type: ignore[misc,untyped-decorator,unused-ignore]
 class Predictor:
     """Run the model."""
 
@@ -17,8 +17,8 @@ class Predictor:
         self.session = onnxruntime.InferenceSession(os.environ["MODEL"])
         self.names = [output.name for output in self.session.get_outputs()]
 
-    @bentoml.api(route="/predict")  # type: ignore[misc,unused-ignore]
-    def predict(self, instances: np.ndarray) -> dict[str, Any]:  # type: ignore[type-arg]
+    @bentoml.api(route="/predict")  # type: ignore[misc,untyped-decorator,unused-ignore]
+    def predict(self, instances: np.ndarray) -> dict[str, Any]:
         """Answer rows."""
         results = self.session.run(self.names, {"numeric": instances.astype(np.float32)})
         return {name: result.tolist() for name, result in zip(self.names, results, strict=True)}

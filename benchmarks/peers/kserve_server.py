@@ -47,7 +47,6 @@ class OnnxModel(Model):  # type: ignore[misc,unused-ignore]
 
 
 if __name__ == "__main__":
-    for name in ("kserve", "kserve.trace", "uvicorn.access"):  # no line per request, as for every server here
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.disable(logging.INFO)  # no line per request, as for every server here
     server = ModelServer(http_port=int(os.environ["PORT"]), enable_grpc=False, workers=1, enable_latency_logging=False)
     server.start([OnnxModel()])

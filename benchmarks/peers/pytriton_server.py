@@ -21,7 +21,7 @@ def main() -> None:
     width = session.get_inputs()[0].shape[1]
     shapes = [tuple(result.shape[1:]) for result in session.run(names, {"numeric": np.zeros((2, width), np.float32)})]
 
-    @batch  # type: ignore[misc,unused-ignore]
+    @batch  # type: ignore[misc,untyped-decorator,unused-ignore]
     def infer(numeric: Any) -> dict[str, Any]:
         results = session.run(names, {"numeric": numeric})
         return {name: r if r.ndim > 1 else r[:, None] for name, r in zip(names, results, strict=True)}
