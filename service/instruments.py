@@ -1,0 +1,178 @@
+"""What the service counts and measures, in which labels and buckets, and how a worker's events become sums.
+
+The sets are fixed, so that no caller can make a series: whatever is not listed counts as "other".
+
+An event is six numbers in the worker's ledger (`ledger.py`); `fold` turns many at once into bodies of sums:
+
+    request   key, version, rows, parse_s, render_s, total_s     key = (model * ROUTES + route) * STATUSES + status
+    run       RUN, requests, rows, queue_s, run_s, 0
+    forget    FORGET, version, 0, 0, 0, 0                        the version's place in the table is given to another
+
+    place 0          histograms of the stages and of the runs
+    place 1          rows by version
+    place 2 + model  requests by route and status
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.ledger import MARK, Body, Shape
+
+ROUTES = (
+    "predict",
+    "gates",
+    "traffic",
+    "models",
+    "metadata",
+    "v2_infer",
+    "v2",
+    "admin",
+    "health",
+    "metrics",
+    "docs",
+    "page",
+    "other",
+)
+STATUSES: tuple[str, ...] = (
+    *("200", "204", "304", "307", "400", "401", "403", "404", "405", "409", "411", "413", "415", "422", "429", "431"),
+    *("499", "500", "501", "503", "504", "other"),
+)
+REASONS = (
+    "malformed",
+    "invalid_features",
+    "too_large",
+    "media_type",
+    "model_not_found",
+    "gates_unavailable",
+    "unauthorised",
+    "forbidden",
+    "overloaded",
+    "not_ready",
+    "deadline",
+    "other",
+)
+MODELS = 33
+"""Names told apart, the first for calls that name no loaded model, the last for all further ones."""
+VERSIONS = 64
+"""Model versions told apart at a time; the one unloaded longest ago gives its place to the next."""
+
+_MS = 1e-3
+SECONDS = tuple(x * _MS for x in (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000))
+"""Upper bounds of the latency buckets, from 50 us."""
+COUNTS = tuple(float(2**power) for power in range(15))
+"""Upper bounds of the buckets of rows and requests of a run, 1 to 16,384."""
+
+RUN, FORGET = -1.0, -2.0
+NOT_MEASURED = float("nan")
+_KEYS = len(ROUTES) * len(STATUSES)
+_HISTOGRAMS, _VERSIONS, _REQUESTS = 0, 1, 2
+PLACES = _REQUESTS + MODELS
+
+
+class Instrument(NamedTuple):
+    """Say where a histogram finds its values: in which kind of event and column, and in which words it adds up."""
+
+    name: str
+    of_runs: bool
+    column: int
+    bounds: tuple[float, ...]
+    start: int
+
+    @property
+    def end(self) -> int:
+        """Return the word after the last: a count per bound, one beyond the last bound, and the sum."""
+        return self.start + len(self.bounds) + 2
+
+
+def _instruments() -> tuple[Instrument, ...]:
+    found, start = [], MARK + 1
+    for name, of_runs, column, bounds in (
+        ("parse", False, 3, SECONDS),
+        ("queue", True, 3, SECONDS),
+        ("run", True, 4, SECONDS),
+        ("render", False, 4, SECONDS),
+        ("total", False, 5, SECONDS),
+        ("batch_rows", True, 2, COUNTS),
+        ("batch_requests", True, 1, COUNTS),
+    ):
+        found.append(Instrument(name, of_runs, column, bounds, start))
+        start = found[-1].end
+    return tuple(found)
+
+
+INSTRUMENTS = _instruments()
+STAGES = ("parse", "queue", "run", "render", "total")
+SHAPE = Shape(row=(6,), capacity=8192, places=PLACES, words=MARK + 1 + max(_KEYS, VERSIONS, INSTRUMENTS[-1].end))
+
+
+def request_key(model: int, route: str, status: int) -> int:
+    """Return the number under which a request counts; a route or status that is not listed counts as "other"."""
+    return (model * len(ROUTES) + _ROUTE.get(route, len(ROUTES) - 1)) * len(STATUSES) + _STATUS.get(
+        status, len(STATUSES) - 1
+    )
+
+
+_ROUTE = {route: index for index, route in enumerate(ROUTES)}
+_STATUS = {int(status): index for index, status in enumerate(STATUSES[:-1])}
+
+
+def fold(current: Callable[[int], Body | None], events: NDArray[np.float32]) -> dict[int, Body]:
+    """Return the bodies, by place, that adding events (n, 6) to the current ones gives."""
+    changed: dict[int, Body] = {}
+
+    def body(place: int) -> Body:
+        if place not in changed:
+            was = current(place)
+            changed[place] = np.zeros(SHAPE.words) if was is None else was.copy()
+        return changed[place]
+
+    kind = events[:, 0]
+    requests, runs = events[kind >= 0], events[kind == RUN]
+    for instrument in INSTRUMENTS:
+        _observe(body(_HISTOGRAMS), instrument, (runs if instrument.of_runs else requests)[:, instrument.column])
+    for version in events[kind == FORGET, 1].astype(int):
+        body(_VERSIONS)[MARK + 1 + version] = 0  # nothing of the version itself is pending: see Metrics.loaded
+    served = requests[requests[:, 1] >= 0]
+    if len(served):
+        rows = np.bincount(served[:, 1].astype(int), weights=served[:, 2], minlength=VERSIONS)
+        body(_VERSIONS)[MARK + 1 : MARK + 1 + VERSIONS] += rows
+    models, keys = np.divmod(requests[:, 0].astype(int), _KEYS)
+    for model in np.unique(models):
+        counts = np.bincount(keys[models == model], minlength=_KEYS)
+        body(_REQUESTS + int(model))[MARK + 1 : MARK + 1 + _KEYS] += counts
+    return changed
+
+
+def _observe(body: Body, instrument: Instrument, values: NDArray[np.float32]) -> None:
+    values = values[~np.isnan(values)]
+    bins = np.searchsorted(instrument.bounds, values)  # a bound belongs to the bucket that it ends
+    body[instrument.start : instrument.end - 1] += np.bincount(bins, minlength=len(instrument.bounds) + 1)
+    body[instrument.end - 1] += values.sum(dtype=np.float64)
+
+
+class Figures(NamedTuple):
+    """Hold a worker's sums, read from the bodies of all places, (PLACES, words)."""
+
+    bodies: Body
+
+    def histogram(self, name: str) -> tuple[list[tuple[str, float]], float]:
+        """Return the cumulative buckets as (upper bound, count), "+Inf" last, and the sum."""
+        instrument = next(instrument for instrument in INSTRUMENTS if instrument.name == name)
+        words = self.bodies[_HISTOGRAMS, instrument.start : instrument.end]
+        bounds = [*(f"{bound:.10g}" for bound in instrument.bounds), "+Inf"]
+        return list(zip(bounds, np.cumsum(words[:-1]).tolist(), strict=True)), float(words[-1])
+
+    def rows(self, version: int) -> float:
+        """Return the rows of the version at a place of the table."""
+        return float(self.bodies[_VERSIONS, MARK + 1 + version])
+
+    def models(self) -> list[int]:
+        """List the places of the models that were asked."""
+        return np.flatnonzero(self.bodies[_REQUESTS:, MARK + 1 :].any(axis=1)).tolist()
+
+    def requests(self, model: int) -> NDArray[np.float64]:
+        """Return the requests of a model, (ROUTES, STATUSES)."""
+        return self.bodies[_REQUESTS + model, MARK + 1 : MARK + 1 + _KEYS].reshape(len(ROUTES), len(STATUSES))

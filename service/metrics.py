@@ -1,0 +1,206 @@
+"""Counters and gauges of one worker, in shared memory: cheap to note, read by any worker for all of them.
+
+An event costs a third of a microsecond to note (`ledger.py`); `fold`, called a few times a second, adds them up. What
+is not an event lies in a second file, a slot of plain numbers and names per worker. Counters go on from where a dead
+worker left them. `metrics_report.py` merges the slots into what Prometheus reads.
+"""
+
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from service.instruments import FORGET, NOT_MEASURED, RUN, SHAPE, VERSIONS, Figures, fold, request_key
+from service.ledger import Ledger
+from service.slots import RunDirectory
+from service.worker_numbers import (
+    CPU,
+    CPU_BEFORE,
+    MEMORY,
+    OPEN_FILES,
+    PID,
+    QUEUE_ROWS,
+    REASON_WORD,
+    SEEN,
+    SLOT_BYTES,
+    STARTED,
+    STARTS,
+    VersionEntry,
+    WorkerNumbers,
+)
+
+_STATM = Path("/proc/self/statm")
+_OPEN_FILES = Path("/proc/self/fd")
+PROCESS_FIGURES_S = 2.0
+"""How old the figures of the process itself may grow: counting open files takes time where there are thousands."""
+
+
+class Loaded:
+    """Count for one loaded model version."""
+
+    def __init__(self, metrics: "Metrics", model: int, version: int) -> None:
+        self._metrics, self.model, self.version = metrics, model, version
+
+    def unloaded(self) -> None:
+        """Note that the version is no longer loaded."""
+        self._metrics.numbers.unload_version(self.version)
+
+
+class Metrics:
+    """Note what one worker does; every method is for the thread of its event loop.
+
+    Args:
+        directory: shared by the workers.
+        worker: index of this worker's slot.
+        clock: seconds of CLOCK_MONOTONIC.
+        wall_clock: seconds since 1970.
+        pid: of this process.
+    """
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        worker: int,
+        pid: int,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock, self._wall_clock = clock, wall_clock
+        self._ledgers = [Ledger(slot, SHAPE) for slot in directory.map("metrics/events", repr(SHAPE), SHAPE.nbytes)]
+        self._workers = [WorkerNumbers(slot) for slot in directory.map("metrics/numbers", "numbers 1", SLOT_BYTES)]
+        self._own, self.numbers = self._ledgers[worker], self._workers[worker]
+        self._words = self.numbers.words
+        self._append = self._own.append_values
+        self._figures_due = 0.0
+        self._own.recover()
+        self._take_over(pid)
+
+    def request(
+        self,
+        route: str,
+        status: int,
+        loaded: Loaded | None = None,
+        rows: int = 0,
+        parse_s: float = NOT_MEASURED,
+        render_s: float = NOT_MEASURED,
+        total_s: float = NOT_MEASURED,
+    ) -> None:
+        """Note an answered request.
+
+        Args:
+            route: one of ROUTES, else it counts as "other".
+            status: of HTTP.
+            loaded: the version that was asked; None where the request names no loaded model.
+            rows: predicted rows.
+            parse_s: time from the body to arrays.
+            render_s: time from the results to bytes.
+            total_s: time from the request to the end of its answer.
+        """
+        model, version = (0, -1) if loaded is None else (loaded.model, loaded.version)
+        key = request_key(model, route, status)
+        try:
+            self._append(key, version, rows, parse_s, render_s, total_s)
+        except ValueError:
+            self.fold()
+            self._append(key, version, rows, parse_s, render_s, total_s)
+
+    def ran(self, requests: int, rows: int, queue_s: float, run_s: float) -> None:
+        """Note a run: how many requests and rows were joined, how long the oldest waited, how long it took."""
+        try:
+            self._append(RUN, requests, rows, queue_s, run_s, 0)
+        except ValueError:
+            self.fold()
+            self._append(RUN, requests, rows, queue_s, run_s, 0)
+
+    def rejected(self, reason: str) -> None:
+        """Note a refused request; one of REASONS, else it counts as "other"."""
+        self._words[REASON_WORD.get(reason, REASON_WORD["other"])] += 1
+
+    def queue_rows(self, rows: int) -> None:
+        """Note how many rows wait now."""
+        self._words[QUEUE_ROWS] = rows
+
+    def loaded(self, model: str, version: int, load_s: float) -> Loaded:
+        """Note that a model version was loaded, which took `load_s`."""
+        entries = list(self.numbers.versions())
+        place = next((e.index for e in entries if (e.model, e.version) == (model, version)), None)
+        name = self.numbers.name_model(model)
+        if place is None:
+            place = self._free_place(entries)
+        self.numbers.write_version(place, name, version, self._wall_clock(), load_s)
+        return Loaded(self, name, place)
+
+    def fold(self) -> None:
+        """Add up the events noted since, and renew the gauges of this process."""
+        events, _ = self._own.pending()
+        if len(events):
+            self._own.fold(len(events), fold(self._own.current, events))
+        now = self._clock()
+        self._words[SEEN] = now
+        if now >= self._figures_due:
+            self._figures_due = now + PROCESS_FIGURES_S
+            self._words[CPU] = time.process_time()
+            self._words[MEMORY] = _resident_bytes()
+            self._words[OPEN_FILES] = _open_files()
+
+    def close(self) -> None:
+        """Fold for the last time and give the gauges back."""
+        self._figures_due = 0.0
+        self.fold()
+        for entry in self.numbers.versions():
+            self.numbers.unload_version(entry.index)
+        self._words[QUEUE_ROWS] = 0
+        self._words[PID] = 0
+
+    def workers(self) -> list[tuple[WorkerNumbers, Figures, bool]]:
+        """Read every worker's numbers, sums and whether it is alive; the events not yet folded are in the sums."""
+        now = self._clock()
+        found = []
+        for numbers, ledger in zip(self._workers, self._ledgers, strict=True):
+            snapshot = ledger.snapshot(0, SHAPE.places)
+            bodies = snapshot.bodies
+            for place, body in fold(bodies.__getitem__, snapshot.rows).items():
+                bodies[place] = body
+            found.append((numbers, Figures(bodies), numbers.is_alive(now)))
+        return found
+
+    def _take_over(self, pid: int) -> None:
+        """Go on with a slot: a dead worker's processor time is kept, what it had loaded is not."""
+        words = self._words
+        words[CPU_BEFORE] += words[CPU]
+        words[CPU] = 0
+        words[STARTS] += 1
+        words[STARTED] = self._wall_clock()
+        words[QUEUE_ROWS] = 0
+        for entry in self.numbers.versions():
+            self.numbers.unload_version(entry.index)
+        words[PID] = pid
+        self.fold()
+
+    def _free_place(self, entries: list[VersionEntry]) -> int:
+        """Find a place in the table of versions; in a full one that of the version unloaded longest ago."""
+        taken = {entry.index for entry in entries}
+        if len(taken) < VERSIONS:
+            return min(set(range(VERSIONS)) - taken)
+        place = min(entries, key=lambda entry: (entry.loaded, entry.loaded_at)).index
+        self.fold()  # its rows are all in the sums, so that forgetting it forgets them
+        self.numbers.forget_version(place)
+        self._append(FORGET, place, 0, 0, 0, 0)
+        self.fold()
+        return place
+
+
+def _resident_bytes() -> int:
+    """Return the memory of this process; its peak where the system does not tell."""
+    try:
+        return int(_STATM.read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _open_files() -> int:
+    """Count the open file descriptors; 0 where the system does not tell."""
+    try:
+        return sum(1 for _ in _OPEN_FILES.iterdir())
+    except OSError:
+        return 0
