@@ -250,7 +250,7 @@ def _golden_faults(manifest: Manifest) -> Iterator[str]:
         (CATEGORICAL, golden.categorical, len(manifest.categorical)),
     ):
         expected = (golden.rows, width) if width else None
-        if (came := _shape(rows, may_miss=True) if rows else None) != expected:
+        if (came := _shape(rows, typed=True) if rows else None) != expected:
             yield f"golden.{name} has shape {came}; expected {expected}"
     if golden.rows == 0:
         yield "golden has no rows"
@@ -263,13 +263,13 @@ def _golden_faults(manifest: Manifest) -> Iterator[str]:
             yield f"golden.outputs.{name} has shape {came}; expected {shape}"
 
 
-def _shape(values: object, may_miss: bool = False) -> tuple[int, ...] | None:
-    """Return the shape of nested sequences of numbers or strings; None where ragged or of something else.
+def _shape(values: object, typed: bool = False) -> tuple[int, ...] | None:
+    """Return the shape of nested sequences of numbers; None where ragged or of something else.
 
-    With `may_miss`, None may stand for a number.
+    With `typed`, the elements are known to be of the right type: numbers, None for a missing one, or strings.
     """
     try:
         array = np.array(values)
     except ValueError:
         return None
-    return array.shape if array.dtype.kind in ("iufUO" if may_miss else "iufU") else None
+    return array.shape if typed or array.dtype.kind in "iuf" else None

@@ -1,0 +1,118 @@
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from service import wire
+from service.errors import ArtifactError
+
+
+@pytest.fixture(scope="module")
+def model(hand_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return hand_model(tmp_path_factory.mktemp("models")).read_bytes()
+
+
+def test_metadata_and_interface_are_those_that_onnx_reads(model: bytes) -> None:
+    proto = onnx.load_from_string(model)
+    assert wire.metadata(model) == {p.key: p.value for p in proto.metadata_props}
+    found = wire.interface(model)
+    assert [t.name for t in found.inputs] == ["numeric", "categorical"]
+    assert [t.name for t in found.optional] == ["expert_mask", "row_expert_mask"]
+    assert [t.name for t in found.outputs] == [o.name for o in proto.graph.output]
+    assert found.inputs[0] == wire.Tensor("numeric", "float", ("rows", 3))
+    assert found.inputs[1] == wire.Tensor("categorical", "string", ("rows", 2))
+    assert found.optional[0] == wire.Tensor("expert_mask", "float", (4,))
+
+
+def test_kept_outputs_bring_only_the_nodes_they_need(model: bytes) -> None:
+    before = onnx.load_from_string(model)
+    after = onnx.load_from_string(wire.keep_outputs(model, {"gate_weights"}))
+    assert [o.name for o in after.graph.output] == ["gate_weights"]
+    assert [i.name for i in after.graph.input] == [i.name for i in before.graph.input]
+    assert "Relu" not in [n.op_type for n in after.graph.node]
+    assert after.graph.node[-1].output == ["gate_weights"]
+    everything = {o.name for o in before.graph.output}
+    assert onnx.load_from_string(wire.keep_outputs(model, everything)) == before
+
+
+def test_an_output_that_is_not_there_is_named(model: bytes) -> None:
+    with pytest.raises(ArtifactError, match="no output nonsense"):
+        wire.keep_outputs(model, {"gate_weights", "nonsense"})
+
+
+def external_tensor(name: str = "weights") -> TensorProto:
+    tensor = numpy_helper.from_array(np.zeros(2, np.float32), name)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    return tensor
+
+
+def in_an_initializer() -> onnx.GraphProto:
+    return helper.make_graph([], "g", [], [], [external_tensor()])
+
+
+def in_a_constant_node() -> onnx.GraphProto:
+    return helper.make_graph([helper.make_node("Constant", [], ["c"], value=external_tensor())], "g", [], [])
+
+
+def in_a_branch() -> onnx.GraphProto:
+    branch = in_a_constant_node()
+    return helper.make_graph(
+        [helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)], "g", [], []
+    )
+
+
+def in_a_sparse_initializer() -> onnx.GraphProto:
+    sparse = helper.make_sparse_tensor(external_tensor(), numpy_helper.from_array(np.array([1]), "i"), [3])
+    return helper.make_graph([], "g", [], [], sparse_initializer=[sparse])
+
+
+@pytest.mark.parametrize("place", [in_an_initializer, in_a_constant_node, in_a_branch, in_a_sparse_initializer])
+def test_external_data_is_found_wherever_it_hides(place: Callable[[], onnx.GraphProto]) -> None:
+    assert wire.holds_external_data(helper.make_model(place()).SerializeToString())
+
+
+def test_external_data_is_found_in_a_function() -> None:
+    node = helper.make_node("Constant", [], ["c"], value=external_tensor())
+    function = helper.make_function("own", "F", [], ["c"], [node], [helper.make_opsetid("", 20)])
+    proto = helper.make_model(helper.make_graph([], "g", [], []), functions=[function])
+    assert wire.holds_external_data(proto.SerializeToString())
+
+
+def test_inline_weights_are_no_external_data(model: bytes) -> None:
+    assert not wire.holds_external_data(model)
+
+
+def read_everything(content: bytes) -> None:
+    wire.metadata(content)
+    wire.interface(content)
+    wire.holds_external_data(content)
+    wire.keep_outputs(content, {"gate_weights"})
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_refused(model: bytes, share: float) -> None:
+    with pytest.raises(ArtifactError):
+        read_everything(model[: int(len(model) * share)])
+
+
+@given(st.binary(max_size=60))
+def test_bytes_at_random_are_refused_or_read_but_nothing_else(content: bytes) -> None:
+    with pytest.raises(ArtifactError):
+        read_everything(content)
+
+
+@given(st.data())
+def test_changed_bytes_are_refused_or_read_but_nothing_else(model: bytes, data: st.DataObject) -> None:
+    changed = bytearray(model)
+    for _ in range(data.draw(st.integers(1, 5))):
+        changed[data.draw(st.integers(0, len(model) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(ArtifactError):
+        read_everything(bytes(changed))
