@@ -154,7 +154,8 @@ def _distance(got: NDArray[Any], expected: NDArray[Any]) -> float:
     """Give the largest difference in shares of max(1, |expected|); infinite for NaN or another shape."""
     if got.shape != expected.shape:
         return math.inf
-    largest = float(np.max(np.abs(got - expected) / np.maximum(1.0, np.abs(expected)), initial=0.0))
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        largest = float(np.max(np.abs(got - expected) / np.maximum(1.0, np.abs(expected)), initial=0.0))
     return math.inf if math.isnan(largest) else largest
 
 
