@@ -154,7 +154,7 @@ class Traffic:
 
     def fold(self) -> None:
         """Fold what this worker recorded, in all versions."""
-        for traffic in self._serving.values():
+        for traffic in list(self._serving.values()):  # loading another version may go on in a thread
             traffic.fold()
 
     def all(self) -> list[GateTraffic]:

@@ -28,6 +28,9 @@ _EPOCH, _SUMS = MARK + 1, MARK + 2
 _RING_BYTES = 1 << 20
 _MIN_RING_ROWS, _MAX_RING_ROWS = 512, 8192
 _TINY = np.float32(1e-30)
+_SIMILARITY_LOGS = 512
+"""Logarithms of a row that similarity may cost; with more, pairs of tasks times experts, it is taken from every second
+row, every third, and so on."""
 
 
 class Tier(NamedTuple):
@@ -148,14 +151,16 @@ class Layout:
         return counts.T.reshape(self.tasks, self.experts, -1)
 
     def _similarity(self, weights: NDArray[np.float32], entropy: NDArray[np.float32]) -> Body:
-        """Sum 1 - Jensen-Shannon divergence over the rows for each pair of tasks."""
-        alike = np.full((self.tasks, self.tasks), float(len(weights)))
+        """Sum 1 - Jensen-Shannon divergence over the rows for each pair of tasks; of very many pairs from some rows."""
+        step = 1 + self.tasks * (self.tasks - 1) // 2 * self.experts // _SIMILARITY_LOGS
+        some, surprise = weights[::step], entropy[::step]
+        alike = np.full((self.tasks, self.tasks), float(len(some)))
         for a in range(self.tasks - 1):
-            mixed = _entropy((weights[:, a : a + 1] + weights[:, a + 1 :]) * np.float32(0.5))
-            apart = (mixed - (entropy[:, a : a + 1] + entropy[:, a + 1 :]) * np.float32(0.5)).sum(axis=0, dtype=float)
+            mixed = _entropy((some[:, a : a + 1] + some[:, a + 1 :]) * np.float32(0.5))
+            apart = (mixed - (surprise[:, a : a + 1] + surprise[:, a + 1 :]) * np.float32(0.5)).sum(axis=0, dtype=float)
             alike[a, a + 1 :] -= apart / np.log(2)
             alike[a + 1 :, a] = alike[a, a + 1 :]
-        return alike
+        return alike * (len(weights) / max(len(some), 1))
 
 
 def fold(

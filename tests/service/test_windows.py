@@ -43,6 +43,14 @@ def test_a_body_is_the_gate_mathematics_of_its_rows(rows: int, tasks: int, exper
     assert_sums(layout.sums(layout.body(weights)), weights)
 
 
+def test_similarity_of_very_many_pairs_is_taken_from_some_rows() -> None:
+    layout = Layout(20, 8, EDGES)
+    weights = some_weights(600, 20, 8)
+    sampled = layout.sums(layout.body(weights)).similarity / 600
+    assert_allclose(sampled, gates.similarity(weights), atol=0.05)
+    assert_allclose(sampled, gates.similarity(weights[::3]), atol=2e-6)
+
+
 def test_weights_on_an_edge_or_at_the_ends_fall_into_the_right_bin() -> None:
     layout = Layout(1, 2, EDGES)
     on_edges = np.array([EDGES, EDGES[::-1]], np.float32).T[:, None, :]
