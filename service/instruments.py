@@ -52,6 +52,8 @@ REASONS = (
     "overloaded",
     "not_ready",
     "deadline",
+    "artifact",
+    "internal",
     "other",
 )
 MODELS = 33
