@@ -196,7 +196,7 @@ class FeatureReader:
     def _read_numbers(self, rows: list[Row]) -> NDArray[np.float32]:
         kinds = set(map(type, chain.from_iterable(rows)))
         if kinds <= _NUMBERS:
-            # Packing as float32 refuses what would become infinite, and is twice as fast as np.array.
+            # Twice as fast as np.array; what is too large for float32 becomes infinite and is found below.
             packed = self._pack(*rows[0]) if len(rows) == 1 else b"".join([self._pack(*row) for row in rows])
             numeric: NDArray[np.float32] = np.frombuffer(packed, np.float32).reshape(-1, self.numeric)
             missing = None

@@ -134,7 +134,7 @@ def _plain(numbers: Sequence[object], strings: Sequence[object]) -> bool:
         return False
     present = [number for number in numbers if number is not None]
     try:
-        struct.pack(f"{len(present)}f", *present)
+        struct.pack(f"<{len(present)}f", *present)  # in standard byte order it refuses what float32 cannot hold
         return all(map(math.isfinite, present))  # type: ignore[arg-type]
     except (OverflowError, struct.error):
         return False
