@@ -64,10 +64,17 @@ def find_or_train(name: str, models: Path, scratch: Path) -> Artifact:
 
 
 def without_output(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
-    """Drop an output; onnxruntime then drops the nodes that only it needed."""
-    kept = [value for value in model.graph.output if value.name != output]
-    del model.graph.output[:]
-    model.graph.output.extend(kept)
+    """Drop an output and the nodes that only it needed, which onnxruntime would run all the same."""
+    graph = model.graph
+    kept = [value for value in graph.output if value.name != output]
+    needed, nodes = {value.name for value in kept}, []
+    for node in reversed(graph.node):  # nodes are in topological order
+        if needed & set(node.output):
+            needed |= set(node.input)
+            nodes.append(node)
+    for field, values in ((graph.output, kept), (graph.node, nodes[::-1])):
+        del field[:]
+        field.extend(values)
     return model
 
 
