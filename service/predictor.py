@@ -222,7 +222,7 @@ def _open_session(model: bytes, threads: int) -> "onnxruntime.InferenceSession":
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors share no narrower base
         first_line = str(error).strip().splitlines()[0]
-        raise ArtifactError(f"onnxruntime {onnxruntime.__version__} refuses the file: {first_line}") from None
+        raise ArtifactError(f"The file is refused by onnxruntime {onnxruntime.__version__}: {first_line}") from None
 
 
 def _compare(name: str, came: Floats, expected: NDArray[np.float64], tolerance: float) -> None:

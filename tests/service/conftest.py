@@ -264,15 +264,20 @@ def _baseline(w: HandWeights) -> dict[str, Any]:
                 "utilisation": weights[:, t].mean(axis=0).tolist(),
                 "histogram": [np.histogram(weights[:, t, e], edges)[0].tolist() for e in range(experts)],
                 "entropy": float(entropy[t]),
-                "normalised_entropy": float(entropy[t] / np.log(experts)),
-                "top_expert_share": np.bincount(weights[:, t].argmax(axis=1), minlength=experts)
-                .__truediv__(rows)
-                .tolist(),
+                "normalised_entropy": float(entropy[t] / np.log(max(experts, 2))),
+                "top_expert_share": (weights[:, t].argmax(axis=1)[:, None] == np.arange(experts)).mean(axis=0).tolist(),
             }
             for t, task in enumerate(w.tasks)
         },
-        "similarity": np.eye(tasks).tolist(),
+        "similarity": [[_alike(weights[:, a], weights[:, b]) for b in range(tasks)] for a in range(tasks)],
     }
+
+
+def _alike(p: Array, q: Array) -> float:
+    """Mean over rows of 1 - Jensen-Shannon divergence in base 2, by its definition through Kullback-Leibler."""
+    middle = (p + q) / 2
+    divergence = (p * np.log2(p / middle) + q * np.log2(q / middle)).sum(axis=-1) / 2
+    return float(1 - divergence.mean())
 
 
 def write_model(

@@ -1,0 +1,305 @@
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.errors import ArtifactError, ModelNotFound, NotReady
+from service.predictor import Predictor
+from service.repository import ModelState, Repository, VersionState
+
+HandModel = Callable[..., Path]
+
+
+class Loader:
+    """Serve a file's text; refuse "bad" ones, fail on "worse" ones, and remember what was read."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def __call__(self, path: Path, name: str) -> str:
+        self.read.append(f"{name}/{path.parent.name}")
+        try:
+            text = path.read_text()
+        except OSError as error:
+            raise ArtifactError(f"the file cannot be read: {error.strerror}") from None
+        if text == "bad":
+            raise ArtifactError("the file is bad")
+        if text == "worse":
+            raise RuntimeError("nobody thought of this")
+        return f"{name}: {text}"
+
+
+@pytest.fixture
+def loader() -> Loader:
+    return Loader()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+def write(root: Path, name: str, version: int | str, text: str) -> Path:
+    path = root / name / str(version) / "model.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.replace(path)
+    return path
+
+
+def states(repository: Repository[str], name: str = "census") -> dict[int, str]:
+    (model,) = (model for model in repository.models() if model.name == name)
+    return {version.version: version.state for version in model.versions}
+
+
+def test_the_highest_version_is_served_by_number(root: Path, loader: Loader) -> None:
+    for version in (1, 2, 10):
+        write(root, "census", version, f"v{version}")
+    repository = Repository(root, loader)
+    repository.scan()
+    assert repository.get("census") == repository.get() == repository.get("census", 10) == "census: v10"
+    assert loader.read == ["census/10"]
+    assert repository.ready
+    versions = VersionState(10, "loaded"), VersionState(2, "available"), VersionState(1, "available")
+    assert repository.models() == (ModelState("census", 10, versions),)
+
+
+def test_the_next_lower_version_is_served_where_the_highest_are_invalid(root: Path, loader: Loader) -> None:
+    for version, text in ((1, "v1"), (2, "v2"), (3, "worse"), (4, "bad")):
+        write(root, "census", version, text)
+    repository = Repository(root, loader)
+    repository.scan()
+    assert repository.get("census") == "census: v2"
+    assert states(repository) == {4: "refused", 3: "refused", 2: "loaded", 1: "available"}
+    four, three = repository.models()[0].versions[:2]
+    assert four.reason == "The file is bad. Export the model again."
+    assert three.reason == "Loading failed unexpectedly: RuntimeError: nobody thought of this"
+
+
+def test_a_pinned_version_is_served_and_no_other_in_its_place(root: Path, loader: Loader) -> None:
+    for version, text in ((1, "v1"), (2, "v2"), (3, "bad")):
+        write(root, "census", version, text)
+    pinned = Repository(root, loader, pinned={"census": 1})
+    pinned.scan()
+    assert pinned.get("census") == "census: v1"
+    assert loader.read == ["census/1"]
+    broken = Repository(root, loader, pinned={"census": 3})
+    broken.scan()
+    with pytest.raises(NotReady, match="census 3: The file is bad"):
+        broken.get("census")
+    assert not broken.ready
+
+
+def test_several_versions_may_be_kept_loaded(root: Path, loader: Loader) -> None:
+    for version, text in ((1, "v1"), (2, "v2"), (3, "bad"), (4, "v4"), (5, "v5")):
+        write(root, "census", version, text)
+    repository = Repository(root, loader, pinned={"census": 1}, loaded_versions=3)
+    repository.scan()
+    assert states(repository) == {5: "loaded", 4: "loaded", 3: "available", 2: "available", 1: "loaded"}
+    assert repository.get("census") == "census: v1"
+    assert repository.get("census", 5) == "census: v5"
+    unpinned = Repository(root, loader, loaded_versions=3)
+    unpinned.scan()
+    assert states(unpinned) == {5: "loaded", 4: "loaded", 3: "refused", 2: "loaded", 1: "available"}
+
+
+def test_what_is_not_loaded_is_named_with_the_choice(root: Path, loader: Loader) -> None:
+    write(root, "census", 1, "v1")
+    write(root, "census", 2, "bad")
+    write(root, "hotel", 1, "v1")
+    repository = Repository(root, loader)
+    repository.scan()
+    with pytest.raises(ModelNotFound, match=r"There is no model 'sensus'\. Available: census, hotel\."):
+        repository.get("sensus")
+    with pytest.raises(
+        ModelNotFound, match=r"Version 2 of model 'census' is not loaded \(The file is bad.*Available: 1"
+    ):
+        repository.get("census", 2)
+    with pytest.raises(ModelNotFound, match=r"Version 7 .* \(there is no such version\)\. Available: 1\."):
+        repository.get("census", 7)
+    with pytest.raises(ModelNotFound, match="No model was named"):
+        repository.get()
+
+
+def test_the_default_model_is_the_one_named_or_the_only_one(root: Path, loader: Loader) -> None:
+    write(root, "census", 1, "v1")
+    write(root, "hotel", 1, "v1")
+    repository = Repository(root, loader, default="hotel")
+    repository.scan()
+    assert repository.get() == "hotel: v1"
+    assert repository.ready
+    absent = Repository(root, loader, default="mail")
+    absent.scan()
+    assert not absent.ready
+    with pytest.raises(ModelNotFound, match="no model 'mail'"):
+        absent.get()
+
+
+def test_a_broken_model_keeps_no_other_from_being_served(root: Path, loader: Loader) -> None:
+    write(root, "census", 1, "v1")
+    write(root, "hotel", 1, "bad")
+    repository = Repository(root, loader)
+    repository.scan()
+    assert repository.ready
+    assert repository.get() == "census: v1"
+    with pytest.raises(NotReady, match="no version of model 'hotel' can be served: version 1: The file is bad"):
+        repository.get("hotel")
+
+
+def test_before_a_scan_and_without_models_nothing_is_ready(root: Path, loader: Loader) -> None:
+    repository = Repository(root, loader)
+    with pytest.raises(NotReady, match="there is no model in"):
+        repository.get("census")
+    with pytest.raises(ArtifactError, match=r"cannot be read: No such file.*MMOE_MODELS"):
+        repository.scan()
+    root.mkdir()
+    repository.scan()
+    assert not repository.ready
+    assert repository.models() == ()
+
+
+def test_a_second_scan_reads_only_what_is_new(root: Path, loader: Loader) -> None:
+    write(root, "census", 1, "v1")
+    write(root, "census", 2, "bad")
+    repository = Repository(root, loader)
+    repository.scan()
+    before = repository.get()
+    repository.scan()
+    assert loader.read == ["census/2", "census/1"]
+    assert repository.get() is before
+    write(root, "census", 3, "v3")
+    repository.scan()
+    assert loader.read[2:] == ["census/3"]
+    assert repository.get() == "census: v3"
+    assert states(repository) == {3: "loaded", 2: "available", 1: "available"} | {2: "refused"}
+
+
+def test_a_refused_file_is_tried_again_when_it_was_replaced(root: Path, loader: Loader) -> None:
+    write(root, "census", 1, "bad")
+    repository = Repository(root, loader)
+    repository.scan()
+    write(root, "census", 1, "v1")
+    repository.scan()
+    assert repository.get() == "census: v1"
+    assert repository.models()[0].versions == (VersionState(1, "loaded"),)
+
+
+def test_an_invalid_replacement_never_replaces_what_works(root: Path, loader: Loader) -> None:
+    write(root, "census", 1, "v1")
+    repository = Repository(root, loader)
+    repository.scan()
+    write(root, "census", 1, "bad")
+    for _ in range(2):
+        repository.scan()
+        assert repository.get() == "census: v1"
+        assert repository.models()[0].versions == (
+            VersionState(1, "loaded", "The file is bad. Export the model again."),
+        )
+    assert loader.read == ["census/1", "census/1"]
+
+
+def test_a_version_that_was_removed_is_let_go(root: Path, loader: Loader) -> None:
+    write(root, "census", 1, "v1")
+    write(root, "census", 2, "v2")
+    repository = Repository(root, loader)
+    repository.scan()
+    shutil.rmtree(root / "census" / "2")
+    repository.scan()
+    assert repository.get() == "census: v1"
+    shutil.rmtree(root / "census")
+    repository.scan()
+    assert repository.models() == ()
+
+
+def test_a_directory_that_cannot_be_read_leaves_what_is_loaded(root: Path, loader: Loader) -> None:
+    write(root, "census", 1, "v1")
+    repository = Repository(root, loader)
+    repository.scan()
+    root.rename(root.with_name("elsewhere"))
+    with pytest.raises(ArtifactError):
+        repository.scan()
+    assert repository.get() == "census: v1"
+
+
+def test_other_directories_are_no_versions(root: Path, loader: Loader) -> None:
+    write(root, "census", 1, "v1")
+    for other in ("0", "01", "-2", "3.0", "v4", ".5", "latest", "٣"):
+        write(root, "census", other, "no version")
+    write(root, ".hidden", 1, "unfinished")
+    write(root, "lost+found", "x", "nothing")
+    (root / "README").write_text("")
+    repository = Repository(root, loader)
+    repository.scan()
+    assert [(m.name, [v.version for v in m.versions]) for m in repository.models()] == [("census", [1])]
+
+
+def test_a_version_without_its_file_is_refused(root: Path, loader: Loader) -> None:
+    write(root, "census", 1, "v1")
+    (root / "census" / "2").mkdir()
+    repository = Repository(root, loader)
+    repository.scan()
+    assert repository.get() == "census: v1"
+    assert "No such file" in (repository.models()[0].versions[0].reason or "")
+
+
+@pytest.mark.parametrize("level", ["model", "version", "file"])
+def test_a_link_out_of_the_directory_is_refused(root: Path, loader: Loader, tmp_path: Path, level: str) -> None:
+    outside = write(tmp_path / "outside", "census", 1, "secret")
+    target, link = {
+        "model": (outside.parent.parent, root / "census"),
+        "version": (outside.parent, root / "census" / "1"),
+        "file": (outside, root / "census" / "1" / "model.onnx"),
+    }[level]
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target)
+    repository = Repository(root, loader)
+    repository.scan()
+    assert states(repository) == {1: "refused"}
+    assert "outside of the directory of models" in (repository.models()[0].versions[0].reason or "")
+    assert loader.read == []
+
+
+def test_links_within_the_directory_and_to_it_are_followed(root: Path, loader: Loader, tmp_path: Path) -> None:
+    write(root, ".store", 7, "v1")
+    (root / "census").mkdir()
+    (root / "census" / "1").symlink_to(root / ".store" / "7")
+    (tmp_path / "link").symlink_to(root)
+    repository = Repository(tmp_path / "link", loader)
+    repository.scan()
+    assert repository.get("census") == "census: v1"
+
+
+def test_a_name_that_cannot_stand_in_a_url_is_refused(root: Path, loader: Loader) -> None:
+    write(root, "census:predict", 1, "v1")
+    repository = Repository(root, loader)
+    repository.scan()
+    assert states(repository, "census:predict") == {1: "refused"}
+    assert "cannot stand in a URL" in (repository.models()[0].versions[0].reason or "")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read any directory")
+def test_a_model_without_permission_is_no_obstacle(root: Path, loader: Loader) -> None:
+    write(root, "census", 1, "v1")
+    write(root, "hotel", 1, "v1").parent.chmod(0)
+    repository = Repository(root, loader)
+    repository.scan()
+    assert repository.get("census") == "census: v1"
+    assert states(repository, "hotel") == {1: "refused"}
+    (root / "hotel" / "1").chmod(0o700)
+
+
+def test_real_files_are_served_and_broken_ones_named(hand_model: HandModel, root: Path) -> None:
+    hand_model(root, "hand", 1)
+    faults = ["wrong_golden", "no_manifest", "unknown_schema", "zero_bytes", "truncated", "not_onnx", "external_data"]
+    for version, fault in enumerate(faults, start=2):
+        hand_model(root, "hand", version, fault=fault)
+    repository = Repository(root, lambda path, name: Predictor.load(path, name))
+    repository.scan()
+    (model,) = repository.models()
+    assert model.served == 1
+    assert {version.state for version in model.versions} == {"loaded", "refused"}
+    assert len({version.reason for version in model.versions}) == 1 + len(faults)
+    assert repository.get().name == "hand"
