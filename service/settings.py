@@ -107,6 +107,11 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         description="How long requests in flight may take to end after that, in seconds.",
     )
+    run_dir: Path | None = Field(
+        None,
+        description="Where the workers share memory, in a directory made at each start; unset: the first with room of "
+        "$XDG_RUNTIME_DIR, /dev/shm and the directory for temporary files.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level to log.")
 
     @model_validator(mode="after")

@@ -1,5 +1,7 @@
 """Metrics are one answer over all workers, exact, with a bounded number of series."""
 
+import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -20,6 +22,10 @@ from service.metrics_report import registry
 from service.slots import RunDirectory
 from service.traffic import Gates, Traffic
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed (Debian package prometheus)"
+)
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -262,7 +268,30 @@ def test_gate_sums_give_utilisation_and_drift(directory: RunDirectory, worker: C
     )
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian package prometheus)")
+def test_the_page_and_its_documentation_name_the_same_metrics(
+    worker: Callable[[int], Metrics], directory: RunDirectory
+) -> None:
+    metrics = worker(0)
+    metrics.loaded("census", 3, load_s=0)
+    Traffic(directory, 0).open(some_gates(3)).record(np.full((600, 2, 2), 0.5, np.float32))
+    scraped = set(re.findall(r"^# TYPE (\w+)", text(metrics, directory), re.MULTILINE))
+    table = [line.split("|")[1] for line in DOCUMENT.read_text().splitlines() if line.startswith("| `mmoe_")]
+    assert scraped == {name for cell in table for name in re.findall(r"`(\w+)`", cell)}
+
+
+@needs_promtool
+def test_the_documented_queries_are_promql(tmp_path: Path) -> None:
+    block = re.findall(r"```promql\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[0]
+    queries = re.sub(r"\n +", " ", re.sub(r"#.*", "", block)).split("\n")
+    rules = [{"record": f"query:{at}", "expr": query} for at, query in enumerate(queries) if query]
+    path = tmp_path / "rules.yml"
+    path.write_text(json.dumps({"groups": [{"name": "documented", "rules": rules}]}))
+    checked = subprocess.run(["promtool", "check", "rules", str(path)], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert len(rules) >= 5
+
+
+@needs_promtool
 def test_promtool_finds_nothing_to_say(worker: Callable[[int], Metrics], directory: RunDirectory) -> None:
     metrics = worker(0)
     metrics.request("predict", 200, metrics.loaded("census", 3, load_s=0), 1, 1e-4, 1e-4, 3e-4)
