@@ -7,7 +7,8 @@ Row k of the sequence is known from k alone, and each writer goes on where `tota
 JSON, how many rows were acknowledged, how many were counted, how many folds a kill left unfinished, and how far the
 sums are from those of the rows.
 
-    python gate_writers.py RUN_DIRECTORY KILLS SEED
+    python gate_writers.py PARENT KILLS SEED
+    python gate_writers.py RUN_DIRECTORY            writes until it is killed from outside
 """
 
 import json
@@ -105,4 +106,6 @@ def main(path: str, kills: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) == 2:
+        write(RunDirectory(Path(sys.argv[1]), 1), acknowledge=sys.stdout.fileno(), stores=-1)
     main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from service import gates
 from service.artifact import GateBaseline, TaskGate
+from service.ledger import Ledger
 from service.slots import RunDirectory
 from service.traffic import Gates, GateTraffic, Traffic, tier_of
-from service.windows import TIERS
+from service.windows import TIERS, TOTAL_PLACE, Layout
 
 EDGES = tuple(np.linspace(0, 1, 11).tolist())
-ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OPENBLAS_NUM_THREADS": "1"}
+WRITERS = [sys.executable, str(Path(__file__).with_name("gate_writers.py"))]
 
 
 def some_weights(rows: int, seed: int = 0) -> NDArray[np.float32]:
@@ -156,11 +158,35 @@ def test_names_that_no_path_may_hold_are_kept_apart(worker: Callable[[int], Traf
 
 
 def test_kill_9_at_random_moments_neither_loses_nor_doubles_a_row(tmp_path: Path) -> None:
-    program = [sys.executable, str(Path(__file__).with_name("gate_writers.py")), str(tmp_path), "120", "7"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+    program = [*WRITERS, str(tmp_path), "120", "7"]
+    done = subprocess.run(program, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["unfinished"] > 20, "many folds were cut short"
     assert figures["counted"] >= figures["acknowledged"] > 1000
     assert max(figures["distances"].values()) < 1e-6
+
+
+def test_a_reader_beside_a_busy_writer_sees_one_moment_at_a_time(tmp_path: Path) -> None:
+    layout = Layout(3, 8, tuple(np.linspace(0, 1, 21).tolist()))  # as the writer's
+    places = layout.shape.places
+    with (
+        RunDirectory.create(1, tmp_path) as directory,
+        subprocess.Popen([*WRITERS, str(directory.path)], env=ENVIRONMENT, stdout=subprocess.PIPE) as writer,
+    ):
+        assert writer.stdout is not None
+        assert writer.stdout.read(1) == b"."
+        ledger = Ledger(directory.map("ledger", "killing", layout.shape.nbytes)[0], layout.shape)
+        seen, changes = 0.0, 0
+        while changes < 200:
+            os.read(writer.stdout.fileno(), 100_000)  # it waits where nobody listens
+            snapshot = ledger.snapshot(0, places)
+            sums = layout.sums(snapshot.bodies)
+            rows = sums.rows[TOTAL_PLACE]
+            assert rows >= seen
+            changes += rows > seen
+            seen = rows
+            assert_allclose(sums.weights.sum(axis=-1), np.repeat(sums.rows[:, None], 3, axis=1), atol=1e-3)
+            assert (sums.histogram.sum(axis=-1) == sums.rows[:, None, None]).all()
+            assert sums.rows[:TOTAL_PLACE].max() <= rows, "no bucket is ahead of the totals"
+        writer.kill()
