@@ -130,18 +130,20 @@ def task_picture(task: Task, predicted: Floats, labels: Floats) -> Figure:
 
 
 def calibration(name: str, positive: str, predicted: Floats, labels: Floats, bins: int = 10) -> Figure:
-    """Draw the share of positive rows against the predicted probability, in bins of equally many rows."""
+    """Draw the share of positive rows against the predicted probability, in bins of equal width."""
     figure = Figure(figsize=(5.6, 5.8), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    parts = np.array_split(np.argsort(predicted, kind="stable"), min(bins, len(predicted)))
-    mean = np.array([predicted[part].mean() for part in parts])
-    share = np.array([labels[part].mean() for part in parts])
-    size = np.array([len(part) for part in parts])
-    error = 1.96 * np.sqrt(np.maximum(share * (1 - share), 0.25 / size) / size)
+    place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    met = count > 0
+    count = count[met]
+    mean = np.bincount(place, weights=predicted, minlength=bins)[met] / count
+    share = np.bincount(place, weights=labels, minlength=bins)[met] / count
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)), label="perfectly calibrated")
-    many = "a tenth of the test rows" if len(parts) == 10 else "test rows"
-    bars = [np.minimum(error, share), np.minimum(error, 1 - share)]
-    axes.errorbar(mean, share, bars, fmt="o-", color=MAIN, elinewidth=1.0, markersize=5, label=f"{many}, 95% interval")
+    bars = wilson(share, count)
+    axes.errorbar(
+        mean, share, bars, fmt="o-", color=MAIN, elinewidth=1.0, markersize=5, label="test rows, 95% interval"
+    )
     axes.set(ylabel=f"share of rows that are {_short(positive, 28)!r}", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.legend(loc="upper left")
     below.hist(predicted, bins=np.linspace(0, 1, 41).tolist(), color=MAIN, alpha=0.75)
@@ -149,8 +151,16 @@ def calibration(name: str, positive: str, predicted: Floats, labels: Floats, bin
     below.set_ylim(bottom=0.8)
     below.yaxis.set_major_formatter(COUNTS)
     below.set(xlabel="predicted probability", ylabel="rows")
-    _headline(figure, f"{name}: do the probabilities mean what they say?")
+    _headline(figure, f"{name}: predicted probability against the outcome")
     return figure
+
+
+def wilson(share: Floats, count: NDArray[np.int64]) -> Floats:
+    """Give how far the 95% interval of each share reaches down and up, (2, bins), by Wilson's score (1927)."""
+    z2 = 1.96**2 / count
+    middle = (share + z2 / 2) / (1 + z2)
+    half = np.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
+    return np.maximum([share - (middle - half), middle + half - share], 0.0)
 
 
 def predicted_against_true(name: str, predicted: Floats, labels: Floats) -> Figure:
@@ -222,7 +232,9 @@ def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]
 
 
 def _headline(figure: Figure, text: str) -> None:
-    figure.suptitle(text, x=0.012, ha="left", fontweight="bold")
+    """Write the title from the left edge on, smaller if it would not fit."""
+    room = figure.get_figwidth() * 72 / (0.64 * len(text))  # points a letter may have; bold letters are 0.64 em wide
+    figure.suptitle(text, x=0.012, ha="left", fontweight="bold", fontsize=min(13.0, room))
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(w_pad=0.1, h_pad=0.1)

@@ -4,11 +4,11 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from model.plots import STYLE, gate_heatmap, loss_curves, save_png, task_picture
+from model.plots import STYLE, gate_heatmap, loss_curves, save_png, task_picture, wilson
 from model.schema import Task
 
 RANDOM = np.random.default_rng(0)
@@ -71,14 +71,20 @@ def test_picture_can_be_written_whatever_it_shows(name: str, tmp_path: Path) -> 
     assert dict(mpl.rcParams) == before
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 60), st.integers(0, 99))
-def test_calibration_points_stay_within_their_interval(rows: int, seed: int) -> None:
-    random = np.random.default_rng(seed)
+@given(st.lists(st.tuples(st.integers(1, 1000), st.floats(0, 1)), min_size=1, max_size=10))
+def test_interval_holds_the_share_and_stays_within_zero_and_one(bins: list[tuple[int, float]]) -> None:
+    count = np.array([rows for rows, _ in bins])
+    share = np.round(np.array([part for _, part in bins]) * count) / count
+    down, up = wilson(share, count)
+    assert (share - down >= -1e-9).all()
+    assert (share + up <= 1.0 + 1e-9).all()
+    assert (down + up > 0.0).all()
+
+
+def test_long_title_fits_the_picture() -> None:
+    task = Task("a_name_of_sixty_four_letters_is_the_longest_that_a_task_may_have", "binary", ("no", "yes"))
     with mpl.rc_context(STYLE):
-        figure = task_picture(
-            Task("a", "binary", ("no", "yes")), random.random(rows), random.integers(0, 2, rows) * 1.0
-        )
-    low, high = figure.axes[0].get_ylim()
-    assert low <= 0.0
-    assert high >= 1.0
+        figure = task_picture(task, RANDOM.random(30), np.ones(30))
+        figure.draw_without_rendering()
+    title = figure.texts[0] if figure.texts else figure._suptitle  # type: ignore[attr-defined]
+    assert title.get_window_extent().x1 <= figure.bbox.x1
