@@ -68,14 +68,16 @@ class InvalidFeatures(RequestError):
     Args:
         problems: at least one, in the order of rows.
         more: how many further problems were found but are not listed.
+        all_counted: whether there are no others; a request full of faults is not read to its end.
     """
 
-    def __init__(self, problems: Sequence[Problem], more: int = 0) -> None:
+    def __init__(self, problems: Sequence[Problem], more: int = 0, all_counted: bool = True) -> None:
         self.problems = tuple(problems)
         self.more = more
         count = len(self.problems) + more
         listed = "; ".join(map(str, self.problems[:3])) + (f"; and {count - 3} more" if count > 3 else "")
-        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the rows sent: {listed}.")
+        counted = f"{count} problem{'s' if count != 1 else ''}" if all_counted else f"More than {count} problems"
+        super().__init__(f"{counted} in the rows sent: {listed}.")
 
 
 class RequestTooLarge(RequestError):

@@ -1,7 +1,7 @@
 """Say what is wrong with rows, columns or tensors: which row, which feature, what came, what was expected.
 
-Slow and careful, for requests that are refused. Each function returns the first MAX_LISTED problems and how many
-more there are, and is called only when there is at least one.
+Slow and careful, for requests that are refused. Each function returns the first MAX_LISTED problems, how many more
+there are, and whether these are all; it is called only when there is at least one.
 """
 
 import difflib
@@ -24,12 +24,15 @@ LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _UNKNOWN_FEATURE = ""
 """Stands for the message of an unknown feature, which is costly to write, until it is known to be listed."""
 
-Findings = tuple[list[Problem], int]
+Findings = tuple[list[Problem], int, bool]
+"""The problems listed, how many more were counted, and whether that is all."""
 
 
 def row_problems(instances: Sequence[object], names: Sequence[str], numeric: int) -> Findings:
     """Examine rows sent as objects or arrays; the first `numeric` of the names are numbers, the rest categories."""
-    return _first(chain.from_iterable(_of_row(i, row, names, numeric) for i, row in enumerate(instances)), names)
+    known = frozenset(names)
+    found = (_of_row(index, row, names, known, numeric) for index, row in enumerate(instances))
+    return _first(chain.from_iterable(found), names)
 
 
 def column_problems(inputs: dict[str, object], names: Sequence[str], numeric: int) -> Findings:
@@ -89,10 +92,10 @@ def unknown_feature(name: str, names: Sequence[str]) -> str:
     return f"unknown feature; did you mean {close[0]!r}?" if close else f"unknown feature; the model has {some}"
 
 
-def _of_row(index: int, row: object, names: Sequence[str], numeric: int) -> Iterator[Problem]:
+def _of_row(index: int, row: object, names: Sequence[str], known: frozenset[str], numeric: int) -> Iterator[Problem]:
     if isinstance(row, dict):
-        known = set(names)
-        yield from (Problem(index, str(name), _UNKNOWN_FEATURE) for name in row if name not in known)
+        if not row.keys() <= known:
+            yield from (Problem(index, str(name), _UNKNOWN_FEATURE) for name in row if name not in known)
         values = list(map(row.get, names))
     elif isinstance(row, list):
         if len(row) != len(names):
@@ -111,10 +114,10 @@ def _of_row(index: int, row: object, names: Sequence[str], numeric: int) -> Iter
 
 
 def _of_columns(inputs: dict[str, object], names: Sequence[str], numeric: int) -> Iterator[Problem]:
-    known = {name: (number_fault if i < numeric else category_fault) for i, name in enumerate(names)}
+    is_number = {name: column < numeric for column, name in enumerate(names)}
     reference: tuple[str, int] | None = None
     for name, values in inputs.items():
-        if name not in known:
+        if name not in is_number:
             yield Problem(None, name, _UNKNOWN_FEATURE)
             continue
         if not isinstance(values, list):
@@ -123,8 +126,11 @@ def _of_columns(inputs: dict[str, object], names: Sequence[str], numeric: int) -
         reference = reference or (name, len(values))
         if len(values) != reference[1]:
             yield Problem(None, name, f"has {len(values)} rows, but {reference[0]!r} has {reference[1]}")
+        if _plain(values, ()) if is_number[name] else _plain((), values):
+            continue
+        find_fault = number_fault if is_number[name] else category_fault
         for row, value in enumerate(values):
-            if fault := known[name](value):
+            if fault := find_fault(value):
                 yield Problem(row, name, fault)
 
 
@@ -134,20 +140,25 @@ def _plain(numbers: Sequence[object], strings: Sequence[object]) -> bool:
         return False
     present = [number for number in numbers if number is not None]
     try:
-        struct.pack(f"<{len(present)}f", *present)  # in standard byte order it refuses what float32 cannot hold
-        return all(map(math.isfinite, present))  # type: ignore[arg-type]
-    except (OverflowError, struct.error):
+        packed = struct.pack(f"{len(present)}f", *present)
+    except struct.error:  # an integer beyond every float
         return False
+    return 0 not in np.isfinite(np.frombuffer(packed, np.float32)).tobytes()
 
 
 def _first(problems: Iterable[Problem], names: Sequence[str]) -> Findings:
     """Return the first MAX_LISTED problems, and how many follow."""
     iterator = iter(problems)
     listed = [
-        problem if problem.message else problem._replace(message=unknown_feature(problem.feature or "", names))
+        problem
+        if problem.message
+        else problem._replace(
+            feature=_cut(problem.feature or "", 100), message=unknown_feature(problem.feature or "", names)
+        )
         for problem in islice(iterator, MAX_LISTED)
     ]
-    return listed, sum(1 for _ in islice(iterator, MAX_COUNTED - MAX_LISTED))
+    more = sum(1 for _ in islice(iterator, MAX_COUNTED - MAX_LISTED))
+    return listed, more, next(iterator, None) is None
 
 
 def _rounds_to_float32(value: float) -> bool:
@@ -171,4 +182,8 @@ def _short(value: object, limit: int = 40) -> str:
         text = repr(value)
     except ValueError:  # an integer of more digits than Python prints
         return "of thousands of digits"
+    return _cut(text, limit)
+
+
+def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."

@@ -1,5 +1,6 @@
 import pytest
 
+from service.errors import InvalidFeatures
 from service.problems import (
     MAX_COUNTED,
     MAX_LISTED,
@@ -59,6 +60,14 @@ def test_the_feature_that_was_probably_meant_is_suggested() -> None:
 
 
 def test_counting_ends_somewhere() -> None:
-    listed, more = row_problems([[True, True]] * 10_000, ["a", "b"], 2)
+    listed, more, all_counted = row_problems([[True, True]] * 10_000, ["a", "b"], 2)
     assert len(listed) == MAX_LISTED
     assert more == MAX_COUNTED - MAX_LISTED
+    assert not all_counted
+    assert str(InvalidFeatures(listed, more, all_counted)).startswith("More than 1000 problems")
+    assert row_problems([[True, True]] * (MAX_COUNTED // 2), ["a", "b"], 2)[1:] == (more, True)
+
+
+def test_a_name_of_any_length_is_cut() -> None:
+    ((problem,), _, _) = row_problems([{"a" * 1_000_000: 1}], ["a", "b"], 2)
+    assert len(str(problem)) < 200
