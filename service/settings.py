@@ -108,7 +108,7 @@ class Settings(BaseModel):
         description="How long requests in flight may take to end after that, in seconds.",
     )
     run_dir: Path | None = Field(
-        None,
+        default=None,
         description="Where the workers share memory, in a directory made at each start; unset: the first with room of "
         "$XDG_RUNTIME_DIR, /dev/shm and the directory for temporary files.",
     )
