@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from prometheus_client.exposition import choose_encoder
 
@@ -17,6 +18,19 @@ from service.traffic import Gates, GateTraffic, Traffic
 
 Version = tuple[str, int]
 """Name and version of a model."""
+
+
+class Served(Protocol):
+    """Be a model version that is loaded."""
+
+    @property
+    def name(self) -> str:
+        """Return the name it is served under."""
+
+    @property
+    def version(self) -> int:
+        """Return its version."""
+
 
 TICK_S = 0.25
 
@@ -57,14 +71,18 @@ class Telemetry:
         self,
         route: str,
         status: int,
-        model: Version | None = None,
+        model: Served | None = None,
         rows: int = 0,
         parse_s: float = NOT_MEASURED,
         render_s: float = NOT_MEASURED,
         total_s: float = NOT_MEASURED,
     ) -> None:
         """Note an answered request; see `Metrics.request`. `model` must be loaded, never just what a caller named."""
-        loaded = None if model is None else self._loaded.get(model) or self._load(model, 0.0)
+        if model is None:
+            loaded = None
+        else:
+            version = model.name, model.version
+            loaded = self._loaded.get(version) or self._load(version, 0.0)
         self._metrics.request(route, status, loaded, rows, parse_s, render_s, total_s)
 
     def tick(self, queue_rows: int, loaded: Mapping[Version, float]) -> None:

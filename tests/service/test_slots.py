@@ -103,6 +103,16 @@ def test_a_directory_is_in_use_while_any_worker_lives(tmp_path: Path) -> None:
     assert not launcher.path.exists()
 
 
+def test_without_a_place_it_takes_the_first_with_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with RunDirectory.create(1) as directory:
+        assert directory.path.parent == tmp_path
+    monkeypatch.setattr("service.slots.ROOM_BYTES", 1 << 60)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    with RunDirectory.create(1) as directory:
+        assert directory.path.parent == tmp_path / "temporary"
+
+
 def test_a_place_that_cannot_hold_it_is_one_sentence(tmp_path: Path) -> None:
     occupied = tmp_path / "file"
     occupied.touch()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,6 +13,11 @@ from service.artifact import Manifest, read_model
 from service.errors import ModelNotFound
 from service.slots import RunDirectory
 from service.telemetry import Telemetry
+
+
+class Served(NamedTuple):
+    name: str
+    version: int
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ def test_a_swap_is_followed_and_the_old_version_stays_readable(directory: RunDir
     assert first is not None
     here.tick(0, {("hand", 1): 0.5})
     first.record(weights(3))
-    here.request("predict", 200, ("hand", 1), rows=3)
+    here.request("predict", 200, Served("hand", 1), rows=3)
     second = here.recorder_of("hand", 2, manifest)
     assert second is not None
     here.tick(5, {("hand", 2): 0.25})

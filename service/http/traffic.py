@@ -1,0 +1,51 @@
+"""`GET .../gates`: what the gates do over live traffic. Thin: name the model, ask the telemetry, write JSON."""
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Path, Query, Response
+
+from service.engine import Engine
+from service.errors import ModelNotFound
+from service.gate_report import DEFAULT_WINDOW
+from service.telemetry import Telemetry
+from service.windows import WINDOWS
+
+Window = Annotated[str, Query(description="How far to look back from now.", json_schema_extra={"enum": list(WINDOWS)})]
+Name = Annotated[str, Path(description="Name of the model.")]
+Version = Annotated[int, Path(description="Version; also one that was served before and is still kept.", ge=1)]
+
+
+def traffic_router(engine: Engine, telemetry: Telemetry) -> APIRouter:
+    """Make the routes over live traffic. They read shared memory in a thread, off the event loop."""
+    router = APIRouter(tags=["gates"])
+
+    @router.get("/v1/gates", summary="The default model's gates over live traffic")
+    def of_default(window: Window = DEFAULT_WINDOW) -> Response:
+        """Describe the rows that the default model predicted lately."""
+        return _report(engine, telemetry, None, None, window)
+
+    @router.get("/v1/models/{name}/gates", summary="Gates over live traffic")
+    def of_model(name: Name, window: Window = DEFAULT_WINDOW) -> Response:
+        """Describe the rows that a model predicted lately, beside its baseline, over all workers."""
+        return _report(engine, telemetry, name, None, window)
+
+    @router.get("/v1/models/{name}/versions/{version}/gates", summary="Gates of a version over live traffic")
+    def of_version(name: Name, version: Version, window: Window = DEFAULT_WINDOW) -> Response:
+        """Describe the rows that one version predicted lately; it need not be loaded any more."""
+        return _report(engine, telemetry, name, version, window)
+
+    return router
+
+
+def _report(engine: Engine, telemetry: Telemetry, name: str | None, version: int | None, window: str) -> Response:
+    try:
+        model = engine.get(name, version)
+    except ModelNotFound:
+        if name is None or version is None:
+            raise
+        report = telemetry.gate_report(name, version, window)
+    else:
+        model.need_gates()
+        report = telemetry.gate_report(model.name, model.version, window)
+    return Response(orjson.dumps(report), media_type="application/json")
