@@ -50,6 +50,7 @@ class Telemetry:
         self._recorders: dict[Version, GateTraffic] = {}
         self._replaced: list[GateTraffic] = []
         self._loaded: dict[Version, Loaded] = {}
+        self._told: dict[Version, float] = {}
         self.ran = self._metrics.ran
         self.rejected = self._metrics.rejected
 
@@ -92,13 +93,14 @@ class Telemetry:
             queue_rows: rows that wait now.
             loaded: the versions that are loaded now, and how long loading took, in seconds.
         """
-        if loaded.keys() != self._loaded.keys():
+        if loaded != self._told:
             for model in self._loaded.keys() - loaded.keys():
                 self._loaded.pop(model).unloaded()
                 if recorder := self._recorders.pop(model, None):
                     self._traffic.close(recorder)
-            for model in loaded.keys() - self._loaded.keys():
+            for model in loaded.keys() - self._told.keys():
                 self._load(model, loaded[model])
+            self._told = dict(loaded)
         while self._replaced:
             self._traffic.close(self._replaced.pop())
         self._metrics.queue_rows(queue_rows)

@@ -51,6 +51,7 @@ def test_a_swap_is_followed_and_the_old_version_stays_readable(directory: RunDir
     here.request("predict", 200, Served("hand", 1), rows=3)
     second = here.recorder_of("hand", 2, manifest)
     assert second is not None
+    here.request("metadata", 200, Served("hand", 2))  # it may come before the tick that tells of the version
     here.tick(5, {("hand", 2): 0.25})
     second.record(weights(4))
     first.record(weights(1))  # a request that was in flight at the swap
