@@ -18,6 +18,9 @@ pytest.importorskip("torch", reason="trains a model: needs the trainer's package
 import torch
 
 from model.predict import predict
+from model.serving_module import serve
+from service.features import FeatureReader
+from service.predictor import Predictor
 from service.wire import keep_outputs
 
 if TYPE_CHECKING:
@@ -169,6 +172,48 @@ def test_dropped_outputs_take_their_nodes_with_them(artifact: "Artifact", graph:
     assert set(got) == wanted
     for name in wanted:
         np.testing.assert_array_equal(got[name], full[name])
+
+
+def instances_of(artifact: "Artifact", rows: int) -> list[dict[str, object]]:
+    """Write test rows as a client would: by name, a missing value left out or null."""
+    test, names = artifact.dataset.test, artifact.dataset.features.names
+    instances: list[dict[str, object]] = []
+    for row in range(rows):
+        values = [None if np.isnan(value) else float(value) for value in test.numeric[row]]
+        row_of = dict(zip(names, [*values, *(text or None for text in test.text[row])], strict=True))
+        instances.append({name: value for name, value in row_of.items() if value is not None or row % 2})
+    return instances
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_predictor_of_the_service_answers_as_torch_does(
+    train_and_export: Callable[[str], "Artifact"], architecture: str
+) -> None:
+    artifact = train_and_export(architecture)
+    predictor = Predictor.load(artifact.path / "model.onnx")
+    reader = FeatureReader(predictor.manifest, max_rows=1000)
+    rows = 100
+    got = predictor.run(reader.from_instances(instances_of(artifact, rows)))
+    expected = predict(artifact.model, artifact.dataset.test)
+    for name, answers in expected.tasks.items():
+        np.testing.assert_allclose(got.tasks[name], answers[:rows], rtol=1e-5, atol=1e-5)
+    assert (got.gate_weights is None) == (expected.gate_weights is None)
+    if got.gate_weights is not None and expected.gate_weights is not None:
+        np.testing.assert_allclose(got.gate_weights, expected.gate_weights[:rows], atol=1e-5)
+
+
+def test_ablation_of_the_service_is_torch_without_that_expert(artifact: "Artifact") -> None:
+    predictor = Predictor.load(artifact.path / "model.onnx")
+    batch = FeatureReader(predictor.manifest, max_rows=1000).from_instances(instances_of(artifact, 7))
+    got = predictor.ablate(batch)
+    module = serve(artifact.model, artifact.dataset)
+    test = artifact.dataset.test
+    for expert in range(4):
+        mask = np.ones(4, dtype=np.float32)
+        mask[expert] = 0.0
+        expected = module.answer(test.numeric[:7], test.codes[:7], expert_mask=mask)
+        for name in TASKS:
+            np.testing.assert_allclose(got[name][expert], expected[name], rtol=1e-5, atol=1e-5)
 
 
 def test_golden_rows_are_reproduced(train_and_export: Callable[[str], "Artifact"]) -> None:
