@@ -95,6 +95,7 @@ class Model:
     Attributes:
         reader: turns rows and columns into batches.
         loaded_at: seconds since 1970.
+        transport: whatever a transport prepares for this model; it goes when the model goes.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Model:
         self.manifest: Manifest = predictor.manifest
         self.reader = FeatureReader(self.manifest, settings.max_rows)
         self.loaded_at = time.time()
+        self.transport: object | None = None
         self._recorder = recorder
         inline_rows = measured_inline_rows(predictor, settings.inline_rows)
         experts = max(self.manifest.experts, 1)

@@ -1,0 +1,158 @@
+"""Read a request's body: bounded before it is read, while it is read, and while it is inflated."""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from service.errors import DeadlineExceeded, MalformedRequest, RequestTooLarge, UnsupportedMediaType
+from service.settings import Settings
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
+
+CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING = b"content-length", b"content-type", b"content-encoding"
+TIMEOUT, REQUEST_ID = b"x-request-timeout-ms", b"x-request-id"
+JSON_TYPES = ("application/json", "application/*+json")
+
+_ZLIB_OR_GZIP, _RAW_DEFLATE = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
+_MOST_MEMBERS = 10
+_LONGEST_TIMEOUT_MS = 3_600_000
+
+
+class Disconnected(Exception):
+    """The client went away before its body had come; there is nobody to answer."""
+
+
+async def read_body(headers: Headers, receive: Receive, settings: Settings) -> bytes:
+    """Return the body, inflated.
+
+    Raises:
+        RequestTooLarge: over `max_body_bytes` as sent, by its own account or as it came, or over `max_inflated_bytes`.
+        MalformedRequest: compressed and broken.
+        UnsupportedMediaType: compressed in another way than gzip or deflate.
+        DeadlineExceeded: it took longer to come than a request may take.
+        Disconnected: the client left.
+    """
+    limit = settings.max_body_bytes
+    length = headers.get(CONTENT_LENGTH)
+    if length is not None and int(length) > limit:
+        raise _too_large(int(length), limit)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", False):
+        body = await _read_on(body, receive, settings)
+    elif message["type"] == "http.disconnect":
+        raise Disconnected
+    if len(body) > limit:
+        raise _too_large(len(body), limit)
+    encoding = headers.get(CONTENT_ENCODING)
+    return body if encoding is None else inflate(body, encoding, settings.max_inflated_bytes)
+
+
+async def _read_on(body: bytes, receive: Receive, settings: Settings) -> bytes:
+    """Read the rest of a body that comes in pieces; stop at the limit."""
+    pieces, size = [body], len(body)
+    try:
+        async with asyncio.timeout(settings.request_timeout_s):
+            more = True
+            while more and size <= settings.max_body_bytes:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Disconnected
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise DeadlineExceeded(settings.request_timeout_s) from None
+    if size > settings.max_body_bytes:
+        raise _too_large(None, settings.max_body_bytes)
+    return b"".join(pieces)
+
+
+def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
+    """Undo a Content-Encoding, never beyond `limit` bytes.
+
+    Raises:
+        RequestTooLarge: it would inflate to more.
+        MalformedRequest: broken, cut short, or followed by something else.
+        UnsupportedMediaType: neither gzip, deflate nor identity.
+    """
+    name = encoding.strip().lower()
+    if name in (b"identity", b""):
+        return body
+    if name not in (b"gzip", b"x-gzip", b"deflate"):
+        raise UnsupportedMediaType("Content-Encoding", _text(encoding), ("gzip", "deflate", "nothing"))
+    raw = name == b"deflate" and not _has_zlib_header(body)
+    pieces: list[bytes] = []
+    size, rest = 0, body
+    for _ in range(_MOST_MEMBERS):
+        if not rest:
+            return b"".join(pieces)
+        stream = zlib.decompressobj(_RAW_DEFLATE if raw else _ZLIB_OR_GZIP)
+        try:
+            pieces.append(stream.decompress(rest, limit + 1 - size))
+        except zlib.error as error:
+            raise _broken(name, str(error)) from None
+        size += len(pieces[-1])
+        if size > limit:
+            raise RequestTooLarge("the inflated body", None, limit, "bytes", "MMOE_MAX_INFLATED_BYTES")
+        if not stream.eof:
+            raise _broken(name, "it ends too early")
+        rest = stream.unused_data  # a gzip file may have several members
+    raise _broken(name, f"it has more than {_MOST_MEMBERS - 1} members")
+
+
+def timeout_s(headers: Headers, most: float) -> float:
+    """Return how long the request may take: what its header says, at most the setting.
+
+    Raises:
+        MalformedRequest: the header is no whole number of milliseconds from 1.
+    """
+    value = headers.get(TIMEOUT)
+    if value is None:
+        return most
+    if not value.isdigit() or not 0 < int(value[:20]) <= _LONGEST_TIMEOUT_MS:
+        raise MalformedRequest(
+            f"X-Request-Timeout-Ms is {_text(value)!r}", f"a whole number from 1 to {_LONGEST_TIMEOUT_MS}"
+        )
+    return min(int(value) / 1000, most)
+
+
+def check_json(headers: Headers) -> None:
+    """Let JSON pass, and what names no type.
+
+    Raises:
+        UnsupportedMediaType: another type, for example the form that curl claims to send by default.
+    """
+    value = headers.get(CONTENT_TYPE)
+    if value is None or value == b"application/json":
+        return
+    kind = value.partition(b";")[0].strip().lower()
+    if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
+        raise UnsupportedMediaType("Content-Type", _text(value), ("application/json",))
+
+
+def request_id(headers: Headers) -> bytes | None:
+    """Return the caller's own id of the request, if it is fit to be sent back."""
+    value = headers.get(REQUEST_ID)
+    return value if value and len(value) <= 128 and value.isascii() and value.decode().isprintable() else None
+
+
+def _has_zlib_header(body: bytes) -> bool:
+    return len(body) >= 2 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
+
+
+def _too_large(came: int | None, limit: int) -> RequestTooLarge:
+    return RequestTooLarge("the body", came, limit, "bytes", "MMOE_MAX_BODY_BYTES")
+
+
+def _broken(encoding: bytes, reason: str) -> MalformedRequest:
+    return MalformedRequest(f"the body is no valid {encoding.decode()}: {reason}", "the body as its encoding says")
+
+
+def _text(value: bytes) -> str:
+    return value[:100].decode("latin-1")

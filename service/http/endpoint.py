@@ -1,0 +1,41 @@
+"""What the HTTP layer knows of one loaded model version: how to read its rows and how to write its answers."""
+
+from service.engine import Engine, Model
+from service.http.numbers import NumberParser
+from service.http.render import Renderer
+from service.http.rows import RowParser
+from service.http.v2_tensors import Signature
+
+
+class Endpoint:
+    """Hold the parser and the renderers of a model version."""
+
+    __slots__ = ("model", "parser", "renderer", "signature")
+
+    def __init__(self, model: Model, numbers: NumberParser) -> None:
+        self.model = model
+        self.parser = RowParser(model.reader, numbers)
+        self.renderer = Renderer(model.name, model.version, model.manifest)
+        self.signature = Signature(model.reader, model.manifest, numbers)
+
+
+class Endpoints:
+    """Find the endpoint of a model; it lives as long as its model does."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._numbers = NumberParser.create()
+
+    def get(self, name: str | None = None, version: int | None = None) -> Endpoint:
+        """Return the endpoint of a loaded model.
+
+        Raises:
+            ModelNotFound: it is not loaded.
+            NotReady: nothing is.
+        """
+        model = self._engine.get(name, version)
+        endpoint = model.transport
+        if endpoint is None:
+            endpoint = model.transport = Endpoint(model, self._numbers)
+        assert isinstance(endpoint, Endpoint)
+        return endpoint

@@ -1,0 +1,160 @@
+"""The one table error -> HTTP status, and how an error is written: problem+json (RFC 9457), or {"error"} under /v2."""
+
+import http
+import itertools
+import math
+import os
+from typing import Any, NamedTuple
+
+import orjson
+
+from service.errors import (
+    ArtifactError,
+    DeadlineExceeded,
+    Forbidden,
+    GatesUnavailable,
+    InvalidFeatures,
+    MalformedRequest,
+    ModelNotFound,
+    NotReady,
+    Overloaded,
+    RequestTooLarge,
+    ServiceError,
+    SettingsError,
+    Unauthorised,
+    UnsupportedMediaType,
+)
+
+PROBLEM_JSON, JSON = b"application/problem+json", b"application/json"
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Mapping(NamedTuple):
+    """Say how an error looks outside.
+
+    Attributes:
+        status: of HTTP.
+        v2_status: under /v2, whose clients expect 400 for any bad body.
+        code: a name for programs, which never changes; also the reason under which metrics count it.
+    """
+
+    status: int
+    v2_status: int
+    code: str
+
+
+STATUSES: dict[type[ServiceError], Mapping] = {
+    MalformedRequest: Mapping(400, 400, "malformed"),
+    InvalidFeatures: Mapping(422, 400, "invalid_features"),
+    RequestTooLarge: Mapping(413, 413, "too_large"),
+    UnsupportedMediaType: Mapping(415, 415, "media_type"),
+    ModelNotFound: Mapping(404, 404, "model_not_found"),
+    GatesUnavailable: Mapping(409, 409, "gates_unavailable"),
+    Unauthorised: Mapping(401, 401, "unauthorised"),
+    Forbidden: Mapping(403, 403, "forbidden"),
+    Overloaded: Mapping(429, 429, "overloaded"),
+    NotReady: Mapping(503, 503, "not_ready"),
+    DeadlineExceeded: Mapping(504, 504, "deadline"),
+    ArtifactError: Mapping(409, 409, "artifact"),  # met when a load is asked for
+    SettingsError: Mapping(500, 500, "settings"),  # met at the start, before there is any HTTP
+}
+
+INTERNAL = Mapping(500, 500, "internal")
+INTERNAL_SENTENCE = "Something went wrong in the service, not in the request. The log has the details."
+
+
+class Response(NamedTuple):
+    """Hold an answer ready to send."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes
+
+
+def find(error: BaseException) -> Mapping:
+    """Return how an error looks outside; what is not of the tree is an internal one."""
+    for kind in type(error).__mro__:
+        if kind in STATUSES:
+            return STATUSES[kind]
+    return INTERNAL
+
+
+def problem(error: BaseException, path: str, request_id: bytes) -> Response:
+    """Write an error as problem+json.
+
+    Args:
+        error: any; the sentence of an error outside of the tree is not shown.
+        path: of the request.
+        request_id: goes into the body and the header, so that it can be quoted.
+    """
+    status, _, code = find(error)
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": str(error) if code != INTERNAL.code else INTERNAL_SENTENCE,
+        "instance": path,
+        "code": code,
+        "request_id": request_id.decode(),
+        "errors": [],
+    }
+    if isinstance(error, InvalidFeatures):
+        body["errors"] = [problem._asdict() for problem in error.problems]
+        if error.more:
+            body["more_errors"] = error.more
+    return _response(status, PROBLEM_JSON, orjson.dumps(body), error, request_id)
+
+
+def v2_problem(error: BaseException, request_id: bytes) -> Response:
+    """Write an error as the Open Inference Protocol wants it; its clients read nothing else."""
+    _, status, code = find(error)
+    sentence = str(error) if code != INTERNAL.code else INTERNAL_SENTENCE
+    return _response(status, JSON, orjson.dumps({"error": sentence}), error, request_id)
+
+
+def plain_problem(status: int, detail: str, path: str, request_id: bytes, headers: RawHeaders) -> Response:
+    """Write a refusal that comes from HTTP itself, such as 404 for a path or 405 for a method."""
+    v2 = path == "/v2" or path.startswith("/v2/")
+    title = http.HTTPStatus(status).phrase
+    body: dict[str, Any] = {"error": detail} if v2 else {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": path,
+        "code": title.lower().replace(" ", "_"),
+        "request_id": request_id.decode(),
+        "errors": [],
+    }  # fmt: skip
+    response = _response(status, JSON if v2 else PROBLEM_JSON, orjson.dumps(body), None, request_id)
+    return response._replace(headers=response.headers + headers)
+
+
+def _response(
+    status: int, content_type: bytes, body: bytes, error: BaseException | None, request_id: bytes
+) -> Response:
+    headers = [
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id),
+    ]
+    if isinstance(error, Overloaded):
+        headers.append((b"retry-after", b"%d" % max(math.ceil(error.retry_after_s), 1)))
+    if isinstance(error, NotReady):
+        headers.append((b"retry-after", b"1"))
+    if isinstance(error, Unauthorised):
+        headers.append((b"www-authenticate", b"Bearer"))
+    return Response(status, headers, body)
+
+
+class RequestIds:
+    """Make ids for requests that bring none: unique over processes and restarts, and cheap."""
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(6).hex()
+        self._numbers = itertools.count(1)
+
+    def next(self) -> bytes:
+        """Return a new id."""
+        return f"{self._prefix}-{next(self._numbers):x}".encode()

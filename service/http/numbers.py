@@ -1,0 +1,106 @@
+"""Numbers of a JSON body straight into an array, by simdjson: no Python object is made for any of them.
+
+This is the fast path and nothing else. It takes a body only if all is as expected, and never says what is not: the
+caller then parses the body with orjson, which is slower and finds the words. So the service answers the same with and
+without simdjson, for which there is not a wheel for every Python.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float32]
+Found = TypeVar("Found")
+
+_BLANKS = b" \t\r\n"
+_FAR_FROM_INFINITE = 1e38
+_FEW = 4096
+"""So many numbers are checked by one dot product, half as dear as their extremes; of more, BLAS would start threads."""
+
+_TENSOR_KEYS = {"name", "shape", "datatype", "data"}
+
+
+class NumberParser:
+    """Read bodies that are mostly numbers. Not for several threads at a time: it keeps its memory between calls."""
+
+    def __init__(self, parser: Any = None) -> None:
+        self._parser = parser
+
+    @classmethod
+    def create(cls) -> "NumberParser":
+        """Return one that uses simdjson where it is installed, and else takes no body at all."""
+        try:
+            import simdjson
+        except ImportError:
+            return cls()
+        return cls(simdjson.Parser())
+
+    def instances(self, body: bytes, width: int) -> Numbers | None:
+        """Return the rows of `{"instances": [[...], ...]}` as float32 (B, width)."""
+        if self._parser is None or not body[:64].translate(None, _BLANKS).startswith(b'{"instances":[['):
+            return None
+        return _attempt(lambda: self._instances(body, width))
+
+    def tensor(self, body: bytes, name: str, width: int, datatypes: set[str]) -> tuple[Numbers, dict[str, Any]] | None:
+        """Return the only input of a v2 request, `name`, as float32 (B, width), and the request without its inputs."""
+        if self._parser is None:
+            return None
+        return _attempt(lambda: self._tensor(body, name, width, datatypes))
+
+    def _instances(self, body: bytes, width: int) -> Numbers | None:
+        document = self._parser.parse(body)
+        rows = document["instances"]
+        # Flattening hides how numbers were nested: each row must have its width, and no bracket but its own.
+        if len(document) != 1 or body.count(b"[") != len(rows) + 1 or any(len(row) != width for row in rows):
+            return None
+        return _float32(rows, width)
+
+    def _tensor(self, body: bytes, name: str, width: int, datatypes: set[str]) -> tuple[Numbers, dict[str, Any]] | None:
+        document = self._parser.parse(body)
+        (entry,) = document["inputs"]
+        shape, data = entry["shape"].as_list(), entry["data"]
+        rows, brackets = shape[0], 3 + ("outputs" in document)
+        if len(data) == rows and rows * width != rows:
+            brackets += rows
+            if any(len(row) != width for row in data):
+                return None
+        elif len(data) != rows * width:
+            return None
+        sound = (
+            shape == [rows, width]
+            and entry["name"] == name
+            and entry["datatype"] in datatypes
+            and sorted(entry) == sorted(_TENSOR_KEYS)
+            and len(set(document)) == len(document)
+            and body.count(b"[") == brackets
+        )
+        numbers = _float32(data, width) if sound else None
+        if numbers is None:
+            return None
+        return numbers, {key: _plain(document[key]) for key in document if key != "inputs"}
+
+
+def _attempt(read: Callable[[], Found | None]) -> Found | None:
+    """Call, and take whatever simdjson or an unexpected shape raises for a refusal."""
+    try:
+        return read()
+    except (ValueError, TypeError, RuntimeError, KeyError, AttributeError, IndexError):
+        return None
+
+
+def _float32(array: Any, width: int) -> Numbers | None:
+    numbers = np.frombuffer(array.as_buffer(of_type="d"), np.float64)
+    if not len(numbers):
+        return None
+    largest = numbers.dot(numbers) ** 0.5 if len(numbers) <= _FEW else max(-numbers.min(), numbers.max())
+    if not largest < _FAR_FROM_INFINITE:
+        return None
+    return numbers.astype(np.float32).reshape(-1, width)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "as_dict"):
+        return value.as_dict()
+    return value.as_list() if hasattr(value, "as_list") else value

@@ -1,0 +1,185 @@
+"""The hot path: `:predict` and v2 `infer` as a pure ASGI callable in front of the application.
+
+    raw body -> arrays -> batcher -> one run for all requests of a turn -> rendered bytes
+
+Nothing is made per request that is not needed; any other path goes on to the application, which documents these calls.
+"""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+from service.engine import Engine, Model
+from service.errors import ServiceError
+from service.http import v2_infer
+from service.http.body import (
+    Disconnected,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    check_json,
+    read_body,
+    request_id,
+    timeout_s,
+)
+from service.http.endpoint import Endpoint, Endpoints
+from service.http.errors import RawHeaders, RequestIds, Response, plain_problem, problem, v2_problem
+
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_NAME = r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,199})"
+_VERSION = r"(?:/versions/(?P<version>[1-9][0-9]{0,17}))?"
+_PREDICT = re.compile(rf"/v1/models/{_NAME}{_VERSION}:predict|/v1/predict")
+_INFER = re.compile(rf"/v2/models/{_NAME}{_VERSION}/infer")
+
+_ROUTES_KEPT = 1000
+"""Paths are only kept once they led to a model, so that strangers cannot fill the memory; this bounds the rest."""
+
+
+class Observer(Protocol):
+    """Take notice of an answered request."""
+
+    def __call__(
+        self, route: str, status: int, model: Model | None, rows: int, parse_s: float, render_s: float, total_s: float
+    ) -> None:
+        """Note one request; a stage that was not reached took NaN seconds."""
+
+
+class Route(NamedTuple):
+    """Say what a path of the hot path asks for."""
+
+    name: str | None
+    version: int | None
+    v2: bool
+
+
+class Answered(NamedTuple):
+    """Hold a successful answer and what it took."""
+
+    headers: RawHeaders
+    body: bytes
+    model: Model
+    rows: int
+    parse_s: float
+    render_s: float
+
+
+class HotPath:
+    """Answer predictions; pass everything else on.
+
+    Args:
+        app: the application behind.
+        engine: of the process.
+        endpoints: of the loaded models.
+        ids: for requests that bring none.
+        observer: told of every request answered here.
+    """
+
+    def __init__(
+        self, app: AsgiApp, engine: Engine, endpoints: Endpoints, ids: RequestIds, observer: Observer | None = None
+    ) -> None:
+        self._app = app
+        self._engine = engine
+        self._endpoints = endpoints
+        self._settings = engine.settings
+        self._clock = engine.clock
+        self._ids = ids
+        self._observer = observer
+        self._routes: dict[str, Route] = {}
+        self._log = logging.getLogger("service.http")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "http":
+            path = scope["path"]
+            route = self._routes.get(path) or _route(path)
+            if route is not None:
+                await self._serve(route, scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _serve(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        arrived = self._clock()
+        headers: Headers = dict(scope["headers"])
+        try:
+            if scope["method"] != "POST":
+                status, answer_headers, body = self._not_post(route, scope, headers)
+                answered = None
+            else:
+                answered = await self._answer(route, headers, receive, arrived)
+                status, answer_headers, body = 200, answered.headers, answered.body
+                if len(self._routes) < _ROUTES_KEPT:
+                    self._routes[scope["path"]] = route
+                if (identity := request_id(headers)) is not None:
+                    answer_headers.append((b"x-request-id", identity))
+        except Disconnected:
+            return
+        except Exception as error:
+            answered = None
+            status, answer_headers, body = self._problem(error, route, scope, headers)
+        await send({"type": "http.response.start", "status": status, "headers": answer_headers})
+        await send({"type": "http.response.body", "body": body})
+        if self._observer is not None:
+            self._note(route, status, answered, arrived)
+
+    async def _answer(self, route: Route, headers: Headers, receive: Receive, arrived: float) -> Answered:
+        endpoint = self._endpoints.get(route.name, route.version)
+        self._engine.batcher.refuse_if_full()
+        allowed_s = timeout_s(headers, self._settings.request_timeout_s)
+        if route.v2:
+            return await self._infer(endpoint, headers, receive, arrived, allowed_s)
+        check_json(headers)
+        body = await read_body(headers, receive, self._settings)
+        came = self._clock()
+        batch, columns = endpoint.parser.parse(body)
+        parsed = self._clock()
+        part = await endpoint.model.predict(batch, arrived, allowed_s)
+        ran = self._clock()
+        content = endpoint.renderer.columns(part) if columns else endpoint.renderer.rows(part)
+        answer_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+        return Answered(answer_headers, content, endpoint.model, batch.rows, parsed - came, self._clock() - ran)
+
+    async def _infer(
+        self, endpoint: Endpoint, headers: Headers, receive: Receive, arrived: float, allowed_s: float
+    ) -> Answered:
+        body = await read_body(headers, receive, self._settings)
+        came = self._clock()
+        request = v2_infer.parse(endpoint.signature, headers, body)
+        parsed = self._clock()
+        part = await v2_infer.infer(endpoint.model, request, arrived, allowed_s)
+        ran = self._clock()
+        answer_headers, content = v2_infer.render(endpoint.signature, endpoint.model, request.wanted, part)
+        rows = request.batch.rows
+        return Answered(answer_headers, content, endpoint.model, rows, parsed - came, self._clock() - ran)
+
+    def _problem(self, error: Exception, route: Route, scope: Scope, headers: Headers) -> Response:
+        identity = request_id(headers) or self._ids.next()
+        if not isinstance(error, ServiceError):
+            self._log.error("Request %s to %s failed", identity.decode(), scope["path"], exc_info=error)
+        return v2_problem(error, identity) if route.v2 else problem(error, scope["path"], identity)
+
+    def _not_post(self, route: Route, scope: Scope, headers: Headers) -> Response:
+        detail = f"{scope['method']} is not possible here; send the rows with POST. GET /docs shows how."
+        identity = request_id(headers) or self._ids.next()
+        return plain_problem(405, detail, scope["path"], identity, [(b"allow", b"POST")])
+
+    def _note(self, route: Route, status: int, answered: Answered | None, arrived: float) -> None:
+        assert self._observer is not None
+        total_s = self._clock() - arrived
+        name = "v2_infer" if route.v2 else "predict"
+        if answered is None:
+            nan = float("nan")
+            self._observer(name, status, None, 0, nan, nan, total_s)
+        else:
+            self._observer(name, status, answered.model, answered.rows, answered.parse_s, answered.render_s, total_s)
+
+
+def _route(path: str) -> Route | None:
+    """Say what a path asks for; None if it is no path of the hot path."""
+    found = _PREDICT.fullmatch(path) or _INFER.fullmatch(path)
+    if found is None:
+        return None
+    name, version = found["name"], found["version"]
+    return Route(name, int(version) if version else None, path.startswith("/v2/"))

@@ -1,0 +1,88 @@
+"""The JSON bodies of `:predict` and `:gates` -> batches.
+
+Lists of numbers take the fast path of numbers.py. What that does not take goes through orjson and features.py, which
+know what is wrong and say it.
+"""
+
+from collections.abc import Set
+from typing import Any
+
+import orjson
+
+from service.errors import MalformedRequest
+from service.features import Batch, FeatureReader
+from service.http.numbers import NumberParser
+
+EXPECTED = 'JSON such as {"instances": [{"feature": 1.5}]} for rows, or {"inputs": {"feature": [1.5]}} for columns'
+IGNORED_KEYS = frozenset({"signature_name"})
+"""TensorFlow Serving's clients may send this one; there is one signature here."""
+
+
+class RowParser:
+    """Read the bodies of one model's requests.
+
+    Args:
+        reader: of the model.
+        numbers: shared by the models of the process.
+    """
+
+    def __init__(self, reader: FeatureReader, numbers: NumberParser) -> None:
+        self._reader = reader
+        self._numbers = numbers
+        self._width = reader.numeric if not reader.categorical else 0
+
+    def parse(self, body: bytes) -> tuple[Batch, bool]:
+        """Return the rows of a body, and whether they came as columns.
+
+        Raises:
+            MalformedRequest: not JSON, or not of one of the two forms.
+            InvalidFeatures: rows or features are wrong.
+            RequestTooLarge: too many rows.
+        """
+        if self._width:
+            numeric = self._numbers.instances(body, self._width)
+            if numeric is not None:
+                self._reader.check_rows(len(numeric))
+                return Batch(numeric, None, len(numeric)), False
+        document = load_object(body, EXPECTED)
+        return self.read(document), "inputs" in document
+
+    def read(self, document: dict[str, Any], options: Set[str] = frozenset()) -> Batch:
+        """Return the rows of a parsed body, which may hold `options` beside them.
+
+        Raises:
+            MalformedRequest: not of one of the two forms.
+            InvalidFeatures: rows or features are wrong.
+            RequestTooLarge: too many rows.
+        """
+        if strangers := document.keys() - options - IGNORED_KEYS - {"instances", "inputs"}:
+            raise MalformedRequest(f"the body has an unknown key {min(strangers)!r}", EXPECTED)
+        if ("instances" in document) == ("inputs" in document):
+            both = "both" if "inputs" in document else "neither"
+            raise MalformedRequest(
+                f'the body has {both} "instances" {"and" if both == "both" else "nor"} "inputs"', EXPECTED
+            )
+        if "inputs" in document:
+            return self._reader.from_inputs(document["inputs"])
+        return self._reader.from_instances(document["instances"])
+
+
+def load_object(body: bytes, expected: str) -> dict[str, Any]:
+    """Parse a body that must be a JSON object.
+
+    Raises:
+        MalformedRequest: it is none; NaN, Infinity and numbers beyond a double, such as 1e999, are no JSON.
+    """
+    if not body:
+        raise MalformedRequest("the body is empty", expected)
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedRequest(f"the body is not JSON: {error}", expected) from None
+    if type(document) is not dict:
+        raise MalformedRequest(f"the body is {_kind(document)}", expected)
+    return document
+
+
+def _kind(document: object) -> str:
+    return {list: "an array", str: "a string", type(None): "null", bool: "a boolean"}.get(type(document), "a number")

@@ -1,0 +1,144 @@
+"""One inference of the Open Inference Protocol v2: a request of JSON, raw tensors or both -> the answer in kind."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from service.artifact import GATE_CONTRIBUTIONS, GATE_WEIGHTS
+from service.engine import Model, Part
+from service.errors import MalformedRequest
+from service.features import Batch
+from service.http.body import Headers
+from service.http.errors import RawHeaders
+from service.http.render import dumps
+from service.http.rows import load_object
+from service.http.v2_tensors import Signature, refuse_unsupported
+
+HEADER_LENGTH = b"inference-header-content-length"
+EXPECTED = '{"inputs": [{"name", "shape", "datatype", "data"}]}'
+
+
+class Wanted(NamedTuple):
+    """Hold what a request wants back.
+
+    Attributes:
+        id: the caller's own, sent back.
+        outputs: names, in the order asked for.
+        binary: which of them as raw bytes.
+    """
+
+    id: str | None
+    outputs: Sequence[str]
+    binary: Sequence[bool]
+
+
+class InferRequest(NamedTuple):
+    """Hold a request after parsing."""
+
+    batch: Batch
+    wanted: Wanted
+
+
+def parse(signature: Signature, headers: Headers, body: bytes) -> InferRequest:
+    """Read a request.
+
+    Raises:
+        MalformedRequest: anything about its form.
+        InvalidFeatures: a value is wrong.
+        RequestTooLarge: too many rows.
+    """
+    announced = headers.get(HEADER_LENGTH)
+    length = len(body) if announced is None else _header_length(announced, len(body))
+    if length == 0 and announced is not None:
+        batch = signature.from_raw(body)
+        return InferRequest(batch, Wanted(None, signature.outputs, [True] * len(signature.outputs)))
+    if length == len(body):
+        found = signature.from_json(body)
+        if found is not None:
+            return InferRequest(found[0], _wanted(signature, found[1]))
+    request = load_object(body[:length], EXPECTED)
+    return InferRequest(signature.read(request.get("inputs"), body[length:]), _wanted(signature, request))
+
+
+async def infer(model: Model, request: InferRequest, arrived: float, timeout_s: float) -> Part:
+    """Run what the wanted outputs need and no more; errors as in `Model.predict`."""
+    wanted = set(request.wanted.outputs)
+    if GATE_CONTRIBUTIONS in wanted:
+        return await model.contributions(request.batch, arrived, timeout_s)
+    if wanted == {GATE_WEIGHTS}:
+        return await model.gate_weights(request.batch, arrived, timeout_s)
+    return await model.predict(request.batch, arrived, timeout_s)
+
+
+def render(signature: Signature, model: Model, wanted: Wanted, part: Part) -> tuple[RawHeaders, bytes]:
+    """Write the answer: JSON alone, or JSON and the raw tensors behind it."""
+    heads: list[bytes] = []
+    raw: list[bytes] = []
+    tensors = signature.tensors(part.answer(), wanted.outputs)
+    for (name, values), binary in zip(tensors, wanted.binary, strict=True):
+        head = {"name": name, "shape": values.shape, "datatype": "FP32"}
+        if binary:
+            raw.append(values.tobytes())
+            heads.append(dumps({**head, "parameters": {"binary_data_size": len(raw[-1])}}))
+        else:
+            heads.append(dumps(head)[:-1] + b',"data":' + dumps(values.reshape(-1)) + b"}")
+    first: dict[str, Any] = {"model_name": model.name, "model_version": str(model.version)}
+    if wanted.id is not None:
+        first["id"] = wanted.id
+    text = dumps(first)[:-1] + b',"outputs":[' + b",".join(heads) + b"]}"
+    if not raw:
+        return [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(text))], text
+    body = b"".join((text, *raw))
+    return [
+        (b"content-type", b"application/octet-stream"),
+        (b"content-length", b"%d" % len(body)),
+        (HEADER_LENGTH, b"%d" % len(text)),
+    ], body
+
+
+def _header_length(announced: bytes, size: int) -> int:
+    if not announced.isdigit() or int(announced[:20]) > size:
+        raise MalformedRequest(
+            f"Inference-Header-Content-Length is {announced[:40].decode('latin-1')!r}",
+            f"a whole number from 0 to {size}, the length of the body",
+        )
+    return int(announced)
+
+
+def _wanted(signature: Signature, request: dict[str, Any]) -> Wanted:
+    """Read "id", "parameters" and "outputs"; unknown keys are allowed by the protocol."""
+    identity, parameters, outputs = request.get("id"), request.get("parameters", {}), request.get("outputs")
+    if identity is not None and type(identity) is not str:
+        raise MalformedRequest('the request\'s "id" is no string', "a string, or none")
+    if type(parameters) is not dict:
+        raise MalformedRequest('the request\'s "parameters" are no object', "an object, or none")
+    binary = _flag(parameters, "binary_data_output", False, "the request")
+    if not outputs:
+        return Wanted(identity, signature.outputs, [binary] * len(signature.outputs))
+    if type(outputs) is not list:
+        raise MalformedRequest('the request\'s "outputs" are no array', '[{"name"}]')
+    pairs = [_output(signature, output, binary) for output in outputs]
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise MalformedRequest(f"an output is asked for twice: {', '.join(names)}", "each output once")
+    return Wanted(identity, names, [flag for _, flag in pairs])
+
+
+def _output(signature: Signature, output: object, binary: bool) -> tuple[str, bool]:
+    if type(output) is not dict or type(output.get("name")) is not str:
+        raise MalformedRequest('an output is no object with a "name"', '{"name", "parameters"?}')
+    name, parameters = output["name"], output.get("parameters", {})
+    if name not in signature.known:
+        raise MalformedRequest(f"the output {name[:100]!r} is unknown", " or ".join(map(repr, signature.known)))
+    if type(parameters) is not dict:
+        raise MalformedRequest(f'output {name!r} has "parameters" that are no object', "an object, or none")
+    refuse_unsupported(parameters, f"output {name!r}")
+    return name, _flag(parameters, "binary_data", binary, f"output {name!r}")
+
+
+def _flag(parameters: dict[str, Any], key: str, default: bool, what: str) -> bool:
+    value = parameters.get(key, default)
+    if type(value) is not bool:
+        raise MalformedRequest(f"{what} has {key} {orjson.dumps(value).decode()[:40]}", "true or false")
+    return value
