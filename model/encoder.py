@@ -80,7 +80,8 @@ class Encoder(nn.Module):
         columns = [column for i, feature in enumerate(features.numeric) for column in encode(i, feature)]
         indicated = [i for i, feature in enumerate(features.numeric) if feature.missing_share > 0.0]
         sizes = [feature.codes for feature in features.categorical]
-        self.numeric_features, self.categorical_features, self.tables = len(features.numeric), len(sizes), tables
+        self.numeric_features, self.categorical_features = len(features.numeric), len(sizes)
+        self.embedding_dim, self.tables = embedding_dim, tables
         self.one_to_one = [c.feature for c in columns] == list(range(self.numeric_features))
         self._keep_columns(columns, [feature.mean for feature in features.numeric], indicated)
         first = self.numeric_features
@@ -125,12 +126,13 @@ class Encoder(nn.Module):
             if len(self.indicated):
                 parts.append(missing.index_select(-1, self.indicated).to(numeric.dtype))
         if self.embedding is not None:
-            embedded = self.embedding(global_codes)  # (B, C, tables * dim)
+            # The gradient of index_select takes a quarter of the time that the one of embedding takes.
+            embedded = self.embedding.weight.index_select(0, global_codes.flatten())  # (B * C, tables * dim)
             if self.tables > 1:
-                rows, columns, _ = embedded.shape
-                by_table = embedded.view(rows, columns, self.tables, -1).transpose(1, 2)  # (B, tables, C, dim)
-                return self._join([p.unsqueeze(1).expand(-1, self.tables, -1) for p in parts], by_table.flatten(2))
-            return self._join(parts, embedded.flatten(1))
+                by_column = embedded.view(-1, self.categorical_features, self.tables, self.embedding_dim)
+                by_table = by_column.transpose(1, 2).flatten(2)  # (B, tables, C * dim)
+                return self._join([p.unsqueeze(1).expand(-1, self.tables, -1) for p in parts], by_table)
+            return self._join(parts, embedded.view(-1, self.categorical_features * self.embedding_dim))
         return torch.cat(parts, dim=-1)  # (B, D)
 
     def _join(self, parts: list[Tensor], embedded: Tensor) -> Tensor:

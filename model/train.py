@@ -3,7 +3,8 @@
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from model.config import TrainConfig
 from model.errors import TrainError
 from model.losses import TaskLosses
 from model.metrics import HIGHER_IS_BETTER, evaluate
+from model.mmoe import count_parameters
 from model.predict import Model, build_model, in_units, predict, predictions_of, raw_outputs
 from model.progress import EpochRecord, History, ProgressBar, Watcher
 from model.run import Run, Setting, Tensors, tensors_of
@@ -31,8 +33,8 @@ def fit(
 ) -> History:
     """Train until the last epoch or until patience ends, and leave the best weights in the model.
 
-    The seed decides row order and dropout; on a CPU two runs of the same seed and number of threads end bit for bit
-    alike, and so does a run that was interrupted at any moment and resumed.
+    The seed decides row order and dropout; on a CPU two runs of the same seed end bit for bit alike (those of a large
+    network: with the same number of threads), and so does a run that was interrupted at any moment and resumed.
 
     Args:
         model: with the weights to start from; moved to the device and left in evaluation mode.
@@ -52,7 +54,8 @@ def fit(
     watcher = watcher or ProgressBar(config.epochs, len(dataset.train))
     identity = identity_of(model, dataset, config)
     setting = Setting(dataset, config, train, validation, counts, watcher, checkpoint, identity)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    threads = threads_for(model, config.batch_size)
+    with cpu_threads(threads), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         run = start(model, setting, device)
         while run.epoch < config.epochs and not out_of_patience(run, config):
@@ -69,6 +72,26 @@ def pick_device(wanted: str) -> torch.device:
     if wanted == "cuda" and not found:
         raise TrainError("train.device is 'cuda', but torch finds no GPU here; set it to 'auto' or 'cpu'")
     return torch.device("cuda" if found and wanted != "cpu" else "cpu")
+
+
+def threads_for(model: Model, batch_size: int) -> int:
+    """Choose how many CPU threads a step is worth: one, below 100 million multiplications.
+
+    A second thread gains little there (a fifth, measured with the census network), and on a busy machine threads that
+    wait for each other in every small operation made the same run thirty times slower.
+    """
+    return 1 if batch_size * count_parameters(model.network) < 100_000_000 else torch.get_num_threads()
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Let torch use `count` threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def identity_of(model: Model, dataset: Dataset, config: TrainConfig) -> dict[str, str]:

@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from model.errors import TrainError
 from model.metrics import evaluate
 from model.progress import EpochRecord, History
 from model.schema import Dataset, Rows
-from model.train import Model, build_model, fit, predict
+from model.train import Model, build_model, cpu_threads, fit, predict
 
 SMALL = ModelConfig(experts=3, expert_hidden=(8,), tower_hidden=(4,), embedding_dim=4, gate_dropout=0.2, dropout=0.1)
 PLAIN = ModelConfig(experts=3, expert_hidden=(8,), tower_hidden=(4,), embedding_dim=4)
@@ -105,16 +104,28 @@ def test_the_seed_decides_every_bit(dataset: Dataset, weighting: str) -> None:
     assert not same(first, other)
 
 
-def test_training_leaves_the_caller_s_generator_alone(dataset: Dataset) -> None:
+def test_training_leaves_the_caller_s_generator_and_threads_alone(dataset: Dataset) -> None:
+    threads = torch.get_num_threads()
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
     trained(dataset, settings(epochs=1))
     assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
 
 
-@pytest.mark.parametrize("stop", [1, 4, 5, 7, 11, 20])
-@pytest.mark.parametrize("weighting", ["fixed", "uncertainty"])
+def test_a_small_network_ends_alike_whatever_the_number_of_threads(dataset: Dataset) -> None:
+    runs = []
+    for threads in (1, 2):
+        with cpu_threads(threads):
+            runs.append(trained(dataset, settings(epochs=1))[0])
+    assert same(*runs)
+
+
+@pytest.mark.parametrize(
+    ("stop", "weighting"),
+    [(1, "uncertainty"), (4, "fixed"), (5, "uncertainty"), (7, "uncertainty"), (11, "fixed"), (20, "uncertainty")],
+)
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     dataset: Dataset, tmp_path: Path, stop: int, weighting: str
 ) -> None:
@@ -175,7 +186,6 @@ def test_a_killed_process_is_resumed_to_the_same_weights(dataset: Dataset, tmp_p
         [*command, config.model_dump_json(), SMALL.model_dump_json()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
     ) as process:
         assert process.stdout is not None
         assert any(line.startswith(b"2 ") for line in process.stdout)
