@@ -129,7 +129,7 @@ def _describe(name: str, values: NDArray[np.float32], bins: int) -> NumericFeatu
     mean, std, low, high = float(known.mean()), float(known.std()), float(known.min()), float(known.max())
     edges: tuple[float, ...] = ()
     if bins:
-        quantiles = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)).astype(np.float32))
+        quantiles = bin_edges(known, bins)
         edges = tuple(quantiles.tolist()) if quantiles.size > 1 else (low, float(np.nextafter(low + 1, np.inf)))
     return NumericFeature(
         name,
@@ -140,6 +140,21 @@ def _describe(name: str, values: NDArray[np.float32], bins: int) -> NumericFeatu
         missing_share=1 - known.size / values.size,
         bin_edges=edges,
     )
+
+
+def bin_edges(known: NDArray[np.float64], bins: int) -> NDArray[np.float32]:
+    """Choose at most bins + 1 rising edges by quantiles of present values.
+
+    A value that fills a bin or more by itself is one edge, and the other edges are quantiles of the other rows:
+    plain quantiles of a column that is zero in nine rows of ten would all be zero.
+    """
+    values, counts = np.unique(known, return_counts=True)
+    if len(values) <= bins + 1:
+        return values.astype(np.float32)
+    heavy = values[counts * bins > len(known)]
+    rest = known[~np.isin(known, heavy)]
+    quantiles = np.quantile(rest, np.linspace(0, 1, bins + 1 - len(heavy)))  # fewer than `bins` can be heavy
+    return np.unique(np.concatenate([heavy, quantiles]).astype(np.float32))
 
 
 def _encode(
