@@ -52,8 +52,8 @@ def export(model: Model, dataset: Dataset, config: Config, history: History, mod
         predict(model, dataset.validation),
         evaluate(test, dataset.test, dataset.tasks),
     )
-    missing_values = config.data.missing if isinstance(config.data, TableData) else ()
-    graph = build_graph(module, missing_values)
+    table = config.data if isinstance(config.data, TableData) else None
+    graph = build_graph(module, *(() if table is None else (table.missing, table.strip)))
     onnx.helper.set_model_props(graph, {METADATA_KEY: manifest_text(manifest)})
     graph.producer_name = "mmoe-serve"
     content = graph.SerializeToString()

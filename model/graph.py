@@ -32,16 +32,19 @@ DESCRIPTIONS = {
 }
 
 
-def build_graph(module: ServingModule, missing_values: Sequence[str] = ()) -> onnx.ModelProto:
+def build_graph(
+    module: ServingModule, missing_values: Sequence[str] = (), leading_blank: bool = False
+) -> onnx.ModelProto:
     """Build the whole graph from raw features to answers.
 
     Args:
         module: the network to serve, on the CPU and in evaluation mode.
         missing_values: strings that mean "no value" in a categorical column besides the empty one.
+        leading_blank: whether a blank before a value is nothing, as it was to the reader of the table.
     """
     traced = _trace(module)
     graph = traced.graph
-    _look_up_categories(graph, module.features, missing_values)
+    _look_up_categories(graph, lookup_table(module.features, missing_values, leading_blank))
     _keep_inputs(graph, module)
     if module.gated:
         ones = torch.ones(module.experts).numpy()
@@ -103,20 +106,31 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _look_up_categories(graph: onnx.GraphProto, features: FeatureSchema, missing_values: Sequence[str]) -> None:
+def lookup_table(
+    features: FeatureSchema, missing_values: Sequence[str] = (), leading_blank: bool = False
+) -> list[dict[str, int]]:
+    """Give the code of every string that has one, by column; all others are unknown."""
+    starts = ("", " ") if leading_blank else ("",)
+    tables = []
+    for feature in features.categorical:
+        codes = dict.fromkeys(("", *missing_values), MISSING)
+        codes |= {value: code for code, value in enumerate(feature.vocabulary, start=FIRST_VALUE)}
+        tables.append({start + value: code for start in starts for value, code in codes.items()})
+    return tables
+
+
+def _look_up_categories(graph: onnx.GraphProto, tables: Sequence[dict[str, int]]) -> None:
     """Put the lookup from strings to codes before the first node: two nodes for all columns together.
 
     The prefixes keep equal values of different columns apart; no prefix begins another one. A value that is
-    in no vocabulary gets the lookup's default, which is the code of an unknown value.
+    in no table gets the lookup's default, which is the code of an unknown value.
     """
-    columns = features.categorical
-    if not columns:
+    if not tables:
         return
-    prefixes = [f"{index}:" for index in range(len(columns))]
-    table: dict[str, int] = {}
-    for prefix, column in zip(prefixes, columns, strict=True):
-        table |= {prefix + value: MISSING for value in ("", *missing_values)}
-        table |= {prefix + value: code for code, value in enumerate(column.vocabulary, start=FIRST_VALUE)}
+    prefixes = [f"{index}:" for index in range(len(tables))]
+    joined = {
+        prefix + value: code for prefix, table in zip(prefixes, tables, strict=True) for value, code in table.items()
+    }
     nodes = [
         helper.make_node("StringConcat", ["category_prefixes", "categorical"], ["prefixed"], "prefix_categories"),
         helper.make_node(
@@ -125,8 +139,8 @@ def _look_up_categories(graph: onnx.GraphProto, features: FeatureSchema, missing
             ["codes"],
             "look_up_categories",
             domain="ai.onnx.ml",
-            keys_strings=list(table),
-            values_int64s=list(table.values()),
+            keys_strings=list(joined),
+            values_int64s=list(joined.values()),
             default_int64=UNKNOWN,
         ),
     ]

@@ -137,11 +137,20 @@ def test_missing_marker_of_the_table_means_the_same_as_no_value(artifact: "Artif
     assert any(np.abs(empty[name] - unknown[name]).max() > 0.0 for name in TASKS)
 
 
+def test_blank_before_a_value_is_ignored_as_the_reader_of_the_table_does(artifact: "Artifact", graph: Graph) -> None:
+    numeric = artifact.dataset.test.numeric[:1]
+    for plain, blank in ((["red", "Oslo"], [" red", " Oslo"]), (["red", ""], ["red", " ?"]), (["", ""], [" ", " "])):
+        expected = graph.run(numeric, np.array([plain], dtype=object))
+        got = graph.run(numeric, np.array([blank], dtype=object))
+        for name in TASKS:
+            np.testing.assert_array_equal(got[name], expected[name])
+
+
 @settings(max_examples=50, deadline=None)
 @given(value=st.text(max_size=20))
 def test_any_text_outside_the_vocabulary_is_unknown(graph: Graph, artifact: "Artifact", value: str) -> None:
     known = {"", "?", *artifact.dataset.features.categorical[0].vocabulary}
-    if value in known or "\x00" in value:  # onnxruntime's strings end at a zero byte
+    if value.removeprefix(" ") in known or "\x00" in value:  # onnxruntime's strings end at a zero byte
         return
     numeric = artifact.dataset.test.numeric[:1]
     expected = graph.run(numeric, np.array([["never seen", "Oslo"]], dtype=object))

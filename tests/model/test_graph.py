@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from model.config import ModelConfig
-from model.graph import build_graph
+from model.graph import build_graph, lookup_table
 from model.predict import build_model
 from model.schema import CategoricalFeature, Dataset, FeatureSchema, NumericFeature, Rows, Task
 from model.serving_module import serve
@@ -108,6 +108,14 @@ def test_same_value_in_two_columns_has_two_codes(many_categories: onnx.ModelProt
     values = ["a", "b", "1:a", "", "?", "A", "a ", "1:1:a"]
     (codes,) = session.run(["codes"], {"categorical": np.array([[value] * 25 for value in values], dtype=object)})
     assert codes.tolist() == [[code] * 25 for code in (2, 3, 4, 1, 1, 0, 0, 0)]
+
+
+def test_lookup_table_knows_values_markers_and_a_leading_blank() -> None:
+    features = FeatureSchema(categorical=(CategoricalFeature("a", ("x", "y")), CategoricalFeature("b", ("?",))))
+    assert lookup_table(features) == [{"": 1, "x": 2, "y": 3}, {"": 1, "?": 2}]
+    assert lookup_table(features, ("?", ""), leading_blank=True)[0] == {
+        "": 1, "?": 1, "x": 2, "y": 3, " ": 1, " ?": 1, " x": 2, " y": 3,
+    }  # fmt: skip
 
 
 def test_file_holds_no_paths_lines_of_code_or_external_data(numbers_alone: onnx.ModelProto) -> None:
