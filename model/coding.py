@@ -104,11 +104,10 @@ def _infer(table: Table, name: str, training: NDArray[np.bool_]) -> str:
     series = table.frame[name]
     if series.dtype.is_temporal() or series.dtype.is_nested() or series.dtype == pl.Binary:
         raise DataError(f"column '{name}' holds {series.dtype}, which is no feature; add it to data.drop")
-    if series.dtype == pl.Boolean:
+    if series.dtype == pl.Boolean or (series.dtype == pl.String and table.typed):
         return "categorical"
-    if series.dtype != pl.String or not isinstance(parsed := parse(series), pl.Series):
-        return "numeric"
-    wrong = (parsed.is_null() & series.is_not_null()).to_numpy()
+    parsed = parse(series)
+    wrong = np.zeros(len(series), bool) if parsed is None else (parsed.is_null() & series.is_not_null()).to_numpy()
     return "categorical" if (wrong & training).any() else "numeric"
 
 

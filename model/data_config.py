@@ -98,7 +98,7 @@ class TableData(Section):
         description="Column names in order; needed without a header, and replace a header's names otherwise.",
     )
     missing: Annotated[tuple[str, ...], Strict(False)] = Field(
-        default=("", "NA", "NaN", "NULL", "null"),
+        default=("", "NA", "NaN", "nan", "NULL", "null"),
         description="Values that mean missing, compared after `strip`. Empty text always does. Put `inf` here to take "
         "infinities for missing; they are an error otherwise.",
     )

@@ -8,7 +8,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +28,20 @@ class Table:
         frame: the columns; text is trimmed and missing text is null.
         row_numbers: int64, place of each row in the file, from 1, the header not counted.
         missing: the texts that mean missing.
+        typed: whether the file itself tells numbers from text, as Parquet does and CSV does not.
     """
 
     frame: pl.DataFrame
     row_numbers: NDArray[np.int64]
     missing: frozenset[str] = frozenset({""})
+    typed: bool = False
 
     def __len__(self) -> int:
         return self.frame.height
 
     def keep(self, mask: NDArray[np.bool_]) -> "Table":
         """Take the rows where the mask is true."""
-        return Table(self.frame.filter(pl.Series(mask)), self.row_numbers[mask], self.missing)
+        return replace(self, frame=self.frame.filter(pl.Series(mask)), row_numbers=self.row_numbers[mask])
 
     def column(self, name: str, key: str) -> pl.Series:
         """Look up a column; a DataError says which configuration key names one that is not there."""
@@ -78,7 +80,8 @@ def read_table(data: TableData) -> tuple[Table, str]:
         raise DataError(f"{path}: the table has no rows")
     missing = frozenset(("", *data.missing))
     frame = frame.with_columns(_clean(series, missing, data.strip) for series in frame.iter_columns())
-    return Table(frame, np.arange(1, frame.height + 1), missing), f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    table = Table(frame, np.arange(1, frame.height + 1), missing, typed=parquet)
+    return table, f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 def _unpack(raw: bytes, path: Path) -> bytes:

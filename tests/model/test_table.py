@@ -258,6 +258,23 @@ def test_a_value_that_is_no_number_outside_training_names_its_row(read: Read) ->
     assert "size" in [feature.name for feature in read(table).features.categorical]
 
 
+def test_parquet_types_decide_the_kinds(tmp_path: Path) -> None:
+    frame = pl.DataFrame(columns()).with_columns(
+        code=pl.Series([str(row % 4) for row in range(40)]), old=pl.Series([row % 2 == 0 for row in range(40)])
+    )
+    frame.write_parquet(tmp_path / "table.parquet")
+    data = {"kind": "table", "path": str(tmp_path / "table.parquet"), "split": {"kind": "given", "by": "fold"}}
+    config = Config.model_validate({"name": "a", "data": data, "features": {"min_count": 1}, "tasks": [PRICE]})
+    dataset = read_dataset(config)
+    assert dataset.features.names == ("size", "colour", "code", "old")
+    assert [feature.name for feature in dataset.features.numeric] == ["size"]
+    assert set(dataset.features.categorical[2].vocabulary) == {"true", "false"}
+    dated = frame.with_columns(day=pl.lit("2020-01-01").str.to_date())
+    dated.write_parquet(tmp_path / "table.parquet")
+    with pytest.raises(DataError, match=r"column .day. holds Date, which is no feature; add it to data\.drop"):
+        read_dataset(config)
+
+
 def test_synthetic_data_takes_the_same_way(read: Read) -> None:
     config = Config.model_validate({"name": "a", "data": {"kind": "synthetic", "rows": 100, "dims": 5}})
     dataset = read_dataset(config)
