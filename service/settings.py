@@ -38,7 +38,7 @@ class Settings(BaseModel):
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all of this machine's."
     )
-    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
     workers: int = Field(
         default=1, ge=0, le=512, description="Worker processes; 0 for one per core this process may use."
     )

@@ -70,5 +70,5 @@ def test_every_setting_has_a_sentence_and_stands_in_the_help() -> None:
         assert variable(name) in text
         assert field.description
         assert field.description.endswith(".")
-    assert "default 8080" in text
+    assert "default 8000" in text
     assert "unset by default" in text
