@@ -41,7 +41,7 @@ def numbers(table: Table, name: str, key: str) -> NDArray[np.float64]:
     if wrong.size:
         raise DataError(
             f"{key} wants numbers, and column '{name}' holds {series[int(wrong[0])]!r} in row "
-            f"{table.row_numbers[wrong[0]]}; declare the column categorical, drop it, or add the value to data.missing"
+            f"{table.row_numbers[wrong[0]]}; choose another kind for it, mend the value, or add it to data.missing"
         )
     values: NDArray[np.float64] = parsed.fill_null(float("nan")).to_numpy().astype(np.float64)
     with np.errstate(over="ignore"):

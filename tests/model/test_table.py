@@ -226,7 +226,7 @@ def test_conditions_keep_rows_and_those_whose_value_is_missing(read: Read) -> No
         (
             {"size": [*range(39), "big"]},
             {"features": {"numeric": ["size"]}},
-            "features.numeric wants numbers, and column 'size' holds 'big' in row 40; declare the column categorical",
+            "features.numeric wants numbers, and column 'size' holds 'big' in row 40; choose another kind for it",
         ),
         (
             {"size": [*range(39), "inf"]},
