@@ -34,7 +34,7 @@ _ROUTES = tuple(
         (None, r"/v2(/.*)?", "v2"),
         (None, r"/metrics", "metrics"),
         (None, r"/docs(/.*)?|/redoc|/openapi\.json", "docs"),
-        ("GET", r"/|/[^/]+\.(html|js|css|svg|ico)|/(web|static|vendor)/.+", "page"),
+        ("GET", r"/|/[^/]+\.(html|js|css|svg|ico)|/assets/.+", "page"),
     )
 )
 

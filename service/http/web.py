@@ -1,0 +1,74 @@
+"""The dashboard: one page and its files, read once, served with a policy that lets nothing else in."""
+
+import hashlib
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import NamedTuple
+
+from fastapi import APIRouter, Request, Response
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+
+
+class Asset(NamedTuple):
+    """Hold one file as it is sent."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+
+def web_router() -> APIRouter:
+    """Make the routes of the page; files that changed on disk are seen at the next start."""
+    router = APIRouter(include_in_schema=False)
+    assets = dict(_assets(files("service.web"), ""))
+
+    @router.get("/")
+    async def page(request: Request) -> Response:
+        """Send the page."""
+        return _send(assets["index.html"], request)
+
+    @router.get("/assets/{path:path}")
+    async def asset(request: Request, path: str) -> Response:
+        """Send a file of the page."""
+        found = assets.get(path)
+        return Response(status_code=404) if found is None else _send(found, request)
+
+    return router
+
+
+def _assets(directory: Traversable, prefix: str) -> list[tuple[str, Asset]]:
+    found: list[tuple[str, Asset]] = []
+    for entry in directory.iterdir():
+        media_type = _TYPES.get(entry.name.rsplit(".", 1)[-1])
+        if entry.is_dir():
+            found += _assets(entry, f"{prefix}{entry.name}/")
+        elif media_type is not None:
+            content = entry.read_bytes()
+            found.append(
+                (prefix + entry.name, Asset(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:20]}"'))
+            )
+    return found
+
+
+def _send(asset: Asset, request: Request) -> Response:
+    headers = {
+        "content-security-policy": CONTENT_SECURITY_POLICY,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cache-control": "no-cache",
+        "etag": asset.etag,
+    }
+    if request.headers.get("if-none-match") == asset.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(asset.content, media_type=asset.media_type, headers=headers)

@@ -1,0 +1,39 @@
+/** Talk to the service this page came from. Paths are relative, so the page works behind a prefix. */
+
+/** A refusal of the service: its sentence, and per feature what is wrong. */
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super(problem.detail || problem.title || `The service answered ${status}.`);
+    this.status = status;
+    this.errors = problem.errors || [];
+  }
+}
+
+async function call(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new ApiError(0, { detail: "The service does not answer. Is it still running?" });
+  }
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) throw new ApiError(response.status, body);
+  return body;
+}
+
+const post = (path, body) => call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+const at = (name) => `v1/models/${encodeURIComponent(name)}`;
+
+export const models = () => call("v1/models");
+export const metadata = (name) => call(`${at(name)}/metadata`);
+export const modelState = (name) => call(at(name));
+export const predict = (name, row) => post(`${at(name)}:predict`, { instances: [row] });
+export const inspect = (name, row, options) => post(`${at(name)}:gates`, { instances: [row], ...options });
+export const traffic = (name, window) => call(`${at(name)}/gates?window=${window}`);
+
+/** The shell line that sends the same row. */
+export function curlLine(name, row) {
+  const url = new URL(`${at(name)}:predict`, document.baseURI).href;
+  const body = JSON.stringify({ instances: [row] }).replaceAll("'", "'\\''");
+  return `curl -s '${url}' -H 'Content-Type: application/json' -d '${body}'`;
+}
