@@ -107,18 +107,14 @@ def _instruments() -> tuple[Instrument, ...]:
 
 INSTRUMENTS = _instruments()
 STAGES = ("parse", "queue", "run", "render", "total")
-SHAPE = Shape(row=(6,), capacity=8192, places=PLACES, words=MARK + 1 + max(_KEYS, VERSIONS, INSTRUMENTS[-1].end))
+SHAPE = Shape(row=(6,), capacity=2048, places=PLACES, words=MARK + 1 + max(_KEYS, VERSIONS, INSTRUMENTS[-1].end))
 
 
 def request_key(model: int, route: str, status: int) -> int:
     """Return the number under which a request counts; a route or status that is not listed counts as "other"."""
-    return (model * len(ROUTES) + _ROUTE.get(route, len(ROUTES) - 1)) * len(STATUSES) + _STATUS.get(
-        status, len(STATUSES) - 1
-    )
-
-
-_ROUTE = {route: index for index, route in enumerate(ROUTES)}
-_STATUS = {int(status): index for index, status in enumerate(STATUSES[:-1])}
+    route_at = ROUTES.index(route if route in ROUTES else "other")
+    status_at = STATUSES.index(str(status) if str(status) in STATUSES else "other")
+    return (model * len(ROUTES) + route_at) * len(STATUSES) + status_at
 
 
 def fold(current: Callable[[int], Body | None], events: NDArray[np.float32]) -> dict[int, Body]:

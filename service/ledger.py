@@ -36,6 +36,13 @@ _COMMITTED, _FOLDED = 0, 1
 _ATTEMPTS = 1000
 
 
+class Full(Exception):
+    """Tell that rows do not fit until the pending ones are folded."""
+
+    def __init__(self, rows: int, pending: int, capacity: int) -> None:
+        super().__init__(f"{rows} rows do not fit beside {pending} pending in {capacity}; fold them first")
+
+
 @dataclass(frozen=True)
 class Shape:
     """Describe a ledger.
@@ -101,6 +108,7 @@ class Ledger:
         self._pack = struct.Struct(f"={int(np.prod(shape.row))}f").pack_into
         self._row_bytes = shape.row_bytes
         self._capacity = shape.capacity
+        self._committed, self._folded = self._head[_COMMITTED], self._head[_FOLDED]
 
     def recover(self) -> None:
         """Take the slot over from a writer that died: strike out the bodies of a fold that it did not finish."""
@@ -112,30 +120,41 @@ class Ledger:
         """Return how many rows are appended and not yet folded."""
         return self._head[_COMMITTED] - self._head[_FOLDED]
 
-    def append(self, rows: Floats, second: int) -> None:
-        """Append rows (n, *row); `pending_rows` + n must not exceed the capacity."""
+    def append(self, rows: NDArray[np.float32], second: int) -> None:
+        """Append rows (n, *row), float32.
+
+        Raises:
+            Full: they do not fit beside those pending; nothing was appended.
+        """
         count = len(rows)
-        committed = self._head[_COMMITTED]
-        if committed + count - self._head[_FOLDED] > self._capacity:
-            raise ValueError(f"{count} rows do not fit beside {self.pending_rows} pending in {self._capacity}")
+        committed = self._committed  # the writer's own copies of the words; reading those costs more
+        if committed + count - self._folded > self._capacity:
+            raise Full(count, self.pending_rows, self._capacity)
         start = committed % self._capacity
         end = start + count
-        if end <= self._capacity:
-            self._ring[start:end] = rows
+        if count == 1:
+            self._seconds[start] = second
+            self._ring_bytes[start * self._row_bytes : end * self._row_bytes] = rows.tobytes()
+        elif end <= self._capacity:
             self._second_column[start:end] = second
+            self._ring[start:end] = rows
         else:
             first = self._capacity - start
-            self._ring[start:], self._ring[: count - first] = rows[:first], rows[first:]
             self._second_column[start:] = self._second_column[: count - first] = second
-        self._head[_COMMITTED] = committed + count
+            self._ring[start:], self._ring[: count - first] = rows[:first], rows[first:]
+        self._committed = self._head[_COMMITTED] = committed + count
 
     def append_values(self, *values: float) -> None:
-        """Append one row given as its numbers, without a time; there must be room."""
-        committed = self._head[_COMMITTED]
-        if committed - self._head[_FOLDED] >= self._capacity:
-            raise ValueError(f"no room: {self._capacity} rows are pending; fold them first")
+        """Append one row given as its numbers, without a time.
+
+        Raises:
+            Full: there is no room for it.
+        """
+        committed = self._committed
+        if committed - self._folded >= self._capacity:
+            raise Full(1, self.pending_rows, self._capacity)
         self._pack(self._ring_bytes, committed % self._capacity * self._row_bytes, *values)
-        self._head[_COMMITTED] = committed + 1
+        self._committed = self._head[_COMMITTED] = committed + 1
 
     def pending(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return copies of the pending rows, oldest first, and of the seconds they came in."""
@@ -161,7 +180,7 @@ class Ledger:
             yield
             target[MARK + 1 :] = body[MARK + 1 :]
             yield
-        self._head[_FOLDED] = folded
+        self._folded = self._head[_FOLDED] = folded
         yield
 
     def fold(self, rows: int, bodies: Mapping[int, Body]) -> None:

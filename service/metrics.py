@@ -9,9 +9,10 @@ import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from service.instruments import FORGET, NOT_MEASURED, RUN, SHAPE, VERSIONS, Figures, fold, request_key
-from service.ledger import Ledger
+from service.ledger import Full, Ledger
 from service.slots import RunDirectory
 from service.worker_numbers import (
     CPU,
@@ -35,15 +36,16 @@ PROCESS_FIGURES_S = 2.0
 """How old the figures of the process itself may grow: counting open files takes time where there are thousands."""
 
 
-class Loaded:
-    """Count for one loaded model version."""
+class Served(Protocol):
+    """Be a model version that is loaded."""
 
-    def __init__(self, metrics: "Metrics", model: int, version: int) -> None:
-        self._metrics, self.model, self.version = metrics, model, version
+    @property
+    def name(self) -> str:
+        """Return the name it is served under."""
 
-    def unloaded(self) -> None:
-        """Note that the version is no longer loaded."""
-        self._metrics.numbers.unload_version(self.version)
+    @property
+    def version(self) -> int:
+        """Return its version."""
 
 
 class Metrics:
@@ -72,6 +74,8 @@ class Metrics:
         self._words = self.numbers.words
         self._append = self._own.append_values
         self._figures_due = 0.0
+        self._places: dict[tuple[str, int], tuple[int, int]] = {}
+        self._keys: dict[tuple[object, ...], tuple[int, int]] = {}
         self._own.recover()
         self._take_over(pid)
 
@@ -79,7 +83,7 @@ class Metrics:
         self,
         route: str,
         status: int,
-        loaded: Loaded | None = None,
+        model: Served | None = None,
         rows: int = 0,
         parse_s: float = NOT_MEASURED,
         render_s: float = NOT_MEASURED,
@@ -90,17 +94,20 @@ class Metrics:
         Args:
             route: one of ROUTES, else it counts as "other".
             status: of HTTP.
-            loaded: the version that was asked; None where the request names no loaded model.
+            model: the loaded version that was asked, never just what a caller named; None where there is none.
             rows: predicted rows.
             parse_s: time from the body to arrays.
             render_s: time from the results to bytes.
             total_s: time from the request to the end of its answer.
         """
-        model, version = (0, -1) if loaded is None else (loaded.model, loaded.version)
-        key = request_key(model, route, status)
+        asked = (route, status, None) if model is None else (route, status, model.name, model.version)
+        try:
+            key, version = self._keys[asked]
+        except KeyError:
+            key, version = self._keys[asked] = self._key(route, status, model)
         try:
             self._append(key, version, rows, parse_s, render_s, total_s)
-        except ValueError:
+        except Full:
             self.fold()
             self._append(key, version, rows, parse_s, render_s, total_s)
 
@@ -108,7 +115,7 @@ class Metrics:
         """Note a run: how many requests and rows were joined, how long the oldest waited, how long it took."""
         try:
             self._append(RUN, requests, rows, queue_s, run_s, 0)
-        except ValueError:
+        except Full:
             self.fold()
             self._append(RUN, requests, rows, queue_s, run_s, 0)
 
@@ -120,15 +127,21 @@ class Metrics:
         """Note how many rows wait now."""
         self._words[QUEUE_ROWS] = rows
 
-    def loaded(self, model: str, version: int, load_s: float) -> Loaded:
+    def loaded(self, model: str, version: int, load_s: float) -> None:
         """Note that a model version was loaded, which took `load_s`."""
         entries = list(self.numbers.versions())
         place = next((e.index for e in entries if (e.model, e.version) == (model, version)), None)
-        name = self.numbers.name_model(model)
         if place is None:
             place = self._free_place(entries)
+        name = self.numbers.name_model(model)
         self.numbers.write_version(place, name, version, self._wall_clock(), load_s)
-        return Loaded(self, name, place)
+        self._places[model, version] = name, place
+        self._keys.clear()
+
+    def unloaded(self, model: str, version: int) -> None:
+        """Note that a model version is no longer loaded."""
+        self.numbers.unload_version(self._places.pop((model, version))[1])
+        self._keys.clear()
 
     def fold(self) -> None:
         """Add up the events noted since, and renew the gauges of this process."""
@@ -163,6 +176,16 @@ class Metrics:
                 bodies[place] = body
             found.append((numbers, Figures(bodies), numbers.is_alive(now)))
         return found
+
+    def _key(self, route: str, status: int, model: Served | None) -> tuple[int, int]:
+        """Find the numbers under which a request counts: of itself, and of its version."""
+        if model is None:
+            return request_key(0, route, status), -1
+        asked = model.name, model.version
+        if asked not in self._places:
+            self.loaded(*asked, load_s=0.0)
+        name, place = self._places[asked]
+        return request_key(name, route, status), place
 
     def _take_over(self, pid: int) -> None:
         """Go on with a slot: a dead worker's processor time is kept, what it had loaded is not."""

@@ -3,34 +3,19 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from prometheus_client.exposition import choose_encoder
 
 from service.artifact import Manifest
 from service.errors import ModelNotFound
 from service.gate_report import DEFAULT_WINDOW, Report, gate_report
-from service.instruments import NOT_MEASURED
-from service.metrics import Loaded, Metrics
+from service.metrics import Metrics
 from service.metrics_report import registry
 from service.slots import RunDirectory
 from service.traffic import Gates, GateTraffic, Traffic
 
 Version = tuple[str, int]
 """Name and version of a model."""
-
-
-class Served(Protocol):
-    """Be a model version that is loaded."""
-
-    @property
-    def name(self) -> str:
-        """Return the name it is served under."""
-
-    @property
-    def version(self) -> int:
-        """Return its version."""
-
 
 TICK_S = 0.25
 
@@ -49,8 +34,8 @@ class Telemetry:
         self._registry = registry(self._metrics, self._traffic)
         self._recorders: dict[Version, GateTraffic] = {}
         self._replaced: list[GateTraffic] = []
-        self._loaded: dict[Version, Loaded] = {}
         self._told: dict[Version, float] = {}
+        self.request = self._metrics.request
         self.ran = self._metrics.ran
         self.rejected = self._metrics.rejected
 
@@ -68,24 +53,6 @@ class Telemetry:
         self._recorders[name, version] = recorder
         return recorder
 
-    def request(
-        self,
-        route: str,
-        status: int,
-        model: Served | None = None,
-        rows: int = 0,
-        parse_s: float = NOT_MEASURED,
-        render_s: float = NOT_MEASURED,
-        total_s: float = NOT_MEASURED,
-    ) -> None:
-        """Note an answered request; see `Metrics.request`. `model` must be loaded, never just what a caller named."""
-        if model is None:
-            loaded = None
-        else:
-            version = model.name, model.version
-            loaded = self._loaded.get(version) or self._load(version, 0.0)
-        self._metrics.request(route, status, loaded, rows, parse_s, render_s, total_s)
-
     def tick(self, queue_rows: int, loaded: Mapping[Version, float]) -> None:
         """Bring everything up to date; to be called a few times a second.
 
@@ -94,12 +61,12 @@ class Telemetry:
             loaded: the versions that are loaded now, and how long loading took, in seconds.
         """
         if loaded != self._told:
-            for model in self._loaded.keys() - loaded.keys():
-                self._loaded.pop(model).unloaded()
+            for model in self._told.keys() - loaded.keys():
+                self._metrics.unloaded(*model)
                 if recorder := self._recorders.pop(model, None):
                     self._traffic.close(recorder)
             for model in loaded.keys() - self._told.keys():
-                self._load(model, loaded[model])
+                self._metrics.loaded(*model, loaded[model])
             self._told = dict(loaded)
         while self._replaced:
             self._traffic.close(self._replaced.pop())
@@ -137,7 +104,3 @@ class Telemetry:
             self._traffic.close(recorder)
         self._metrics.close()
         self._claim.release()
-
-    def _load(self, model: Version, load_s: float) -> Loaded:
-        loaded = self._loaded[model] = self._metrics.loaded(*model, load_s)
-        return loaded

@@ -26,7 +26,9 @@ _SPARE = 4
 
 _EPOCH, _SUMS = MARK + 1, MARK + 2
 _RING_BYTES = 1 << 20
-_MIN_RING_ROWS, _MAX_RING_ROWS = 512, 8192
+_MIN_RING_ROWS, _MAX_RING_ROWS = 512, 2048
+"""Rows that may wait to be folded: so few that no fold takes long and the ring stays in the processor's cache."""
+
 _TINY = np.float32(1e-30)
 _SIMILARITY_LOGS = 512
 """Logarithms of a row that similarity may cost; with more, pairs of tasks times experts, it is taken from every second

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.ledger import Ledger, Shape
+from service.ledger import Full, Ledger, Shape
 
 SHAPE = Shape(row=(2,), capacity=5, places=3, words=4)
 
@@ -47,10 +47,10 @@ def test_a_row_given_as_numbers_is_a_row(slot: memoryview) -> None:
         ledger.append_values(value, -value)
     assert ledger.pending()[0].tolist() == rows(0, 1, 2, 3).tolist()
     ledger.append_values(4, -4)
-    with pytest.raises(ValueError, match="no room: 5 rows are pending"):
+    with pytest.raises(Full, match="1 rows do not fit beside 5 pending in 5"):
         ledger.append_values(5, -5)
-    with pytest.raises(ValueError, match="1 rows do not fit beside 5 pending in 5"):
-        ledger.append(rows(5), 0)
+    with pytest.raises(Full, match="2 rows do not fit beside 5 pending in 5"):
+        ledger.append(rows(5, 6), 0)
 
 
 def test_a_fold_replaces_bodies_and_keeps_the_others(slot: memoryview) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -53,6 +54,16 @@ def worker(directory: RunDirectory, clock: Clock) -> Callable[[int], Metrics]:
     return lambda index: Metrics(directory, index, 100 + index, clock, wall_clock=lambda: 1.7e9 + clock.now)
 
 
+class Served(NamedTuple):
+    name: str
+    version: int
+
+
+def load(metrics: Metrics, name: str, version: int, load_s: float) -> Served:
+    metrics.loaded(name, version, load_s)
+    return Served(name, version)
+
+
 def text(metrics: Metrics, directory: RunDirectory) -> str:
     return generate_latest(registry(metrics, Traffic(directory, 2))).decode()
 
@@ -77,11 +88,11 @@ def test_requests_are_counted_over_all_workers_whichever_answers(
 ) -> None:
     workers = [worker(0), worker(1)]
     for metrics in workers:
-        census = metrics.loaded("census", 3, load_s=0.5)
+        census = load(metrics, "census", 3, load_s=0.5)
         metrics.request("predict", 200, census, rows=10)
         metrics.request("predict", 422, census)
         metrics.request("predict", 404)
-    workers[0].request("predict", 200, workers[0].loaded("hotel", 1, load_s=0.1), rows=1)
+    workers[0].request("predict", 200, load(workers[0], "hotel", 1, load_s=0.1), rows=1)
     workers[0].fold()
     answers = [samples(metrics, directory) for metrics in workers]
     assert answers[0] == answers[1]
@@ -102,7 +113,7 @@ def test_what_is_not_listed_makes_no_series(worker: Callable[[int], Metrics], di
     metrics.request("predict", 299)
     metrics.rejected("full moon")
     for number in range(100):
-        metrics.request("predict", 200, metrics.loaded(f"model {number}", 1, load_s=0), rows=1)
+        metrics.request("predict", 200, load(metrics, f"model {number}", 1, load_s=0), rows=1)
     found = samples(metrics, directory)
     assert value(found, "mmoe_requests_total", route="other", status="other", model="") == 1
     assert value(found, "mmoe_requests_total", route="predict", status="other", model="") == 1
@@ -159,7 +170,7 @@ def test_a_restarted_worker_goes_on_counting(
     worker: Callable[[int], Metrics], directory: RunDirectory, clock: Clock
 ) -> None:
     other, metrics = worker(1), worker(0)
-    metrics.request("predict", 200, metrics.loaded("census", 3, load_s=0), rows=5)
+    metrics.request("predict", 200, load(metrics, "census", 3, load_s=0), rows=5)
     metrics.rejected("overloaded")
     metrics.queue_rows(7)
     clock.now += 3
@@ -171,7 +182,7 @@ def test_a_restarted_worker_goes_on_counting(
     assert value(found, "mmoe_rows_total", model="census", version="3") == 5
     assert value(found, "mmoe_model_workers", model="census", version="3") is None, "it has not loaded it yet"
     assert value(found, "mmoe_queue_rows") == 0
-    again.request("predict", 200, again.loaded("census", 3, load_s=0), rows=6)
+    again.request("predict", 200, load(again, "census", 3, load_s=0), rows=6)
     found = samples(other, directory)
     assert value(found, "mmoe_rows_total", model="census", version="3") == 11
     assert value(found, "mmoe_rejected_requests_total", reason="overloaded") == 1
@@ -185,7 +196,7 @@ def test_gauges_are_of_the_living_and_counters_of_all(
 ) -> None:
     dying, living = worker(0), worker(1)
     for metrics in (dying, living):
-        metrics.loaded("census", 3, load_s=0.25)
+        load(metrics, "census", 3, load_s=0.25)
         metrics.request("predict", 200)
         metrics.queue_rows(4)
     found = samples(living, directory)
@@ -210,13 +221,13 @@ def test_a_version_keeps_its_rows_until_the_table_is_full(
     worker: Callable[[int], Metrics], directory: RunDirectory, clock: Clock
 ) -> None:
     metrics = worker(0)
-    served = metrics.loaded("census", 10**17, load_s=0)
+    served = load(metrics, "census", 10**17, load_s=0)
     metrics.request("predict", 200, served, rows=1)
     for version in range(1, VERSIONS + 3):
         clock.now += 1
-        swapped = metrics.loaded("census", version, load_s=0)
+        swapped = load(metrics, "census", version, load_s=0)
         metrics.request("predict", 200, swapped, rows=version)
-        swapped.unloaded()
+        metrics.unloaded(*swapped)
     rows = {
         dict(labels)["version"]: count
         for (name, labels), count in samples(metrics, directory).items()
@@ -224,7 +235,6 @@ def test_a_version_keeps_its_rows_until_the_table_is_full(
     }
     forgotten = 3  # the oldest; never the one that is loaded
     assert rows == {str(10**17): 1} | {str(v): v for v in range(1 + forgotten, VERSIONS + 3)}
-    assert metrics.loaded("census", VERSIONS, load_s=0).version == metrics.loaded("census", VERSIONS, load_s=1).version
 
 
 def some_gates(version: int) -> Gates:
@@ -272,7 +282,7 @@ def test_the_page_and_its_documentation_name_the_same_metrics(
     worker: Callable[[int], Metrics], directory: RunDirectory
 ) -> None:
     metrics = worker(0)
-    metrics.loaded("census", 3, load_s=0)
+    load(metrics, "census", 3, load_s=0)
     Traffic(directory, 0).open(some_gates(3)).record(np.full((600, 2, 2), 0.5, np.float32))
     scraped = set(re.findall(r"^# TYPE (\w+)", text(metrics, directory), re.MULTILINE))
     table = [line.split("|")[1] for line in DOCUMENT.read_text().splitlines() if line.startswith("| `mmoe_")]
@@ -294,7 +304,7 @@ def test_the_documented_queries_are_promql(tmp_path: Path) -> None:
 @needs_promtool
 def test_promtool_finds_nothing_to_say(worker: Callable[[int], Metrics], directory: RunDirectory) -> None:
     metrics = worker(0)
-    metrics.request("predict", 200, metrics.loaded("census", 3, load_s=0), 1, 1e-4, 1e-4, 3e-4)
+    metrics.request("predict", 200, load(metrics, "census", 3, load_s=0), 1, 1e-4, 1e-4, 3e-4)
     metrics.ran(1, 1, 1e-5, 1e-4)
     Traffic(directory, 0).open(some_gates(3)).record(np.full((600, 2, 2), 0.5, np.float32))
     page = text(metrics, directory)
