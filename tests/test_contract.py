@@ -1,11 +1,13 @@
 """Train tiny -> export -> onnxruntime answers raw rows as torch does."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -19,8 +21,11 @@ import torch
 
 from model.predict import predict
 from model.serving_module import serve
+from service.engine import Engine
 from service.features import FeatureReader
+from service.http.app import create_app
 from service.predictor import Predictor
+from service.settings import Settings
 from service.wire import keep_outputs
 
 if TYPE_CHECKING:
@@ -223,6 +228,58 @@ def test_ablation_of_the_service_is_torch_without_that_expert(artifact: "Artifac
         expected = module.answer(test.numeric[:7], test.codes[:7], expert_mask=mask)
         for name in TASKS:
             np.testing.assert_allclose(got[name][expert], expected[name], rtol=1e-5, atol=1e-5)
+
+
+def ask(artifact: "Artifact", path: str, body: dict[str, object]) -> dict[str, Any]:
+    """Post to the whole application in this process."""
+
+    async def post() -> httpx.Response:
+        engine = Engine(Settings(models=artifact.models_dir))
+        try:
+            engine.scan()
+            transport = httpx.ASGITransport(app=create_app(engine))
+            async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+                return await client.post(path, json=body)
+        finally:
+            engine.close()
+
+    response = asyncio.run(post())
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert isinstance(answer, dict)
+    return answer
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_application_answers_raw_rows_as_torch_does(
+    train_and_export: Callable[[str], "Artifact"], architecture: str
+) -> None:
+    artifact, rows = train_and_export(architecture), 50
+    expected = predict(artifact.model, artifact.dataset.test)
+    call = f"/v1/models/{artifact.config.name}:predict"
+    answer = ask(artifact, call, {"instances": instances_of(artifact, rows)})
+    assert answer["model"] == artifact.config.name
+    assert len(answer["predictions"]) == rows
+    for row, prediction in enumerate(answer["predictions"]):
+        for name, answers in expected.tasks.items():
+            np.testing.assert_allclose(prediction["tasks"][name], answers[row], rtol=1e-5, atol=1e-5)
+        if expected.gate_weights is None:
+            assert prediction["gate_weights"] is None
+            continue
+        for index, name in enumerate(TASKS):
+            weights = prediction["gate_weights"][name]
+            np.testing.assert_allclose(weights, expected.gate_weights[row, index], atol=1e-5)
+            assert sum(weights) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_application_answers_columns_as_it_answers_rows(artifact: "Artifact") -> None:
+    instances, call = instances_of(artifact, 20), f"/v1/models/{artifact.config.name}:predict"
+    columns = {name: [row.get(name) for row in instances] for name in artifact.dataset.features.names}
+    by_row = ask(artifact, call, {"instances": instances})["predictions"]
+    by_column = ask(artifact, call, {"inputs": columns})["outputs"]
+    for name in TASKS:
+        assert by_column["tasks"][name] == [row["tasks"][name] for row in by_row]
+        assert by_column["gate_weights"][name] == [row["gate_weights"][name] for row in by_row]
 
 
 def test_golden_rows_are_reproduced(train_and_export: Callable[[str], "Artifact"]) -> None:
