@@ -32,19 +32,17 @@ DESCRIPTIONS = {
 }
 
 
-def build_graph(
-    module: ServingModule, missing_values: Sequence[str] = (), leading_blank: bool = False
-) -> onnx.ModelProto:
+def build_graph(module: ServingModule, missing_values: Sequence[str] = (), blanks: bool = False) -> onnx.ModelProto:
     """Build the whole graph from raw features to answers.
 
     Args:
         module: the network to serve, on the CPU and in evaluation mode.
         missing_values: strings that mean "no value" in a categorical column besides the empty one.
-        leading_blank: whether a blank before a value is nothing, as it was to the reader of the table.
+        blanks: whether a blank before or behind a value is nothing, as it was to the reader of the table.
     """
     traced = _trace(module)
     graph = traced.graph
-    _look_up_categories(graph, lookup_table(module.features, missing_values, leading_blank))
+    _look_up_categories(graph, lookup_table(module.features, missing_values, blanks))
     _keep_inputs(graph, module)
     if module.gated:
         ones = torch.ones(module.experts).numpy()
@@ -107,15 +105,15 @@ def _quiet() -> Iterator[None]:
 
 
 def lookup_table(
-    features: FeatureSchema, missing_values: Sequence[str] = (), leading_blank: bool = False
+    features: FeatureSchema, missing_values: Sequence[str] = (), blanks: bool = False
 ) -> list[dict[str, int]]:
     """Give the code of every string that has one, by column; all others are unknown."""
-    starts = ("", " ") if leading_blank else ("",)
+    rims = ("", " ") if blanks else ("",)
     tables = []
     for feature in features.categorical:
         codes = dict.fromkeys(("", *missing_values), MISSING)
         codes |= {value: code for code, value in enumerate(feature.vocabulary, start=FIRST_VALUE)}
-        tables.append({start + value: code for start in starts for value, code in codes.items()})
+        tables.append({left + value + right: code for left in rims for right in rims for value, code in codes.items()})
     return tables
 
 

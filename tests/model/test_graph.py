@@ -110,12 +110,15 @@ def test_same_value_in_two_columns_has_two_codes(many_categories: onnx.ModelProt
     assert codes.tolist() == [[code] * 25 for code in (2, 3, 4, 1, 1, 0, 0, 0)]
 
 
-def test_lookup_table_knows_values_markers_and_a_leading_blank() -> None:
+def test_lookup_table_knows_values_markers_and_a_blank_beside_them() -> None:
     features = FeatureSchema(categorical=(CategoricalFeature("a", ("x", "y")), CategoricalFeature("b", ("?",))))
     assert lookup_table(features) == [{"": 1, "x": 2, "y": 3}, {"": 1, "?": 2}]
-    assert lookup_table(features, ("?", ""), leading_blank=True)[0] == {
-        "": 1, "?": 1, "x": 2, "y": 3, " ": 1, " ?": 1, " x": 2, " y": 3,
-    }  # fmt: skip
+    assert lookup_table(features, ("?", ""), blanks=True)[0] == {
+        left + value + right: code
+        for value, code in {"": 1, "?": 1, "x": 2, "y": 3}.items()
+        for left in ("", " ")
+        for right in ("", " ")
+    }
 
 
 def test_file_holds_no_paths_lines_of_code_or_external_data(numbers_alone: onnx.ModelProto) -> None:
