@@ -99,6 +99,16 @@ def test_a_row_s_answer_does_not_depend_on_its_batch_mates(seed: int, architectu
         torch.testing.assert_close(together.gate_weights[row], alone.gate_weights[0])
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_training_computes_what_serving_computes(architecture: Architecture) -> None:
+    model, x = network(architecture), torch.randn(8, 5)
+    answers, learning = model(x), model.train()(x)
+    for a, b in zip(answers.outputs, learning.outputs, strict=True):
+        torch.testing.assert_close(a, b)
+    if architecture in GATED:
+        torch.testing.assert_close(answers.gate_weights, learning.gate_weights)
+
+
 @pytest.mark.parametrize("architecture", GATED)
 def test_masking_an_expert_equals_removing_it(architecture: Architecture) -> None:
     model, x = network(architecture), torch.randn(8, 5)
@@ -206,8 +216,9 @@ def test_networks_have_the_paper_s_sizes() -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_many_runs_can_be_stacked(architecture: Architecture) -> None:
-    models = [network(architecture, seed) for seed in range(3)]
+@pytest.mark.parametrize("training", [False, True])
+def test_many_runs_can_be_stacked(architecture: Architecture, training: bool) -> None:
+    models = [network(architecture, seed).train(training) for seed in range(3)]
     parameters, buffers = torch.func.stack_module_state(models)
     x = torch.randn(3, 4, 5)
 
