@@ -36,7 +36,7 @@ export class LineChart {
   create(data) {
     const style = getComputedStyle(document.documentElement);
     const axis = { stroke: style.getPropertyValue("--soft").trim(), grid: { stroke: style.getPropertyValue("--line").trim(), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
-    const series = this.labels.map((label, i) => ({ label, stroke: seriesColour(i), width: 2, spanGaps: false, points: { show: data[0].length < 3, size: 5 } }));
+    const series = this.labels.map((label, i) => ({ label, stroke: seriesColour(i), width: 1.5, spanGaps: false, points: { show: true, size: 4 } }));
     this.plot = new uPlot({ width: this.width(), height: HEIGHT, legend: { show: false }, cursor: { show: false }, scales: { x: { time: false }, y: { range: [0, 1] } },
       axes: [{ ...axis, values: (_, ticks) => ticks.map(ago) }, { ...axis, size: 44 }], series: [{}, ...series] }, data, this.place);
     this.plot.root.setAttribute("aria-hidden", "true");

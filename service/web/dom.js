@@ -27,6 +27,12 @@ export const card = (title, ...children) => h("section", { class: "card" }, h("h
 export const number = (value) => (value === null || value === undefined ? "–" : Number(Number(value).toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 }));
 export const weight = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
 export const percent = (value, digits = 1) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(digits)}\u202f%`);
+
+/** A probability: one decimal, and two digits that differ from 0 or 100 where one decimal would hide them. */
+export function probability(value) {
+  const rest = Math.min(value, 1 - value);
+  return percent(value, rest > 0 && rest < 0.001 ? Math.min(6, Math.ceil(-Math.log10(rest)) - 1) : 1);
+}
 export const signed = (value) => `${value < 0 ? "−" : "+"}${number(Math.abs(value))}`;
 export const expertName = (index) => `expert ${index}`;
 
@@ -62,7 +68,7 @@ export const seriesColour = (index) => SERIES[dark.matches ? "dark" : "light"][i
  * @param {{caption: string, rows: string[], columns: string[], values: number[][], format?: Function, share?: Function, mark?: (r: number, c: number) => boolean}} options
  */
 export function heatmap({ caption, rows, columns, values, format = weight, share = (v) => v, mark = null }) {
-  const head = h("tr", {}, h("td", {}), ...columns.map((name) => h("th", { scope: "col", text: name })));
+  const head = h("tr", {}, h("td", {}), ...columns.map((name) => h("th", { scope: "col" }, ...name.split(" ").map((word) => h("span", { text: `${word} ` })))));
   const body = rows.map((name, r) => h("tr", {}, h("th", { scope: "row", text: name }), ...columns.map((_, c) => heatCell(values[r]?.[c], format, share, mark?.(r, c)))));
   return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption }, h("table", { class: "heat" }, h("caption", { text: caption }), h("thead", {}, head), h("tbody", {}, ...body)));
 }

@@ -10,7 +10,7 @@ export function renderModel(view, { manifest, state }) {
   const rows = provenance.data?.rows ?? {};
   const facts = h("dl", { class: "figures" },
     pair("Model", manifest.name), pair("Version", state.version), pair("Architecture", ARCHITECTURE[manifest.architecture] ?? manifest.architecture),
-    pair("Experts", manifest.experts || "–"), pair("Parameters", number(provenance.parameters)), pair("Trained", trainedAt(provenance.created_at)),
+    pair("Experts", manifest.experts || "–"), pair("Parameters", provenance.parameters?.toLocaleString("en") ?? "–"), pair("Trained", trainedAt(provenance.created_at)),
     pair("From", provenance.data?.source ?? "–"), pair("Rows", Object.entries(rows).map(([split, count]) => `${count.toLocaleString("en")} ${split}`).join(", ") || "–"));
   view.replaceChildren(h("div", { class: "stack" },
     card("What is served", facts), taskTable(manifest), baselineCard(manifest), featureTable(manifest), provenanceCard(provenance)));

@@ -86,7 +86,7 @@ export class TrafficView {
   }
 
   show(report) {
-    this.status.textContent = `${report.rows.toLocaleString("en")} rows in the ${WINDOWS[report.window]}, version ${report.version}, all workers together.`;
+    this.status.textContent = `${report.rows.toLocaleString("en")} ${report.rows === 1 ? "row" : "rows"} in the ${WINDOWS[report.window]}, version ${report.version}, all workers together.`;
     this.overTime.hidden = report.rows === 0;
     if (report.rows === 0) {
       const sentence = `No rows in the ${WINDOWS[report.window]}. Send some, from Try it or with curl, and they appear here within two seconds.`;
@@ -112,8 +112,10 @@ function verdict({ dead_experts: dead, collapsed_gates: collapsed, tasks, thresh
   if (collapsed.length) lines.push(`Collapsed: the gate of ${collapsed.join(", ")} gives one expert at least ${percent(thresholds.collapsed_gate_utilisation, 0)}.`);
   const drifted = Object.entries(tasks).filter(([, task]) => ["moderate", "major"].includes(task.drift.level));
   if (drifted.length) lines.push(`Drifted from the baseline: ${drifted.map(([name, task]) => `${name} (${task.drift.level})`).join(", ")}.`);
+  const unsure = Object.entries(tasks).filter(([, task]) => task.drift.level === "too_few_rows").map(([name]) => name);
   const good = lines.length === 0;
-  const items = good ? ["No dead expert, no collapsed gate, no drift beyond its threshold."] : lines;
+  const items = good ? [`No dead expert, no collapsed gate${unsure.length ? "." : ", no drift beyond its threshold."}`] : lines;
+  if (unsure.length) items.push(`Too few rows yet to tell whether ${unsure.join(", ")} drifted.`);
   return h("div", { class: `notice ${good ? "good" : ""}`, id: "traffic-verdict" }, ...items.map((text) => h("p", { text })));
 }
 

@@ -1,6 +1,6 @@
 /** The Try it view: spell a row, send it, read what every task says, why its gate chose, and what each expert is worth. */
 import * as api from "./api.js";
-import { card, expertName, h, heatmap, number, percent, signed, weight } from "./dom.js";
+import { card, expertName, h, heatmap, number, probability, signed, weight } from "./dom.js";
 import { RowForm, parseRow } from "./form.js";
 
 const TOP_K = 8;
@@ -154,10 +154,10 @@ function goldenRows({ features, golden }) {
 function predictionBox(task, value) {
   const box = (text, share, ...rest) => h("div", { class: "prediction", data: { task: task.name } }, h("h3", { text: task.name }), h("p", { class: "value", text }), share === null ? null : meter(share), ...rest);
   if (task.kind === "regression") return box(number(value), null);
-  if (task.kind === "binary") return box(percent(value), value, h("p", { class: "soft", text: `probability of ${task.classes[1] ?? "yes"}` }));
+  if (task.kind === "binary") return box(probability(value), value, h("p", { class: "soft", text: `probability of ${task.classes[1] ?? "yes"}` }));
   const ranked = value.map((p, k) => [p, task.classes[k]]).sort((a, b) => b[0] - a[0]);
-  const others = ranked.slice(1, 4).map(([p, name]) => h("li", { text: `${name} ${percent(p)}` }));
-  return box(ranked[0][1], ranked[0][0], h("p", { class: "soft", text: percent(ranked[0][0]) }), h("ul", { class: "soft" }, ...others));
+  const others = ranked.slice(1, 4).map(([p, name]) => h("li", { text: `${name} ${probability(p)}` }));
+  return box(ranked[0][1], ranked[0][0], h("p", { class: "soft", text: probability(ranked[0][0]) }), h("ul", { class: "soft" }, ...others));
 }
 
 const meter = (share) => h("div", { class: "meter", "aria-hidden": "true" }, h("span", { vars: { share } }));
@@ -167,5 +167,5 @@ function contributionTable(task, expert, { base, logit, features }) {
   const line = (f) => h("tr", {}, h("th", { scope: "row", text: f.feature }), h("td", { class: "number", text: signed(f.contribution) }),
     h("td", { "aria-hidden": "true" }, h("span", { class: `bar ${f.contribution < 0 ? "minus" : ""}`, vars: { share: Math.abs(f.contribution) / most } })));
   return h("div", {}, h("h3", { text: `${task}, ${expertName(expert)}` }), h("p", { class: "soft", text: `Logit ${weight(logit)}: ${weight(base)} at the average row and these shares` }),
-    h("table", { class: "plain" }, h("tbody", {}, ...features.map(line))));
+    h("table", { class: "plain contributions" }, h("caption", { class: "sr", text: `Contributions to the gate logit of ${expertName(expert)} for ${task}` }), h("tbody", {}, ...features.map(line))));
 }
