@@ -95,6 +95,7 @@ class Model:
     Attributes:
         reader: turns rows and columns into batches.
         loaded_at: seconds since 1970.
+        load_s: how long loading took, in seconds.
         transport: whatever a transport prepares for this model; it goes when the model goes.
     """
 
@@ -110,7 +111,7 @@ class Model:
         self.name, self.version, self.predictor = name, version, predictor
         self.manifest: Manifest = predictor.manifest
         self.reader = FeatureReader(self.manifest, settings.max_rows)
-        self.loaded_at = time.time()
+        self.loaded_at, self.load_s = time.time(), 0.0
         self.transport: object | None = None
         self._recorder = recorder
         inline_rows = measured_inline_rows(predictor, settings.inline_rows)
@@ -119,6 +120,7 @@ class Model:
         self._gates: Lane[Batch, Part] = batcher.lane(
             self._runner(lambda batch: predictor.run(batch, GATE_WEIGHTS_ONLY)), inline_rows, self._record
         )
+        self._inspections: Lane[Batch, Part] = batcher.lane(self._runner(predictor.run), inline_rows)
         self._contributions: Lane[Batch, Part] = batcher.lane(
             self._runner(predictor.contributions), inline_rows // (4 * experts)
         )
@@ -148,17 +150,18 @@ class Model:
         self.need_gates()
         return await self._gates.submit(batch, batch.rows, arrived, timeout_s)
 
-    async def contributions(self, batch: Batch, arrived: float, timeout_s: float) -> Part:
-        """Answer like `predict`, with each raw feature's share in each gate logit; not counted as traffic.
+    async def inspect(self, batch: Batch, arrived: float, timeout_s: float, contributions: bool = False) -> Part:
+        """Answer like `predict`, by choice with each feature's share in each gate logit; it is no traffic.
 
         Raises:
             GatesUnavailable: the model has no gates; further errors as in `predict`.
         """
         self.need_gates()
-        return await self._contributions.submit(batch, batch.rows, arrived, timeout_s)
+        lane = self._contributions if contributions else self._inspections
+        return await lane.submit(batch, batch.rows, arrived, timeout_s)
 
     async def ablate(self, batch: Batch, arrived: float, timeout_s: float) -> Outputs:
-        """Predict each task with each expert left out: task -> (E, B) or (E, B, K); not counted as traffic.
+        """Predict each task with each expert left out: task -> (E, B) or (E, B, K); it is no traffic.
 
         Raises:
             GatesUnavailable: the model has no gates, or a single expert; further errors as in `predict`.
@@ -247,6 +250,15 @@ class Engine:
         """List the models on disk and the state of their versions."""
         return self.repository.models()
 
+    def loaded(self) -> dict[tuple[str, int], float]:
+        """Return the versions that are loaded, by name and number, and how long loading each took, in seconds."""
+        return {
+            (state.name, version.version): self.get(state.name, version.version).load_s
+            for state in self.models()
+            for version in state.versions
+            if version.state == "loaded"
+        }
+
     def check_ready(self) -> None:
         """Raise NotReady while requests should go elsewhere: no model yet, or draining."""
         if self.draining:
@@ -260,10 +272,13 @@ class Engine:
         self._threads.shutdown(wait=True)
 
     def _load(self, path: Path, name: str) -> Model:
+        started = self.clock()
         predictor = Predictor.load(path, name, self.settings.max_batch_rows)
         version = int(path.parent.name)
         recorder = self._recorder_of(name, version, predictor.manifest)
-        return Model(name, version, predictor, self.batcher, self.settings, recorder)
+        model = Model(name, version, predictor, self.batcher, self.settings, recorder)
+        model.load_s = self.clock() - started
+        return model
 
 
 def measured_inline_rows(predictor: Predictor, most: int, budget_s: float = INLINE_BUDGET_S) -> int:

@@ -88,15 +88,14 @@ class RequestTooLarge(RequestError):
         came: how much came; None where reading stopped at the limit.
         limit: the most that is taken.
         unit: "bytes" or "rows".
-        setting: environment variable that holds the limit.
+        setting: environment variable that holds the limit; None where it is fixed.
     """
 
-    def __init__(self, what: str, came: int | None, limit: int, unit: str, setting: str) -> None:
+    def __init__(self, what: str, came: int | None, limit: int, unit: str, setting: str | None) -> None:
         self.came, self.limit, self.unit = came, limit, unit
         size = f"{came} {unit}" if came is not None else f"more than {limit} {unit}"
-        super().__init__(
-            f"{what[:1].upper()}{what[1:]} has {size}; at most {limit} are taken. Send it in parts, or raise {setting}."
-        )
+        advice = f"Send it in parts, or raise {setting}." if setting else "Send it in parts."
+        super().__init__(f"{what[:1].upper()}{what[1:]} has {size}; at most {limit} are taken. {advice}")
 
 
 class UnsupportedMediaType(RequestError):

@@ -25,7 +25,7 @@ from service.http.body import (
     timeout_s,
 )
 from service.http.endpoint import Endpoint, Endpoints
-from service.http.errors import RawHeaders, RequestIds, Response, plain_problem, problem, v2_problem
+from service.http.errors import RawHeaders, RequestIds, Response, find, plain_problem, problem, v2_problem
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -75,10 +75,17 @@ class HotPath:
         endpoints: of the loaded models.
         ids: for requests that bring none.
         observer: told of every request answered here.
+        rejected: told the code of every error answered here.
     """
 
     def __init__(
-        self, app: AsgiApp, engine: Engine, endpoints: Endpoints, ids: RequestIds, observer: Observer | None = None
+        self,
+        app: AsgiApp,
+        engine: Engine,
+        endpoints: Endpoints,
+        ids: RequestIds,
+        observer: Observer | None = None,
+        rejected: Callable[[str], None] | None = None,
     ) -> None:
         self._app = app
         self._engine = engine
@@ -87,6 +94,7 @@ class HotPath:
         self._clock = engine.clock
         self._ids = ids
         self._observer = observer
+        self._rejected = rejected
         self._routes: dict[str, Route] = {}
         self._log = logging.getLogger("service.http")
 
@@ -156,6 +164,8 @@ class HotPath:
 
     def _problem(self, error: Exception, route: Route, scope: Scope, headers: Headers) -> Response:
         identity = request_id(headers) or self._ids.next()
+        if self._rejected is not None:
+            self._rejected(find(error).code)
         if not isinstance(error, ServiceError):
             self._log.error("Request %s to %s failed", identity.decode(), scope["path"], exc_info=error)
         return v2_problem(error, identity) if route.v2 else problem(error, scope["path"], identity)

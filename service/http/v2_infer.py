@@ -65,7 +65,7 @@ async def infer(model: Model, request: InferRequest, arrived: float, timeout_s: 
     """Run what the wanted outputs need and no more; errors as in `Model.predict`."""
     wanted = set(request.wanted.outputs)
     if GATE_CONTRIBUTIONS in wanted:
-        return await model.contributions(request.batch, arrived, timeout_s)
+        return await model.inspect(request.batch, arrived, timeout_s, contributions=True)
     if wanted == {GATE_WEIGHTS}:
         return await model.gate_weights(request.batch, arrived, timeout_s)
     return await model.predict(request.batch, arrived, timeout_s)

@@ -1,0 +1,67 @@
+"""`python -m service`: read the settings, then serve with one process, or launch several."""
+
+import os
+import sys
+
+USAGE = """Usage: python -m service [--help]
+
+Serve the models of a directory over HTTP. All settings are environment variables:
+
+{settings}
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the service; return its exit status: 0 after a signal, 1 if it cannot serve, 2 for a wrong setting."""
+    # Read once, when the libraries are first imported: parallelism here is by request and by process.
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    from service.errors import ServiceError, SettingsError
+    from service.settings import help_text
+
+    if arguments in (["--help"], ["-h"]):
+        print(USAGE.format(settings=help_text()), end="")
+        return 0
+    if arguments and arguments[0] != "--worker":
+        print(f"python -m service takes no {arguments[0]!r}; see --help.", file=sys.stderr)
+        return 2
+    try:
+        return _run(arguments[1:])
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _run(worker: list[str]) -> int:
+    import logging
+
+    from service.settings import read_settings, unknown_variables
+
+    settings = read_settings(os.environ)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(process)d %(message)s")
+    if worker:
+        from service.worker import run_launched
+
+        run_launched(settings, worker)
+        return 0
+    for sentence in unknown_variables(os.environ):
+        logging.getLogger("service").warning("%s", sentence)
+    from service.launcher import launch, usable_cores
+    from service.slots import RunDirectory
+
+    workers = settings.workers or usable_cores()
+    with RunDirectory.create(workers, settings.run_dir) as directory:
+        if workers > 1:
+            return launch(settings, workers, directory.path)
+        from service.worker import run_alone
+
+        run_alone(settings, directory)
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,165 @@
+"""The application: the hot path in front, FastAPI behind it for everything else, errors in one shape.
+
+    HotPath (:predict, v2 infer) -> Counted (metrics) -> FastAPI (models, gates, v2, health, docs, metrics, page)
+
+The one table error -> status is in errors.py beside this file.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from service.engine import Engine
+from service.errors import MalformedRequest, ServiceError
+from service.http.body import Disconnected, Message, Receive, Scope, Send, request_id
+from service.http.endpoint import Endpoints
+from service.http.errors import RequestIds, find, plain_problem, problem, v2_problem
+from service.http.errors import Response as Problem
+from service.http.gates import gates_router
+from service.http.metrics import Counted, metrics_router
+from service.http.models import health_router, models_router
+from service.http.predict import AsgiApp, HotPath
+from service.http.schemas import add_prediction_calls
+from service.http.traffic import traffic_router
+from service.http.v2 import SERVER, repository_router, v2_router
+from service.telemetry import Telemetry
+
+DESCRIPTION = (
+    "Predictions of a multi-task mixture of experts with, for every row, each task's gate weights over the experts."
+)
+
+
+def create_app(engine: Engine, telemetry: Telemetry | None = None, routers: Sequence[APIRouter] = ()) -> AsgiApp:
+    """Build the ASGI application of one process.
+
+    Args:
+        engine: whose models are loaded.
+        telemetry: notes requests and answers for live traffic and metrics; without it there are no such routes.
+        routers: further ones, for example of the page.
+    """
+    endpoints, ids = Endpoints(engine), RequestIds()
+    app = FastAPI(
+        title=SERVER,
+        description=DESCRIPTION,
+        lifespan=_lifespan(engine, telemetry),
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    own = [models_router(engine), gates_router(engine, endpoints), health_router(engine)]
+    own += [v2_router(engine, endpoints), repository_router(engine)]
+    if telemetry is not None:
+        own += [traffic_router(engine, telemetry), metrics_router(telemetry)]
+    for router in (*own, *routers):
+        app.include_router(router)
+    _handle_errors(app, ids, telemetry)
+    _describe(app, engine)
+    behind: AsgiApp = _EchoRequestId(app)
+    if telemetry is None:
+        return HotPath(behind, engine, endpoints, ids)
+    return HotPath(Counted(behind, engine, telemetry), engine, endpoints, ids, telemetry.request, telemetry.rejected)
+
+
+def _lifespan(engine: Engine, telemetry: Telemetry | None) -> Callable[[FastAPI], Any]:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        """Keep the telemetry up to date while the service runs, and end the engine's threads after it."""
+        if telemetry is None:
+            yield
+        else:
+            ticking = asyncio.create_task(telemetry.keep_ticking(lambda: engine.batcher.queued_rows, engine.loaded))
+            yield
+            ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticking
+            telemetry.close()
+        engine.close()
+
+    return lifespan
+
+
+def _handle_errors(app: FastAPI, ids: RequestIds, telemetry: Telemetry | None) -> None:
+    """Answer every error in the shape of its protocol."""
+
+    def write(request: Request, error: Exception) -> Problem:
+        if telemetry is not None:
+            telemetry.rejected(find(error).code)
+        path, identity = request.scope["path"], request_id(dict(request.scope["headers"])) or ids.next()
+        return v2_problem(error, identity) if _is_v2(path) else problem(error, path, identity)
+
+    async def of_the_tree(request: Request, error: Exception) -> Response:
+        return _response(write(request, error))
+
+    async def of_parameters(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        came = f"{'.'.join(map(str, first['loc']))} is {str(first.get('input'))[:100]!r}"
+        return _response(write(request, MalformedRequest(came, first["msg"])))
+
+    async def of_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        identity = request_id(dict(request.scope["headers"])) or ids.next()
+        path, detail = request.scope["path"], str(error.detail)
+        if error.status_code == 404:
+            detail = f"There is nothing at {path[:200]!r}; GET /docs lists what there is."
+        if error.status_code == 405:
+            detail = f"{request.method} is not possible at {path[:200]!r}; GET /docs shows what is."
+        headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+        return _response(plain_problem(error.status_code, detail, path, identity, headers))
+
+    async def of_the_client(request: Request, error: Exception) -> Response:
+        return Response(status_code=400)  # nobody is there to read it
+
+    app.add_exception_handler(ServiceError, of_the_tree)
+    app.add_exception_handler(RequestValidationError, of_parameters)
+    app.add_exception_handler(HTTPException, of_http)
+    app.add_exception_handler(Disconnected, of_the_client)
+    app.add_exception_handler(Exception, of_the_tree)
+
+
+def _describe(app: FastAPI, engine: Engine) -> None:
+    """Let /openapi.json name the features of whatever is loaded when it is asked."""
+
+    def openapi() -> dict[str, Any]:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        return add_prediction_calls(document, engine)
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _response(answer: Problem) -> Response:
+    response = Response(answer.body, answer.status)
+    response.raw_headers[:] = answer.headers
+    return response
+
+
+def _is_v2(path: str) -> bool:
+    return path == "/v2" or path.startswith("/v2/")
+
+
+class _EchoRequestId:
+    """Send a caller's own request id back with answers that do not carry one yet."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        identity = request_id(dict(scope["headers"])) if scope["type"] == "http" else None
+        if identity is None:
+            await self._app(scope, receive, send)
+            return
+
+        async def echo(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers", []))
+                if not any(name == b"x-request-id" for name, _ in headers):
+                    headers.append((b"x-request-id", identity))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, echo)

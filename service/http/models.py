@@ -1,0 +1,98 @@
+"""`GET /v1/models...`: what there is, what is loaded, and the manifest. And the probes."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Path, Response
+
+from service.engine import Engine
+from service.errors import ModelNotFound, ServiceError
+from service.repository import ModelState
+
+Name = Annotated[str, Path(description="Name of the model.")]
+Version = Annotated[int, Path(description="Version of the model.", ge=1)]
+
+
+def models_router(engine: Engine) -> APIRouter:
+    """Make the routes that describe the models."""
+    router = APIRouter(tags=["models"])
+
+    @router.get("/v1/models", summary="All models")
+    async def models() -> dict[str, Any]:
+        """List the models found on disk, which of their versions are loaded, and why others are not."""
+        return {"models": [_describe(engine, state) for state in engine.models()]}
+
+    @router.get("/v1/models/{name}", summary="One model")
+    async def model(name: Name) -> dict[str, Any]:
+        """Describe a model: `ready` tells whether it answers, `version` is the one that does."""
+        return _describe(engine, _state(engine, name))
+
+    @router.get("/v1/models/{name}/versions/{version}", summary="One version")
+    async def model_version(name: Name, version: Version) -> dict[str, Any]:
+        """Describe one version of a model, loaded or not."""
+        versions = {state.version: state for state in _state(engine, name).versions}
+        if version not in versions:
+            raise ModelNotFound(name, version, list(versions), "there is no such version")
+        state = versions[version]
+        return {"name": name, "ready": state.state == "loaded", **state._asdict()}
+
+    @router.get("/v1/models/{name}/metadata", summary="The manifest")
+    async def metadata(name: Name) -> Response:
+        """Return the manifest of the served version: features, tasks, gate baseline, provenance."""
+        return _manifest(engine, name, None)
+
+    @router.get("/v1/models/{name}/versions/{version}/metadata", summary="The manifest of a version")
+    async def version_metadata(name: Name, version: Version) -> Response:
+        """Return the manifest of a loaded version."""
+        return _manifest(engine, name, version)
+
+    return router
+
+
+def health_router(engine: Engine) -> APIRouter:
+    """Make the probes. They look at no request queue, so an overloaded service stays alive and ready."""
+    router = APIRouter(prefix="/health", tags=["operation"])
+
+    @router.get("/live", summary="Is the process alive?")
+    @router.head("/live", include_in_schema=False)
+    async def live() -> dict[str, bool]:
+        """Answer 200 as long as the event loop turns."""
+        return {"live": True}
+
+    @router.get("/ready", summary="May requests be sent here?")
+    @router.head("/ready", include_in_schema=False)
+    async def ready() -> dict[str, bool]:
+        """Answer 200 when the model is loaded, proved and warm; 503 before that, and while the process drains."""
+        engine.check_ready()
+        return {"ready": True}
+
+    return router
+
+
+def _state(engine: Engine, name: str) -> ModelState:
+    if ":" in name:  # GET .../name:gates
+        raise HTTPException(405, headers={"Allow": "POST"})
+    states = {state.name: state for state in engine.models()}
+    if name not in states:
+        raise ModelNotFound(name, None, list(states))
+    return states[name]
+
+
+def _describe(engine: Engine, state: ModelState) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "ready": state.ready,
+        "default": state.ready and state.name == _default_name(engine),
+        "version": state.served,
+        "versions": [version._asdict() for version in state.versions],
+    }
+
+
+def _default_name(engine: Engine) -> str | None:
+    try:
+        return engine.get().name
+    except ServiceError:
+        return None
+
+
+def _manifest(engine: Engine, name: str, version: int | None) -> Response:
+    return Response(engine.get(name, version).manifest.model_dump_json(), media_type="application/json")

@@ -1,0 +1,157 @@
+"""Serve with one process: load the models, then answer on a socket until a signal, draining in-flight requests."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import shlex
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import orjson
+import uvicorn
+
+from service.engine import Engine, Model
+from service.errors import ServiceError
+from service.http.app import create_app
+from service.http.schemas import example_rows
+from service.launcher import GO, GO_AND_ANNOUNCE, WorkerPipes
+from service.settings import Settings
+from service.slots import RunDirectory
+from service.sockets import bind, take_turns, url
+from service.telemetry import Telemetry
+
+BACKLOG = 2048
+_FEATURES_SHOWN = 3
+
+log = logging.getLogger("service")
+
+
+def run_alone(settings: Settings, directory: RunDirectory) -> None:
+    """Be the only process: bind, load, serve until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: the port or the run directory cannot be had.
+        ArtifactError: the directory of models cannot be read.
+    """
+    bound = bind(settings.host, settings.port, shared=False)
+
+    def begin(engine: Engine) -> None:
+        bound.listen(BACKLOG)
+        announce(engine, url(bound))
+
+    serve(settings, directory, bound, begin)
+
+
+def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
+    """Be one of several processes: load, tell the launcher, serve when it says so, end when it is gone.
+
+    Args:
+        settings: of the service.
+        arguments: what the launcher passed on.
+
+    Raises:
+        ServiceError: as `run_alone`.
+    """
+    pipes, workers = WorkerPipes(*map(int, arguments[:3])), int(arguments[3])
+    bound = socket.socket(fileno=pipes.socket)
+
+    def begin(engine: Engine) -> None:
+        os.write(pipes.loaded, GO)
+        os.close(pipes.loaded)
+        answer = os.read(pipes.go, 1)
+        if not answer:
+            raise SystemExit(1)
+        bound.listen(BACKLOG)
+        take_turns(bound, workers)
+        if answer == GO_AND_ANNOUNCE:
+            announce(engine, url(bound))
+
+    serve(settings, RunDirectory(Path(arguments[4]), workers), bound, begin, pipes.go)
+
+
+def serve(
+    settings: Settings,
+    directory: RunDirectory,
+    bound: socket.socket,
+    begin: Callable[[Engine], None],
+    lifeline: int | None = None,
+) -> None:
+    """Load the models and serve them until SIGTERM or SIGINT; return when the requests in flight have ended.
+
+    Args:
+        settings: of the service.
+        directory: shared by the workers.
+        bound: where to serve.
+        begin: called when the models are loaded; makes the socket listen when it may.
+        lifeline: a pipe whose other end the launcher holds.
+    """
+    telemetry = Telemetry(directory)
+    engine = Engine(settings, telemetry, telemetry.recorder_of)
+    engine.scan()
+    for state in engine.models():
+        for version in state.versions:
+            if version.reason:
+                log.error("%s %d is not served: %s", state.name, version.version, version.reason)
+    app = create_app(engine, telemetry)
+    begin(engine)
+    config = uvicorn.Config(
+        app, loop="uvloop", http="httptools", ws="none", interface="asgi3", lifespan="on", backlog=BACKLOG,
+        access_log=False, log_config=None, log_level=_uvicorn_level(settings.log_level), proxy_headers=False,
+        server_header=False, timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    # uvicorn would close its sockets at the first signal; here the service first serves on, not ready, for a while.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_serve(server, engine, bound, lifeline))
+
+
+async def _serve(server: uvicorn.Server, engine: Engine, bound: socket.socket, lifeline: int | None) -> None:
+    loop = asyncio.get_running_loop()
+    drain_delay_s = engine.settings.drain_delay_s
+
+    def stop(delay_s: float) -> None:
+        if engine.draining:  # asked a second time: do not wait any longer
+            server.should_exit = server.force_exit = True
+            return
+        engine.draining = True
+        log.info("Draining: not ready from now on, closing in %g s", delay_s)
+        loop.call_later(delay_s, setattr, server, "should_exit", True)
+
+    def orphaned(pipe: int) -> None:
+        loop.remove_reader(pipe)
+        stop(drain_delay_s)
+
+    loop.add_signal_handler(signal.SIGTERM, stop, drain_delay_s)
+    loop.add_signal_handler(signal.SIGINT, stop, 0.0)
+    if lifeline is not None:
+        loop.add_reader(lifeline, orphaned, lifeline)
+    await server.serve([bound])
+
+
+def announce(engine: Engine, address: str) -> None:
+    """Log what is served and where, and a call that works."""
+    served = [f"{state.name} {state.served}" for state in engine.models() if state.ready]
+    log.info("Serving %s on %s (documentation: %s/docs)", ", ".join(served) or "no model yet", address, address)
+    with contextlib.suppress(ServiceError):
+        log.info("Try: %s", example_call(engine.get(), address))
+
+
+def example_call(model: Model, address: str) -> str:
+    """Return a shell line that asks the model for a prediction, with a few features of a known row."""
+    row = example_rows(model.manifest)[0]
+    few = {name: value for name, value in row.items() if value is not None}
+    if len(row) > 2 * _FEATURES_SHOWN:
+        few = dict(list(few.items())[:_FEATURES_SHOWN])
+    body = shlex.quote(orjson.dumps({"instances": [few]}).decode())
+    return f"curl -s {address}/v1/models/{model.name}:predict -H 'Content-Type: application/json' -d {body}"
+
+
+def _uvicorn_level(level: str) -> str:
+    """Keep uvicorn's own chatter out of the log unless asked for everything."""
+    return "debug" if level == "debug" else "warning" if level in ("info", "warning") else level
