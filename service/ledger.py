@@ -18,7 +18,7 @@ promises; a processor that promises less may show a reader in another process a 
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +105,6 @@ class Ledger:
         at += -(-shape.capacity * shape.row_bytes // 8) * 8
         bodies = np.frombuffer(slot, np.float64, shape.places * 2 * shape.words, at)
         self._bodies = bodies.reshape(shape.places, 2, shape.words)
-        self._pack = struct.Struct(f"={int(np.prod(shape.row))}f").pack_into
         self._row_bytes = shape.row_bytes
         self._capacity = shape.capacity
         self._committed, self._folded = self._head[_COMMITTED], self._head[_FOLDED]
@@ -144,17 +143,24 @@ class Ledger:
             self._ring[start:], self._ring[: count - first] = rows[:first], rows[first:]
         self._committed = self._head[_COMMITTED] = committed + count
 
-    def append_values(self, *values: float) -> None:
-        """Append one row given as its numbers, without a time.
+    def appender(self) -> Callable[[float, float, float, float, float, float], None]:
+        """Return a function that appends one row of six numbers, without a time, or raises Full.
 
-        Raises:
-            Full: there is no room for it.
+        It is a closure because it is called for every request: what it needs is at hand, which saves half its time.
         """
-        committed = self._committed
-        if committed - self._folded >= self._capacity:
-            raise Full(1, self.pending_rows, self._capacity)
-        self._pack(self._ring_bytes, committed % self._capacity * self._row_bytes, *values)
-        self._committed = self._head[_COMMITTED] = committed + 1
+        pack = struct.Struct("=6f").pack_into
+        ring, head, capacity, row_bytes = self._ring_bytes, self._head, self._capacity, self._row_bytes
+        if self.shape.row != (6,):
+            raise ValueError(f"rows of this ledger are {self.shape.row}, not six numbers")
+
+        def append(a: float, b: float, c: float, d: float, e: float, f: float) -> None:
+            committed = self._committed
+            if committed - self._folded >= capacity:
+                raise Full(1, self.pending_rows, capacity)
+            pack(ring, committed % capacity * row_bytes, a, b, c, d, e, f)
+            self._committed = head[_COMMITTED] = committed + 1
+
+        return append
 
     def pending(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return copies of the pending rows, oldest first, and of the seconds they came in."""

@@ -72,7 +72,7 @@ class Metrics:
         self._workers = [WorkerNumbers(slot) for slot in directory.map("metrics/numbers", "numbers 1", SLOT_BYTES)]
         self._own, self.numbers = self._ledgers[worker], self._workers[worker]
         self._words = self.numbers.words
-        self._append = self._own.append_values
+        self._append = self._own.appender()
         self._figures_due = 0.0
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
         self._keys: dict[tuple[object, ...], tuple[int, int]] = {}
