@@ -7,10 +7,10 @@ The one table error -> status is in errors.py beside this file.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -28,6 +28,7 @@ from service.http.predict import AsgiApp, HotPath
 from service.http.schemas import add_prediction_calls
 from service.http.traffic import traffic_router
 from service.http.v2 import SERVER, repository_router, v2_router
+from service.http.web import web_router
 from service.telemetry import Telemetry
 
 DESCRIPTION = (
@@ -35,13 +36,12 @@ DESCRIPTION = (
 )
 
 
-def create_app(engine: Engine, telemetry: Telemetry | None = None, routers: Sequence[APIRouter] = ()) -> AsgiApp:
+def create_app(engine: Engine, telemetry: Telemetry | None = None) -> AsgiApp:
     """Build the ASGI application of one process.
 
     Args:
         engine: whose models are loaded.
         telemetry: notes requests and answers for live traffic and metrics; without it there are no such routes.
-        routers: further ones, for example of the page.
     """
     endpoints, ids = Endpoints(engine), RequestIds()
     app = FastAPI(
@@ -52,10 +52,10 @@ def create_app(engine: Engine, telemetry: Telemetry | None = None, routers: Sequ
         redoc_url=None,
     )
     own = [models_router(engine), gates_router(engine, endpoints), health_router(engine)]
-    own += [v2_router(engine, endpoints), repository_router(engine)]
+    own += [v2_router(engine, endpoints), repository_router(engine), web_router()]
     if telemetry is not None:
         own += [traffic_router(engine, telemetry), metrics_router(telemetry)]
-    for router in (*own, *routers):
+    for router in own:
         app.include_router(router)
     _handle_errors(app, ids, telemetry)
     _describe(app, engine)

@@ -39,18 +39,17 @@ export const expertName = (index) => `expert ${index}`;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 export const onThemeChange = (handler) => dark.addEventListener("change", handler);
 
-const RAMPS = { light: { heat: [[255, 255, 255], [67, 56, 202]], ink: "#171a2b", paper: "#ffffff" }, dark: { heat: [[32, 36, 54], [165, 180, 252]], ink: "#10121c", paper: "#e9ebf5" } };
+const RAMPS = { light: [[255, 255, 255], [67, 56, 202]], dark: [[32, 36, 54], [165, 180, 252]] };
 
-/** Colour a cell by a share in [0, 1]; the text takes whichever of two inks reads better on it. */
+/** Colour a cell by a share in [0, 1]; black or white text, whichever reads better: one of them always has 4.5 : 1. */
 export function paint(cell, share) {
-  const { heat: [low, high], ink, paper } = RAMPS[dark.matches ? "dark" : "light"];
+  const [low, high] = RAMPS[dark.matches ? "dark" : "light"];
   const t = Math.min(1, Math.max(0, share ?? 0));
   const rgb = low.map((value, channel) => Math.round(value + t * (high[channel] - value)));
   cell.style.backgroundColor = `rgb(${rgb.join(" ")})`;
-  cell.style.color = contrast(rgb, hex(ink)) >= contrast(rgb, hex(paper)) ? ink : paper;
+  cell.style.color = contrast(rgb, [0, 0, 0]) >= contrast(rgb, [255, 255, 255]) ? "#000" : "#fff";
 }
 
-const hex = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
 const luminance = (rgb) => rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
 
 /** Contrast ratio of two colours as WCAG 2 defines it. */

@@ -20,7 +20,7 @@ const trainedAt = (text) => (text ? new Date(text).toLocaleString("en", { dateSt
 
 function taskTable({ tasks }) {
   const names = [...new Set(tasks.flatMap((task) => Object.keys(task.metrics ?? {})))];
-  const head = h("tr", {}, ...["Task", "Kind", "Classes", ...names.map((name) => name.replaceAll("_", " "))].map((text) => h("th", { scope: "col", text })));
+  const head = h("tr", {}, ...["Task", "Kind", "Classes", ...names.map((name) => name.replaceAll("_", " "))].map((text, i) => h("th", { scope: "col", class: i > 2 ? "number" : null, text })));
   const line = (task) => h("tr", {}, h("th", { scope: "row", text: task.name }), h("td", { text: task.kind }), h("td", { text: (task.classes ?? []).join(", ") || "–" }),
     ...names.map((name) => h("td", { class: "number", text: number(task.metrics?.[name]) })));
   return card("Tasks and their test metrics", h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Test metrics per task" }, h("table", { class: "plain" }, h("thead", {}, head), h("tbody", {}, ...tasks.map(line)))));
@@ -36,7 +36,7 @@ function baselineCard({ gates, tasks, experts }) {
 }
 
 function featureTable({ features }) {
-  const head = h("tr", {}, ...["Feature", "Kind", "Seen in training", "Missing"].map((text) => h("th", { scope: "col", text })));
+  const head = h("tr", {}, ...["Feature", "Kind", "Seen in training", "Missing"].map((text, i) => h("th", { scope: "col", class: i === 3 ? "number" : null, text })));
   const seen = (f) => (f.kind === "numeric" ? `${number(f.minimum)} to ${number(f.maximum)}, mean ${number(f.mean)}` : values(f.vocabulary));
   const line = (f) => h("tr", {}, h("th", { scope: "row", text: f.name }), h("td", { text: f.kind }), h("td", { text: seen(f) }), h("td", { class: "number", text: percent(f.missing_share) }));
   return card(`Features (${features.length})`, h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Features" }, h("table", { class: "plain" }, h("thead", {}, head), h("tbody", {}, ...features.map(line)))));

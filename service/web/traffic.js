@@ -130,7 +130,7 @@ function utilisationCard({ tasks, baseline, experts }) {
 
 function driftCard({ tasks, thresholds }) {
   const { jensen_shannon: js, population_stability_index: psi } = thresholds;
-  const head = h("tr", {}, ...["Task", "Verdict", "Jensen-Shannon", "Stability index", "Moved most"].map((text) => h("th", { scope: "col", text })));
+  const head = h("tr", {}, ...["Task", "Verdict", "Jensen-Shannon", "Stability index", "Moved most"].map((text, i) => h("th", { scope: "col", class: i === 2 || i === 3 ? "number" : null, text })));
   const line = ([name, { drift }]) => h("tr", {}, h("th", { scope: "row", text: name }), h("td", {}, pill(drift.level)), h("td", { class: "number", text: number(drift.jensen_shannon) }),
     h("td", { class: "number", text: number(drift.population_stability_index) }), h("td", { text: movedMost(drift.population_stability_index_by_expert) }));
   const meaning = `Jensen-Shannon divergence says whether work has moved between experts (moderate from ${js.moderate}, major from ${js.major}); the population stability index whether the spread of the weights has changed (moderate from ${psi.moderate}, major from ${psi.major}). What chance alone would give so few rows is taken off first.`;

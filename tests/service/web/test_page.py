@@ -1,0 +1,268 @@
+"""The dashboard in a real Chromium, against a real service with a model whose answers are known."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[dev]'")
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+MINUS = "\N{MINUS SIGN}"  # as the page writes it
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the PATH (Debian: apt-get install chromium)"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, hand_model: Callable[..., Path]) -> Iterator[str]:
+    """Serve two hand-made models, one without gates; the default has both kinds of feature and all kinds of task."""
+    models = tmp_path_factory.mktemp("models")
+    hand_model(models, "hand", 1)
+    hand_model(models, "plain", 1, kind="plain")
+    settings = {"MMOE_MODELS": str(models), "MMOE_PORT": "0", "MMOE_DEFAULT_MODEL": "hand", "MMOE_WORKERS": "1"}
+    command = [sys.executable, "-m", "service"]
+    with subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            lines = []
+            for line in process.stderr:
+                lines.append(line)
+                if found := re.search(r"on (http://\S+)", line):
+                    break
+            assert found, "".join(lines)
+            yield found[1]
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *QUIET])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """Open the page; anything it complains about on the console fails the test."""
+    context = browser.new_context()
+    opened, complaints = context.new_page(), []
+    opened.on(
+        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+    )
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.goto(address)
+    yield opened
+    context.close()
+    # A refused request is logged by the browser itself; that is the answer the test provoked.
+    assert [text for text in complaints if "Failed to load resource" not in text] == []
+
+
+def ask(address: str, path: str, body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def fill(page: Page) -> dict[str, Any]:
+    """Spell a row as a person does: type numbers, choose values, leave the rest missing."""
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_label("age", exact=True).fill("41.5")
+    page.get_by_label("balance", exact=True).fill("-3e2")
+    page.get_by_label("colour", exact=True).select_option("green")
+    page.get_by_label("city", exact=True).select_option("another value…")
+    page.get_by_label("Another value of city").fill("Narvik")
+    return {"age": 41.5, "balance": -300, "colour": "green", "city": "Narvik"}
+
+
+def cells(page: Page, caption: str) -> list[list[str]]:
+    """Read a heatmap as text."""
+    table = page.get_by_role("table", name=re.compile(caption))
+    return [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
+
+
+def test_a_filled_form_shows_what_the_api_answers(page: Page, address: str) -> None:
+    row = fill(page)
+    page.get_by_role("button", name="Predict").click()
+    expect(page.locator(".prediction")).to_have_count(3)
+    answer = ask(address, "/v1/models/hand:predict", {"instances": [row]})["predictions"][0]
+    sold = page.locator('.prediction[data-task="sold"] .value').inner_text()
+    assert float(sold.split()[0]) == pytest.approx(100 * answer["tasks"]["sold"], abs=0.051)
+    price = page.locator('.prediction[data-task="price"] .value').inner_text()
+    assert float(price.replace(",", "").replace(MINUS, "-")) == pytest.approx(answer["tasks"]["price"], rel=1e-3)
+    grade = page.locator('.prediction[data-task="grade"] .value').inner_text()
+    classes = ["low", "middle", "high"]
+    assert grade == classes[answer["tasks"]["grade"].index(max(answer["tasks"]["grade"]))]
+    shown = [[float(text) for text in line] for line in cells(page, "Gate weights of this row")]
+    for line, weights in zip(shown, answer["gate_weights"].values(), strict=True):
+        assert line == pytest.approx(weights, abs=0.00051)
+        assert sum(line) == pytest.approx(1, abs=0.01)
+
+
+def test_the_shown_curl_line_gives_the_same_answer(page: Page, address: str) -> None:
+    row = fill(page)
+    page.get_by_role("button", name="Predict").click()
+    line = page.locator("#curl").inner_text()
+    printed = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout
+    expected = ask(address, "/v1/models/hand:predict", {"instances": [row]})
+    assert json.loads(printed)["predictions"] == expected["predictions"]
+
+
+def test_contributions_and_ablation_come_on_demand_and_agree_with_the_api(page: Page, address: str) -> None:
+    row = fill(page)
+    page.get_by_role("button", name="Predict").click()
+    page.get_by_role("button", name="Which features").click()
+    options = {"instances": [row], "contributions": True, "ablation": True}
+    tasks = ask(address, "/v1/models/hand:gates", options)["rows"][0]["tasks"]
+    expect(page.locator(".contributions")).to_have_count(3)
+    top = tasks["price"]["contributions"][tasks["price"]["top_expert"]]["features"][0]
+    first = page.locator(".contributions").first.locator("tbody tr").first
+    assert first.locator("th").inner_text() == top["feature"]
+    shown = float(first.locator("td").first.inner_text().replace(MINUS, "-"))
+    assert shown == pytest.approx(top["contribution"], rel=2e-3, abs=1e-6)
+    page.get_by_role("button", name="What if an expert").click()
+    expect(page.get_by_role("table", name="How price moves")).to_be_visible()
+    moves = [float(text.replace(MINUS, "-").replace(",", "")) for text in cells(page, "How price moves")[0]]
+    assert moves == pytest.approx(tasks["price"]["ablation"], rel=2e-3, abs=1e-6)
+
+
+def test_wrong_input_shows_the_message_of_the_api_at_its_field(page: Page, address: str) -> None:
+    page.get_by_label("age", exact=True).fill("old")
+    page.get_by_role("button", name="Predict").click()
+    wrong = page.locator(".field.wrong")
+    expect(wrong).to_have_count(1)
+    expect(wrong).to_contain_text("age")
+    request = urllib.request.Request(
+        f"{address}/v1/predict", b'{"instances": [{"age": "old"}]}', {"Content-Type": "application/json"}
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    with refused.value as answer:
+        expect(wrong).to_contain_text(json.load(answer)["errors"][0]["message"])
+    page.get_by_label("age", exact=True).fill("40")
+    page.get_by_role("button", name="Predict").click()
+    expect(page.locator(".prediction")).to_have_count(3)
+    expect(wrong).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"age": 40, "colour": "red"}',
+        '{"instances": [{"age": 40, "colour": "red"}]}',
+        '[40, null, null, "red", null]',
+        "age,colour\n40,red",
+        '40,,,"red",',
+    ],
+)
+def test_a_pasted_row_fills_the_form(page: Page, text: str) -> None:
+    page.get_by_text("Paste a row").click()
+    page.get_by_label("JSON or CSV row").fill(text)
+    page.get_by_role("button", name="Fill the form").click()
+    expect(page.get_by_label("age", exact=True)).to_have_value("40")
+    expect(page.get_by_label("height", exact=True)).to_have_value("")
+    expect(page.get_by_label("colour", exact=True)).to_have_value("red")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("", "Nothing was pasted"), ("{", "not valid JSON"), ("1,2", "2 values"), ('{"agee": 1}', "no feature “agee”")],
+)
+def test_a_pasted_row_that_cannot_be_read_is_explained(page: Page, text: str, sentence: str) -> None:
+    page.get_by_text("Paste a row").click()
+    page.get_by_label("JSON or CSV row").fill(text)
+    page.get_by_role("button", name="Fill the form").click()
+    expect(page.locator("details .wrong-text")).to_contain_text(sentence)
+
+
+def test_traffic_appears_within_two_seconds_and_agrees_with_the_api(page: Page, address: str) -> None:
+    page.get_by_role("link", name="Traffic").click()
+    before = ask(address, "/v1/models/hand/gates?window=1h")["rows"]
+    rows = [{"age": 20 + i, "colour": "blue"} for i in range(40)]
+    page.get_by_role("button", name="last hour").click()
+    ask(address, "/v1/models/hand:predict", {"instances": rows})
+    expect(page.locator("#view-traffic")).to_contain_text(f"{before + 40} rows in the last hour", timeout=2000)
+    report = ask(address, "/v1/models/hand/gates?window=1h")
+    shown = [[float(text) for text in line] for line in cells(page, "^Now$")[:3]]
+    for line, task in zip(shown, report["tasks"].values(), strict=True):
+        assert line == pytest.approx(task["utilisation"], abs=0.00051)
+
+
+def test_a_service_that_is_gone_is_said_and_the_last_figures_stay(page: Page, address: str) -> None:
+    ask(address, "/v1/models/hand:predict", {"instances": [{"age": 30}]})
+    page.get_by_role("link", name="Traffic").click()
+    expect(page.get_by_role("table", name="Now").first).to_be_visible()
+    page.context.set_offline(True)
+    expect(page.get_by_role("alert").filter(has_text="does not answer")).to_be_visible()
+    expect(page.get_by_role("table", name="Now").first).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.get_by_role("alert").filter(has_text="does not answer")).to_have_count(0)
+
+
+def test_a_model_without_gates_predicts_and_says_that_there_is_nothing_to_inspect(page: Page) -> None:
+    page.locator("#model-select").select_option("plain")
+    expect(page.locator("#model-title")).to_have_text("plain")
+    page.get_by_role("button", name="Predict").click()
+    expect(page.locator(".prediction")).to_have_count(3)
+    expect(page.get_by_role("table", name="Gate weights of this row")).to_have_count(0)
+    page.get_by_role("link", name="Traffic").click()
+    expect(page.locator("#view-traffic")).to_contain_text("no gates")
+
+
+def test_the_model_view_tells_origin_metrics_and_features(page: Page, address: str) -> None:
+    page.get_by_role("link", name="Model").click()
+    view = page.locator("#view-model")
+    manifest = ask(address, "/v1/models/hand/metadata")
+    for name in [*(f["name"] for f in manifest["features"]), *(t["name"] for t in manifest["tasks"])]:
+        expect(view).to_contain_text(name)
+    expect(view).to_contain_text("MMoE")
+
+
+def test_the_page_may_load_from_its_own_service_alone(address: str) -> None:
+    with urllib.request.urlopen(address) as answer:
+        policy, text = answer.headers["content-security-policy"], answer.read().decode()
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"(src|href)=\"(https?:)?//", text)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_no_serious_accessibility_fault_and_nothing_sticks_out(
+    browser: Browser, address: str, scheme: Any, width: int
+) -> None:
+    ask(address, "/v1/models/hand:predict", {"instances": [{"age": 20 + i} for i in range(300)]})
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
+    opened = context.new_page()
+    opened.goto(address)
+    opened.get_by_role("button", name="Predict").click()
+    opened.get_by_role("button", name="Which features").click()
+    expect(opened.locator(".contributions").first).to_be_visible()
+    for view in ("Try it", "Traffic", "Model"):
+        opened.get_by_role("link", name=view).click()
+        expect(opened.locator("main section:not([hidden]) .card").first).to_be_visible()
+        faults = [v for v in Axe().run(opened).response["violations"] if v["impact"] in ("serious", "critical")]
+        assert faults == [], f"{view}: {[(v['id'], [n['html'] for n in v['nodes']]) for v in faults]}"
+        wider = opened.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wider <= 0, f"{view} is {wider} px wider than the window"
+    context.close()
