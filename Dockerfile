@@ -8,12 +8,20 @@ RUN useradd --uid 10001 --create-home mmoe && install -d -o mmoe /models
 WORKDIR /app
 
 
+# Lists of what to install, from the one place that names it: these layers are built anew only when a list changes.
+FROM base AS requirements
+COPY pyproject.toml ./
+RUN python3 -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; base = p['dependencies']; \
+train = p['optional-dependencies']['train']; open('service.txt', 'w').write('\\n'.join(base)); \
+open('trainer.txt', 'w').write('\\n'.join(base + train))"
+
+
 FROM base AS service-packages
-COPY pyproject.toml constraints.txt ./
+COPY constraints.txt ./
+COPY --from=requirements /app/service.txt ./
 RUN python3 -m venv /opt/venv
-# Only what the service imports goes in: the dependencies, without the project, pip, tests and headers.
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > base.txt \
- && pip install --no-cache-dir -c constraints.txt -r base.txt \
+# What the service never imports goes out again: pip, headers, tests, tools for preparing models.
+RUN pip install --no-cache-dir -c constraints.txt -r service.txt \
  && pip uninstall -q -y pip setuptools \
  && cd /opt/venv/lib/python3*/site-packages \
  && rm -rf numpy/*/tests numpy/tests numpy/_core/include numpy/f2py onnxruntime/tools onnxruntime/transformers \
@@ -23,10 +31,10 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
 FROM base AS trainer-packages
 # A second place where pip looks for packages, such as PyTorch's index of CPU builds: see README, "Docker".
 ARG PIP_EXTRA_INDEX_URL
-COPY pyproject.toml constraints.txt ./
+COPY constraints.txt ./
+COPY --from=requirements /app/trainer.txt ./
 RUN python3 -m venv /opt/venv
-RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['train'], sep='\n')" > train.txt \
- && pip install --no-cache-dir -c constraints.txt -r train.txt
+RUN pip install --no-cache-dir -c constraints.txt -r trainer.txt
 
 
 FROM base AS trainer

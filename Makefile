@@ -32,7 +32,7 @@ help:  ## Say what there is to make
 
 serve: $(VENV)/.train  ## Install, train the demo model if there is no model yet, and serve it (PORT=8000)
 	@trap 'exit 0' INT; ls $(MODELS)/*/*/model.onnx >/dev/null 2>&1 \
-	  || { echo "No model in $(MODELS)/ yet: training the demo ($(DEMO)), about a minute ..." \
+	  || { echo "No model in $(MODELS)/ yet: training the demo ($(DEMO)), less than a minute ..." \
 	  && $(BIN)/python -m scripts.train $(DEMO) --models $(MODELS); }
 	@trap 'exit 0' INT; MMOE_MODELS=$(MODELS) MMOE_HOST=$(HOST) MMOE_PORT=$(PORT) $(BIN)/python -m service
 
