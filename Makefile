@@ -73,7 +73,7 @@ clean:  ## Remove environments, caches and build leftovers; models stay
 $(VENV)/.train: $(PINS) | $(VENV)/bin/python
 	@echo 'Installing the trainer and the service into $(VENV) (most of it downloads) ...'
 	@$(CPU_HINT)
-	@$(BIN)/python $(INSTALL) -e '.[train]'
+	@$(BIN)/python $(INSTALL) $(if $(wildcard $@),-q) -e '.[train]'
 	@touch $@
 
 $(VENV)/.dev: $(PINS) | $(VENV)/bin/python
