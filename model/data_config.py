@@ -97,6 +97,11 @@ class TableData(Section):
         default=(),
         description="Column names in order; needed without a header, and replace a header's names otherwise.",
     )
+    fill_short_rows: bool = Field(
+        default=False,
+        description="Whether a CSV row may have fewer values than there are columns; the last ones are missing then. "
+        "It is an error otherwise.",
+    )
     missing: Annotated[tuple[str, ...], Strict(False)] = Field(
         default=("", "NA", "NaN", "nan", "NULL", "null"),
         description="Values that mean missing, compared after `strip`. Empty text always does. Put `inf` here to take "

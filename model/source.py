@@ -7,7 +7,8 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -124,6 +125,10 @@ def _read_csv(content: bytes, data: TableData, path: Path) -> pl.DataFrame:
         raise DataError(f"{path}: the table is empty") from None
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {_csv_problem(content, data, error)}") from None
+    if frame.width == 1:
+        raise DataError(f"{path}: the table has a single column, {frame[0, 0]!r}; is data.separator right?")
+    if not data.fill_short_rows:
+        _refuse_short_rows(frame, content, data, path)
     names: Sequence[str | None] = data.columns
     if data.header:
         names = data.columns or frame.row(0)
@@ -148,16 +153,35 @@ def _named(frame: pl.DataFrame, names: Sequence[str | None], strip: bool, path: 
 def _csv_problem(content: bytes, data: TableData, error: Exception) -> str:
     """Say what polars could not read, with the first row that has too many values if that is the reason."""
     try:
-        rows = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=data.separator)
-        width = len(next(rows))
-        for number, row in enumerate(rows, start=1 if data.header else 2):
-            if len(row) > width:
-                return f"row {number} has {len(row)} values where the first line has {width}; is data.separator right?"
+        lengths = _lengths(content, data)
+        _, width = next(lengths)
+        for number, length in lengths:
+            if length > width:
+                return f"row {number} has {length} values where the first line has {width}; is data.separator right?"
     except UnicodeDecodeError as problem:
         return f"the text is not UTF-8 at byte {problem.start}; set data.encoding, for example to 'latin-1'"
     except (csv.Error, StopIteration):
         pass
     return f"the file is no CSV table: {_first_line(error)}"
+
+
+def _refuse_short_rows(frame: pl.DataFrame, content: bytes, data: TableData, path: Path) -> None:
+    """Refuse a row that ends early, which polars fills up; such a row has nothing in its last column."""
+    if not frame.to_series(-1).null_count():
+        return
+    with suppress(csv.Error):  # a value too long for this reader, though not for polars
+        for number, length in _lengths(content, data):
+            if 0 < length < frame.width:  # an empty line is none
+                raise DataError(
+                    f"{path}: row {number} has {length} values where the first line has {frame.width}; mend it, or "
+                    "set data.fill_short_rows to take what it lacks for missing"
+                )
+
+
+def _lengths(content: bytes, data: TableData) -> Iterator[tuple[int, int]]:
+    """Count the values of each line: pairs of the row's number, 0 for a header, and the count; 0 on an empty line."""
+    lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=data.separator)
+    return enumerate(map(len, lines), start=0 if data.header else 1)
 
 
 def _clean(series: pl.Series, missing: frozenset[str], strip: bool) -> pl.Series:

@@ -63,6 +63,17 @@ def test_columns_are_named_by_the_header_or_by_the_configuration(tmp_path: Path)
     assert bare.frame.rows() == [("name", "size"), ("red", "1"), ("green", "2")]
 
 
+def test_an_empty_last_value_or_line_is_no_short_row(tmp_path: Path) -> None:
+    content = b"a,b\n1,\n,\n\n2,3\n\n"
+    rows = [("1", None), (None, None), (None, None), ("2", "3"), (None, None)]
+    assert table(tmp_path / "t", content).frame.rows() == rows
+
+
+def test_short_rows_are_filled_up_where_the_configuration_says_so(tmp_path: Path) -> None:
+    read = table(tmp_path / "t", b"a,b,c\n1,2,3\n4\n", fill_short_rows=True)
+    assert read.frame.rows() == [("1", "2", "3"), ("4", None, None)]
+
+
 def test_separator_and_encoding_are_settings(tmp_path: Path) -> None:
     content = "näme;size\nrot;1\n".encode("latin-1")
     read = table(tmp_path / "t", content, separator=";", encoding="latin-1")
@@ -92,6 +103,10 @@ def test_parquet_keeps_its_types_and_nan_is_missing(tmp_path: Path) -> None:
         (CSV, {"columns": ("a", "b", "c")}, "the table has 2 columns and data.columns names 3"),
         (CSV, {"columns": ("a", "a")}, "two columns are named 'a'"),
         (b"a,b\n1,2\n1,2,3\n", {}, "row 2 has 3 values where the first line has 2"),
+        (b"a,b\n1,2\n3\n", {}, "row 2 has 1 values where the first line has 2; mend it, or set data.fill_short_rows"),
+        (b'\xef\xbb\xbf"a,b",c\n"x,\n\n",\n\n3\n', {}, "row 3 has 1 values where the first line has 2"),
+        (b"1,2\n3\n", {"header": False, "columns": ("a", "b")}, "row 2 has 1 values"),
+        (b"a;b\n1;2\n", {}, "the table has a single column, 'a;b'; is data.separator right?"),
         (b"a,b\n1,\xff\n", {}, "the text is not UTF-8 at byte 6; set data.encoding"),
         (CSV, {"encoding": "utf-99"}, "the text cannot be read as data.encoding says"),
         (CSV, {"format": "parquet"}, "the file is no Parquet table"),
