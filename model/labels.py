@@ -81,27 +81,28 @@ def _binary(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArr
     else:
         given = config.positive_in or ((config.positive,) if config.positive is not None else ())
         text = texts(table, config.column, key)
-        found = [_find(value, text, config) for value in given] or [_obvious(text, table, config)]
+        found = [t for value in given for t in _find(value, text, config)] or _obvious(text, table, config)
         values = _among(text, found)
         words = _words(text, found)
     return values, Task(config.name, "binary", classes=config.classes or words, weight=config.weight)
 
 
-def _find(value: Value, column: pl.Series, config: TaskConfig) -> str:
-    """Return the text by which a configured value stands in the column; 1 finds "1" and "1.0", true finds "True"."""
-    known = column.drop_nulls().unique().sort().to_list()
+def _find(value: Value, column: pl.Series, config: TaskConfig) -> list[str]:
+    """List the texts by which a configured value stands in the column: 1 finds "1" and "1.0", true finds "True"."""
+    known: list[str] = column.drop_nulls().unique().sort().to_list()
     wanted = str(value).lower() if isinstance(value, bool) else str(value)
-    for text in known:
-        if text == wanted or (isinstance(value, bool) and text.lower() == wanted):
-            return str(text)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        equal = [text for text in known if _number(text) == value]
-        if equal:
-            return str(equal[0])
-    raise DataError(
-        f"task '{config.name}' takes {wanted!r} for positive, which column '{config.column}' never holds"
-        f"{nearest(wanted, known)}"
-    )
+    if isinstance(value, bool):
+        found = [text for text in known if text.lower() == wanted]
+    elif isinstance(value, int | float):
+        found = [text for text in known if _number(text) == value]
+    else:
+        found = [text for text in known if text == wanted]
+    if not found:
+        raise DataError(
+            f"task '{config.name}' takes {wanted!r} for positive, which column '{config.column}' never holds"
+            f"{nearest(wanted, known)}"
+        )
+    return found
 
 
 def _number(text: str) -> float | None:
@@ -111,18 +112,22 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _obvious(text: pl.Series, table: Table, config: TaskConfig) -> str:
-    """Find the positive value of a column of 0 and 1, or of false and true."""
-    known = text.drop_nulls().unique()
-    for negative, positive in (("0", "1"), ("false", "true")):
-        lower = known.str.to_lowercase().str.strip_suffix(".0")
-        if bool(lower.is_in([negative, positive]).all()):
-            return next((str(v) for v, low in zip(known, lower, strict=True) if low == positive), positive)
-    odd = next(row for row, v in enumerate(text) if v is not None and v.lower() not in ("0", "1", "false", "true"))
+def _obvious(text: pl.Series, table: Table, config: TaskConfig) -> list[str]:
+    """Find the positive values of a column of 0 and 1, or of false and true, however these are written."""
+    said = {str(value): _said(value) for value in text.drop_nulls().unique().sort()}
+    if None not in said.values():
+        return [value for value, positive in said.items() if positive] or ["1" if "0" in said else "true"]
+    odd = next(row for row, value in enumerate(text) if value is not None and said[value] is None)
     raise DataError(
         f"binary task '{config.name}' has no 'positive', and column '{config.column}' holds {text[odd]!r} in row "
         f"{table.row_numbers[odd]}, expected 0 and 1; give 'positive', 'positive_in' or 'positive_if'"
     )
+
+
+def _said(text: str) -> bool | None:
+    """Read 0 or false, 1 or true; None for anything else."""
+    number = {"false": 0.0, "true": 1.0}.get(text.lower(), _number(text))
+    return bool(number) if number in (0.0, 1.0) else None
 
 
 def _among(text: pl.Series, positive: Sequence[str]) -> NDArray[np.float64]:

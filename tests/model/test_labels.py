@@ -76,6 +76,25 @@ def test_what_is_positive_can_be_said_in_many_ways(
     assert found.classes == classes
 
 
+@pytest.mark.parametrize(
+    ("ones", "settings"),
+    [
+        (["1", "1.0"], {}),
+        (["1", "1.0"], {"positive": 1}),
+        (["true", "True"], {}),
+        (["TRUE", "true"], {"positive": True}),
+    ],
+)
+def test_every_way_to_write_the_positive_value_is_positive(ones: list[str], settings: dict[str, Any]) -> None:
+    no = "0" if "1" in ones else "False"
+    labels, _ = read([ones[0], no, no, ones[1], no, ones[1], ones[0], no], "binary", **settings)
+    assert labels == [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0]
+
+
+def test_digits_and_words_may_mix() -> None:
+    assert read(["0", "true", "1", "0", "false", "1", "0.0", "1"], "binary")[0] == [0, 1, 1, 0, 0, 1, 0, 1]
+
+
 def test_several_values_may_be_positive() -> None:
     values = ["a", "c", "b", "a", "c", "d", "d", "c"]
     labels, found = read(values, "binary", positive_in=["a", "b"])
