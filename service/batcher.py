@@ -65,16 +65,9 @@ class Observer(Protocol):
         """
 
 
-class _Waiting(Generic[Item, Result]):
-    """Hold one request between its submission and its run."""
-
-    __slots__ = ("arrived", "future", "item", "rows", "timeout_s")
-
-    def __init__(
-        self, item: Item, rows: int, future: "asyncio.Future[Result]", arrived: float, timeout_s: float
-    ) -> None:
-        self.item, self.rows, self.future = item, rows, future
-        self.arrived, self.timeout_s = arrived, timeout_s
+_Waiting = tuple[Item, int, asyncio.Future[Result], float, float]
+"""One request between its submission and its run: item, rows, future, when it arrived, how long it may wait. A plain
+tuple, for there is one per request."""
 
 
 class Batcher:
@@ -206,17 +199,19 @@ class Lane(Generic[Item, Result]):
             DeadlineExceeded: the time was over before the run could begin.
             Exception: what the run raised for this item.
         """
-        loop = asyncio.get_running_loop()
+        loop, batcher = asyncio.get_running_loop(), self._batcher
         if self._one_at_a_time and not self._ran_this_turn and rows <= self.inline_rows and not self._queue:
             self._ran_this_turn = True
             loop.call_soon(self._end_turn)
             return self._run_at_once(item, rows, arrived, timeout_s)
-        self._batcher.refuse_if_full(rows)
-        self._two_met |= self._ran_this_turn
+        if batcher.queued_rows + rows > batcher.limits.queue_rows:
+            batcher.refuse_if_full(rows)
+        if self._ran_this_turn:
+            self._two_met = True
         future: asyncio.Future[Result] = loop.create_future()
-        self._queue.append(_Waiting(item, rows, future, arrived, timeout_s))
+        self._queue.append((item, rows, future, arrived, timeout_s))
         self.queued_rows += rows
-        self._batcher.enqueued(self, rows)
+        batcher.enqueued(self, rows)
         return await future
 
     def _run_at_once(self, item: Item, rows: int, arrived: float, timeout_s: float) -> Result:
@@ -237,7 +232,7 @@ class Lane(Generic[Item, Result]):
         self._one_at_a_time = len(self._queue) == 1 and not self._two_met and not self._batcher.limits.wait_us
         self._two_met = False
         while batch := self._take():
-            rows = sum(waiting.rows for waiting in batch)
+            rows = sum([rows for _, rows, _, _, _ in batch])
             if rows <= self.inline_rows:
                 self._deliver(batch, rows, _execute(self._run, batch, self._batcher.clock))
             else:
@@ -246,35 +241,30 @@ class Lane(Generic[Item, Result]):
     def _take(self) -> list[_Waiting[Item, Result]]:
         """Remove the next batch from the queue, in order; small requests pass large ones that wait for a thread."""
         queue, now, passed = self._queue, self._batcher.clock(), []
-        most = self._batcher.limits.batch_rows
+        most, largest = self._batcher.limits.batch_rows, math.inf
         if not self._batcher.free_threads:
-            most = min(most, self.inline_rows)
+            most, largest = min(most, self.inline_rows), self.inline_rows
         batch: list[_Waiting[Item, Result]] = []
-        rows = 0
-        while queue and rows < most:
-            head = queue[0]
-            if batch and rows + head.rows > most:
+        taken = dropped = 0
+        while queue and taken < most:
+            waiting = queue[0]
+            _, rows, future, arrived, timeout_s = waiting
+            if batch and taken + rows > most:
                 break
             queue.popleft()
-            if self._gave_up(head, now):
-                self._release(head.rows)
-            elif head.rows > self.inline_rows and not self._batcher.free_threads:
-                passed.append(head)
+            if future.done():
+                dropped += rows
+            elif now - arrived > timeout_s:
+                future.set_exception(DeadlineExceeded(timeout_s))
+                dropped += rows
+            elif rows > largest:
+                passed.append(waiting)
             else:
-                batch.append(head)
-                rows += head.rows
+                batch.append(waiting)
+                taken += rows
         queue.extendleft(reversed(passed))
-        self._release(rows)
+        self._release(taken + dropped)
         return batch
-
-    def _gave_up(self, waiting: _Waiting[Item, Result], now: float) -> bool:
-        """Say whether nobody waits for this request any more, and end it if its time is over."""
-        if waiting.future.done():
-            return True
-        if now - waiting.arrived <= waiting.timeout_s:
-            return False
-        waiting.future.set_exception(DeadlineExceeded(waiting.timeout_s))
-        return True
 
     def _release(self, rows: int) -> None:
         self.queued_rows -= rows
@@ -296,14 +286,14 @@ class Lane(Generic[Item, Result]):
         """Give every caller its own outcome."""
         if self._finished is not None:
             self._finished([outcome for outcome in execution.outcomes if not isinstance(outcome, Exception)])
-        for waiting, outcome in zip(batch, execution.outcomes, strict=True):
-            if waiting.future.done():
+        for (_, _, future, _, _), outcome in zip(batch, execution.outcomes, strict=True):
+            if future.done():
                 continue
             if isinstance(outcome, Exception):
-                waiting.future.set_exception(outcome)
+                future.set_exception(outcome)
             else:
-                waiting.future.set_result(outcome)
-        self._batcher.ran(len(batch), rows, execution.started - batch[0].arrived, execution.run_s)
+                future.set_result(outcome)
+        self._batcher.ran(len(batch), rows, execution.started - batch[0][3], execution.run_s)
 
 
 class _Execution(Generic[Result]):
@@ -318,7 +308,7 @@ class _Execution(Generic[Result]):
 def _execute(run: Run[Item, Result], batch: list[_Waiting[Item, Result]], clock: Clock) -> _Execution[Result]:
     """Run a batch; if it fails, run its items one by one, so that a bad one fails alone. Raises nothing."""
     started = clock()
-    items, rows = [waiting.item for waiting in batch], [waiting.rows for waiting in batch]
+    items, rows = [item for item, _, _, _, _ in batch], [rows for _, rows, _, _, _ in batch]
     outcomes: Sequence[Result | Exception]
     try:
         outcomes = _checked(run, items, rows)

@@ -6,7 +6,7 @@ The engine knows neither HTTP nor JSON. Everything but `scan` is called on the e
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,13 +36,14 @@ class Run:
     """Hold the answer of one run, which several requests may share.
 
     Attributes:
+        rows: of all of them.
         rendered: a transport's own rendering of all rows, made when the first of the requests asks for it.
     """
 
-    __slots__ = ("answer", "rendered")
+    __slots__ = ("answer", "rendered", "rows")
 
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
+    def __init__(self, answer: Answer, rows: int) -> None:
+        self.answer, self.rows = answer, rows
         self.rendered: list[bytes] | None = None
 
 
@@ -126,7 +127,7 @@ class Model:
         )
         self._ablations: Lane[Batch, Ablation] = batcher.lane(self._ablate, inline_rows // experts)
 
-    async def predict(self, batch: Batch, arrived: float, timeout_s: float) -> Part:
+    def predict(self, batch: Batch, arrived: float, timeout_s: float) -> Awaitable[Part]:
         """Answer rows with every task and the gate weights.
 
         Args:
@@ -139,7 +140,7 @@ class Model:
             DeadlineExceeded: the time was over.
             InvalidFeatures: a row leads to numbers that float32 cannot hold.
         """
-        return await self._predictions.submit(batch, batch.rows, arrived, timeout_s)
+        return self._predictions.submit(batch, batch.rows, arrived, timeout_s)
 
     async def gate_weights(self, batch: Batch, arrived: float, timeout_s: float) -> Part:
         """Answer like `predict`, with the gate weights alone, which costs less.
@@ -176,12 +177,13 @@ class Model:
 
     def _runner(self, run: Callable[[Batch], Answer]) -> Callable[[list[Batch]], list[Part]]:
         def run_joined(batches: list[Batch]) -> list[Part]:
-            answer = run(Batch.concat(batches))
+            joined = Batch.concat(batches)
+            answer = run(joined)
             if not all(map(all_finite, answer.arrays())):
                 raise InvalidFeatures([Problem(row, None, OUT_OF_RANGE) for row in answer.rows_not_finite()[:20]])
-            joined, parts, start = Run(answer), [], 0
+            shared, parts, start = Run(answer, joined.rows), [], 0
             for batch in batches:
-                parts.append(Part(joined, start, start + batch.rows))
+                parts.append(Part(shared, start, start + batch.rows))
                 start += batch.rows
             return parts
 

@@ -5,19 +5,20 @@ caller then parses the body with orjson, which is slower and finds the words. So
 without simdjson, for which there is not a wheel for every Python.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float32]
-Found = TypeVar("Found")
 
 _BLANKS = b" \t\r\n"
 _FAR_FROM_INFINITE = 1e38
 _FEW = 4096
 """So many numbers are checked by one dot product, half as dear as their extremes; of more, BLAS would start threads."""
+
+_REFUSALS = (ValueError, TypeError, RuntimeError, KeyError, AttributeError, IndexError)
+"""What simdjson raises, or a shape that is not the expected one."""
 
 _TENSOR_KEYS = {"name", "shape", "datatype", "data"}
 
@@ -41,19 +42,25 @@ class NumberParser:
         """Return the rows of `{"instances": [[...], ...]}` as float32 (B, width)."""
         if self._parser is None or not body[:64].translate(None, _BLANKS).startswith(b'{"instances":[['):
             return None
-        return _attempt(lambda: self._instances(body, width))
+        try:
+            return self._instances(body, width)
+        except _REFUSALS:
+            return None
 
     def tensor(self, body: bytes, name: str, width: int, datatypes: set[str]) -> tuple[Numbers, dict[str, Any]] | None:
         """Return the only input of a v2 request, `name`, as float32 (B, width), and the request without its inputs."""
         if self._parser is None:
             return None
-        return _attempt(lambda: self._tensor(body, name, width, datatypes))
+        try:
+            return self._tensor(body, name, width, datatypes)
+        except _REFUSALS:
+            return None
 
     def _instances(self, body: bytes, width: int) -> Numbers | None:
         document = self._parser.parse(body)
         rows = document["instances"]
         # Flattening hides how numbers were nested: each row must have its width, and no bracket but its own.
-        if len(document) != 1 or body.count(b"[") != len(rows) + 1 or any(len(row) != width for row in rows):
+        if len(document) != 1 or body.count(b"[") != len(rows) + 1 or set(map(len, rows)) != {width}:
             return None
         return _float32(rows, width)
 
@@ -64,7 +71,7 @@ class NumberParser:
         rows, brackets = shape[0], 3 + ("outputs" in document)
         if len(data) == rows and rows * width != rows:
             brackets += rows
-            if any(len(row) != width for row in data):
+            if set(map(len, data)) != {width}:
                 return None
         elif len(data) != rows * width:
             return None
@@ -80,14 +87,6 @@ class NumberParser:
         if numbers is None:
             return None
         return numbers, {key: _plain(document[key]) for key in document if key != "inputs"}
-
-
-def _attempt(read: Callable[[], Found | None]) -> Found | None:
-    """Call, and take whatever simdjson or an unexpected shape raises for a refusal."""
-    try:
-        return read()
-    except (ValueError, TypeError, RuntimeError, KeyError, AttributeError, IndexError):
-        return None
 
 
 def _float32(array: Any, width: int) -> Numbers | None:

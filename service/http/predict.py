@@ -14,6 +14,9 @@ from service.engine import Engine, Model
 from service.errors import ServiceError
 from service.http import v2_infer
 from service.http.body import (
+    CONTENT_TYPE,
+    REQUEST_ID,
+    TIMEOUT,
     Disconnected,
     Headers,
     Receive,
@@ -34,6 +37,7 @@ _VERSION = r"(?:/versions/(?P<version>[1-9][0-9]{0,17}))?"
 _PREDICT = re.compile(rf"/v1/models/{_NAME}{_VERSION}:predict|/v1/predict")
 _INFER = re.compile(rf"/v2/models/{_NAME}{_VERSION}/infer")
 
+_NOT_MEASURED = float("nan")
 _ROUTES_KEPT = 1000
 """Paths are only kept once they led to a model, so that strangers cannot fill the memory; this bounds the rest."""
 
@@ -55,15 +59,9 @@ class Route(NamedTuple):
     v2: bool
 
 
-class Answered(NamedTuple):
-    """Hold a successful answer and what it took."""
-
-    headers: RawHeaders
-    body: bytes
-    model: Model
-    rows: int
-    parse_s: float
-    render_s: float
+Answered = tuple[RawHeaders, bytes, Model, int, float, float]
+"""A successful answer: headers, body, who gave it, to how many rows, and how long parsing and rendering took. A plain
+tuple, for there is one per request."""
 
 
 class HotPath:
@@ -98,6 +96,16 @@ class HotPath:
         self._routes: dict[str, Route] = {}
         self._log = logging.getLogger("service.http")
 
+    @property
+    def max_body_bytes(self) -> int:
+        """Return the most bytes of a body that are read."""
+        return self._settings.max_body_bytes
+
+    def takes(self, url: bytes) -> bool:
+        """Tell whether a request's target, as sent, is a path that is answered here."""
+        path = url.decode("latin-1")
+        return path in self._routes or _route(path) is not None
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] == "http":
@@ -117,11 +125,11 @@ class HotPath:
                 answered = None
             else:
                 answered = await self._answer(route, headers, receive, arrived)
-                status, answer_headers, body = 200, answered.headers, answered.body
+                status, answer_headers, body = 200, answered[0], answered[1]
                 if len(self._routes) < _ROUTES_KEPT:
                     self._routes[scope["path"]] = route
-                if (identity := request_id(headers)) is not None:
-                    answer_headers.append((b"x-request-id", identity))
+                if REQUEST_ID in headers and (identity := request_id(headers)) is not None:
+                    answer_headers.append((REQUEST_ID, identity))
         except Disconnected:
             return
         except Exception as error:
@@ -135,10 +143,13 @@ class HotPath:
     async def _answer(self, route: Route, headers: Headers, receive: Receive, arrived: float) -> Answered:
         endpoint = self._endpoints.get(route.name, route.version)
         self._engine.batcher.refuse_if_full()
-        allowed_s = timeout_s(headers, self._settings.request_timeout_s)
+        allowed_s = self._settings.request_timeout_s
+        if TIMEOUT in headers:
+            allowed_s = timeout_s(headers, allowed_s)
         if route.v2:
             return await self._infer(endpoint, headers, receive, arrived, allowed_s)
-        check_json(headers)
+        if headers.get(CONTENT_TYPE) != b"application/json":
+            check_json(headers)
         body = await read_body(headers, receive, self._settings)
         came = self._clock()
         batch, columns = endpoint.parser.parse(body)
@@ -147,7 +158,7 @@ class HotPath:
         ran = self._clock()
         content = endpoint.renderer.columns(part) if columns else endpoint.renderer.rows(part)
         answer_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
-        return Answered(answer_headers, content, endpoint.model, batch.rows, parsed - came, self._clock() - ran)
+        return answer_headers, content, endpoint.model, batch.rows, parsed - came, self._clock() - ran
 
     async def _infer(
         self, endpoint: Endpoint, headers: Headers, receive: Receive, arrived: float, allowed_s: float
@@ -160,7 +171,7 @@ class HotPath:
         ran = self._clock()
         answer_headers, content = v2_infer.render(endpoint.signature, endpoint.model, request.wanted, part)
         rows = request.batch.rows
-        return Answered(answer_headers, content, endpoint.model, rows, parsed - came, self._clock() - ran)
+        return answer_headers, content, endpoint.model, rows, parsed - came, self._clock() - ran
 
     def _problem(self, error: Exception, route: Route, scope: Scope, headers: Headers) -> Response:
         identity = request_id(headers) or self._ids.next()
@@ -180,10 +191,17 @@ class HotPath:
         total_s = self._clock() - arrived
         name = "v2_infer" if route.v2 else "predict"
         if answered is None:
-            nan = float("nan")
-            self._observer(name, status, None, 0, nan, nan, total_s)
+            self._observer(name, status, self._asked(route), 0, _NOT_MEASURED, _NOT_MEASURED, total_s)
         else:
-            self._observer(name, status, answered.model, answered.rows, answered.parse_s, answered.render_s, total_s)
+            _, _, model, rows, parse_s, render_s = answered
+            self._observer(name, status, model, rows, parse_s, render_s, total_s)
+
+    def _asked(self, route: Route) -> Model | None:
+        """Return the loaded model that a refused request asked; None if it is not there."""
+        try:
+            return self._endpoints.get(route.name, route.version).model
+        except ServiceError:
+            return None
 
 
 def _route(path: str) -> Route | None:

@@ -37,14 +37,15 @@ class Renderer:
         self._rows_head, self._columns_head = head + b',"predictions":[', head + b',"outputs":'
         self._task_names = manifest.task_names
         self._widths = [task.width for task in manifest.tasks]
-        self._gates = manifest.has_gates
         self._row = _row_template(manifest)
 
     def rows(self, part: Part) -> bytes:
         """Write the body that answers rows."""
         run = part.run
         if run.rendered is None:
-            run.rendered = list(self._render(run.answer))
+            # For a single row the template would cost more than it saves.
+            alone = len(part) == 1 and run.rows == 1
+            run.rendered = [self._render_one(run.answer)] if alone else list(self._render(run.answer))
         return b"".join((self._rows_head, b",".join(run.rendered[part.start : part.stop]), b"]}"))
 
     def columns(self, part: Part) -> bytes:
@@ -56,6 +57,16 @@ class Renderer:
                 name: np.ascontiguousarray(answer.gate_weights[:, t]) for t, name in enumerate(self._task_names)
             }
         return self._columns_head + dumps({"tasks": answer.tasks, "gate_weights": gate_weights}) + b"}"
+
+    def _render_one(self, answer: Answer) -> bytes:
+        """Write the only row of a run."""
+        weights = answer.gate_weights
+        return dumps(
+            {
+                "tasks": {name: answer.tasks[name][0] for name in self._task_names},
+                "gate_weights": None if weights is None else dict(zip(self._task_names, weights[0], strict=True)),
+            }
+        )
 
     def _render(self, answer: Answer) -> Iterator[bytes]:
         """Write every row of a run: {"tasks": {...}, "gate_weights": {...}}."""
@@ -69,7 +80,7 @@ class Renderer:
 
 def _texts(values: NDArray[np.float32]) -> Sequence[bytes]:
     """Write each number of (B,), or the numbers of each row of (B, K) without their brackets."""
-    text = dumps(np.ascontiguousarray(values))
+    text = dumps(values)
     return text[1:-1].split(b",") if values.ndim == 1 else text[2:-2].split(b"],[")
 
 
