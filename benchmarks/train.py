@@ -84,14 +84,14 @@ def read_rows(directory: Path) -> tuple[Dataset, Config]:
     return all_for_training(read_dataset(config)), config
 
 
-def made_table(path: Path, config: Config) -> Config:
+def made_table(path: Path, config: Config, rows: int = CENSUS_ROWS) -> Config:
     """Write strings and numbers in the shape of census; returns the configuration that reads them."""
     random = np.random.default_rng(0)
-    numbers = {f"number_{i}": random.gamma(1.0, 100.0, CENSUS_ROWS).round(1) for i in range(7)}
-    codes = [(random.random(CENSUS_ROWS) ** 3 * size).astype(int) for size in CENSUS_SIZES]
+    numbers = {f"number_{i}": random.gamma(1.0, 100.0, rows).round(1) for i in range(7)}
+    codes = [(random.random(rows) ** 3 * size).astype(int) for size in CENSUS_SIZES]
     words = {f"word_{c}": np.array([f"value {v}" for v in range(n)])[codes[c]] for c, n in enumerate(CENSUS_SIZES)}
-    signal = sum((code / size for code, size in zip(codes, CENSUS_SIZES, strict=True)), np.zeros(CENSUS_ROWS))
-    labels = {f"label_{k}": (signal + random.normal(0, 1, CENSUS_ROWS) > 8 + k).astype(int) for k in range(2)}
+    signal = sum((code / size for code, size in zip(codes, CENSUS_SIZES, strict=True)), np.zeros(rows))
+    labels = {f"label_{k}": (signal + random.normal(0, 1, rows) > 8 + k).astype(int) for k in range(2)}
     pl.DataFrame({**numbers, **words, **labels}).write_csv(path)
     tasks = tuple(TaskConfig(name=name, column=name, kind="binary") for name in labels)
     data = TableData(kind="table", path=str(path))
