@@ -49,6 +49,7 @@ def create_app(engine: Engine, telemetry: Telemetry | None = None) -> AsgiApp:
         description=DESCRIPTION,
         lifespan=_lifespan(engine, telemetry),
         redirect_slashes=False,
+        docs_url=None,  # its page would come from a CDN; web.py has one of our own
         redoc_url=None,
     )
     own = [models_router(engine), gates_router(engine, endpoints), health_router(engine)]

@@ -1,4 +1,4 @@
-"""The dashboard: one page and its files, read once, served with a policy that lets nothing else in."""
+"""The dashboard and the API reference: two pages and their files, served with a policy that lets nothing else in."""
 
 import hashlib
 from importlib.resources import files
@@ -11,6 +11,11 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").replace(
+    "img-src 'self'", "img-src 'self' data:"
+)
+"""Swagger UI sets styles inline and draws its icons from data URLs."""
 
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -35,8 +40,13 @@ def web_router() -> APIRouter:
 
     @router.get("/")
     async def page(request: Request) -> Response:
-        """Send the page."""
+        """Send the dashboard."""
         return _send(assets["index.html"], request)
+
+    @router.get("/docs")
+    async def docs(request: Request) -> Response:
+        """Send the API reference."""
+        return _send(assets["docs.html"], request, DOCS_POLICY)
 
     @router.get("/assets/{path:path}")
     async def asset(request: Request, path: str) -> Response:
@@ -61,9 +71,9 @@ def _assets(directory: Traversable, prefix: str) -> list[tuple[str, Asset]]:
     return found
 
 
-def _send(asset: Asset, request: Request) -> Response:
+def _send(asset: Asset, request: Request, policy: str = CONTENT_SECURITY_POLICY) -> Response:
     headers = {
-        "content-security-policy": CONTENT_SECURITY_POLICY,
+        "content-security-policy": policy,
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",
         "cache-control": "no-cache",

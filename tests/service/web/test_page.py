@@ -246,6 +246,16 @@ def test_the_page_may_load_from_its_own_service_alone(address: str) -> None:
     assert not re.search(r"(src|href)=\"(https?:)?//", text)
 
 
+def test_the_api_reference_is_drawn_without_a_network_and_names_the_model_s_features(page: Page, address: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("link", name="API reference").click()
+    expect(page.get_by_role("heading", name="mmoe-serve")).to_be_visible()
+    page.get_by_text("/v1/models/hand:predict", exact=False).first.click()
+    expect(page.get_by_text("colour").first).to_be_visible()
+    assert [url for url in asked if not url.startswith((address, "data:"))] == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_no_serious_accessibility_fault_and_nothing_sticks_out(
