@@ -1,5 +1,6 @@
 """The trained network in torch's own form, beside the artifact: for whoever goes on with it in Python."""
 
+import io
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ def save_model(path: Path, model: Model, dataset: Dataset, config: Config) -> No
         "tasks": [asdict(task) for task in dataset.tasks],
         "weights": model.state_dict(),
     }
-    torch.save(held, path)
+    content = io.BytesIO()
+    torch.save(held, content)  # into a file it answers a full disk with an error of its own
+    path.write_bytes(content.getbuffer())
 
 
 def load_model(path: Path) -> tuple[Model, FeatureSchema]:

@@ -1,4 +1,6 @@
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import pytest
@@ -39,6 +41,22 @@ def make_rows(schema: FeatureSchema, count: int, seed: int) -> Rows:
     names = [("", "", *f.vocabulary) for f in schema.categorical]
     text = np.array([[names[c][code] for c, code in enumerate(row)] for row in codes], dtype=object)
     return Rows(numeric.astype(np.float32), codes.astype(np.int64), labels.astype(np.float32), text)
+
+
+@pytest.fixture
+def little_room() -> Callable[[int], AbstractContextManager[None]]:
+    """Let no file grow beyond some bytes meanwhile, as on a full disk."""
+
+    @contextmanager
+    def limit(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,21 @@ def test_a_half_written_file_beside_it_does_no_harm(tmp_path: Path) -> None:
     assert state["n"] == 1
     save(path, {"identity": IDENTITY, "n": 2})
     assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_there(
+    tmp_path: Path, little_room: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    path = tmp_path / "run.pt"
+    save(path, {"identity": IDENTITY, "n": 1})
+    for size in (0, 10_000, 30_000):
+        with (
+            little_room(size),
+            pytest.raises(TrainError, match=r"run\.pt: the checkpoint cannot be written: .*make room"),
+        ):
+            save(path, {"identity": IDENTITY, "x": torch.zeros(10_000)})
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+    assert (load(path, IDENTITY) or {})["n"] == 1
 
 
 def test_another_run_s_checkpoint_is_refused_by_name(tmp_path: Path) -> None:

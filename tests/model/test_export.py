@@ -3,6 +3,7 @@ import logging
 import tomllib
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,3 +159,13 @@ def test_models_directory_that_cannot_be_made_is_said_in_one_sentence(artifact: 
     (tmp_path / "models").write_text("a file")
     with pytest.raises(ExportError, match=r"cannot be written below .*: .*; nothing was published"):
         again(artifact, tmp_path / "models")
+
+
+def test_a_full_disk_ends_with_a_sentence_and_no_version(
+    artifact: "Artifact", tmp_path: Path, little_room: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    sizes = [(artifact.path / name).stat().st_size for name in ("model.onnx", "checkpoint.pt", "config.toml")]
+    for size in (sizes[2] // 2, sizes[0] - 1, sizes[1] - 1):
+        with little_room(size), pytest.raises(ExportError, match=r"cannot be written below .*; nothing was published"):
+            again(artifact, tmp_path / "models")
+        assert everything_below(tmp_path) == []
