@@ -203,6 +203,8 @@ def validate(run: Run, setting: Setting, train_loss: float) -> EpochRecord:
     per_task = run.losses.per_task(output.outputs, setting.validation.targets).detach()
     validation_loss = run.losses.total(per_task).item()
     if not math.isfinite(train_loss + validation_loss):
+        if setting.checkpoint is not None:
+            setting.checkpoint.unlink(missing_ok=True)  # it leads here again, and fits no setting that would not
         raise TrainError(
             f"training has diverged: in epoch {run.epoch + 1} the loss is {train_loss} on training rows and "
             f"{validation_loss} on validation rows; lower train.learning_rate ({setting.config.learning_rate:g})"

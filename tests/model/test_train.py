@@ -270,6 +270,14 @@ def test_divergence_ends_with_a_sentence(dataset: Dataset) -> None:
         trained(dataset, settings(learning_rate=1e30))
 
 
+def test_divergence_leaves_no_checkpoint_that_would_refuse_the_remedy(dataset: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    with pytest.raises(TrainError, match="diverged"):
+        trained(dataset, settings(learning_rate=1e30, checkpoint_every_s=0.0), checkpoint=path)
+    assert not path.exists()
+    trained(dataset, settings(), checkpoint=path)
+
+
 def test_a_metric_that_validation_does_not_define_ends_with_a_sentence(dataset: Dataset) -> None:
     labels = dataset.validation.labels.copy()
     labels[:, 1] = 1.0
