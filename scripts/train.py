@@ -1,11 +1,13 @@
 """Train a model as a TOML file says, and publish it: python -m scripts.train CONFIG [--set train.epochs=3]."""
 
 import argparse
+import fcntl
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -58,17 +60,19 @@ def train(config: Config, models: Path, checkpoint: Path, resume: bool) -> None:
     from model.table import read_dataset
     from model.train import build_model, fit, predict
 
-    _check_writable(models)
+    _check_writable(models / config.name)
+    _check_writable(checkpoint.parent)
     dataset = read_dataset(config)
     print(describe(config, dataset), file=sys.stderr)
-    if checkpoint.exists() and not resume:
-        checkpoint.unlink()
-    if checkpoint.exists():
-        print(f"Going on from {checkpoint}; --no-resume starts afresh.", file=sys.stderr)
-    model = build_model(dataset.features, dataset.tasks, config.model, config.train.seed)
-    history = fit(model, dataset, config.train, checkpoint)
-    version = export(model, dataset, config, history, models)
-    _remove(checkpoint.parent)
+    with _alone(checkpoint.parent):
+        if checkpoint.exists() and not resume:
+            checkpoint.unlink()
+        if checkpoint.exists():
+            print(f"Going on from {checkpoint}; --no-resume starts afresh.", file=sys.stderr)
+        model = build_model(dataset.features, dataset.tasks, config.model, config.train.seed)
+        history = fit(model, dataset, config.train, checkpoint)
+        version = export(model, dataset, config, history, models)
+        checkpoint.unlink(missing_ok=True)
     metrics = evaluate(predict(model, dataset.test), dataset.test, dataset.tasks)
     print(f"\nTest metrics ({len(dataset.test):,} rows):\n{tabulate(metrics)}\n")
     print(f"Published {version} (report: {version / 'report.md'})")
@@ -96,18 +100,38 @@ def tabulate(metrics: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
-def _check_writable(models: Path) -> None:
-    """Refuse a place that nothing can be published in, before hours of training rather than after."""
-    place = next(path for path in (models, *models.absolute().parents) if path.exists())
+def _check_writable(directory: Path) -> None:
+    """Refuse a place that nothing can be written in, before hours of training rather than after."""
+    place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        raise UserError(f"{models}: no version can be written there; choose another directory with --models")
+        raise UserError(f"{directory}: no version can be written there; choose another directory with --models")
 
 
-def _remove(work: Path) -> None:
-    """Clear away the directory of a finished run's checkpoint, and the one above it if no other run uses it."""
-    shutil.rmtree(work, ignore_errors=True)
-    if work.parent.is_dir() and not any(work.parent.iterdir()):
-        work.parent.rmdir()
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Keep other runs of the same model out of the directory of its checkpoint, and clear it away once that is gone.
+
+    Raises:
+        UserError: another process is training there.
+    """
+    places = [work.parent, *(place for place in work.parents[1:] if not place.exists())]
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{work}: another process is training this model; wait for it, or choose another name by "
+                "--set name=... or another directory by --models"
+            ) from None
+        try:
+            yield
+        finally:
+            if not (work / "checkpoint.pt").exists():
+                shutil.rmtree(work, ignore_errors=True)
+                with suppress(OSError):  # not empty: published models, or others in training
+                    for place in places:
+                        place.rmdir()
 
 
 def _fail(sentence: str) -> int:

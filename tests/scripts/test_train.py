@@ -1,3 +1,4 @@
+import fcntl
 import json
 import signal
 import subprocess
@@ -99,6 +100,33 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(
     err = capsys.readouterr().err
     assert "no version can be written there" in err
     assert "epoch" not in err
+
+
+def test_a_file_in_the_model_s_place_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "synthetic").touch()
+    assert main([DEMO, "--models", str(tmp_path), "--set", *TINY]) == 2
+    err = capsys.readouterr().err
+    assert f"{tmp_path / 'synthetic'}: no version can be written there" in err
+    assert "epoch" not in err
+
+
+def test_two_runs_of_one_model_do_not_share_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = tmp_path / ".training" / "synthetic"
+    work.mkdir(parents=True)
+    with (work / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert main([DEMO, "--models", str(tmp_path), "--set", *TINY]) == 2
+        assert "another process is training this model" in capsys.readouterr().err
+    assert main([DEMO, "--models", str(tmp_path), "--set", *TINY]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
+
+
+def test_a_run_that_fails_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([DEMO, "--models", str(tmp_path / "models"), "--set", *TINY, "train.learning_rate=1e30"]) == 2
+    assert "training has diverged" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
