@@ -1,0 +1,152 @@
+"""Real workers on one port: one truth whichever answers, and nothing lost or doubled when one is killed."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from prometheus_client.parser import text_string_to_metric_families
+
+from service import gates
+
+TASKS = ("price", "sold")
+ROW = {"age": 9.5, "height": 8.0, "colour": "red", "city": "Oslo"}
+
+
+class Instance(NamedTuple):
+    """A launcher with two workers."""
+
+    process: "subprocess.Popen[str]"
+    url: str
+    memory: Path
+
+    @property
+    def workers(self) -> list[int]:
+        """List the process ids of the workers that live now."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+
+@pytest.fixture
+def instance(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Instance]:
+    hand_model(tmp_path / "models", "hand", 1, tasks=TASKS)
+    memory = tmp_path / "memory"
+    environment = {
+        **os.environ,
+        "MMOE_MODELS": str(tmp_path / "models"),
+        "MMOE_PORT": "0",
+        "MMOE_WORKERS": "2",
+        "MMOE_RUN_DIR": str(memory),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        log: list[str] = []
+        for line in process.stderr:
+            log.append(line)
+            if found := re.search(r"Serving .* on (http://\S+)", line):
+                yield Instance(process, found[1], memory)
+                break
+        else:
+            pytest.fail(f"the service did not start: {''.join(log)}")
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+    assert process.returncode == 0
+    assert list(memory.iterdir()) == [], "the shared memory goes with the instance"
+
+
+def connect(instance: Instance) -> httpx.AsyncClient:
+    """Make a client that opens a connection for every call, so that any of the workers may answer."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.AsyncClient(base_url=instance.url, trust_env=False, limits=limits)
+
+
+async def predict(client: httpx.AsyncClient, age: float) -> "np.ndarray[Any, np.dtype[np.float64]] | None":
+    """Predict one row; return its gate weights (T, E), or None where the connection broke."""
+    try:
+        answer = await client.post("/v1/predict", json={"instances": [{**ROW, "age": age}]})
+    except httpx.TransportError:
+        return None
+    weights = answer.json()["predictions"][0]["gate_weights"]
+    return np.array([weights[task] for task in TASKS])
+
+
+async def metric(client: httpx.AsyncClient, name: str) -> float:
+    """Add up a metric's samples."""
+    page = (await client.get("/metrics")).text
+    samples = [s for family in text_string_to_metric_families(page) for s in family.samples]
+    return sum(sample.value for sample in samples if sample.name == name)
+
+
+async def load(client: httpx.AsyncClient, requests: int) -> list[Any]:
+    """Send requests, eight at a time; return what each gave."""
+    ages = iter(np.linspace(0, 20, requests).tolist())
+
+    async def send() -> list[Any]:
+        return [await predict(client, age) for age in ages]
+
+    return [given for part in await asyncio.gather(*(send() for _ in range(8))) for given in part]
+
+
+async def everywhere(client: httpx.AsyncClient, path: str) -> list[Any]:
+    """Ask over so many connections that every worker answers some of them."""
+    return [(await client.get(path)).json() for _ in range(24)]
+
+
+async def with_client(instance: Instance, run: Callable[[httpx.AsyncClient], Awaitable[None]]) -> None:
+    async with connect(instance) as client:
+        await run(client)
+
+
+def test_every_worker_tells_the_same_and_numpy_agrees(instance: Instance) -> None:
+    async def run(client: httpx.AsyncClient) -> None:
+        weights = np.array(await load(client, 240))
+        for answer in await everywhere(client, "/v1/gates?window=5m"):
+            assert answer["rows"] == 240
+            for t, task in enumerate(TASKS):
+                assert_allclose(answer["tasks"][task]["utilisation"], gates.utilisation(weights)[t], atol=1e-6)
+        for _ in range(8):
+            assert await metric(client, "mmoe_rows_total") == 240
+            assert await metric(client, "mmoe_gate_rows_total") == 240
+            assert await metric(client, "mmoe_workers") == 2
+
+    asyncio.run(with_client(instance, run))
+
+
+def test_a_killed_worker_takes_no_row_with_it(instance: Instance) -> None:
+    async def run(client: httpx.AsyncClient) -> None:
+        loading = asyncio.create_task(load(client, 400))
+        while await metric(client, "mmoe_gate_rows_total") < 100:
+            pass  # a request each time
+        os.kill(instance.workers[0], signal.SIGKILL)
+        given = await loading
+        answered = [weights for weights in given if weights is not None]
+        before = await metric(client, "mmoe_gate_rows_total")
+        assert len(answered) <= before <= len(given), "what was answered counts, what broke may have"
+        while await metric(client, "mmoe_worker_restarts_total") < 1:
+            assert await metric(client, "mmoe_gate_rows_total") == before
+        while await metric(client, "mmoe_workers") < 2:
+            pass
+        more = await load(client, 80)
+        assert all(weights is not None for weights in more)
+        for answer in await everywhere(client, "/v1/gates?window=1h"):
+            assert answer["rows"] == before + 80
+            if before == len(answered):
+                weights = np.array([*answered, *more])
+                assert_allclose(answer["tasks"]["sold"]["utilisation"], gates.utilisation(weights)[1], atol=1e-6)
+
+    asyncio.run(with_client(instance, run))
