@@ -106,12 +106,15 @@ def _handle_errors(app: FastAPI, ids: RequestIds, telemetry: Telemetry | None) -
         assert isinstance(error, HTTPException)
         identity = request_id(dict(request.scope["headers"])) or ids.next()
         path, detail = request.scope["path"], str(error.detail)
-        if error.status_code == 404:
+        status = error.status_code
+        if status == 405 and request.method == "POST" and ":" in path:  # of a model or version that cannot be
+            status = 404
+        if status == 404:
             detail = f"There is nothing at {path[:200]!r}; GET /docs lists what there is."
-        if error.status_code == 405:
+        if status == 405:
             detail = f"{request.method} is not possible at {path[:200]!r}; GET /docs shows what is."
         headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
-        return _response(plain_problem(error.status_code, detail, path, identity, headers))
+        return _response(plain_problem(status, detail, path, identity, headers))
 
     async def of_the_client(request: Request, error: Exception) -> Response:
         return Response(status_code=400)  # nobody is there to read it

@@ -32,7 +32,7 @@ from service.http.errors import RawHeaders, RequestIds, Response, find, plain_pr
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_NAME = r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,199})"
+_NAME = r"(?P<name>[^/:]+)"
 _VERSION = r"(?:/versions/(?P<version>[1-9][0-9]{0,17}))?"
 _PREDICT = re.compile(rf"/v1/models/{_NAME}{_VERSION}:predict|/v1/predict")
 _INFER = re.compile(rf"/v2/models/{_NAME}{_VERSION}/infer")
