@@ -88,7 +88,8 @@ class Run:
             **{name: getattr(self, name) for name in self.PLAIN},
             **{name: getattr(self, name).state_dict() for name in self.MODULES},
             "records": [asdict(record) for record in self.records],
-            "generators": [torch.get_rng_state(), *torch.cuda.get_rng_state_all()],
+            "generator": torch.get_rng_state(),
+            "device_generator": torch.cuda.get_rng_state() if self.loss_sum.is_cuda else None,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -99,7 +100,6 @@ class Run:
             getattr(self, name).load_state_dict(state[name])
         self.loss_sum = self.loss_sum.to(self.losses.weight.device)
         self.records = [EpochRecord(**record) for record in state["records"]]
-        first, *others = state["generators"]
-        torch.set_rng_state(first)
-        if len(others) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(others)
+        torch.set_rng_state(state["generator"])
+        if self.loss_sum.is_cuda and state["device_generator"] is not None:
+            torch.cuda.set_rng_state(state["device_generator"])

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import pytest
+import torch
 
 from model.schema import CategoricalFeature, Dataset, FeatureSchema, NumericFeature, Rows, Task
 
@@ -57,6 +58,12 @@ def little_room() -> Callable[[int], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limit
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Keep torch to one thread: with more, small operations wait for each other on a busy machine."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
