@@ -1,0 +1,177 @@
+"""Answer the hot path's calls as they come off the wire: an HTTP protocol for uvicorn, which does all the rest.
+
+uvicorn makes a scope of a dozen entries, an event and a task for every request; that costs more than a prediction. Here
+a call of the hot path is a coroutine that is started where its last byte was parsed and that runs until it waits for
+its part of a run. It is still the pure ASGI callable of predict.py, and behind any other server it works as well.
+Whatever is not plain (chunked or compressed bodies, pipelining, `Expect`, HTTP/1.0, other paths) goes to uvicorn.
+
+    parser -> Exchange: body complete -> HotPath(scope, receive, send) ... batcher's future ... -> one write
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, Message, Scope
+from service.http.predict import HotPath
+
+SLOW_BODY_S = 1.0
+"""A body that takes longer than this is left to uvicorn, where reading it has a deadline."""
+
+
+class EagerProtocol(HttpToolsProtocol):
+    """Speak HTTP/1.1 on one connection; eager where the application is a HotPath, else as uvicorn does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hot = self.app if isinstance(self.app, HotPath) else None
+        self._slow: asyncio.TimerHandle | None = None
+        self._defaults: object = None
+        self._default_head = b""
+
+    def on_message_begin(self) -> None:
+        """Note the start of a request; the scope is made when it is known to be needed."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+
+    def on_headers_complete(self) -> None:
+        """Open an exchange if this is a plain call of the hot path; else let uvicorn begin."""
+        if (self.cycle is None or self.cycle.response_complete) and self._is_plain_call():
+            scope = {"type": "http", "method": "POST", "path": self.url.decode(), "headers": self.headers}
+            self.cycle = Exchange(self, scope)  # type: ignore[assignment]
+        else:
+            self._begin()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of the body."""
+        exchange: object = self.cycle
+        if not isinstance(exchange, Exchange):
+            super().on_body(body)
+            return
+        exchange.parts.append(body)
+        exchange.missing -= len(body)
+        if exchange.missing and self._slow is None:
+            self._slow = self.loop.call_later(SLOW_BODY_S, self._hand_over)
+
+    def on_message_complete(self) -> None:
+        """Start the call; it answers at once, or when its run is done."""
+        exchange: object = self.cycle
+        if not isinstance(exchange, Exchange):
+            super().on_message_complete()
+            return
+        self._be_patient()
+        assert self.hot is not None
+        exchange.start(self.hot)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection; a call in flight ends by itself and is not answered."""
+        self._be_patient()
+        super().connection_lost(exc)
+
+    def head(self, status: int, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
+        """Return the first lines of an answer, with uvicorn's own headers, such as the date."""
+        if self._defaults is not self.server_state.default_headers:  # a new list every second
+            self._defaults = self.server_state.default_headers
+            self._default_head = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
+        own = b"".join([b"%b: %b\r\n" % header for header in headers])
+        close = b"" if keep_alive else b"connection: close\r\n"
+        return b"".join((STATUS_LINE[status], self._default_head, own, close, b"\r\n"))
+
+    def _is_plain_call(self) -> bool:
+        """Tell whether a request may be answered without uvicorn's care."""
+        if self.hot is None or self.parser.get_method() != b"POST" or b"%" in self.url or b"?" in self.url:
+            return False
+        if not self.hot.takes(self.url):
+            return False
+        if self.expect_100_continue or self.parser.get_http_version() != "1.1" or self.parser.should_upgrade():
+            return False
+        names = dict(self.headers)
+        length = names.get(CONTENT_LENGTH)
+        return length is not None and CONTENT_ENCODING not in names and int(length) <= self.hot.max_body_bytes
+
+    def _begin(self) -> None:
+        """Let uvicorn begin with the request whose headers have come."""
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def _hand_over(self) -> None:
+        """Give a request whose body is slow to come to uvicorn, with what there is of it."""
+        exchange: object = self.cycle
+        assert isinstance(exchange, Exchange)
+        self._slow = None
+        exchange.response_complete = True
+        self._begin()
+        super().on_body(b"".join(exchange.parts))
+
+    def _be_patient(self) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+
+
+class Exchange:
+    """Hold one call; stands where uvicorn keeps a request's cycle, and has what uvicorn looks for there.
+
+    Attributes:
+        missing: bytes of the body that are still to come.
+        keep_alive: cleared by uvicorn when it shuts down.
+        disconnected: set by uvicorn when the connection is lost.
+        message_event: uvicorn sets it then; nobody waits for it.
+    """
+
+    __slots__ = ("_call", "_protocol", "_scope", "_start", "disconnected", "keep_alive", "missing", "parts",
+                 "response_complete")  # fmt: skip
+
+    def __init__(self, protocol: EagerProtocol, scope: Scope) -> None:
+        self._protocol, self._scope = protocol, scope
+        self.parts: list[bytes] = []
+        self.missing = next(int(value) for name, value in scope["headers"] if name == CONTENT_LENGTH)
+        self.keep_alive = protocol.parser.should_keep_alive()
+        self.response_complete = self.disconnected = False
+        self._start: Message = {}
+
+    @property
+    def message_event(self) -> asyncio.Event:
+        """Return an event that nobody waits for."""
+        return asyncio.Event()
+
+    def start(self, hot: HotPath) -> None:
+        """Run the call until it waits, or to its end."""
+        self._call: Coroutine[Any, Any, None] = hot(self._scope, self._receive, self._send)
+        self._step(None)
+
+    def _step(self, _: object) -> None:
+        """Go on with the call: what a task does, without the task. It waits for nothing but futures."""
+        try:
+            future: asyncio.Future[Any] = self._call.send(None)
+        except StopIteration:
+            if not self.response_complete:  # the call had no answer
+                self._protocol.transport.close()
+        except Exception as error:
+            logging.getLogger("service.http").error("A call failed", exc_info=error)
+            self._protocol.transport.close()
+        else:
+            future.add_done_callback(self._step)
+
+    async def _receive(self) -> Message:
+        parts, self.parts = self.parts, []
+        return {"type": "http.request", "body": parts[0] if len(parts) == 1 else b"".join(parts), "more_body": False}
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        protocol = self._protocol
+        self.response_complete = True
+        if self.disconnected or protocol.transport.is_closing():
+            return
+        head = protocol.head(self._start["status"], self._start["headers"], self.keep_alive)
+        protocol.transport.write(head + message["body"])
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()

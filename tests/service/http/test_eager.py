@@ -1,0 +1,248 @@
+"""The eager protocol answers, byte for byte, what uvicorn's own protocol answers for the same application."""
+
+import asyncio
+import gzip
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from service.engine import Engine
+from service.http import eager
+from service.http.app import create_app
+from service.http.eager import EagerProtocol
+from service.http.predict import HotPath
+from service.settings import Settings
+
+ROW = {"age": 11.0, "height": 9.5, "balance": 10.0, "colour": "red", "city": "Oslo"}
+BODY = json.dumps({"instances": [ROW]}).encode()
+PREDICT = "/v1/models/hand:predict"
+
+
+@pytest.fixture
+def engine(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
+    hand_model(tmp_path, "hand", 1)
+    engine = Engine(Settings(models=tmp_path, max_body_bytes=4096))
+    engine.scan()
+    yield engine
+    engine.close()
+
+
+def request(
+    body: bytes = BODY, path: str = PREDICT, *headers: str, method: str = "POST", version: str = "1.1"
+) -> bytes:
+    lines = [f"{method} {path} HTTP/{version}", "Host: test", "Content-Type: application/json", "X-Request-Id: 7"]
+    if not any("chunked" in header for header in headers):
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, *headers, "", ""]).encode() + body
+
+
+class Bench:
+    """One listening server in this loop."""
+
+    def __init__(self, port: int, state: ServerState) -> None:
+        self.port, self.state = port, state
+
+    async def talk(self, *pieces: bytes, answers: int = 1) -> list[tuple[str, bytes]]:
+        """Send pieces, a turn apart, over one connection; read so many answers as (head without the date, body)."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            for _ in range(3):
+                await asyncio.sleep(0)
+        found = [await _read(reader) for _ in range(answers)]
+        writer.close()
+        await writer.wait_closed()
+        return found
+
+
+async def _read(reader: asyncio.StreamReader) -> tuple[str, bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    if head.startswith("HTTP/1.1 100"):
+        head += (await reader.readuntil(b"\r\n\r\n")).decode()
+    length = re.search(r"content-length: (\d+)", head)
+    assert length is not None, head
+    return re.sub(r"date: .*\r\n", "", head), await reader.readexactly(int(length[1]))
+
+
+@asynccontextmanager
+async def serving(app: Any, protocol: type[HttpToolsProtocol]) -> AsyncIterator[Bench]:
+    config = uvicorn.Config(
+        app, http=protocol, lifespan="off", log_config=None, server_header=False, proxy_headers=False
+    )
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0)
+    try:
+        yield Bench(server.sockets[0].getsockname()[1], state)
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def both(app: Any, act: Callable[[Bench], Awaitable[Any]]) -> tuple[Any, Any]:
+    """Do the same with uvicorn's protocol and with ours."""
+
+    async def run(protocol: type[HttpToolsProtocol]) -> Any:
+        async with serving(app, protocol) as bench, asyncio.timeout(20):
+            return await act(bench)
+
+    return asyncio.run(run(HttpToolsProtocol)), asyncio.run(run(EagerProtocol))
+
+
+CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+GZIPPED = gzip.compress(BODY)
+TENSOR = json.dumps({"inputs": []}).encode()
+REQUESTS = {
+    "rows": request(),
+    "columns": request(json.dumps({"inputs": {name: [value] for name, value in ROW.items()}}).encode()),
+    "short path": request(BODY, "/v1/predict"),
+    "version": request(BODY, "/v1/models/hand/versions/1:predict"),
+    "close": request(BODY, PREDICT, "Connection: close"),
+    "bad row": request(json.dumps({"instances": [{"age": True}]}).encode()),
+    "not json": request(b"{"),
+    "empty": request(b""),
+    "no such model": request(BODY, "/v1/models/other:predict"),
+    "no such version": request(BODY, "/v1/models/hand/versions/9:predict"),
+    "another type": request(BODY, PREDICT, "Content-Encoding: identity"),
+    "deadline": request(BODY, PREDICT, "X-Request-Timeout-Ms: nonsense"),
+    "too large": request(b" " * 5000),
+    "gzip": request(GZIPPED, PREDICT, "Content-Encoding: gzip"),
+    "chunked": request(CHUNKED, PREDICT, "Transfer-Encoding: chunked"),
+    "expect": request(BODY, PREDICT, "Expect: 100-continue"),
+    "http 1.0": request(version="1.0"),
+    "escaped path": request(BODY, "/v1/models/h%61nd:predict"),
+    "query": request(BODY, PREDICT + "?a=b"),
+    "get": request(b"", method="GET"),
+    "upgrade": request(BODY, PREDICT, "Connection: upgrade", "Upgrade: h2c"),
+    "v2": request(TENSOR, "/v2/models/hand/infer"),
+    "elsewhere": request(b"", "/health/live", method="GET"),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_every_request_has_the_answer_it_has_from_uvicorn(name: str, engine: Engine) -> None:
+    theirs, ours = both(create_app(engine), lambda bench: bench.talk(REQUESTS[name]))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("cut", [10, len(request()) - len(BODY), len(request()) - 5])
+def test_a_request_may_come_in_pieces(cut: int, engine: Engine) -> None:
+    whole = request()
+    theirs, ours = both(create_app(engine), lambda bench: bench.talk(whole[:cut], whole[cut:]))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "names", [("rows", "columns", "bad row"), ("rows", "elsewhere", "gzip", "rows"), ("chunked", "rows", "get")]
+)
+def test_requests_sent_before_the_answer_are_answered_in_order(names: Sequence[str], engine: Engine) -> None:
+    together = b"".join(REQUESTS[name] for name in names)
+    theirs, ours = both(create_app(engine), lambda bench: bench.talk(together, answers=len(names)))
+    assert ours == theirs
+
+
+def test_a_connection_serves_many_requests(engine: Engine) -> None:
+    theirs, ours = both(create_app(engine), lambda bench: bench.talk(*[request()] * 5, answers=5))
+    assert ours == theirs
+
+
+def test_a_body_that_is_slow_to_come_is_left_to_uvicorn(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eager, "SLOW_BODY_S", 0.0)
+    whole = request()
+    theirs, ours = both(create_app(engine), lambda bench: bench.talk(whole[:-20], whole[-20:-9], whole[-9:]))
+    assert ours == theirs
+
+
+class Held(HotPath):
+    """Answer when told to."""
+
+    arrived: asyncio.Event
+    go: asyncio.Future[None]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        message = await receive()
+        self.arrived.set()
+        await self.go
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
+        await send({"type": "http.response.body", "body": message["body"][:3]})
+
+
+def _held(engine: Engine) -> Held:
+    real = create_app(engine)
+    assert isinstance(real, HotPath)
+    held = Held.__new__(Held)
+    held.__dict__.update(real.__dict__)
+    held.arrived, held.go = asyncio.Event(), asyncio.get_running_loop().create_future()
+    return held
+
+
+def test_a_call_in_flight_is_answered_when_the_server_shuts_down_and_then_the_connection_closes(
+    engine: Engine,
+) -> None:
+    async def act() -> tuple[str, bytes]:
+        held = _held(engine)
+        async with serving(held, EagerProtocol) as bench, asyncio.timeout(20):
+            talking = asyncio.ensure_future(bench.talk(request()))
+            await held.arrived.wait()
+            for connection in list(bench.state.connections):
+                connection.shutdown()
+            held.go.set_result(None)
+            return (await talking)[0]
+
+    head, body = asyncio.run(act())
+    assert "connection: close" in head
+    assert body == BODY[:3]
+
+
+def test_a_client_that_leaves_is_not_answered_and_harms_nobody(engine: Engine) -> None:
+    async def act() -> list[tuple[str, bytes]]:
+        held = _held(engine)
+        async with serving(held, EagerProtocol) as bench, asyncio.timeout(20):
+            _, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(request())
+            await held.arrived.wait()
+            writer.close()
+            await writer.wait_closed()
+            while bench.state.connections:
+                await asyncio.sleep(0)
+            held.go.set_result(None)
+            return await bench.talk(request())
+
+    assert asyncio.run(act())[0][1] == BODY[:3]
+
+
+def test_a_call_that_breaks_closes_its_connection(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    async def act() -> bytes:
+        held = _held(engine)
+        held.go.set_exception(ValueError("broken"))
+        async with serving(held, EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(request())
+            answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            return answer
+
+    assert asyncio.run(act()) == b""
+    assert "broken" in caplog.text
+
+
+def test_another_application_is_served_as_by_uvicorn() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+
+    theirs, ours = both(app, lambda bench: bench.talk(request()))
+    assert ours == theirs
+    assert ours[0][1] == BODY
