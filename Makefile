@@ -21,7 +21,7 @@ PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make $(MAKECMDGOALS): a
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve train config test test-service check bench bench-train format clean
+.PHONY: help serve train config study test test-service check bench bench-train format clean
 
 help:  ## Say what there is to make
 	@echo 'make serve                      train the demo model if there is none, then serve it'
@@ -42,6 +42,9 @@ train: config $(VENV)/.train  ## Train on a config and publish the model (CONFIG
 config:
 	@[ -n "$(CONFIG)" ] || { echo 'Say which config: make train CONFIG=scripts/configs/synthetic.toml' >&2; exit 2; }
 
+study: $(VENV)/.train  ## Repeat the paper's synthetic study and write docs/study.md (ARGS="--quick" for two minutes)
+	@$(BIN)/python -m scripts.study $(ARGS)
+
 test: $(VENV)/.dev  ## Run the tests (ARGS="-k gates" passes anything to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -59,8 +62,9 @@ check: $(VENV)/.dev  ## Format, lint, types, layering and tests, in that order: 
 bench: $(VENV)/.dev  ## Measure the service beside the floor and a service by hand; table and plot (ARGS="--quick")
 	@$(BIN)/python -m benchmarks --models $(MODELS) $(ARGS)
 
-bench-train: $(VENV)/.dev  ## Measure the trainer beside a trainer with a DataLoader (MMOE_DATA names the tables)
+bench-train: $(VENV)/.dev  ## Measure the trainer beside a DataLoader's (MMOE_DATA names the tables), and stacked runs
 	@$(BIN)/python -m benchmarks.train $(ARGS)
+	@$(BIN)/python -m benchmarks.ensemble
 
 format: $(VENV)/.dev  ## Format the code and mend what ruff can
 	@$(BIN)/ruff format .

@@ -4,6 +4,7 @@ A run keeps its own data, weights and optimiser state, so its result is the same
 arithmetic is shared. Axes: R runs, B rows, D features, T regression tasks, E experts.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,7 @@ class Ensemble:
             name: value.detach().to(device).contiguous().requires_grad_() for name, value in stacked.items()
         }
         self.runs = len(networks)
-        self._skeleton = [networks[0].to("meta")]  # in a list, so that no one mistakes it for a network with weights
+        self._skeleton = [copy.deepcopy(networks[0]).to("meta")]  # in a list, so that no one mistakes it for a network with weights
         self._optimiser = torch.optim.Adam(list(self.parameters.values()), lr=learning_rate, fused=True)
         self._losses = vmap(self._loss)
         self._weights = vmap(self._gates)
