@@ -35,7 +35,7 @@ class Ensemble:
             name: value.detach().to(device).contiguous().requires_grad_() for name, value in stacked.items()
         }
         self.runs = len(networks)
-        self._skeleton = [copy.deepcopy(networks[0]).to("meta")]  # in a list, so that no one mistakes it for a network with weights
+        self._skeleton = copy.deepcopy(networks[0]).to("meta")
         self._optimiser = torch.optim.Adam(list(self.parameters.values()), lr=learning_rate, fused=True)
         self._losses = vmap(self._loss)
         self._weights = vmap(self._gates)
@@ -80,7 +80,7 @@ class Ensemble:
         self._optimiser.load_state_dict(state["optimiser"])
 
     def _forward(self, parameters: dict[str, Tensor], x: Tensor) -> Output:
-        output: Output = functional_call(self._skeleton[0], parameters, (x,))
+        output: Output = functional_call(self._skeleton, parameters, (x,))
         return output
 
     def _gates(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
