@@ -1,6 +1,6 @@
-"""Run onnxruntime in a loop without HTTP: what a core can do at most. Prints {"rows_per_s": ..., "memory_mb": ...}.
+"""Run onnxruntime in a loop without HTTP: what a core can do at most. Prints one line of JSON.
 
-python -m benchmarks.raw MODEL.onnx BODIES ROWS SECONDS: the rows are those of a file of binary bodies, decoded before.
+python -m benchmarks.raw MODEL.onnx BODIES SECONDS: the rows are those of a file of binary bodies, decoded before.
 """
 
 import json
@@ -32,28 +32,27 @@ def decode(body: Body) -> dict[str, Any]:
     return feed
 
 
-def rows_per_s(model: str, feeds: list[dict[str, Any]], rows: int, seconds: float) -> float:
-    """Count the rows of one thread that runs the feeds in turn, after some runs to warm up."""
+def runs_per_s(model: str, feeds: list[dict[str, Any]], seconds: float) -> tuple[float, float]:
+    """Run the feeds in turn in one thread, after some runs to warm up; also the share of the time it had a core."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [tensor.name for tensor in session.get_outputs()]
     for feed in feeds:
         session.run(names, feed)
-    runs, started = 0, time.perf_counter()
+    runs, started, cpu_s = 0, time.perf_counter(), time.process_time()
     while (elapsed := time.perf_counter() - started) < seconds:
         for feed in feeds:
             session.run(names, feed)
         runs += len(feeds)
-    return runs * rows / elapsed
+    return runs / elapsed, (time.process_time() - cpu_s) / elapsed
 
 
-def main(model: str, bodies: str, rows: str, seconds: str) -> None:
+def main(model: str, bodies: str, seconds: str) -> None:
     """Measure and print one line."""
-    feeds = [decode(body) for body in read_bodies(Path(bodies))[:8]]
-    figures = {"rows_per_s": rows_per_s(model, feeds, int(rows), float(seconds))}
-    figures["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(figures))
+    rate, share = runs_per_s(model, [decode(body) for body in read_bodies(Path(bodies))[:8]], float(seconds))
+    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"runs_per_s": rate, "cpu_share": share, "memory_mb": memory_mb}))
 
 
 def _strings(raw: bytes) -> Any:

@@ -132,12 +132,12 @@ class Suite:
     def _raw(self, case: Case, repeat: int) -> Measurement:
         core = ",".join(str(cpu) for cpu in sorted(self.cores.server))
         command = ["taskset", "-c", core, sys.executable, "-m", "benchmarks.raw", str(self.artifact.plain)]
-        command += [str(self.bodies(case)), str(case.rows), str(self.seconds)]
+        command += [str(self.bodies(case)), str(self.seconds)]
         run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=self.seconds + 60)
         figures = json.loads(run.stdout)
-        requests_per_s = figures["rows_per_s"] / case.rows
-        load = Load(requests_per_s, 1e3 / requests_per_s, 1e3 / requests_per_s, 0, 0, 0.0)
-        return _measurement(RAW, case, repeat, load, 1.0, figures["memory_mb"])
+        run_ms = 1e3 / figures["runs_per_s"]
+        load = Load(figures["runs_per_s"], run_ms, run_ms, 0, 0, 0.0)
+        return _measurement(RAW, case, repeat, load, figures["cpu_share"], figures["memory_mb"])
 
 
 def post(url: str, body: Body, media_type: str) -> bytes:
