@@ -130,7 +130,12 @@ class TrainConfig(Section):
     """Steer the training."""
 
     epochs: int = Field(default=20, ge=1, description="Passes over the training rows, at most.")
-    batch_size: int = Field(default=512, ge=1, description="Rows per step.")
+    batch_size: int = Field(
+        default=0,
+        ge=0,
+        description="Rows per step; 0: a hundredth of the training rows, but at least 16 and at most 512, so that a "
+        "small table gives enough steps.",
+    )
     learning_rate: float = Field(default=1e-3, gt=0, description="Of Adam, at the start.")
     schedule: Literal["constant", "cosine"] = Field(
         default="cosine", description="`cosine` falls to zero at the last epoch."

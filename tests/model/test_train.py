@@ -16,7 +16,7 @@ from model.errors import TrainError
 from model.metrics import evaluate
 from model.progress import EpochRecord, History
 from model.schema import Dataset, Rows
-from model.train import Model, build_model, cpu_threads, fit, predict
+from model.train import Model, batch_size_for, build_model, cpu_threads, fit, predict
 
 SMALL = ModelConfig(experts=3, expert_hidden=(8,), tower_hidden=(4,), embedding_dim=4, gate_dropout=0.2, dropout=0.1)
 PLAIN = ModelConfig(experts=3, expert_hidden=(8,), tower_hidden=(4,), embedding_dim=4)
@@ -278,6 +278,18 @@ def test_weight_decay_shrinks_weights(dataset: Dataset) -> None:
         model, _ = trained(dataset, settings(weight_decay=decay, schedule="constant"), PLAIN)
         sizes.append(sum(float(p.detach().square().sum()) for n, p in model.named_parameters() if n.endswith("weight")))
     assert sizes[1] < 0.9 * sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "rows", "size"), [(0, 5, 16), (0, 1_600, 16), (0, 20_000, 200), (0, 10**6, 512), (7, 20_000, 7)]
+)
+def test_a_batch_size_left_open_follows_the_rows(given: int, rows: int, size: int) -> None:
+    assert batch_size_for(TrainConfig(batch_size=given), rows) == size
+
+
+def test_the_default_settings_learn_a_small_table(dataset: Dataset) -> None:
+    model, _ = trained(dataset, TrainConfig(device="cpu"), ModelConfig())
+    assert evaluate(predict(model, dataset.test), dataset.test, dataset.tasks)["price"]["r2"] > 0.5
 
 
 def test_divergence_ends_with_a_sentence(dataset: Dataset) -> None:
