@@ -222,7 +222,7 @@ def _visible() -> ListedColormap:
 
 
 def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    columns = min(count, 3)
+    columns = 2 if count == 4 else min(count, 3)
     lines = -(-count // columns)
     figure = Figure(figsize=(max(width * columns, 5.4), height * lines + 0.9), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
