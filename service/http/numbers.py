@@ -77,6 +77,7 @@ class NumberParser:
             return None
         sound = (
             shape == [rows, width]
+            and {type(size) for size in shape} == {int}
             and entry["name"] == name
             and entry["datatype"] in datatypes
             and sorted(entry) == sorted(_TENSOR_KEYS)

@@ -1,6 +1,7 @@
 """The Open Inference Protocol v2 but for `infer`, which is on the hot path: server, models, health, repository."""
 
 import asyncio
+import contextlib
 import json
 from importlib import metadata
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service.engine import Engine
-from service.errors import ArtifactError, MalformedRequest, ModelNotFound, ServiceError
+from service.errors import ArtifactError, MalformedRequest, ModelNotFound, NotReady, ServiceError
 from service.http.body import read_body
 from service.http.endpoint import Endpoint, Endpoints
 from service.http.models import Name, Version
@@ -32,7 +33,10 @@ def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
     @router.get("/health/live", summary="Server live")
     async def live() -> dict[str, bool]:
         """Answer 200 as long as the event loop turns."""
-        return {"live": True}
+        with contextlib.suppress(NotReady):
+            engine.check_ready()
+            return {"live": True, "ready": True}
+        return {"live": True, "ready": False}
 
     @router.get("/health/ready", summary="Server ready")
     async def ready() -> dict[str, bool]:
