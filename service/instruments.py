@@ -2,11 +2,11 @@
 
 The sets are fixed, so that no caller can make a series: whatever is not listed counts as "other".
 
-An event is six numbers in the worker's ledger (`ledger.py`); `fold` turns many at once into bodies of sums:
+An event is five numbers in the worker's ledger (`ledger.py`); `fold` turns many at once into bodies of sums:
 
-    request   key, version, rows, parse_s, render_s, total_s     key = (model * ROUTES + route) * STATUSES + status
-    run       RUN, requests, rows, queue_s, run_s, 0
-    forget    FORGET, version, 0, 0, 0, 0                        the version's place in the table is given to another
+    request   code, rows, parse_s, render_s, total_s       code = ((model * ROUTES + route) * STATUSES + status)
+    run       RUN, requests, rows, queue_s, run_s                 * (VERSIONS + 1) + version, or + VERSIONS for none
+    forget    FORGET, version, 0, 0, 0                     the version's place in the table is given to another
 
     place 0          histograms of the stages and of the runs
     place 1          rows by version
@@ -92,11 +92,11 @@ class Instrument(NamedTuple):
 def _instruments() -> tuple[Instrument, ...]:
     found, start = [], MARK + 1
     for name, of_runs, column, bounds in (
-        ("parse", False, 3, SECONDS),
+        ("parse", False, 2, SECONDS),
         ("queue", True, 3, SECONDS),
         ("run", True, 4, SECONDS),
-        ("render", False, 4, SECONDS),
-        ("total", False, 5, SECONDS),
+        ("render", False, 3, SECONDS),
+        ("total", False, 4, SECONDS),
         ("batch_rows", True, 2, COUNTS),
         ("batch_requests", True, 1, COUNTS),
     ):
@@ -107,18 +107,28 @@ def _instruments() -> tuple[Instrument, ...]:
 
 INSTRUMENTS = _instruments()
 STAGES = ("parse", "queue", "run", "render", "total")
-SHAPE = Shape(row=(6,), capacity=2048, places=PLACES, words=MARK + 1 + max(_KEYS, VERSIONS, INSTRUMENTS[-1].end))
+SHAPE = Shape(row=(5,), capacity=2048, places=PLACES, words=MARK + 1 + max(_KEYS, VERSIONS, INSTRUMENTS[-1].end))
 
 
-def request_key(model: int, route: str, status: int) -> int:
-    """Return the number under which a request counts; a route or status that is not listed counts as "other"."""
+def request_code(model: int, route: str, status: int, version: int | None) -> int:
+    """Return the number that stands for where a request counts; what is not listed counts as "other".
+
+    It is exact in float32, which holds whole numbers to 2^24.
+
+    Args:
+        model: place of the model's name.
+        route: one of ROUTES.
+        status: of HTTP.
+        version: place of the version; None where no loaded one was asked.
+    """
     route_at = ROUTES.index(route if route in ROUTES else "other")
     status_at = STATUSES.index(str(status) if str(status) in STATUSES else "other")
-    return (model * len(ROUTES) + route_at) * len(STATUSES) + status_at
+    key = (model * len(ROUTES) + route_at) * len(STATUSES) + status_at
+    return key * (VERSIONS + 1) + (VERSIONS if version is None else version)
 
 
 def fold(current: Callable[[int], Body | None], events: NDArray[np.float32]) -> dict[int, Body]:
-    """Return the bodies, by place, that adding events (n, 6) to the current ones gives."""
+    """Return the bodies, by place, that adding events (n, 5) to the current ones gives."""
     changed: dict[int, Body] = {}
 
     def body(place: int) -> Body:
@@ -133,14 +143,14 @@ def fold(current: Callable[[int], Body | None], events: NDArray[np.float32]) -> 
         _observe(body(_HISTOGRAMS), instrument, (runs if instrument.of_runs else requests)[:, instrument.column])
     for version in events[kind == FORGET, 1].astype(int):
         body(_VERSIONS)[MARK + 1 + version] = 0  # nothing of the version itself is pending: see Metrics.loaded
-    served = requests[requests[:, 1] >= 0]
-    if len(served):
-        rows = np.bincount(served[:, 1].astype(int), weights=served[:, 2], minlength=VERSIONS)
-        body(_VERSIONS)[MARK + 1 : MARK + 1 + VERSIONS] += rows
-    models, keys = np.divmod(requests[:, 0].astype(int), _KEYS)
-    for model in np.unique(models):
-        counts = np.bincount(keys[models == model], minlength=_KEYS)
-        body(_REQUESTS + int(model))[MARK + 1 : MARK + 1 + _KEYS] += counts
+    if len(requests):
+        codes, versions = np.divmod(requests[:, 0].astype(int), VERSIONS + 1)
+        rows = np.bincount(versions, weights=requests[:, 1], minlength=VERSIONS + 1)
+        body(_VERSIONS)[MARK + 1 : MARK + 1 + VERSIONS] += rows[:VERSIONS]
+        models, keys = np.divmod(codes, _KEYS)
+        for model in np.unique(models):
+            counts = np.bincount(keys[models == model], minlength=_KEYS)
+            body(_REQUESTS + int(model))[MARK + 1 : MARK + 1 + _KEYS] += counts
     return changed
 
 

@@ -17,8 +17,7 @@ and then looks whether `folded` has moved. (This counts on stores being seen in 
 promises; a processor that promises less may show a reader in another process a body a moment too early.)
 """
 
-import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,25 +141,6 @@ class Ledger:
             self._second_column[start:] = self._second_column[: count - first] = second
             self._ring[start:], self._ring[: count - first] = rows[:first], rows[first:]
         self._committed = self._head[_COMMITTED] = committed + count
-
-    def appender(self) -> Callable[[float, float, float, float, float, float], None]:
-        """Return a function that appends one row of six numbers, without a time, or raises Full.
-
-        It is a closure because it is called for every request: what it needs is at hand, which saves half its time.
-        """
-        pack = struct.Struct("=6f").pack_into
-        ring, head, capacity, row_bytes = self._ring_bytes, self._head, self._capacity, self._row_bytes
-        if self.shape.row != (6,):
-            raise ValueError(f"rows of this ledger are {self.shape.row}, not six numbers")
-
-        def append(a: float, b: float, c: float, d: float, e: float, f: float) -> None:
-            committed = self._committed
-            if committed - self._folded >= capacity:
-                raise Full(1, self.pending_rows, capacity)
-            pack(ring, committed % capacity * row_bytes, a, b, c, d, e, f)
-            self._committed = head[_COMMITTED] = committed + 1
-
-        return append
 
     def pending(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return copies of the pending rows, oldest first, and of the seconds they came in."""

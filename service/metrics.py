@@ -1,17 +1,20 @@
 """Counters and gauges of one worker, in shared memory: cheap to note, read by any worker for all of them.
 
-An event costs a third of a microsecond to note (`ledger.py`); `fold`, called a few times a second, adds them up. What
+An event costs a tuple to note; `flush` moves them to shared memory (`ledger.py`) a hundred times a second, and `fold`
+adds them up a few times a second. What
 is not an event lies in a second file, a slot of plain numbers and names per worker. Counters go on from where a dead
 worker left them. `metrics_report.py` merges the slots into what Prometheus reads.
 """
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from service.instruments import FORGET, NOT_MEASURED, RUN, SHAPE, VERSIONS, Figures, fold, request_key
+import numpy as np
+
+from service.instruments import FORGET, NOT_MEASURED, RUN, SHAPE, VERSIONS, Figures, fold, request_code
 from service.ledger import Full, Ledger
 from service.slots import RunDirectory
 from service.worker_numbers import (
@@ -48,8 +51,16 @@ class Served(Protocol):
         """Return its version."""
 
 
+Noted = tuple[str, int, Served | None, int, float, float, float]
+"""An answered request: route, one of ROUTES, else it counts as "other"; status of HTTP; the loaded version that was
+asked, never just what a caller named, None where there is none; predicted rows; seconds from the body to arrays, from
+the results to bytes, and from the request to the end of its answer, each NOT_MEASURED where it was not reached."""
+
+
 class Metrics:
     """Note what one worker does; every method is for the thread of its event loop.
+
+    What is noted lies in a list until the next `flush`, so that a request pays for no more than that.
 
     Args:
         directory: shared by the workers.
@@ -57,6 +68,10 @@ class Metrics:
         clock: seconds of CLOCK_MONOTONIC.
         wall_clock: seconds since 1970.
         pid: of this process.
+
+    Attributes:
+        note: takes one `Noted`; a request's own noting. The next run, `request` or `fold` has it flushed.
+        later: calls what it is given, soon; at once unless told otherwise.
     """
 
     def __init__(
@@ -72,10 +87,13 @@ class Metrics:
         self._workers = [WorkerNumbers(slot) for slot in directory.map("metrics/numbers", "numbers 1", SLOT_BYTES)]
         self._own, self.numbers = self._ledgers[worker], self._workers[worker]
         self._words = self.numbers.words
-        self._append = self._own.appender()
+        self._noted: list[Noted] = []
+        self._runs: list[tuple[float, int, int, float, float]] = []
+        self.note = self._noted.append
+        self.later: Callable[[Callable[[], None]], object] = lambda flush: flush()
+        self._due = False
         self._figures_due = 0.0
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
-        self._keys: dict[tuple[object, ...], tuple[int, int]] = {}
         self._own.recover()
         self._take_over(pid)
 
@@ -89,35 +107,50 @@ class Metrics:
         render_s: float = NOT_MEASURED,
         total_s: float = NOT_MEASURED,
     ) -> None:
-        """Note an answered request.
-
-        Args:
-            route: one of ROUTES, else it counts as "other".
-            status: of HTTP.
-            model: the loaded version that was asked, never just what a caller named; None where there is none.
-            rows: predicted rows.
-            parse_s: time from the body to arrays.
-            render_s: time from the results to bytes.
-            total_s: time from the request to the end of its answer.
-        """
-        asked = (route, status, None) if model is None else (route, status, model.name, model.version)
-        try:
-            key, version = self._keys[asked]
-        except KeyError:
-            key, version = self._keys[asked] = self._key(route, status, model)
-        try:
-            self._append(key, version, rows, parse_s, render_s, total_s)
-        except Full:
-            self.fold()
-            self._append(key, version, rows, parse_s, render_s, total_s)
+        """Note an answered request; the arguments are those of `Noted`."""
+        self.note((route, status, model, rows, parse_s, render_s, total_s))
+        self._flush_soon()
 
     def ran(self, requests: int, rows: int, queue_s: float, run_s: float) -> None:
         """Note a run: how many requests and rows were joined, how long the oldest waited, how long it took."""
-        try:
-            self._append(RUN, requests, rows, queue_s, run_s, 0)
-        except Full:
-            self.fold()
-            self._append(RUN, requests, rows, queue_s, run_s, 0)
+        self._runs.append((RUN, requests, rows, queue_s, run_s))
+        if not self._due:
+            self._flush_soon()
+
+    def flush(self) -> None:
+        """Put what was noted where other workers see it, and where it stays if this one dies."""
+        self._due = False
+        noted, runs = self._noted.copy(), self._runs.copy()
+        self._noted.clear()
+        self._runs.clear()
+        if noted:
+            routes, statuses, models, *numbers = zip(*noted, strict=True)
+            codes: dict[tuple[str, int, Served | None], int] = {}
+            for asked in set(zip(routes, statuses, models, strict=True)):
+                codes[asked] = self._code(*asked)
+            first = [codes[asked] for asked in zip(routes, statuses, models, strict=True)]
+            self._append([first, *numbers])
+        if runs:
+            self._append(list(zip(*runs, strict=True)))
+
+    def _append(self, columns: Sequence[Sequence[float]]) -> None:
+        """Append events, given by column, to the ledger."""
+        events = np.empty((len(columns[0]), len(columns)), np.float32)
+        for at, column in enumerate(columns):
+            events[:, at] = column
+        room = SHAPE.capacity
+        for start in range(0, len(events), room):
+            part = events[start : start + room]
+            try:
+                self._own.append(part, 0)
+            except Full:
+                self._fold_events()
+                self._own.append(part, 0)
+
+    def _flush_soon(self) -> None:
+        if not self._due:
+            self._due = True
+            self.later(self.flush)
 
     def rejected(self, reason: str) -> None:
         """Note a refused request; one of REASONS, else it counts as "other"."""
@@ -136,18 +169,15 @@ class Metrics:
         name = self.numbers.name_model(model)
         self.numbers.write_version(place, name, version, self._wall_clock(), load_s)
         self._places[model, version] = name, place
-        self._keys.clear()
 
     def unloaded(self, model: str, version: int) -> None:
         """Note that a model version is no longer loaded."""
         self.numbers.unload_version(self._places.pop((model, version))[1])
-        self._keys.clear()
 
     def fold(self) -> None:
         """Add up the events noted since, and renew the gauges of this process."""
-        events, _ = self._own.pending()
-        if len(events):
-            self._own.fold(len(events), fold(self._own.current, events))
+        self.flush()
+        self._fold_events()
         now = self._clock()
         self._words[SEEN] = now
         if now >= self._figures_due:
@@ -177,15 +207,20 @@ class Metrics:
             found.append((numbers, Figures(bodies), numbers.is_alive(now)))
         return found
 
-    def _key(self, route: str, status: int, model: Served | None) -> tuple[int, int]:
-        """Find the numbers under which a request counts: of itself, and of its version."""
+    def _fold_events(self) -> None:
+        events, _ = self._own.pending()
+        if len(events):
+            self._own.fold(len(events), fold(self._own.current, events))
+
+    def _code(self, route: str, status: int, model: Served | None) -> int:
+        """Return the number under which a request counts."""
         if model is None:
-            return request_key(0, route, status), -1
+            return request_code(0, route, status, None)
         asked = model.name, model.version
         if asked not in self._places:
             self.loaded(*asked, load_s=0.0)
         name, place = self._places[asked]
-        return request_key(name, route, status), place
+        return request_code(name, route, status, place)
 
     def _take_over(self, pid: int) -> None:
         """Go on with a slot: a dead worker's processor time is kept, what it had loaded is not."""
@@ -208,7 +243,7 @@ class Metrics:
         place = min(entries, key=lambda entry: (entry.loaded, entry.loaded_at)).index
         self.fold()  # its rows are all in the sums, so that forgetting it forgets them
         self.numbers.forget_version(place)
-        self._append(FORGET, place, 0, 0, 0, 0)
+        self._append([[FORGET], [place], [0], [0], [0]])
         self.fold()
         return place
 

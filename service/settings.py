@@ -107,6 +107,10 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         description="How long requests in flight may take to end after that, in seconds.",
     )
+    telemetry: bool = Field(
+        True,
+        description="Whether to keep statistics of live traffic and metrics; without them both calls answer 404.",
+    )
     run_dir: Path | None = Field(
         default=None,
         description="Where the workers share memory, in a directory made at each start; unset: the first with room of "
@@ -182,6 +186,7 @@ def _expectation(field: str, error: ErrorDetails) -> str:
         "greater_than": "more than {gt:g}",
         "greater_than_equal": "at least {ge:g}",
         "less_than_equal": "at most {le:g}",
+        "bool_parsing": "true or false",
         "literal_error": "{expected}",
         "value_error": "{error}",
     }

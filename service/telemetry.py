@@ -1,6 +1,7 @@
 """All that one worker notes of itself and says of the instance: gate traffic and metrics, on a slot of its own."""
 
 import asyncio
+import functools
 import os
 from collections.abc import Callable, Mapping
 
@@ -18,6 +19,8 @@ Version = tuple[str, int]
 """Name and version of a model."""
 
 TICK_S = 0.25
+FLUSH_S = 0.01
+"""How long other workers may not know yet of a request."""
 
 
 class Telemetry:
@@ -35,7 +38,9 @@ class Telemetry:
         self._recorders: dict[Version, GateTraffic] = {}
         self._replaced: list[GateTraffic] = []
         self._told: dict[Version, float] = {}
+        self.note = self._metrics.note
         self.request = self._metrics.request
+        self.flush = self._metrics.flush
         self.ran = self._metrics.ran
         self.rejected = self._metrics.rejected
 
@@ -75,7 +80,8 @@ class Telemetry:
         self._metrics.fold()
 
     async def keep_ticking(self, queue_rows: Callable[[], int], loaded: Callable[[], Mapping[Version, float]]) -> None:
-        """Tick until cancelled."""
+        """Tick until cancelled; from then on what is noted is flushed after FLUSH_S instead of at once."""
+        self._metrics.later = functools.partial(asyncio.get_running_loop().call_later, FLUSH_S)
         while True:
             self.tick(queue_rows(), loaded())
             await asyncio.sleep(TICK_S)

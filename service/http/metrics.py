@@ -1,5 +1,6 @@
 """`/metrics`, and the count of what is not on the hot path."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
@@ -94,9 +95,11 @@ def metrics_router(telemetry: Telemetry) -> APIRouter:
     router = APIRouter()
 
     @router.get("/metrics", summary="Metrics of all workers, for Prometheus", tags=["operation"])
-    def metrics(request: Request) -> Response:
+    async def metrics(request: Request) -> Response:
         """Write the metrics in the text format of Prometheus, or as OpenMetrics where that is accepted."""
-        page, content_type = telemetry.prometheus(request.headers.get("accept", ""))
+        telemetry.flush()
+        accept = request.headers.get("accept", "")
+        page, content_type = await asyncio.to_thread(telemetry.prometheus, accept)
         return Response(page, headers={"content-type": content_type})
 
     return router

@@ -8,7 +8,7 @@ Nothing is made per request that is not needed; any other path goes on to the ap
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from service.engine import Engine, Model
 from service.errors import ServiceError
@@ -42,13 +42,9 @@ _ROUTES_KEPT = 1000
 """Paths are only kept once they led to a model, so that strangers cannot fill the memory; this bounds the rest."""
 
 
-class Observer(Protocol):
-    """Take notice of an answered request."""
-
-    def __call__(
-        self, route: str, status: int, model: Model | None, rows: int, parse_s: float, render_s: float, total_s: float
-    ) -> None:
-        """Note one request; a stage that was not reached took NaN seconds."""
+Noted = tuple[str, int, Model | None, int, float, float, float]
+"""An answered request: route, status, model, rows, and seconds of parsing, rendering and in total; a stage that was not
+reached took NaN seconds."""
 
 
 class Route(NamedTuple):
@@ -72,7 +68,7 @@ class HotPath:
         engine: of the process.
         endpoints: of the loaded models.
         ids: for requests that bring none.
-        observer: told of every request answered here.
+        note: told of every request answered here.
         rejected: told the code of every error answered here.
     """
 
@@ -82,7 +78,7 @@ class HotPath:
         engine: Engine,
         endpoints: Endpoints,
         ids: RequestIds,
-        observer: Observer | None = None,
+        note: Callable[[Noted], object] | None = None,
         rejected: Callable[[str], None] | None = None,
     ) -> None:
         self._app = app
@@ -91,7 +87,7 @@ class HotPath:
         self._settings = engine.settings
         self._clock = engine.clock
         self._ids = ids
-        self._observer = observer
+        self._noted = note
         self._rejected = rejected
         self._routes: dict[str, Route] = {}
         self._log = logging.getLogger("service.http")
@@ -137,7 +133,7 @@ class HotPath:
             status, answer_headers, body = self._problem(error, route, scope, headers)
         await send({"type": "http.response.start", "status": status, "headers": answer_headers})
         await send({"type": "http.response.body", "body": body})
-        if self._observer is not None:
+        if self._noted is not None:
             self._note(route, status, answered, arrived)
 
     async def _answer(self, route: Route, headers: Headers, receive: Receive, arrived: float) -> Answered:
@@ -187,14 +183,14 @@ class HotPath:
         return plain_problem(405, detail, scope["path"], identity, [(b"allow", b"POST")])
 
     def _note(self, route: Route, status: int, answered: Answered | None, arrived: float) -> None:
-        assert self._observer is not None
+        assert self._noted is not None
         total_s = self._clock() - arrived
         name = "v2_infer" if route.v2 else "predict"
         if answered is None:
-            self._observer(name, status, self._asked(route), 0, _NOT_MEASURED, _NOT_MEASURED, total_s)
+            self._noted((name, status, self._asked(route), 0, _NOT_MEASURED, _NOT_MEASURED, total_s))
         else:
             _, _, model, rows, parse_s, render_s = answered
-            self._observer(name, status, model, rows, parse_s, render_s, total_s)
+            self._noted((name, status, model, rows, parse_s, render_s, total_s))
 
     def _asked(self, route: Route) -> Model | None:
         """Return the loaded model that a refused request asked; None if it is not there."""

@@ -41,27 +41,12 @@ def test_rows_come_back_in_order_with_their_seconds_around_the_ring(slot: memory
     assert ledger.pending_rows == 0
 
 
-def test_a_row_given_as_numbers_is_a_row() -> None:
-    shape = Shape(row=(6,), capacity=3, places=1, words=2)
-    ledger = Ledger(memoryview(bytearray(shape.nbytes)), shape)
-    append = ledger.appender()
-    for value in range(5):
-        append(value, 1, 2, 3, 4, -value)
-        if value == 1:
-            ledger.fold(2, {})
-    assert ledger.pending()[0].tolist() == [[value, 1, 2, 3, 4, -value] for value in (2, 3, 4)]
-    with pytest.raises(Full, match="1 rows do not fit beside 3 pending in 3"):
-        append(5, 0, 0, 0, 0, 0)
-
-
 def test_rows_that_do_not_fit_are_refused_whole(slot: memoryview) -> None:
     ledger = Ledger(slot, SHAPE)
     ledger.append(rows(0, 1, 2, 3), 0)
     with pytest.raises(Full, match="2 rows do not fit beside 4 pending in 5"):
         ledger.append(rows(4, 5), 0)
     assert ledger.pending()[0].tolist() == rows(0, 1, 2, 3).tolist()
-    with pytest.raises(ValueError, match=r"are \(2,\), not six numbers"):
-        ledger.appender()
 
 
 def test_a_fold_replaces_bodies_and_keeps_the_others(slot: memoryview) -> None:
