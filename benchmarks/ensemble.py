@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from model.config import load_config
-from model.laboratory import keep_freed_memory
+from model.processes import keep_freed_memory
 from model.progress import EpochRecord
 from model.study import COMPARED, Recipe, compared_cell, train_runs
 from model.table import read_dataset

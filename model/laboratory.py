@@ -3,21 +3,17 @@
 A study that was interrupted goes on where it was, and a block that is on disk is never run again.
 """
 
-import ctypes
 import hashlib
-import multiprocessing as mp
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing.sharedctypes import Synchronized
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from model.errors import TrainError
+from model.processes import Advance, run_in_processes
 from model.study import Cell, Curves, join, train_runs
 
 LAYOUT = 1
@@ -55,7 +51,7 @@ class Laboratory:
         device: str = "cpu",
         block: int = 50,
         workers: int = 1,
-        advance: Callable[[int], object] = lambda _: None,
+        advance: Advance = lambda _: None,
     ) -> None:
         self._directory = directory
         self._device = device
@@ -65,11 +61,7 @@ class Laboratory:
 
     def run(self, cells: Sequence[Cell]) -> list[Curves]:
         """Return the curves of every cell, in order."""
-        missing = self._missing(cells)
-        if self._workers > 1 and len(missing) > 1:
-            _run_in_processes(missing, min(self._workers, len(missing)), self._advance)
-        else:
-            _run_here(missing, self._device, self._advance)
+        run_in_processes(partial(_run_blocks, self._device), self._missing(cells), self._workers, self._advance)
         return [join([_load(block.path) for block in self._blocks(cell)]) for cell in cells]
 
     def todo(self, cells: Sequence[Cell]) -> int:
@@ -96,80 +88,9 @@ def _file_name(cell: Cell, seeds: range, device: str) -> str:
     return f"{cell.architecture}-p{cell.cosine:g}-lr{cell.learning_rate:g}-{digest}-{seeds.start}-{seeds.stop}.npz"
 
 
-def _run_here(blocks: Sequence[Block], device: str, advance: Callable[[int], object]) -> None:
+def _run_blocks(device: str, blocks: Iterator[Block], advance: Advance) -> None:
     for block in blocks:
         _save(block.path, train_runs(block.cell, block.seeds, device, advance))
-
-
-def _run_in_processes(blocks: Sequence[Block], workers: int, advance: Callable[[int], object]) -> None:
-    """Let each process take the next block until none is left.
-
-    Raises:
-        TrainError: if a process ends before its work does.
-    """
-    context = mp.get_context("spawn")  # a forked torch may hang in its threads
-    taken, done = context.Value("q", 0), context.Value("q", 0)
-    processes = [context.Process(target=_work, args=(blocks, taken, done), daemon=True) for _ in range(workers)]
-    told = 0
-    try:
-        with _without_interrupts():
-            for process in processes:
-                process.start()
-        while any(process.is_alive() for process in processes):
-            next(process for process in processes if process.is_alive()).join(timeout=0.2)
-            now = done.value
-            advance(now - told)
-            told = now
-            codes = [process.exitcode for process in processes if process.exitcode]
-            if codes:
-                raise TrainError(
-                    f"a process of the study ended with code {codes[0]}; what it finished is kept, so run again"
-                )
-    finally:
-        for process in processes:
-            if process.pid is not None:
-                process.terminate()
-                process.join()
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Start processes that never see Ctrl-C: they inherit what this thread blocks, and this one then ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _work(blocks: Sequence[Block], taken: "Synchronized[int]", done: "Synchronized[int]") -> None:
-    """Run one process of the study, on one core."""
-    torch.set_num_threads(1)
-    keep_freed_memory()
-
-    def advance(steps: int) -> None:
-        with done.get_lock():
-            done.value += steps
-
-    parent = mp.parent_process()
-    while parent is None or parent.is_alive():
-        with taken.get_lock():
-            number, taken.value = taken.value, taken.value + 1
-        if number >= len(blocks):
-            return
-        _run_here([blocks[number]], "cpu", advance)
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed: a step's large arrays are then the last step's, not new pages from the kernel.
-
-    A step takes a quarter less time so. Other C libraries are left as they are.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        trim_threshold, mmap_threshold = -1, -3  # names of malloc.h
-        mallopt(mmap_threshold, 32 << 20)  # the most that it accepts
-        mallopt(trim_threshold, 1 << 30)
 
 
 def _save(path: Path, curves: Curves) -> None:

@@ -138,7 +138,6 @@ def open_choices(recipe: Recipe) -> dict[str, Recipe]:
         "c = 1, alpha, beta ~ N(0, 1), m = 10 (PLE)": replace(
             recipe, scale=1.0, alpha=tuple(drawn[0].tolist()), beta=tuple(drawn[1].tolist())
         ),
-        "half the steps": replace(recipe, steps=recipe.steps // 2),
         "twice the steps": replace(recipe, steps=recipe.steps * 2),
         "batches half as large": replace(recipe, batch=recipe.batch // 2),
         "batches twice as large": replace(recipe, batch=recipe.batch * 2),

@@ -61,7 +61,7 @@ def study(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     options.work.mkdir(parents=True, exist_ok=True)
     block = 50 if device == "cpu" else size.runs
-    with tqdm(unit=" run-steps", unit_scale=True, desc="study", dynamic_ncols=True) as bar:
+    with tqdm(unit=" run-steps", unit_scale=True, desc="study", dynamic_ncols=True, smoothing=0.05) as bar:
         laboratory = Laboratory(options.work, device, block, options.workers, bar.update)
         bar.reset(planned_run_steps(laboratory, recipe, size))
         results = run_study(laboratory, recipe, size)
