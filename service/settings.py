@@ -108,7 +108,7 @@ class Settings(BaseModel):
         description="How long requests in flight may take to end after that, in seconds.",
     )
     telemetry: bool = Field(
-        True,
+        default=True,
         description="Whether to keep statistics of live traffic and metrics; without them both calls answer 404.",
     )
     run_dir: Path | None = Field(

@@ -38,6 +38,11 @@ class NumberParser:
             return cls()
         return cls(simdjson.Parser())
 
+    @property
+    def available(self) -> bool:
+        """Tell whether there is a fast path."""
+        return self._parser is not None
+
     def instances(self, body: bytes, width: int) -> Numbers | None:
         """Return the rows of `{"instances": [[...], ...]}` as float32 (B, width)."""
         if self._parser is None or not body[:64].translate(None, _BLANKS).startswith(b'{"instances":[['):
