@@ -26,7 +26,8 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 }  # fmt: skip
 """Types of numbers that are taken for `numeric`; true and false are no numbers, so BOOL is not among them."""
 
-_JSON_NUMBERS = set(DTYPES) - {"FP16"}
+_FAST = {"FP32", "FP64"}
+"""Types that the fast path takes; whole numbers are checked one by one."""
 _MOST_ELEMENTS = 1 << 40
 _LENGTH = struct.Struct("<I")
 _UNSUPPORTED = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size", "classification")
@@ -82,7 +83,7 @@ class Signature:
         """
         if self._widths[CATEGORICAL]:
             return None
-        found = self._numbers.tensor(body, NUMERIC, self._widths[NUMERIC], _JSON_NUMBERS)
+        found = self._numbers.tensor(body, NUMERIC, self._widths[NUMERIC], _FAST)
         if found is None:
             return None
         numeric, request = found
@@ -106,7 +107,7 @@ class Signature:
         numeric = np.frombuffer(body, "<f4").reshape(-1, width)
         return self._reader.from_arrays(numeric, None, nan_is_missing=True)
 
-    def read(self, entries: object, raw: bytes) -> Batch:
+    def read(self, entries: object, raw: memoryview) -> Batch:
         """Read the inputs of a request.
 
         Args:
@@ -131,10 +132,10 @@ class Signature:
         everything = {**answer.tasks, GATE_WEIGHTS: answer.gate_weights, GATE_CONTRIBUTIONS: answer.contributions}
         return [(name, np.ascontiguousarray(everything[name], "<f4")) for name in names]
 
-    def _collect(self, entries: object, raw: bytes) -> dict[str, Input]:
+    def _collect(self, entries: object, raw: memoryview) -> dict[str, Input]:
         if type(entries) is not list or not entries:
             raise MalformedRequest('the request has no "inputs"', f"an array of {_list(self._inputs)}")
-        rest = memoryview(raw)
+        rest = raw
         inputs: dict[str, Input] = {}
         for entry in entries:
             one, rest = self._input(entry, rest)
@@ -247,6 +248,8 @@ def _rows(each: Input) -> list[list[Any]]:
     data = each.data
     if type(data) is not list:
         raise MalformedRequest(f'the "data" of input {each.name!r} is no array', "a flat or a nested array")
+    if each.name == NUMERIC and DTYPES[each.datatype].kind in "iu":
+        _check_whole(each)
     if len(data) == rows * width and (width > 1 or not any(type(value) is list for value in data)):
         return [data[start : start + width] for start in range(0, len(data), width)]
     if len(data) == rows and all(type(row) is list for row in data):
@@ -259,6 +262,18 @@ def _rows(each: Input) -> list[list[Any]]:
         f'the "data" of input {each.name!r} has {len(data)} elements',
         f"{rows * width} values, or {rows} arrays of {width}, as its shape {list(each.shape)} says",
     )
+
+
+def _check_whole(each: Input) -> None:
+    """Refuse a number of JSON that the declared type of whole numbers cannot hold; raw bytes of it never could."""
+    limits = np.iinfo(DTYPES[each.datatype])
+    values = chain.from_iterable(row if type(row) is list else [row] for row in each.data)
+    for value in values:
+        if type(value) in (int, float) and not (value == value // 1 and limits.min <= value <= limits.max):
+            raise MalformedRequest(
+                f"input {each.name!r} is {each.datatype} and has the number {value!r}",
+                f"whole numbers from {limits.min} to {limits.max}, or another datatype",
+            )
 
 
 def _list(names: Iterator[str] | Sequence[str] | Mapping[str, Any]) -> str:
