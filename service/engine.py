@@ -15,7 +15,7 @@ import numpy as np
 
 from service.artifact import GATE_WEIGHTS, Manifest, golden_inputs
 from service.batcher import Batcher, Lane, Limits, Observer
-from service.errors import GatesUnavailable, InvalidFeatures, NotReady, Problem
+from service.errors import GatesUnavailable, InvalidFeatures, ModelNotFound, NotReady, Problem
 from service.features import Batch, FeatureReader, all_finite
 from service.predictor import Answer, Floats, Outputs, Predictor
 from service.repository import ModelState, Repository
@@ -266,8 +266,10 @@ class Engine:
         if self.draining:
             raise NotReady("the service is draining")
         if not self.repository.ready:
-            self.repository.get(self.settings.default_model)
-            raise NotReady("no model is served")
+            try:
+                self.repository.get(self.settings.default_model)
+            except ModelNotFound as error:  # the caller of a probe named no model: it is the service that is not ready
+                raise NotReady(f"MMOE_DEFAULT_MODEL names what is not served: {error}") from None
 
     def close(self) -> None:
         """End the threads; runs in them are waited for."""
@@ -285,7 +287,7 @@ class Engine:
 
 def measured_inline_rows(predictor: Predictor, most: int, budget_s: float = INLINE_BUDGET_S) -> int:
     """Find how many rows a warm model runs within the budget, at most `most`; the best of a few runs counts."""
-    rows = min(max(most, 1), 64)
+    rows = min(max(most, 1), 256)
     inputs: dict[str, Any] = {n: np.resize(a, (rows, a.shape[1])) for n, a in golden_inputs(predictor.manifest).items()}
     batch = Batch(inputs.get("numeric"), inputs.get("categorical"), rows)
     spent_s = []

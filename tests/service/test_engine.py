@@ -126,6 +126,16 @@ def test_a_request_whose_time_is_over_is_not_run(engine: Engine, batches: list[B
         asyncio.run(late())
 
 
+def test_a_default_model_that_is_not_served_makes_not_ready(tmp_path: Path, hand_model: Callable[..., Path]) -> None:
+    hand_model(tmp_path, "hand", 1)
+    engine = Engine(Settings(models=tmp_path, default_model="hnad"))
+    engine.scan()
+    with pytest.raises(NotReady, match=r"MMOE_DEFAULT_MODEL .* 'hnad'. Available: hand"):
+        engine.check_ready()
+    assert engine.get("hand").name == "hand"
+    engine.close()
+
+
 def test_ready_and_draining(engine: Engine, tmp_path: Path) -> None:
     engine.check_ready()
     engine.draining = True
