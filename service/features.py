@@ -4,6 +4,7 @@ The common path does all work per cell in C (itemgetter, map, struct); service/p
 finds that something is wrong, and says what and where.
 """
 
+import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -22,6 +23,8 @@ _NUMBERS, _NUMBERS_OR_NULL = {int, float}, {int, float, type(None)}
 _STRINGS, _STRINGS_OR_NULL = {str}, {str, type(None)}
 _NOT_PLAIN = (KeyError, TypeError, ValueError, OverflowError, struct.error)
 """What the fast path meets when a value, a feature or a row is not as expected."""
+
+_MANY = 4096
 
 
 class Batch(NamedTuple):
@@ -217,6 +220,11 @@ class FeatureReader:
 
 def all_finite(numbers: NDArray[np.float32]) -> bool:
     """Tell whether no number is NaN or infinite."""
+    if numbers.size > _MANY:  # one pass instead of two; a product that overflows only means: look closer
+        flat = numbers.ravel()
+        with np.errstate(over="ignore", invalid="ignore"):
+            if math.isfinite(flat.dot(flat)):
+                return True
     # Looking for a zero byte takes a third of the time of all() on a row.
     return 0 not in np.isfinite(numbers).tobytes()
 

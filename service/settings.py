@@ -75,7 +75,7 @@ class Settings(BaseModel):
         description="Longest wait for more rows to join a run, in microseconds; 0 never waits.",
     )
     inline_rows: int = Field(
-        default=256,
+        default=1024,
         ge=0,
         description="Runs of at most this many rows stay on the event loop; larger ones go to a thread.",
     )

@@ -58,7 +58,7 @@ def parse(signature: Signature, headers: Headers, body: bytes) -> InferRequest:
         if found is not None:
             return InferRequest(found[0], _wanted(signature, found[1]))
     request = load_object(body[:length], EXPECTED)
-    return InferRequest(signature.read(request.get("inputs"), body[length:]), _wanted(signature, request))
+    return InferRequest(signature.read(request.get("inputs"), memoryview(body)[length:]), _wanted(signature, request))
 
 
 async def infer(model: Model, request: InferRequest, arrived: float, timeout_s: float) -> Part:
