@@ -60,3 +60,11 @@ def test_ctrl_c_ends_every_process_and_says_how_to_go_on(tmp_path: Path) -> None
     assert run.returncode == 130
     assert "the same command goes on" in rest
     assert "Traceback" not in rest
+
+
+def test_a_table_that_is_not_there_is_an_error_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMOE_DATA", str(tmp_path))
+    assert main(["census", "--out", str(tmp_path / "docs"), "--work", str(tmp_path / "work")]) == 2
+    assert "set MMOE_DATA" in capsys.readouterr().err

@@ -1,0 +1,138 @@
+"""The page of the comparisons on real tables, written from their results alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.claims import Interval, bootstrap
+from model.comparison import ARCHITECTURES, Comparison
+from model.metrics import HIGHER_IS_BETTER
+from model.mmoe import Architecture
+from model.paper import CENSUS
+from model.provenance import commit, now
+from model.schema import TaskKind
+
+TITLES: dict[Architecture, str] = {
+    "single_task": "Single-Task",
+    "shared_bottom": "Shared-Bottom",
+    "omoe": "OMoE",
+    "mmoe": "MMoE",
+}
+MAIN_METRIC: dict[TaskKind, str] = {"binary": "auc", "regression": "rmse", "multiclass": "accuracy"}
+TREES_MARGIN = 0.003
+"""How far under LightGBM's AUC a network may stay."""
+
+Floats = NDArray[np.float64]
+
+
+def write_comparisons(path: Path, title: str, comparisons: Sequence[Comparison], remarks: str, command: str) -> None:
+    """Write the page.
+
+    Args:
+        path: of the Markdown file; its directory is created if it is not there.
+        title: of the page.
+        comparisons: one section each.
+        remarks: on the data, for example what a fuller comparison would need.
+        command: that makes this page again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = f"# {title}\n\nWritten by `{command}`, {now()}, commit {commit() or 'unknown'}.\n\n{remarks}"
+    path.write_text("\n\n".join([head, *map(_section, comparisons)]) + "\n", encoding="utf-8")
+
+
+def values(comparison: Comparison, architecture: Architecture, task: int) -> Floats:
+    """Return the main metric of a task on the test rows, one value per seed."""
+    told = comparison.tasks[task]
+    metric = MAIN_METRIC[told.kind]
+    return np.array([outcome.metrics[told.name][metric] for outcome in comparison.outcomes[architecture]])
+
+
+def verdicts(comparison: Comparison) -> list[tuple[str, str]]:
+    """Hold MMoE to what is asked of it, task by task: a sentence and the verdict."""
+    found = []
+    for index, task in enumerate(comparison.tasks):
+        metric = MAIN_METRIC[task.kind]
+        sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
+        ours = sign * values(comparison, "mmoe", index)
+        others = {a: sign * values(comparison, a, index) for a in ARCHITECTURES if a != "mmoe"}
+        best = max(others, key=lambda a: float(others[a].mean()))
+        difference = bootstrap(lambda a, b: (a - b).mean(axis=-1), ours, others[best])
+        words = f"MMoE less the best other network, {TITLES[best]}: not below 0 within the interval {_show(difference)}"
+        found.append((f"{task.name}: {words}", _yes(difference.high >= 0)))
+        paper = CENSUS.get(comparison.name)
+        if paper and index == 0:
+            mean = float(ours.mean())
+            found.append(
+                (
+                    f"{task.name}: MMoE's mean at or above the paper's {paper['mmoe'][1]:.4f}",
+                    _yes(mean >= paper["mmoe"][1]),
+                )
+            )
+        if task.name in comparison.yardstick and metric == "auc":
+            behind = comparison.yardstick[task.name][metric] - float(ours.mean())
+            found.append(
+                (
+                    f"{task.name}: MMoE within {TREES_MARGIN} of LightGBM; it is behind by {behind:+.4f}",
+                    _yes(behind <= TREES_MARGIN),
+                )
+            )
+    return found
+
+
+def _section(comparison: Comparison) -> str:
+    train, validation, test = comparison.rows
+    notes = " ".join(note.rstrip(".") + "." for note in comparison.notes)
+    seeds = len(comparison.outcomes["mmoe"])
+    asked = "\n".join(f"- {words}: **{verdict}**" for words, verdict in verdicts(comparison))
+    return (
+        f"## {comparison.name}\n\n"
+        f"{train:,} rows for training, {validation:,} for validation, {test:,} for test. {notes}\n\n"
+        f"{seeds} seeds each; means with a 95 % bootstrap interval over seeds, and the best seed. Widths are such that "
+        "all networks have about the same number of parameters; learning rate and dropout were chosen on validation rows, "
+        f"by a seed that is not among those.\n\n{_table(comparison)}\n\n{asked}"
+    )
+
+
+def _table(comparison: Comparison) -> str:
+    metrics = [f"{task.name}, {MAIN_METRIC[task.kind]}" for task in comparison.tasks]
+    paper = CENSUS.get(comparison.name)
+    head = ["model", "width", "rate", "dropout", "parameters"]
+    head += [words for metric in metrics for words in (f"{metric}: mean", "best")]
+    head += ["paper: main mean", "best", "never married mean"] if paper else []
+    lines = [_line(comparison, architecture) for architecture in ARCHITECTURES]
+    if comparison.yardstick:
+        trees = ["LightGBM, a model per task", "", "", "", ""]
+        for task in comparison.tasks:
+            trees += [f"{comparison.yardstick[task.name][MAIN_METRIC[task.kind]]:.4f}", ""]
+        lines.append(trees + [""] * (len(head) - len(trees)))
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines])
+
+
+def _line(comparison: Comparison, architecture: Architecture) -> list[str]:
+    chosen = comparison.chosen[architecture]
+    parameters = comparison.outcomes[architecture][0].parameters
+    line = [
+        TITLES[architecture],
+        f"{chosen.hidden}",
+        f"{chosen.learning_rate:g}",
+        f"{chosen.dropout:g}",
+        f"{parameters:,}",
+    ]
+    for index, task in enumerate(comparison.tasks):
+        found = values(comparison, architecture, index)
+        best = found.max() if HIGHER_IS_BETTER[MAIN_METRIC[task.kind]] else found.min()
+        line += [_show(bootstrap(lambda a: a.mean(axis=-1), found)), f"{best:.4f}"]
+    if comparison.name in CENSUS:
+        top, mean, other = CENSUS[comparison.name][architecture]
+        line += [f"{mean:.4f}", f"{top:.4f}", f"{other:.4f}"]
+    return line
+
+
+def _show(interval: Interval) -> str:
+    return f"{interval.effect:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"

@@ -1,0 +1,117 @@
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.census_split import find_training_file, git_blob, paper_split
+from model.comparison import (
+    ARCHITECTURES,
+    Comparison,
+    Outcome,
+    TableLaboratory,
+    Variant,
+    configured,
+    equal_budgets,
+    runs_of,
+    yardstick,
+)
+from model.comparison_report import verdicts, write_comparisons
+from model.config import Config, load_config
+from model.errors import DataError
+from model.mmoe import Architecture, count_parameters
+from model.predict import build_model
+from model.schema import Task
+from model.table import read_dataset
+
+CENSUS = Path(__file__).parents[2] / "scripts" / "configs" / "census_income.toml"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    path = tmp_path / "tiny.toml"
+    path.write_text(
+        'name = "tiny"\n[data]\nkind = "synthetic"\nrows = 120\ndims = 6\n'
+        "[model]\nexperts = 3\nexpert_hidden = [4]\ntower_hidden = [2]\n[train]\nepochs = 1\nbatch_size = 32\n"
+    )
+    return load_config(path)
+
+
+def test_budgets_are_equal(config: Config) -> None:
+    dataset = read_dataset(config)
+    sizes = []
+    for architecture, hidden in equal_budgets(dataset, config).items():
+        shaped = configured(config, Variant(architecture, hidden, 1e-3, 0.0, 0)).model
+        sizes.append(count_parameters(build_model(dataset.features, dataset.tasks, shaped, 0).network))
+    assert max(sizes) - min(sizes) < 0.2 * max(sizes)
+
+
+def test_compares_every_architecture_and_goes_on_from_what_is_on_disk(config: Config, tmp_path: Path) -> None:
+    told: list[int] = []
+    laboratory = TableLaboratory(config, tmp_path / "work", 1, told.append)
+    first = laboratory.compare(seeds=2)
+    assert sum(told) == runs_of(2)
+    assert set(first.outcomes) == set(ARCHITECTURES)
+    assert all(len(outcomes) == 2 for outcomes in first.outcomes.values())
+    again = laboratory.compare(seeds=2)
+    assert sum(told) == runs_of(2)
+    assert again.outcomes == first.outcomes
+    write_comparisons(tmp_path / "docs" / "tiny.md", "Tiny", [first], "A remark.", "the command")
+    page = (tmp_path / "docs" / "tiny.md").read_text()
+    assert all(name in page for name in ("Single-Task", "Shared-Bottom", "OMoE", "MMoE", "A remark.", "the command"))
+    lines = [line for line in page.splitlines() if line.startswith("|")]
+    assert len({line.count(" |") for line in lines}) == 1
+
+
+def test_trees_are_measured_on_the_same_rows_and_tasks(config: Config) -> None:
+    pytest.importorskip("lightgbm", reason="LightGBM is not installed")
+    dataset = read_dataset(config)
+    assert set(yardstick(dataset, threads=1)) == {task.name for task in dataset.tasks}
+
+
+@pytest.fixture
+def made() -> Callable[[float, float], Comparison]:
+    """Make a comparison on census whose MMoE and other networks have a given AUC, and LightGBM .95."""
+
+    def make(mmoe: float, others: float) -> Comparison:
+        random = np.random.default_rng(0)
+        task = Task("income", "binary", ("no", "yes"))
+        aucs: dict[Architecture, float] = {a: mmoe if a == "mmoe" else others for a in ARCHITECTURES}
+        outcomes = {
+            a: [Outcome(0.1, {"income": {"auc": auc + random.normal(0, 1e-4)}}, 10, 1.0) for _ in range(10)]
+            for a, auc in aucs.items()
+        }
+        chosen = {a: Variant(a, 4, 1e-3, 0.0, 0) for a in ARCHITECTURES}
+        return Comparison("census_income", (task,), (6, 2, 2), (), chosen, outcomes, {"income": {"auc": 0.95}})
+
+    return make
+
+
+def test_what_is_asked_of_mmoe_is_judged(made: Callable[[float, float], Comparison]) -> None:
+    assert [verdict for _, verdict in verdicts(made(0.949, 0.94))] == ["yes", "yes", "yes"]
+    assert [verdict for _, verdict in verdicts(made(0.93, 0.94))] == ["no", "no", "no"]
+
+
+def test_the_paper_s_split_joins_its_training_file_and_halves_the_test_file(tmp_path: Path) -> None:
+    config = load_config(CENSUS)
+    train, test = b"1, a, x\n2, b, y\n", b"3, a, x\n4, b, y\n5, a, x\n6, b, y\n"
+    (tmp_path / "census-income.data").write_bytes(train)
+    (tmp_path / "census-income.test.gz").write_bytes(gzip.compress(test))
+    found = find_training_file(tmp_path)
+    assert found is not None
+    joined = paper_split(config, found, tmp_path / "census-income.test.gz", tmp_path / "work", blob=git_blob(train))
+    lines = Path(joined.data.path).read_text().splitlines()  # type: ignore[union-attr]
+    assert lines[:2] == ["1, a, x, train", "2, b, y, train"]
+    parts = sorted(line.rpartition(", ")[2] for line in lines[2:])
+    assert parts == ["test", "test", "validation", "validation"]
+
+
+def test_another_training_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "census-income.data").write_bytes(b"1, a\n")
+    with pytest.raises(DataError, match="57d8bff516af70a99c0cd5b31bde3168b592cffb"):
+        paper_split(load_config(CENSUS), tmp_path / "census-income.data", tmp_path / "none", tmp_path)
+
+
+def test_git_gives_the_same_id() -> None:
+    assert git_blob(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
