@@ -42,6 +42,9 @@ class Tier(NamedTuple):
     resolution_s: int
 
 
+_SECOND_BITS = 48
+"""A stamp holds the second below these bits and above them for how many rows a row stands."""
+
 TIERS = (Tier("1m", 1), Tier("5m", 5), Tier("1h", 60))
 WINDOWS = tuple(tier.window for tier in TIERS)
 TOTAL_PLACE = len(TIERS) * (POINTS + _SPARE)
@@ -177,11 +180,11 @@ def fold(
         layout: of the bodies.
         current: tells the body of a place; None where there is none yet.
         rows: (n, T, E), in the order they came.
-        seconds: (n,) when they came. Rows older than the bucket that has taken their place count in the totals alone.
+        seconds: (n,) when they came, as `stamp` gives it. Rows older than the bucket that has taken their place count
+            in the totals alone.
     """
     changed: dict[int, Body] = {}
-    for second, group in _by_second(rows, seconds):
-        added = layout.body(group)
+    for second, added in _bodies(layout, rows, seconds):
         for place, epoch in _places(second):
             body = changed[place] if place in changed else current(place)
             newest = -1 if body is None else int(body[_EPOCH]) - 1
@@ -222,8 +225,8 @@ def total(layout: Layout, snapshots: Iterable[Snapshot]) -> Sums:
     merged = np.zeros(layout.shape.words)
     for snapshot in snapshots:
         merged += snapshot.bodies[0]
-        if len(snapshot.rows):
-            merged += layout.body(snapshot.rows)
+        for _, added in _bodies(layout, snapshot.rows, snapshot.seconds):
+            merged += added
     return layout.sums(merged)
 
 
@@ -241,12 +244,19 @@ def _places(second: int) -> Iterator[tuple[int, int]]:
     yield TOTAL_PLACE, 0
 
 
-def _by_second(rows: NDArray[np.float32], seconds: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the runs of rows that came in the same second."""
-    cuts = [0, *(np.flatnonzero(np.diff(seconds)) + 1).tolist(), len(rows)]
+def stamp(second: int, each: int = 1) -> int:
+    """Return the stamp of rows that came in a second and of which each stands for so many."""
+    return second if each == 1 else second | each << _SECOND_BITS
+
+
+def _bodies(layout: Layout, rows: NDArray[np.float32], stamps: NDArray[np.int64]) -> Iterator[tuple[int, Body]]:
+    """Add up the rows of each run with the same stamp: the second and the sums."""
+    cuts = [0, *(np.flatnonzero(np.diff(stamps)) + 1).tolist(), len(rows)]
     for start, end in pairwise(cuts):
         if end > start:
-            yield int(seconds[start]), rows[start:end]
+            each, second = divmod(int(stamps[start]), 1 << _SECOND_BITS)
+            body = layout.body(rows[start:end])
+            yield second, body * each if each else body
 
 
 def _entropy(weights: NDArray[np.float32]) -> NDArray[np.float32]:

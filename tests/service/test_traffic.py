@@ -16,7 +16,7 @@ from service import gates
 from service.artifact import GateBaseline, TaskGate
 from service.ledger import Ledger
 from service.slots import RunDirectory
-from service.traffic import Gates, GateTraffic, Traffic, tier_of
+from service.traffic import EXACT_ROWS, SAMPLE, Gates, GateTraffic, Traffic, tier_of
 from service.windows import TIERS, TOTAL_PLACE, Layout
 
 EDGES = tuple(np.linspace(0, 1, 11).tolist())
@@ -93,6 +93,30 @@ def test_any_number_of_rows_is_recorded_at_once(rows: int, worker: Callable[[int
     traffic.record(weights[1:])
     assert rows_of(traffic) == rows
     assert_allclose(traffic.total().weights / rows, gates.utilisation(weights), atol=1e-9)
+
+
+def test_a_flood_of_rows_is_counted_from_a_sample(directory: RunDirectory) -> None:
+    now = 1000.0
+    traffic = Traffic(directory, 0, clock=lambda: now).open(some_gates())
+    flood = some_weights(EXACT_ROWS + 100 * SAMPLE + 5)
+    for batch in np.array_split(flood, 97):
+        traffic.record(batch)
+    sums = traffic.total()
+    assert abs(int(sums.rows) - len(flood)) < SAMPLE
+    assert_allclose(sums.weights / sums.rows, gates.utilisation(flood), atol=0.03)
+    assert_allclose(sums.histogram.sum(axis=-1), sums.rows)
+    now = 1001.0
+    traffic.record(flood[:10])
+    assert traffic.total().rows == sums.rows + 10
+
+
+@pytest.mark.parametrize("rows", [1, 3, SAMPLE + 1])
+def test_a_sample_takes_every_so_manieth_row_whatever_the_batches(rows: int, worker: Callable[[int], Traffic]) -> None:
+    traffic = worker(0).open(some_gates())
+    traffic.record(some_weights(EXACT_ROWS))
+    for start in range(0, 10 * SAMPLE, rows):
+        traffic.record(some_weights(min(rows, 10 * SAMPLE - start)))
+    assert traffic.total().rows == EXACT_ROWS + 10 * SAMPLE
 
 
 def test_a_restarted_worker_goes_on_in_its_slot(worker: Callable[[int], Traffic]) -> None:
