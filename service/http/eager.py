@@ -21,6 +21,9 @@ from service.http.predict import HotPath
 SLOW_BODY_S = 1.0
 """A body that takes longer than this is left to uvicorn, where reading it has a deadline."""
 
+LEAVE_S = 0.5
+"""How long an idle connection outlives the start of a shutdown: a request may be on its way to it."""
+
 
 class EagerProtocol(HttpToolsProtocol):
     """Speak HTTP/1.1 on one connection; eager where the application is a HotPath, else as uvicorn does."""
@@ -28,7 +31,9 @@ class EagerProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.hot = self.app if isinstance(self.app, HotPath) else None
+        self.leaving = False
         self._slow: asyncio.TimerHandle | None = None
+        self._leave: asyncio.TimerHandle | None = None
         self._defaults: object = None
         self._default_head = b""
 
@@ -38,7 +43,7 @@ class EagerProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Open an exchange if this is a plain call of the hot path; else let uvicorn begin."""
-        if (self.cycle is None or self.cycle.response_complete) and self._is_plain_call():
+        if self._is_idle() and self._is_plain_call():
             scope = {"type": "http", "method": "POST", "path": self.url.decode(), "headers": self.headers}
             self.cycle = Exchange(self, scope)  # type: ignore[assignment]
         else:
@@ -68,7 +73,17 @@ class EagerProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; a call in flight ends by itself and is not answered."""
         self._be_patient()
+        if self._leave is not None:
+            self._leave.cancel()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close the connection with its next answer, or after a while without a request."""
+        self.leaving = True
+        if self._is_idle():
+            self._leave = self.loop.call_later(LEAVE_S, self._close_if_idle)
+        else:
+            self.cycle.keep_alive = False
 
     def head(self, status: int, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
         """Return the first lines of an answer, with uvicorn's own headers, such as the date."""
@@ -98,6 +113,8 @@ class EagerProtocol(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expect
         self.headers.extend(headers)
         super().on_headers_complete()
+        if self.leaving:
+            self.cycle.keep_alive = False
 
     def _hand_over(self) -> None:
         """Give a request whose body is slow to come to uvicorn, with what there is of it."""
@@ -107,6 +124,13 @@ class EagerProtocol(HttpToolsProtocol):
         exchange.response_complete = True
         self._begin()
         super().on_body(b"".join(exchange.parts))
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _close_if_idle(self) -> None:
+        if self._is_idle():
+            self.transport.close()
 
     def _be_patient(self) -> None:
         if self._slow is not None:
@@ -131,7 +155,7 @@ class Exchange:
         self._protocol, self._scope = protocol, scope
         self.parts: list[bytes] = []
         self.missing = next(int(value) for name, value in scope["headers"] if name == CONTENT_LENGTH)
-        self.keep_alive = protocol.parser.should_keep_alive()
+        self.keep_alive = protocol.parser.should_keep_alive() and not protocol.leaving
         self.response_complete = self.disconnected = False
         self._start: Message = {}
 

@@ -204,6 +204,44 @@ def test_a_call_in_flight_is_answered_when_the_server_shuts_down_and_then_the_co
     assert body == BODY[:3]
 
 
+@pytest.mark.parametrize("path", [PREDICT, f"{PREDICT}?query"])
+def test_an_idle_connection_is_answered_once_more_when_the_server_shuts_down(path: str, engine: Engine) -> None:
+    async def act() -> None:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(request(BODY, path))
+            head, body = await _read(reader)
+            assert "connection: close" not in head
+            for connection in list(bench.state.connections):
+                connection.shutdown()
+            writer.write(request(BODY, path))  # it was on its way
+            head, again = await _read(reader)
+            assert "connection: close" in head
+            assert again == body
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(act())
+
+
+def test_an_idle_connection_that_asks_nothing_ends_when_the_server_shuts_down(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eager, "LEAVE_S", 0.0)
+
+    async def act() -> None:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(request())
+            await _read(reader)
+            for connection in list(bench.state.connections):
+                connection.shutdown()
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(act())
+
+
 def test_a_client_that_leaves_is_not_answered_and_harms_nobody(engine: Engine) -> None:
     async def act() -> list[tuple[str, bytes]]:
         held = _held(engine)
