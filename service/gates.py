@@ -27,7 +27,7 @@ STABILITY_PSEUDO_COUNT = 0.5
 def entropy(weights: Floats) -> NDArray[np.float64]:
     """Return Shannon's entropy along the last axis, in nats, in [0, ln E]; a weight of 0 adds nothing."""
     w = np.asarray(weights, np.float64)
-    nats: NDArray[np.float64] = -(w * np.log(np.where(w > 0, w, 1.0))).sum(axis=-1)
+    nats: NDArray[np.float64] = 0.0 - (w * np.log(np.where(w > 0, w, 1.0))).sum(axis=-1)  # never -0.0
     return nats
 
 

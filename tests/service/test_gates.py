@@ -46,6 +46,12 @@ def test_entropy_of_known_distributions() -> None:
     assert gates.normalised_entropy(np.ones((2, 3, 1))).tolist() == [[0, 0, 0]] * 2
 
 
+def test_the_entropy_of_a_settled_gate_prints_without_a_sign() -> None:
+    settled = np.array([[[1.0, 0.0, 0.0]]], np.float32)
+    assert not np.signbit(gates.entropy(settled)).any()
+    assert not np.signbit(gates.normalised_entropy(settled)).any()
+
+
 @given(gate_weights())
 def test_entropy_lies_between_none_and_even(weights: Weights) -> None:
     entropy = gates.entropy(weights)
