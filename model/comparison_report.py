@@ -89,9 +89,9 @@ def _section(comparison: Comparison) -> str:
     return (
         f"## {comparison.name}\n\n"
         f"{train:,} rows for training, {validation:,} for validation, {test:,} for test. {notes}\n\n"
-        f"{seeds} seeds each; means with a 95 % bootstrap interval over seeds, and the best seed. Widths are such that "
-        "all networks have about the same number of parameters; learning rate and dropout were chosen on validation rows, "
-        f"by a seed that is not among those.\n\n{_table(comparison)}\n\n{asked}"
+        f"{seeds} seeds each; means with a 95 % bootstrap interval over seeds, and the best seed. Widths are such "
+        "that all networks have about the same number of parameters; learning rate and dropout were chosen on "
+        f"validation rows, by a seed that is not among those.\n\n{_table(comparison)}\n\n{asked}"
     )
 
 

@@ -49,7 +49,7 @@ class Laboratory:
         self,
         directory: Path,
         device: str = "cpu",
-        block: int = 50,
+        block: int = 25,
         workers: int = 1,
         advance: Advance = lambda _: None,
     ) -> None:
