@@ -58,7 +58,7 @@ REASONS = (
 )
 MODELS = 33
 """Names told apart, the first for calls that name no loaded model, the last for all further ones."""
-VERSIONS = 64
+VERSIONS = 128
 """Model versions told apart at a time; the one unloaded longest ago gives its place to the next."""
 
 _MS = 1e-3
@@ -107,7 +107,7 @@ def _instruments() -> tuple[Instrument, ...]:
 
 INSTRUMENTS = _instruments()
 STAGES = ("parse", "queue", "run", "render", "total")
-SHAPE = Shape(row=(5,), capacity=2048, places=PLACES, words=MARK + 1 + max(_KEYS, VERSIONS, INSTRUMENTS[-1].end))
+SHAPE = Shape(row=(5,), capacity=8192, places=PLACES, words=MARK + 1 + max(_KEYS, VERSIONS, INSTRUMENTS[-1].end))
 
 
 def request_code(model: int, route: str, status: int, version: int | None) -> int:

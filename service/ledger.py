@@ -202,5 +202,8 @@ class Ledger:
 
     def _copy(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Copy the rows from number `start` to before `stop` out of the ring."""
-        at = np.arange(start, stop) % self._capacity
-        return self._ring[at], self._second_column[at]
+        first, last = start % self._capacity, stop % self._capacity
+        if first < last or start == stop:
+            return self._ring[first:last].copy(), self._second_column[first:last].copy()
+        rows = np.concatenate([self._ring[first:], self._ring[:last]])
+        return rows, np.concatenate([self._second_column[first:], self._second_column[:last]])

@@ -1,6 +1,6 @@
 """Counters and gauges of one worker, in shared memory: cheap to note, read by any worker for all of them.
 
-An event costs a tuple to note; `flush` moves them to shared memory (`ledger.py`) a hundred times a second, and `fold`
+An event costs a tuple to note; `flush` moves them to shared memory (`ledger.py`) twenty times a second, and `fold`
 adds them up a few times a second. What
 is not an event lies in a second file, a slot of plain numbers and names per worker. Counters go on from where a dead
 worker left them. `metrics_report.py` merges the slots into what Prometheus reads.
@@ -8,7 +8,8 @@ worker left them. `metrics_report.py` merges the slots into what Prometheus read
 
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -51,10 +52,8 @@ class Served(Protocol):
         """Return its version."""
 
 
-Noted = tuple[str, int, Served | None, int, float, float, float]
-"""An answered request: route, one of ROUTES, else it counts as "other"; status of HTTP; the loaded version that was
-asked, never just what a caller named, None where there is none; predicted rows; seconds from the body to arrays, from
-the results to bytes, and from the request to the end of its answer, each NOT_MEASURED where it was not reached."""
+Event = tuple[float, float, float, float, float]
+"""See `instruments.py`."""
 
 
 class Metrics:
@@ -70,7 +69,7 @@ class Metrics:
         pid: of this process.
 
     Attributes:
-        note: takes one `Noted`; a request's own noting. The next run, `request` or `fold` has it flushed.
+        note: takes an `Event`, for callers who know their `code`. The next run, `request` or `fold` has it flushed.
         later: calls what it is given, soon; at once unless told otherwise.
     """
 
@@ -87,15 +86,30 @@ class Metrics:
         self._workers = [WorkerNumbers(slot) for slot in directory.map("metrics/numbers", "numbers 1", SLOT_BYTES)]
         self._own, self.numbers = self._ledgers[worker], self._workers[worker]
         self._words = self.numbers.words
-        self._noted: list[Noted] = []
-        self._runs: list[tuple[float, int, int, float, float]] = []
+        self._noted: list[Event] = []
         self.note = self._noted.append
         self.later: Callable[[Callable[[], None]], object] = lambda flush: flush()
         self._due = False
         self._figures_due = 0.0
-        self._places: dict[tuple[str, int], tuple[int, int]] = {}
+        self._places: dict[tuple[str, int], tuple[int, int | None]] = {}
         self._own.recover()
         self._take_over(pid)
+
+    def code(self, route: str, status: int, model: Served | None) -> int:
+        """Return the number under which a request counts; it stays valid while the model is loaded.
+
+        Args:
+            route: one of ROUTES, else it counts as "other".
+            status: of HTTP.
+            model: the loaded version that was asked, never just what a caller named; None where there is none.
+        """
+        if model is None:
+            return request_code(0, route, status, None)
+        asked = model.name, model.version
+        if asked not in self._places:
+            self.loaded(*asked, load_s=0.0)
+        name, place = self._places[asked]
+        return request_code(name, route, status, place)
 
     def request(
         self,
@@ -107,38 +121,33 @@ class Metrics:
         render_s: float = NOT_MEASURED,
         total_s: float = NOT_MEASURED,
     ) -> None:
-        """Note an answered request; the arguments are those of `Noted`."""
-        self.note((route, status, model, rows, parse_s, render_s, total_s))
+        """Note an answered request.
+
+        Args:
+            route: see `code`, as for status and model.
+            status: of HTTP.
+            model: that was asked.
+            rows: predicted rows.
+            parse_s: time from the body to arrays.
+            render_s: time from the results to bytes.
+            total_s: time from the request to the end of its answer.
+        """
+        self.note((self.code(route, status, model), rows, parse_s, render_s, total_s))
         self._flush_soon()
 
     def ran(self, requests: int, rows: int, queue_s: float, run_s: float) -> None:
         """Note a run: how many requests and rows were joined, how long the oldest waited, how long it took."""
-        self._runs.append((RUN, requests, rows, queue_s, run_s))
+        self.note((RUN, requests, rows, queue_s, run_s))
         if not self._due:
             self._flush_soon()
 
     def flush(self) -> None:
         """Put what was noted where other workers see it, and where it stays if this one dies."""
         self._due = False
-        noted, runs = self._noted.copy(), self._runs.copy()
+        noted = self._noted.copy()
         self._noted.clear()
-        self._runs.clear()
-        if noted:
-            routes, statuses, models, *numbers = zip(*noted, strict=True)
-            codes: dict[tuple[str, int, Served | None], int] = {}
-            for asked in set(zip(routes, statuses, models, strict=True)):
-                codes[asked] = self._code(*asked)
-            first = [codes[asked] for asked in zip(routes, statuses, models, strict=True)]
-            self._append([first, *numbers])
-        if runs:
-            self._append(list(zip(*runs, strict=True)))
-
-    def _append(self, columns: Sequence[Sequence[float]]) -> None:
-        """Append events, given by column, to the ledger."""
-        events = np.empty((len(columns[0]), len(columns)), np.float32)
-        for at, column in enumerate(columns):
-            events[:, at] = column
-        room = SHAPE.capacity
+        width, room = SHAPE.row[0], SHAPE.capacity
+        events = np.fromiter(chain.from_iterable(noted), np.float32, width * len(noted)).reshape(-1, width)
         for start in range(0, len(events), room):
             part = events[start : start + room]
             try:
@@ -167,12 +176,15 @@ class Metrics:
         if place is None:
             place = self._free_place(entries)
         name = self.numbers.name_model(model)
-        self.numbers.write_version(place, name, version, self._wall_clock(), load_s)
+        if place is not None:
+            self.numbers.write_version(place, name, version, self._wall_clock(), load_s)
         self._places[model, version] = name, place
 
     def unloaded(self, model: str, version: int) -> None:
         """Note that a model version is no longer loaded."""
-        self.numbers.unload_version(self._places.pop((model, version))[1])
+        _, place = self._places.pop((model, version))
+        if place is not None:
+            self.numbers.unload_version(place)
 
     def fold(self) -> None:
         """Add up the events noted since, and renew the gauges of this process."""
@@ -212,16 +224,6 @@ class Metrics:
         if len(events):
             self._own.fold(len(events), fold(self._own.current, events))
 
-    def _code(self, route: str, status: int, model: Served | None) -> int:
-        """Return the number under which a request counts."""
-        if model is None:
-            return request_code(0, route, status, None)
-        asked = model.name, model.version
-        if asked not in self._places:
-            self.loaded(*asked, load_s=0.0)
-        name, place = self._places[asked]
-        return request_code(name, route, status, place)
-
     def _take_over(self, pid: int) -> None:
         """Go on with a slot: a dead worker's processor time is kept, what it had loaded is not."""
         words = self._words
@@ -235,15 +237,21 @@ class Metrics:
         words[PID] = pid
         self.fold()
 
-    def _free_place(self, entries: list[VersionEntry]) -> int:
-        """Find a place in the table of versions; in a full one that of the version unloaded longest ago."""
+    def _free_place(self, entries: list[VersionEntry]) -> int | None:
+        """Find a place in the table of versions; in a full one that of the version unloaded longest ago.
+
+        With so many loaded that there is none, the rows of the next are not counted by version.
+        """
         taken = {entry.index for entry in entries}
         if len(taken) < VERSIONS:
             return min(set(range(VERSIONS)) - taken)
-        place = min(entries, key=lambda entry: (entry.loaded, entry.loaded_at)).index
+        unloaded = [entry for entry in entries if not entry.loaded]
+        if not unloaded:
+            return None
+        place = min(unloaded, key=lambda entry: entry.loaded_at).index
         self.fold()  # its rows are all in the sums, so that forgetting it forgets them
         self.numbers.forget_version(place)
-        self._append([[FORGET], [place], [0], [0], [0]])
+        self.note((FORGET, place, 0, 0, 0))
         self.fold()
         return place
 

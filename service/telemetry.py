@@ -19,7 +19,7 @@ Version = tuple[str, int]
 """Name and version of a model."""
 
 TICK_S = 0.25
-FLUSH_S = 0.01
+FLUSH_S = 0.05
 """How long other workers may not know yet of a request."""
 
 
@@ -38,6 +38,7 @@ class Telemetry:
         self._recorders: dict[Version, GateTraffic] = {}
         self._replaced: list[GateTraffic] = []
         self._told: dict[Version, float] = {}
+        self.code = self._metrics.code
         self.note = self._metrics.note
         self.request = self._metrics.request
         self.flush = self._metrics.flush

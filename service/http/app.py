@@ -63,7 +63,7 @@ def create_app(engine: Engine, telemetry: Telemetry | None = None) -> AsgiApp:
     behind: AsgiApp = _EchoRequestId(app)
     if telemetry is None:
         return HotPath(behind, engine, endpoints, ids)
-    return HotPath(Counted(behind, engine, telemetry), engine, endpoints, ids, telemetry.note, telemetry.rejected)
+    return HotPath(Counted(behind, engine, telemetry), engine, endpoints, ids, telemetry)
 
 
 def _lifespan(engine: Engine, telemetry: Telemetry | None) -> Callable[[FastAPI], Any]:

@@ -8,12 +8,17 @@ from service.http.v2_tensors import Signature
 
 
 class Endpoint:
-    """Hold the parser and the renderers of a model version."""
+    """Hold the parser and the renderers of a model version.
 
-    __slots__ = ("model", "parser", "renderer", "signature")
+    Attributes:
+        codes: numbers under which its successful requests count, by route.
+    """
+
+    __slots__ = ("codes", "model", "parser", "renderer", "signature")
 
     def __init__(self, model: Model, numbers: NumberParser) -> None:
         self.model = model
+        self.codes: dict[str, int] = {}
         self.parser = RowParser(model.reader, numbers)
         self.renderer = Renderer(model.name, model.version, model.manifest)
         self.signature = Signature(model.reader, model.manifest, numbers)

@@ -8,7 +8,7 @@ Nothing is made per request that is not needed; any other path goes on to the ap
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from service.engine import Engine, Model
 from service.errors import ServiceError
@@ -42,9 +42,18 @@ _ROUTES_KEPT = 1000
 """Paths are only kept once they led to a model, so that strangers cannot fill the memory; this bounds the rest."""
 
 
-Noted = tuple[str, int, Model | None, int, float, float, float]
-"""An answered request: route, status, model, rows, and seconds of parsing, rendering and in total; a stage that was not
-reached took NaN seconds."""
+class Notes(Protocol):
+    """Take notice of answered requests."""
+
+    @property
+    def note(self) -> Callable[[tuple[float, float, float, float, float]], object]:
+        """Note a request: its code, rows, and seconds of parsing, rendering and in total."""
+
+    def code(self, route: str, status: int, model: Model | None) -> int:
+        """Return the number under which such requests count."""
+
+    def rejected(self, reason: str, /) -> None:
+        """Note an error by its code."""
 
 
 class Route(NamedTuple):
@@ -54,8 +63,13 @@ class Route(NamedTuple):
     version: int | None
     v2: bool
 
+    @property
+    def counted_as(self) -> str:
+        """Return the route under which metrics count it."""
+        return "v2_infer" if self.v2 else "predict"
 
-Answered = tuple[RawHeaders, bytes, Model, int, float, float]
+
+Answered = tuple[RawHeaders, bytes, Endpoint, int, float, float]
 """A successful answer: headers, body, who gave it, to how many rows, and how long parsing and rendering took. A plain
 tuple, for there is one per request."""
 
@@ -68,8 +82,7 @@ class HotPath:
         engine: of the process.
         endpoints: of the loaded models.
         ids: for requests that bring none.
-        note: told of every request answered here.
-        rejected: told the code of every error answered here.
+        notes: told of every request answered here.
     """
 
     def __init__(
@@ -78,8 +91,7 @@ class HotPath:
         engine: Engine,
         endpoints: Endpoints,
         ids: RequestIds,
-        note: Callable[[Noted], object] | None = None,
-        rejected: Callable[[str], None] | None = None,
+        notes: Notes | None = None,
     ) -> None:
         self._app = app
         self._engine = engine
@@ -87,8 +99,8 @@ class HotPath:
         self._settings = engine.settings
         self._clock = engine.clock
         self._ids = ids
-        self._noted = note
-        self._rejected = rejected
+        self._notes = notes
+        self._note = None if notes is None else notes.note
         self._routes: dict[str, Route] = {}
         self._log = logging.getLogger("service.http")
 
@@ -133,8 +145,14 @@ class HotPath:
             status, answer_headers, body = self._problem(error, route, scope, headers)
         await send({"type": "http.response.start", "status": status, "headers": answer_headers})
         await send({"type": "http.response.body", "body": body})
-        if self._noted is not None:
-            self._note(route, status, answered, arrived)
+        if self._note is not None:
+            if answered is None:
+                rows, parse_s, render_s = 0, _NOT_MEASURED, _NOT_MEASURED
+                code = self._code(route, status)
+            else:
+                _, _, endpoint, rows, parse_s, render_s = answered
+                code = endpoint.codes.get(route.counted_as) or self._code(route, status, endpoint)
+            self._note((code, rows, parse_s, render_s, self._clock() - arrived))
 
     async def _answer(self, route: Route, headers: Headers, receive: Receive, arrived: float) -> Answered:
         endpoint = self._endpoints.get(route.name, route.version)
@@ -154,7 +172,7 @@ class HotPath:
         ran = self._clock()
         content = endpoint.renderer.columns(part) if columns else endpoint.renderer.rows(part)
         answer_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
-        return answer_headers, content, endpoint.model, batch.rows, parsed - came, self._clock() - ran
+        return answer_headers, content, endpoint, batch.rows, parsed - came, self._clock() - ran
 
     async def _infer(
         self, endpoint: Endpoint, headers: Headers, receive: Receive, arrived: float, allowed_s: float
@@ -167,12 +185,12 @@ class HotPath:
         ran = self._clock()
         answer_headers, content = v2_infer.render(endpoint.signature, endpoint.model, request.wanted, part)
         rows = request.batch.rows
-        return answer_headers, content, endpoint.model, rows, parsed - came, self._clock() - ran
+        return answer_headers, content, endpoint, rows, parsed - came, self._clock() - ran
 
     def _problem(self, error: Exception, route: Route, scope: Scope, headers: Headers) -> Response:
         identity = request_id(headers) or self._ids.next()
-        if self._rejected is not None:
-            self._rejected(find(error).code)
+        if self._notes is not None:
+            self._notes.rejected(find(error).code)
         if not isinstance(error, ServiceError):
             self._log.error("Request %s to %s failed", identity.decode(), scope["path"], exc_info=error)
         return v2_problem(error, identity) if route.v2 else problem(error, scope["path"], identity)
@@ -182,22 +200,17 @@ class HotPath:
         identity = request_id(headers) or self._ids.next()
         return plain_problem(405, detail, scope["path"], identity, [(b"allow", b"POST")])
 
-    def _note(self, route: Route, status: int, answered: Answered | None, arrived: float) -> None:
-        assert self._noted is not None
-        total_s = self._clock() - arrived
-        name = "v2_infer" if route.v2 else "predict"
-        if answered is None:
-            self._noted((name, status, self._asked(route), 0, _NOT_MEASURED, _NOT_MEASURED, total_s))
-        else:
-            _, _, model, rows, parse_s, render_s = answered
-            self._noted((name, status, model, rows, parse_s, render_s, total_s))
-
-    def _asked(self, route: Route) -> Model | None:
-        """Return the loaded model that a refused request asked; None if it is not there."""
+    def _code(self, route: Route, status: int, endpoint: Endpoint | None = None) -> int:
+        """Find the number under which a request counts; that of successes is kept."""
+        assert self._notes is not None
+        if endpoint is not None:
+            code = endpoint.codes[route.counted_as] = self._notes.code(route.counted_as, status, endpoint.model)
+            return code
         try:
-            return self._endpoints.get(route.name, route.version).model
+            asked = self._endpoints.get(route.name, route.version).model
         except ServiceError:
-            return None
+            asked = None
+        return self._notes.code(route.counted_as, status, asked)
 
 
 def _route(path: str) -> Route | None:

@@ -237,6 +237,19 @@ def test_a_version_keeps_its_rows_until_the_table_is_full(
     assert rows == {str(10**17): 1} | {str(v): v for v in range(1 + forgotten, VERSIONS + 3)}
 
 
+def test_more_loaded_versions_than_places_are_counted_by_model_alone(
+    worker: Callable[[int], Metrics], directory: RunDirectory
+) -> None:
+    metrics = worker(0)
+    for version in range(1, VERSIONS + 2):
+        metrics.request("predict", 200, load(metrics, "census", version, load_s=0), rows=1)
+    found = samples(metrics, directory)
+    assert value(found, "mmoe_requests_total", route="predict", status="200", model="census") == VERSIONS + 1
+    assert value(found, "mmoe_rows_total", model="census", version=str(VERSIONS)) == 1
+    assert value(found, "mmoe_rows_total", model="census", version=str(VERSIONS + 1)) is None
+    metrics.unloaded("census", VERSIONS + 1)
+
+
 def some_gates(version: int) -> Gates:
     """Describe a version of two tasks and two experts, used alike in the baseline."""
     task = TaskGate(
