@@ -121,7 +121,7 @@ class _Launcher:
         go_read, go_write = os.pipe()
         with contextlib.closing(bind(self._host, self._port, shared=True)) as made:
             pipes = WorkerPipes(made.fileno(), loaded_write, go_read)
-            arguments = ["--worker", *map(str, pipes), str(self._count), str(self._run_directory)]
+            arguments = ["--worker", *map(str, (*pipes, place, self._count, self._run_directory))]
             process = subprocess.Popen(
                 [sys.executable, "-m", "service", *arguments], pass_fds=pipes, start_new_session=True
             )
@@ -172,10 +172,10 @@ class _Launcher:
             self._forget(place)
 
 
-def usable_cores(environ_root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+def usable_cores(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
     """Count the cores that this process may use: its affinity, and the quota of its control group; at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(min(cores, math.floor(_quota(environ_root, own))), 1) if cores else 1
+    return max(int(min(cores, _quota(root, own))), 1)
 
 
 def _quota(root: Path, own: Path) -> float:

@@ -12,6 +12,8 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
 
 import orjson
 import uvicorn
@@ -23,8 +25,9 @@ from service.http.eager import EagerProtocol
 from service.http.schemas import example_rows
 from service.launcher import GO, GO_AND_ANNOUNCE, WorkerPipes
 from service.settings import Settings
+from service.sharing import Sharing
 from service.slots import RunDirectory
-from service.sockets import bind, take_turns, url
+from service.sockets import bind, url
 from service.telemetry import Telemetry
 
 BACKLOG = 2048
@@ -44,9 +47,9 @@ def run_alone(settings: Settings, directory: RunDirectory) -> None:
     """
     bound = bind(settings.host, settings.port, shared=False)
 
-    def begin(engine: Engine) -> None:
+    def begin() -> bool:
         bound.listen(BACKLOG)
-        announce(engine, url(bound))
+        return True
 
     serve(settings, directory, bound, begin)
 
@@ -61,39 +64,56 @@ def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
     Raises:
         ServiceError: as `run_alone`.
     """
-    pipes, workers = WorkerPipes(*map(int, arguments[:3])), int(arguments[3])
+    *descriptors, place, workers = map(int, arguments[:5])
+    pipes, directory = WorkerPipes(*descriptors), RunDirectory(Path(arguments[5]), workers)
     bound = socket.socket(fileno=pipes.socket)
 
-    def begin(engine: Engine) -> None:
+    def begin() -> bool:
         os.write(pipes.loaded, GO)
         os.close(pipes.loaded)
         answer = os.read(pipes.go, 1)
         if not answer:
             raise SystemExit(1)
         bound.listen(BACKLOG)
-        take_turns(bound, workers)
-        if answer == GO_AND_ANNOUNCE:
-            announce(engine, url(bound))
+        return answer == GO_AND_ANNOUNCE
 
-    serve(settings, RunDirectory(Path(arguments[4]), workers), bound, begin, pipes.go)
+    serve(settings, directory, bound, begin, Team(place, workers, directory, pipes.go))
+
+
+class Team(NamedTuple):
+    """Say which of several workers this one is.
+
+    Attributes:
+        place: from 0; a restarted worker has the place of the dead one.
+        workers: how many there are.
+        directory: shared by them.
+        lifeline: a pipe whose other end the launcher holds.
+    """
+
+    place: int
+    workers: int
+    directory: RunDirectory
+    lifeline: int
 
 
 def serve(
     settings: Settings,
     directory: RunDirectory,
     bound: socket.socket,
-    begin: Callable[[Engine], None],
-    lifeline: int | None = None,
+    begin: Callable[[], bool],
+    team: Team | None = None,
 ) -> None:
     """Load the models and serve them until SIGTERM or SIGINT; return when the requests in flight have ended.
 
     Args:
         settings: of the service.
-        directory: shared by the workers.
+        directory: for telemetry, shared by the workers.
         bound: where to serve.
-        begin: called when the models are loaded; makes the socket listen when it may.
-        lifeline: a pipe whose other end the launcher holds.
+        begin: called when the models are loaded; makes the socket listen when it may, and tells whether to announce it.
+        team: of several workers, which one this is.
     """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
     telemetry = Telemetry(directory) if settings.telemetry else None
     engine = Engine(settings, telemetry, telemetry.recorder_of) if telemetry else Engine(settings)
     engine.scan()
@@ -103,7 +123,7 @@ def serve(
                 log.error("%s %d is not served: %s", state.name, version.version, version.reason)
     app = create_app(engine, telemetry)
     _settle_memory()
-    begin(engine)
+    announced = begin()
     config = uvicorn.Config(
         app, loop="uvloop", http=EagerProtocol, ws="none", interface="asgi3", lifespan="on", backlog=BACKLOG,
         access_log=False, log_config=None, log_level=_uvicorn_level(settings.log_level), proxy_headers=False,
@@ -114,7 +134,7 @@ def serve(
     # uvicorn would close its sockets at the first signal; here the service first serves on, not ready, for a while.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(server, engine, bound, lifeline))
+        runner.run(_serve(server, engine, bound, announced, team))
 
 
 def _settle_memory() -> None:
@@ -133,9 +153,22 @@ def _settle_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-async def _serve(server: uvicorn.Server, engine: Engine, bound: socket.socket, lifeline: int | None) -> None:
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End while still loading: there is nothing to drain."""
+    raise SystemExit(0)
+
+
+async def _serve(
+    server: uvicorn.Server, engine: Engine, bound: socket.socket, announced: bool, team: Team | None
+) -> None:
     loop = asyncio.get_running_loop()
     drain_delay_s = engine.settings.drain_delay_s
+    sharing = _share(server, bound, team) if team else None
+
+    def close() -> None:
+        if sharing is not None:
+            sharing.close()
+        server.should_exit = True
 
     def stop(delay_s: float) -> None:
         if engine.draining:  # asked a second time: do not wait any longer
@@ -143,7 +176,7 @@ async def _serve(server: uvicorn.Server, engine: Engine, bound: socket.socket, l
             return
         engine.draining = True
         log.info("Draining: not ready from now on, closing in %g s", delay_s)
-        loop.call_later(delay_s, setattr, server, "should_exit", True)
+        loop.call_later(delay_s, close)
 
     def orphaned(pipe: int) -> None:
         loop.remove_reader(pipe)
@@ -151,9 +184,34 @@ async def _serve(server: uvicorn.Server, engine: Engine, bound: socket.socket, l
 
     loop.add_signal_handler(signal.SIGTERM, stop, drain_delay_s)
     loop.add_signal_handler(signal.SIGINT, stop, 0.0)
-    if lifeline is not None:
-        loop.add_reader(lifeline, orphaned, lifeline)
-    await server.serve([bound])
+    if announced:
+        announce(engine, url(bound))
+    if team is None or sharing is None:
+        await server.serve([bound])
+        return
+    loop.add_reader(team.lifeline, orphaned, team.lifeline)
+    serving = asyncio.ensure_future(server.serve([]))
+    await asyncio.sleep(0)  # now it has what a connection needs
+    sharing.start()
+    await serving
+
+
+def _share(server: uvicorn.Server, bound: socket.socket, team: Team) -> Sharing:
+    """Let this worker accept and deal out connections, and uvicorn speak on those that are served here."""
+    config, state, opening = server.config, server.server_state, set[asyncio.Future[Any]]()
+
+    def protocol() -> asyncio.Protocol:
+        return EagerProtocol(config=config, server_state=state, app_state=server.lifespan.state)
+
+    def open_here(connection: socket.socket) -> None:
+        coming = asyncio.ensure_future(asyncio.get_running_loop().connect_accepted_socket(protocol, connection))
+        opening.add(coming)
+        coming.add_done_callback(opening.discard)
+
+    def held() -> int:
+        return len(state.connections) + len(opening)
+
+    return Sharing(bound, team.directory, team.place, team.workers, open_here, held)
 
 
 def announce(engine: Engine, address: str) -> None:

@@ -1,14 +1,11 @@
 """Sockets: bound early, refused with a sentence, shared evenly."""
 
-import contextlib
-import selectors
 import socket
-import sys
 
 import pytest
 
 from service.errors import SettingsError
-from service.sockets import bind, reserve, take_turns, url
+from service.sockets import bind, reserve, url
 
 
 def test_a_free_port_is_taken_and_told() -> None:
@@ -51,32 +48,3 @@ def test_a_host_that_is_not_ours_is_refused(host: str) -> None:
 def test_a_reservation_takes_no_connections() -> None:
     with reserve("127.0.0.1", 0) as reserved, pytest.raises(ConnectionRefusedError):
         socket.create_connection(reserved.getsockname(), timeout=5)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares a port out evenly")
-@pytest.mark.parametrize("workers", [2, 3])
-def test_connections_are_dealt_out_in_turn(workers: int) -> None:
-    connections = 48
-    with contextlib.ExitStack() as stack:
-        reserved = stack.enter_context(reserve("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-        listeners = [stack.enter_context(bind("127.0.0.1", port, shared=True)) for _ in range(workers)]
-        for listener in listeners:
-            listener.listen(connections)
-            take_turns(listener, workers)
-        for _ in range(connections):
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
-        counts = [_accepted(listener, stack) for listener in listeners]
-    assert sum(counts) == connections
-    assert min(counts) >= connections // workers // 2, counts
-
-
-def _accepted(listener: socket.socket, stack: contextlib.ExitStack) -> int:
-    """Accept all that waits, and count it."""
-    count = 0
-    with selectors.DefaultSelector() as selector:
-        selector.register(listener, selectors.EVENT_READ)
-        while selector.select(0):
-            stack.enter_context(listener.accept()[0])
-            count += 1
-    return count

@@ -1,0 +1,182 @@
+"""Deal the connections of a port out evenly among its workers, whatever the kernel does.
+
+The kernel gives a new connection to one of the workers' sockets by a hash, at random: of eight connections, one of two
+workers gets two or fewer in one case of seven, and connections that stay open stay where they are. So a worker that
+accepts a connection while another one holds fewer passes it on, as a file descriptor through a Unix socket:
+
+    accept -> who holds fewest? -> serve it, or send it to that worker's inbox -> served there
+
+What each worker holds, has sent and has received lies in shared memory, so that connections on their way count too. A
+worker that cannot be reached gets nothing: the connection is served where it is.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from array import array
+from collections.abc import Callable
+
+from service.slots import RunDirectory
+
+TICK_S = 0.1
+"""How old the number of connections that a worker holds may be, for others; connections also end."""
+
+_ACCEPTED_AT_ONCE = 128
+
+
+class Board:
+    """Know what every worker holds and what is on its way to it.
+
+    Args:
+        directory: shared by the workers.
+        place: of this worker, from 0; a restarted worker has the place of the dead one.
+        workers: how many there are.
+    """
+
+    def __init__(self, directory: RunDirectory, place: int, workers: int) -> None:
+        slots = directory.map("connections", f"connections {workers}", 8 * (1 + 2 * workers))
+        self._words = [slot.cast("q") for slot in slots[:workers]]
+        self._own = self._words[place]
+        self._place, self._workers = place, workers
+        self._own[0] = 0
+        for sender in range(workers):  # what was on its way to the dead one is lost
+            self._own[1 + workers + sender] = self._words[sender][1 + place]
+
+    def hold(self, connections: int) -> None:
+        """Note how many connections this worker holds."""
+        self._own[0] = connections
+
+    def sent(self, to: int) -> None:
+        """Note that one was passed on."""
+        self._own[1 + to] += 1
+
+    def unsent(self, to: int) -> None:
+        """Take that back: the worker could not be reached."""
+        self._own[1 + to] -= 1
+
+    def received(self, sender: int) -> None:
+        """Note that one came from another worker."""
+        self._own[1 + self._workers + sender] += 1
+
+    def loads(self) -> list[int]:
+        """Return how many connections each worker holds or is about to get."""
+        received = 1 + self._workers
+        return [
+            words[0] + sum(self._words[sender][1 + place] - words[received + sender] for sender in range(self._workers))
+            for place, words in enumerate(self._words)
+        ]
+
+
+class Sharing:
+    """Accept connections for one worker, and deal them out.
+
+    Args:
+        listening: this worker's socket on the port.
+        directory: shared by the workers.
+        place: of this worker.
+        workers: how many there are.
+        serve: serves a connection here.
+        held: counts the connections served here.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        directory: RunDirectory,
+        place: int,
+        workers: int,
+        serve: Callable[[socket.socket], None],
+        held: Callable[[], int],
+    ) -> None:
+        self._listening, self._place, self._serve, self._held = listening, place, serve, held
+        self._board = Board(directory, place, workers)
+        self._inboxes = [str(directory.path / f"inbox-{worker}") for worker in range(workers)]
+        self._inbox = _datagram_socket()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._inboxes[place])
+        self._inbox.bind(self._inboxes[place])
+        self._outbox = _datagram_socket()
+        self._tick: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to accept, on the running loop."""
+        loop = asyncio.get_running_loop()
+        self._listening.setblocking(False)
+        loop.add_reader(self._listening.fileno(), self._accept)
+        loop.add_reader(self._inbox.fileno(), self._take)
+        self._note()
+
+    def close(self) -> None:
+        """Accept no more; what others have passed on already is still served."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listening.fileno())
+        loop.remove_reader(self._inbox.fileno())
+        if self._tick is not None:
+            self._tick.cancel()
+        self._listening.close()
+        self._take()
+        self._inbox.close()
+        self._outbox.close()
+
+    def loads(self) -> list[int]:
+        """Return how many connections each worker holds or is about to get."""
+        return self._board.loads()
+
+    def _accept(self) -> None:
+        self._take()  # they count before anything is dealt out
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:  # none left; or the client has gone, or descriptors ran out: the next turn tries again
+                return
+            self._deal(connection)
+
+    def _deal(self, connection: socket.socket) -> None:
+        self._board.hold(self._held())
+        loads = self._board.loads()
+        least = min(range(len(loads)), key=loads.__getitem__)
+        if loads[least] < loads[self._place] and self._pass_on(connection, least):
+            connection.close()
+        else:
+            self._serve_here(connection)
+
+    def _pass_on(self, connection: socket.socket, to: int) -> bool:
+        self._board.sent(to)  # before it can be received
+        try:
+            # socket.send_fds takes an address and ignores it.
+            descriptor = array("i", [connection.fileno()])
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptor)
+            self._outbox.sendmsg([bytes([self._place])], [rights], 0, self._inboxes[to])
+        except OSError:
+            self._board.unsent(to)
+            return False
+        return True
+
+    def _take(self) -> None:
+        """Serve what others have passed on."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                message, descriptors, _, _ = socket.recv_fds(self._inbox, 1, 1)
+            except OSError:
+                return
+            if message and descriptors:
+                self._board.received(message[0])
+                self._serve_here(socket.socket(fileno=descriptors[0]))
+
+    def _serve_here(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._serve(connection)
+        self._board.hold(self._held())
+
+    def _note(self) -> None:
+        self._board.hold(self._held())
+        self._tick = asyncio.get_running_loop().call_later(TICK_S, self._note)
+
+
+def _datagram_socket() -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    return made
