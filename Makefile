@@ -10,6 +10,7 @@ DEMO ?= scripts/configs/synthetic.toml
 
 VENV := .venv
 SERVICE_VENV := .venv-service
+CLIENTS_VENV := .venv-clients
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 INSTALL := -m pip --disable-pip-version-check install -c constraints.txt
@@ -21,7 +22,7 @@ PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make $(MAKECMDGOALS): a
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve train config study test test-service check bench bench-train format clean
+.PHONY: help serve train config study test test-service clients check bench bench-train format clean
 
 help:  ## Say what there is to make
 	@echo 'make serve                      train the demo model if there is none, then serve it'
@@ -51,6 +52,9 @@ test: $(VENV)/.dev  ## Run the tests (ARGS="-k gates" passes anything to pytest)
 test-service: $(SERVICE_VENV)/.service  ## Run the service's tests where torch is not installed
 	@$(SERVICE_VENV)/bin/python -m pytest tests/service tests/test_layering.py $(ARGS)
 
+clients: $(CLIENTS_VENV)/.clients  ## Install the clients of other projects, which the tests marked clients call
+	@:
+
 check: $(VENV)/.dev  ## Format, lint, types, layering and tests, in that order: what CI runs
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -71,7 +75,8 @@ format: $(VENV)/.dev  ## Format the code and mend what ruff can
 	@$(BIN)/ruff check --fix .
 
 clean:  ## Remove environments, caches and build leftovers; models stay
-	@rm -rf $(VENV) $(SERVICE_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(SERVICE_VENV) $(CLIENTS_VENV)
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.train: $(PINS) | $(VENV)/bin/python
@@ -88,6 +93,11 @@ $(VENV)/.dev: $(PINS) | $(VENV)/bin/python
 $(SERVICE_VENV)/.service: $(PINS) | $(SERVICE_VENV)/bin/python
 	@echo 'Installing the service alone into $(SERVICE_VENV) ...'
 	@$(SERVICE_VENV)/bin/python $(INSTALL) -q -e . pytest hypothesis httpx onnx
+	@touch $@
+
+$(CLIENTS_VENV)/.clients: tests/clients/requirements.txt | $(CLIENTS_VENV)/bin/python
+	@echo 'Installing tritonclient and kserve into $(CLIENTS_VENV) ...'
+	@$(CLIENTS_VENV)/bin/python -m pip --disable-pip-version-check install -q -r $<
 	@touch $@
 
 # Find a Python >= 3.11 that can make virtual environments: $(PYTHON) if given, else python3, else a versioned one.
