@@ -52,9 +52,13 @@ async def ask_v2(question: dict[str, Any]) -> dict[str, Any]:
     """Make every call of the Open Inference Protocol once."""
     url = question["url"]
     async with InferenceRESTClient(RESTConfig(protocol="v2")) as client:
+        headers: dict[str, str] = {}
 
         async def infer(given: list[Any], model: str = "hand", **more: Any) -> Any:
-            return await client.infer(url, InferRequest(model, given, **more), model_name=model)
+            headers.clear()
+            return await client.infer(
+                url, InferRequest(model, given, **more), model_name=model, response_headers=headers
+            )
 
         first = await infer(both(question), request_id="call 7")
         gates = [RequestedOutput("gate_weights")]
@@ -67,6 +71,7 @@ async def ask_v2(question: dict[str, Any]) -> dict[str, Any]:
             "default, wide": outputs(await infer([tensor("numeric", "FP32", question["wide"])], "wide")),
             "json in": outputs(await infer(both(question, binary_data=False))),
             "binary both ways": outputs(await infer(both(question), parameters={"binary_data_output": True})),
+            "came as": headers["content-type"],
             "gate_weights alone": outputs(await infer(both(question), request_outputs=gates)),
             "no such model": await refusal(infer(both(question), "nope")),
             "a wrong shape": await refusal(infer([tensor("numeric", "FP32", [[1, 2]]), both(question)[1]])),

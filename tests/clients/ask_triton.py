@@ -39,6 +39,11 @@ def outputs(result: Any) -> dict[str, Any]:
     return {output["name"]: result.as_numpy(output["name"]).tolist() for output in result.get_response()["outputs"]}
 
 
+def came_raw(result: Any) -> list[bool]:
+    """Tell which outputs came as raw bytes."""
+    return ["data" not in output for output in result.get_response()["outputs"]]
+
+
 def refusal(call: Callable[[], object]) -> dict[str, Any]:
     try:
         call()
@@ -54,6 +59,7 @@ def ask(client: Any, question: dict[str, Any]) -> dict[str, Any]:
     as_json = [triton.InferRequestedOutput(name, **AS_JSON) for name in ("sold", "gate_weights")]
     squeezed = {"request_compression_algorithm": "gzip", "response_compression_algorithm": "gzip"}
     first = client.infer("hand", rows, request_id="call 7", model_version="2")
+    mixed = client.infer("hand", rows, outputs=[*as_json, triton.InferRequestedOutput("price")])
     return {
         "live": client.is_server_live(),
         "ready": client.is_server_ready(),
@@ -64,13 +70,15 @@ def ask(client: Any, question: dict[str, Any]) -> dict[str, Any]:
         "load": client.load_model("hand"),
         "head": {key: first.get_response()[key] for key in ("id", "model_name", "model_version")},
         "default": outputs(first),
+        "default came raw": came_raw(first),
         "default, wide": outputs(client.infer("wide", wide)),
         "gate_weights alone": outputs(client.infer("hand", rows, outputs=gates)),
         "gzip": outputs(client.infer("hand", rows, **squeezed)),
         "deflate": outputs(client.infer("hand", rows, request_compression_algorithm="deflate")),
         "json in": outputs(client.infer("hand", both(complete(question), **AS_JSON))),
         "json in, wide": outputs(client.infer("wide", [tensor("numeric", "FP32", question["wide"], **AS_JSON)])),
-        "json out": outputs(client.infer("hand", rows, outputs=as_json)),
+        "json out": outputs(mixed),
+        "json out came raw": came_raw(mixed),
         "json both ways": outputs(client.infer("hand", both(complete(question), **AS_JSON), outputs=as_json)),
         "json with NaN": refusal(lambda: client.infer("hand", both(question, **AS_JSON))),
         "a call of Triton's own": refusal(lambda: client.get_model_config("hand")),
