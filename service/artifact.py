@@ -23,7 +23,8 @@ from service.manifest import (
     TaskGate,
     parse_manifest,
 )
-from service.wire import Interface, Tensor, holds_external_data, interface, keep_outputs, metadata
+from service.trim import for_complete_rows, keep_outputs
+from service.wire import Interface, Tensor, holds_external_data, interface, metadata
 
 __all__ = [
     "CATEGORICAL",
@@ -42,6 +43,7 @@ __all__ = [
     "Task",
     "TaskGate",
     "check_graph",
+    "for_complete_rows",
     "golden_inputs",
     "keep_outputs",
     "parse_manifest",

@@ -34,11 +34,13 @@ class Batch(NamedTuple):
         numeric: float32 (B, N), NaN = missing; None if N = 0. May be read-only.
         categorical: object (B, C) of str, "" = missing; None if C = 0.
         rows: B.
+        complete: whether `numeric` is known to hold no NaN, which makes a run cheaper.
     """
 
     numeric: NDArray[np.float32] | None
     categorical: NDArray[np.object_] | None
     rows: int
+    complete: bool = False
 
     @classmethod
     def concat(cls, batches: Sequence["Batch"]) -> "Batch":
@@ -51,6 +53,7 @@ class Batch(NamedTuple):
             np.concatenate(numeric) if numeric else None,
             np.concatenate(categorical) if categorical else None,
             sum(b.rows for b in batches),
+            all(b.complete for b in batches),
         )
 
     def slice(self, start: int, stop: int) -> Self:
@@ -149,9 +152,8 @@ class FeatureReader:
         """
         rows = len(numeric) if numeric is not None else len(categorical) if categorical is not None else 0
         self.check_rows(rows)
-        if numeric is not None:
-            self.check_numeric(numeric, nan_is_missing)
-        return Batch(numeric, categorical, rows)
+        complete = numeric is None or self.check_numeric(numeric, nan_is_missing)
+        return Batch(numeric, categorical, rows, complete)
 
     def check_rows(self, rows: int) -> None:
         """Refuse no rows, which would kill the process, and too many."""
@@ -160,14 +162,17 @@ class FeatureReader:
         if rows > self.max_rows:
             raise RequestTooLarge("the request", rows, self.max_rows, "rows", "MMOE_MAX_ROWS")
 
-    def check_numeric(self, numeric: NDArray[np.float32], nan_is_missing: bool = False) -> None:
-        """Refuse infinite numbers and, unless it stands for a missing value, NaN; names rows and features.
+    def check_numeric(self, numeric: NDArray[np.float32], nan_is_missing: bool = False) -> bool:
+        """Refuse infinite numbers and, unless it stands for a missing value, NaN; tell whether no number is missing.
 
         Raises:
             InvalidFeatures: with row and feature.
         """
-        if not all_finite(numeric) and not (nan_is_missing and not np.isinf(numeric).any()):
-            raise InvalidFeatures(*tensor_problems(numeric, self.names, nan_is_missing))
+        if all_finite(numeric):
+            return True
+        if nan_is_missing and not np.isinf(numeric).any():
+            return False
+        raise InvalidFeatures(*tensor_problems(numeric, self.names, nan_is_missing))
 
     def _split(self, instances: list[Any]) -> tuple[list[Row], list[Row]]:
         """Return the rows' numbers and strings in manifest order; raises one of _NOT_PLAIN where a row does not fit."""
@@ -190,13 +195,11 @@ class FeatureReader:
         return [row[first] for row in complete], [row[rest] for row in complete]
 
     def _batch(self, numbers: list[Row], strings: list[Row], rows: int) -> Batch:
-        return Batch(
-            self._read_numbers(numbers) if self.numeric else None,
-            _read_strings(strings) if self.categorical else None,
-            rows,
-        )
+        numeric, complete = self._read_numbers(numbers) if self.numeric else (None, True)
+        return Batch(numeric, _read_strings(strings) if self.categorical else None, rows, complete)
 
-    def _read_numbers(self, rows: list[Row]) -> NDArray[np.float32]:
+    def _read_numbers(self, rows: list[Row]) -> tuple[NDArray[np.float32], bool]:
+        """Return the numbers, and whether none is missing."""
         kinds = set(map(type, chain.from_iterable(rows)))
         if kinds <= _NUMBERS:
             # Twice as fast as np.array; what is too large for float32 becomes infinite and is found below.
@@ -215,7 +218,7 @@ class FeatureReader:
             raise ValueError
         if missing is not None:
             numeric[missing] = np.nan
-        return numeric
+        return numeric, missing is None
 
 
 def all_finite(numbers: NDArray[np.float32]) -> bool:

@@ -1,4 +1,4 @@
-"""Read and trim an ONNX file at the level of protobuf's wire format, so that the service needs no onnx package.
+"""Read an ONNX file at the level of protobuf's wire format, so that the service needs no onnx package.
 
 An ONNX file is one ModelProto message. A message is a sequence of fields: a key (field number and wire type), then
 a varint, eight bytes, four bytes, or a length and that many bytes. Field numbers are those of onnx.proto3.
@@ -9,10 +9,7 @@ from typing import NamedTuple
 
 from service.errors import ArtifactError
 
-_GRAPH, _METADATA, _NODE, _OUTPUT = 7, 14, 1, 12
-_NODE_INPUT, _NODE_OUTPUT, _NODE_ATTRIBUTE = 1, 2, 5
-_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 6, 11
-_INITIALIZER, _INPUT = 5, 11
+GRAPH, METADATA, NODE, INITIALIZER, INPUT, OUTPUT = 7, 14, 1, 5, 11, 12
 _ELEMENT_TYPES = {1: "float", 7: "int64", 8: "string", 11: "double"}
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION, _LOCATION_EXTERNAL = 13, 14, 1
@@ -80,7 +77,7 @@ def metadata(model: bytes) -> dict[str, str]:
     """
     properties: dict[str, str] = {}
     for entry in fields(memoryview(model)):
-        if entry.number == _METADATA:
+        if entry.number == METADATA:
             pair = {field.number: bytes(field.payload) for field in fields(entry.payload)}
             try:
                 properties[pair.get(1, b"").decode()] = pair.get(2, b"").decode()
@@ -116,18 +113,18 @@ def interface(model: bytes) -> Interface:
     Raises:
         ArtifactError: the file is no ONNX model.
     """
-    listed: dict[int, list[Tensor]] = {_INPUT: [], _OUTPUT: []}
+    listed: dict[int, list[Tensor]] = {INPUT: [], OUTPUT: []}
     defaults: set[str] = set()
-    for entry in _within(memoryview(model), _GRAPH):
+    for entry in _within(memoryview(model), GRAPH):
         for field in fields(entry):
             if field.number in listed:
                 listed[field.number].append(_tensor(field.payload))
-            elif field.number == _INITIALIZER:
+            elif field.number == INITIALIZER:
                 defaults.update(bytes(name).decode(errors="replace") for name in _within(field.payload, 8))
     return Interface(
-        tuple(tensor for tensor in listed[_INPUT] if tensor.name not in defaults),
-        tuple(tensor for tensor in listed[_INPUT] if tensor.name in defaults),
-        tuple(listed[_OUTPUT]),
+        tuple(tensor for tensor in listed[INPUT] if tensor.name not in defaults),
+        tuple(tensor for tensor in listed[INPUT] if tensor.name in defaults),
+        tuple(listed[OUTPUT]),
     )
 
 
@@ -147,71 +144,6 @@ def holds_external_data(model: bytes) -> bool:
     return False
 
 
-def keep_outputs(model: bytes, names: frozenset[str] | set[str]) -> bytes:
-    """Return the model with only the named graph outputs and the nodes that they need.
-
-    onnxruntime drops initializers that nothing uses, but runs every node of the graph it is given, needed or not.
-
-    Raises:
-        ArtifactError: the file is no ONNX model, or lacks a named output.
-    """
-    message = memoryview(model)
-    parts: list[bytes | memoryview] = []
-    found: set[str] = set()
-    for field in fields(message):
-        if field.number == _GRAPH:
-            graph, kept = _graph_with_outputs(field.payload, names)
-            found |= kept
-            parts += [_key(_GRAPH, _BYTES), _encode_varint(len(graph)), graph]
-        else:
-            parts.append(message[field.start : field.end])
-    if found != set(names):
-        raise ArtifactError(f"The graph has no output {', '.join(sorted(set(names) - found))}")
-    return b"".join(parts)
-
-
-def _graph_with_outputs(graph: memoryview, names: frozenset[str] | set[str]) -> tuple[bytes, set[str]]:
-    entries = list(fields(graph))
-    found = {_name(entry.payload) for entry in entries if entry.number == _OUTPUT} & set(names)
-    needed = _needed_nodes([entry.payload for entry in entries if entry.number == _NODE], found)
-    parts: list[memoryview] = []
-    node = 0
-    for entry in entries:
-        kept = entry.number != _OUTPUT or _name(entry.payload) in names
-        if entry.number == _NODE:
-            kept = node in needed
-            node += 1
-        if kept:
-            parts.append(graph[entry.start : entry.end])
-    return b"".join(parts), found
-
-
-def _needed_nodes(nodes: list[memoryview], outputs: set[str]) -> set[int]:
-    """Return the places of the nodes that the outputs depend on; a graph lists a node before those that read it."""
-    needed: set[int] = set()
-    wanted = set(outputs)
-    for index in range(len(nodes) - 1, -1, -1):
-        inputs, produced, nested = _ends(nodes[index])
-        if nested:  # its inner graphs may read any name of this one
-            return set(range(len(nodes)))
-        if wanted & produced:
-            needed.add(index)
-            wanted |= inputs
-    return needed
-
-
-def _ends(node: memoryview) -> tuple[set[str], set[str], bool]:
-    """Return the names a node reads, those it writes, and whether it holds graphs of its own."""
-    names: dict[int, set[str]] = {_NODE_INPUT: set(), _NODE_OUTPUT: set()}
-    nested = False
-    for field in fields(node):
-        if field.number in names:
-            names[field.number].add(bytes(field.payload).decode(errors="replace"))
-        elif field.number == _NODE_ATTRIBUTE:
-            nested |= any(inner.number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS) for inner in fields(field.payload))
-    return names[_NODE_INPUT] - {""}, names[_NODE_OUTPUT], nested
-
-
 def _tensor(value_info: memoryview) -> Tensor:
     """Read a ValueInfoProto: its name (1) and, within its type (2), the tensor type (1)."""
     element, shape = 0, []
@@ -222,7 +154,7 @@ def _tensor(value_info: memoryview) -> Tensor:
             for field in fields(dimension):
                 size = field.value if field.number == 1 else bytes(field.payload).decode(errors="replace")
             shape.append(size)
-    return Tensor(_name(value_info), _ELEMENT_TYPES.get(element, f"type {element}"), tuple(shape))
+    return Tensor(name_of(value_info), _ELEMENT_TYPES.get(element, f"type {element}"), tuple(shape))
 
 
 def _within(message: memoryview, *path: int) -> Iterator[memoryview]:
@@ -232,7 +164,8 @@ def _within(message: memoryview, *path: int) -> Iterator[memoryview]:
             yield from _within(field.payload, *path[1:]) if len(path) > 1 else (field.payload,)
 
 
-def _name(value_info: memoryview) -> str:
+def name_of(value_info: memoryview) -> str:
+    """Return the name of a ValueInfoProto, which describes an input or output."""
     return next((bytes(f.payload).decode(errors="replace") for f in fields(value_info) if f.number == 1), "")
 
 
@@ -251,6 +184,11 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
     raise ArtifactError("The file is no ONNX model: it holds an endless number")
 
 
+def encode_field(number: int, payload: bytes) -> bytes:
+    """Write a field of bytes."""
+    return _encode_varint(number << 3 | _BYTES) + _encode_varint(len(payload)) + payload
+
+
 def _encode_varint(value: int) -> bytes:
     encoded = bytearray()
     while value > 0x7F:
@@ -258,7 +196,3 @@ def _encode_varint(value: int) -> bytes:
         value >>= 7
     encoded.append(value)
     return bytes(encoded)
-
-
-def _key(number: int, wire_type: int) -> bytes:
-    return _encode_varint(number << 3 | wire_type)

@@ -34,7 +34,7 @@ from service.features import FeatureReader
 from service.http.app import create_app
 from service.predictor import Predictor
 from service.settings import Settings
-from service.wire import keep_outputs
+from service.trim import keep_outputs
 
 if TYPE_CHECKING:
     from tests.conftest import Artifact

@@ -43,7 +43,7 @@ class RowParser:
             numeric = self._numbers.instances(body, self._width)
             if numeric is not None:
                 self._reader.check_rows(len(numeric))
-                return Batch(numeric, None, len(numeric)), False
+                return Batch(numeric, None, len(numeric), complete=True), False
         document = load_object(body, EXPECTED)
         return self.read(document), "inputs" in document
 

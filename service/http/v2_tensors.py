@@ -88,7 +88,7 @@ class Signature:
             return None
         numeric, request = found
         self._reader.check_rows(len(numeric))
-        return Batch(numeric, None, len(numeric)), request
+        return Batch(numeric, None, len(numeric), complete=True), request
 
     def from_raw(self, body: bytes) -> Batch:
         """Read a body that is nothing but the raw bytes of the one input.

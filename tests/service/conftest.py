@@ -164,8 +164,8 @@ def build_graph(w: HandWeights) -> onnx.ModelProto:
 def _encoding(g: Graph, w: HandWeights) -> str:
     columns = []
     if w.names:
-        standard = g.op("Div", g.op("Sub", "numeric", g.const(w.mean)), g.const(w.std))
-        columns.append(g.op("Where", g.op("IsNaN", standard), g.const(0.0), standard))
+        filled = g.op("Where", g.op("IsNaN", "numeric"), g.const(w.mean), "numeric")
+        columns.append(g.op("Div", g.op("Sub", filled, g.const(w.mean)), g.const(w.std)))
     if w.vocabularies:
         keys, codes = [], []
         for c, (offset, values) in enumerate(zip(w.offsets(), w.vocabularies.values(), strict=True)):

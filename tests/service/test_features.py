@@ -263,3 +263,19 @@ def test_columns_and_rows_are_read_alike(reader: FeatureReader, columns: dict[st
     else:
         assert numbers(reader.from_inputs(columns)) == numbers(batch)
         assert strings(reader.from_inputs(columns)) == strings(batch)
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_batch_knows_whether_it_misses_a_number(reader: FeatureReader, missing: bool) -> None:
+    age = None if missing else 1.0
+    rows = {"age": age, "height": 2.0, "balance": 3.0, "colour": "red", "city": "Oslo"}
+    numeric = np.array([[np.nan if missing else 1.0, 2.0, 3.0]], np.float32)
+    whole = reader.from_instances([{**rows, "age": 1.0}])
+    for batch in (
+        reader.from_instances([rows]),
+        reader.from_instances([list(rows.values())]),
+        reader.from_inputs({name: [value] for name, value in rows.items()}),
+        reader.from_arrays(numeric, np.array([["red", "Oslo"]], object), nan_is_missing=True),
+    ):
+        assert batch.complete is not missing
+        assert Batch.concat([whole, batch]).complete is not missing

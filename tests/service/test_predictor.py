@@ -74,6 +74,18 @@ def test_answers_are_those_of_the_closed_form(
         np.testing.assert_allclose(answer.gate_weights.sum(axis=-1), 1, rtol=1e-6)
 
 
+def test_rows_that_miss_no_number_are_answered_alike_by_the_cheaper_session(
+    predictor: Predictor, kind: str, batch_of: Callable[..., Batch]
+) -> None:
+    drawn = batch_of(kind, 40)
+    assert drawn.numeric is not None
+    batch = drawn._replace(numeric=np.nan_to_num(drawn.numeric, nan=9.0))
+    for came, expected in zip(
+        predictor.run(batch._replace(complete=True)).arrays(), predictor.run(batch).arrays(), strict=True
+    ):
+        assert_close(came, expected)
+
+
 @pytest.mark.parametrize("kind", ["full", "wide"], indirect=True)
 def test_contributions_add_up_to_the_gates(
     predictor: Predictor, kind: str, batch_of: Callable[..., Batch], hand_weights: Callable[..., Any]

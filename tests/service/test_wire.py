@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from service import wire
+from service import trim, wire
 from service.errors import ArtifactError
 
 
@@ -28,22 +28,6 @@ def test_metadata_and_interface_are_those_that_onnx_reads(model: bytes) -> None:
     assert found.inputs[0] == wire.Tensor("numeric", "float", ("rows", 3))
     assert found.inputs[1] == wire.Tensor("categorical", "string", ("rows", 2))
     assert found.optional[0] == wire.Tensor("expert_mask", "float", (4,))
-
-
-def test_kept_outputs_bring_only_the_nodes_they_need(model: bytes) -> None:
-    before = onnx.load_from_string(model)
-    after = onnx.load_from_string(wire.keep_outputs(model, {"gate_weights"}))
-    assert [o.name for o in after.graph.output] == ["gate_weights"]
-    assert [i.name for i in after.graph.input] == [i.name for i in before.graph.input]
-    assert "Relu" not in [n.op_type for n in after.graph.node]
-    assert after.graph.node[-1].output == ["gate_weights"]
-    everything = {o.name for o in before.graph.output}
-    assert onnx.load_from_string(wire.keep_outputs(model, everything)) == before
-
-
-def test_an_output_that_is_not_there_is_named(model: bytes) -> None:
-    with pytest.raises(ArtifactError, match="no output nonsense"):
-        wire.keep_outputs(model, {"gate_weights", "nonsense"})
 
 
 def external_tensor(name: str = "weights") -> TensorProto:
@@ -94,7 +78,7 @@ def read_everything(content: bytes) -> None:
     wire.metadata(content)
     wire.interface(content)
     wire.holds_external_data(content)
-    wire.keep_outputs(content, {"gate_weights"})
+    trim.keep_outputs(content, {"gate_weights"})
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.9, 0.999])

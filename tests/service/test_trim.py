@@ -1,0 +1,80 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from service import trim
+from service.errors import ArtifactError
+
+MASKS = frozenset({"expert_mask", "row_expert_mask"})
+
+
+@pytest.fixture(scope="module")
+def model(hand_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return hand_model(tmp_path_factory.mktemp("models")).read_bytes()
+
+
+def test_kept_outputs_bring_only_the_nodes_they_need(model: bytes) -> None:
+    before = onnx.load_from_string(model)
+    after = onnx.load_from_string(trim.keep_outputs(model, {"gate_weights"}))
+    assert [o.name for o in after.graph.output] == ["gate_weights"]
+    assert [i.name for i in after.graph.input] == [i.name for i in before.graph.input]
+    assert "Relu" not in [n.op_type for n in after.graph.node]
+    assert after.graph.node[-1].output == ["gate_weights"]
+    everything = {o.name for o in before.graph.output}
+    assert onnx.load_from_string(trim.keep_outputs(model, everything)) == before
+
+
+def test_an_output_that_is_not_there_is_named(model: bytes) -> None:
+    with pytest.raises(ArtifactError, match="no output nonsense"):
+        trim.keep_outputs(model, {"gate_weights", "nonsense"})
+
+
+def test_complete_rows_need_no_choice_and_no_optional_inputs(model: bytes) -> None:
+    before = onnx.load_from_string(model)
+    after = onnx.load_from_string(trim.for_complete_rows(model, "numeric", MASKS))
+    onnx.checker.check_model(after)
+    assert [i.name for i in after.graph.input] == ["numeric", "categorical"]
+    assert after.graph.initializer == before.graph.initializer
+    (place,) = [i for i, node in enumerate(before.graph.node) if node.op_type == "Where" and "numeric" in node.input]
+    replaced = after.graph.node[place]
+    assert (replaced.op_type, replaced.input, replaced.output) == (
+        "Identity",
+        ["numeric"],
+        before.graph.node[place].output,
+    )
+    del before.graph.node[place], after.graph.node[place]
+    assert after.graph.node == before.graph.node
+
+
+def test_the_trimmed_graph_answers_complete_rows_alike(model: bytes) -> None:
+    numeric = np.random.default_rng(0).normal(10, 3, (5, 3)).astype(np.float32)
+    feed = {"numeric": numeric, "categorical": np.array([["red", "Oslo"]] * 5, object)}
+    whole, trimmed = (
+        onnxruntime.InferenceSession(content).run(None, feed)
+        for content in (model, trim.for_complete_rows(model, "numeric", MASKS))
+    )
+    for a, b in zip(whole, trimmed, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("flag", "choice"),
+    [
+        (("IsNaN", ["other"]), ["flag", "fill", "numeric"]),
+        (("IsInf", ["numeric"]), ["flag", "fill", "numeric"]),
+        (("IsNaN", ["numeric"]), ["flag", "numeric", "fill"]),
+        (("IsNaN", ["numeric"]), ["flag", "fill", "other"]),
+    ],
+)
+def test_other_choices_stay(flag: tuple[str, list[str]], choice: list[str]) -> None:
+    nodes = [helper.make_node(flag[0], flag[1], ["flag"]), helper.make_node("Where", choice, ["out"])]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows"]) for name in ("numeric", "other")]
+    outputs = [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["rows"])]
+    fill = numpy_helper.from_array(np.zeros(1, np.float32), "fill")
+    content = helper.make_model(helper.make_graph(nodes, "g", inputs, outputs, [fill])).SerializeToString()
+    assert trim.for_complete_rows(content, "numeric", MASKS) == content
