@@ -1,8 +1,8 @@
 """Gate statistics over live traffic: recorded by every worker, answered by any, kept per model version.
 
-`record` copies a run's gate weights into the worker's ledger and is all that the hot path pays; `fold` turns them into
-sums a few times a second. Where rows come by the hundred thousand a second, adding all of them up would take a third of
-the time of predicting them, so after EXACT_ROWS of a second one row stands for SAMPLE.
+`GateTraffic.record` copies a run's gate weights into the worker's ledger and is all that the hot path pays; `fold`
+turns them into sums a few times a second. Where rows come by the hundred thousand a second, adding all of them up would
+take a third of the time of predicting them, so after EXACT_ROWS of a second one row stands for SAMPLE.
 
 Reading merges the ledgers of all workers, the rows not yet folded included, so every worker gives the same answer at
 once, and a worker that dies takes nothing with it.
@@ -23,15 +23,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from service.artifact import GateBaseline
-from service.ledger import Full, Ledger
+from service.ledger import Ledger
 from service.slots import RunDirectory
 from service.windows import TIERS, TOTAL_PLACE, Layout, Sums, Tier, fold, stamp, tier_places, total, window
 
 KEPT_VERSIONS = 4
 """Versions of a model whose windows stay readable, those in use included."""
 
-EXACT_ROWS = 20_000
-"""Rows of one second that are all counted, in each worker."""
+EXACT_ROWS = 50_000
+"""Rows of one second that are all counted, in each worker; more than come one to a request. They cost 1% of its time."""
 
 SAMPLE = 64
 """Of the further rows of that second every so manieth is taken, and counts as so many."""
@@ -70,6 +70,9 @@ class GateTraffic:
         ledgers: one per worker of the instance.
         own: index of this worker's, which nobody else writes.
         clock: whole and part seconds of CLOCK_MONOTONIC.
+
+    Attributes:
+        record: notes the gate weights (B, T, E), float32, of rows that were served; for the thread that folds.
     """
 
     def __init__(self, gates: Gates, ledgers: list[Ledger], own: int, clock: Callable[[], float]) -> None:
@@ -78,38 +81,28 @@ class GateTraffic:
         self._ledgers = ledgers
         self._own = ledgers[own]
         self._clock = clock
-        self._append = self._own.append
-        self._second, self._recorded, self._skip = 0, 0, 0
+        self.record = self._own.appender(clock, EXACT_ROWS, self._record_otherwise)
+        self._skip = 0
         self._own.recover()
-
-    def record(self, weights: NDArray[np.float32]) -> None:
-        """Note the gate weights (B, T, E) of rows that were served. Call from the thread that folds."""
-        second = int(self._clock())
-        if second != self._second:
-            self._second, self._recorded = second, 0
-        self._recorded += len(weights)
-        if self._recorded <= EXACT_ROWS:
-            self._note(weights, second)
-        else:
-            sample = weights[self._skip :: SAMPLE]
-            self._skip = (self._skip - len(weights)) % SAMPLE
-            if len(sample):
-                self._note(sample, stamp(second, SAMPLE))
-
-    def _note(self, weights: NDArray[np.float32], stamped: int) -> None:
-        try:
-            self._append(weights, stamped)
-        except Full:
-            room = self._layout.shape.capacity
-            for start in range(0, len(weights), room):
-                self.fold()
-                self._append(weights[start : start + room], stamped)
 
     def fold(self) -> None:
         """Turn the rows recorded since into sums; 0.2 ms, and 0.15 us a row for two tasks of eight experts."""
         rows, seconds = self._own.pending()
         if len(rows):
             self._own.fold(len(rows), fold(self._layout, self._own.current, rows, seconds))
+
+    def _record_otherwise(self, weights: NDArray[np.float32], second: int, too_many: bool) -> None:
+        """Record rows of which there are too many, by a sample, or that do not fit as they are, folding the others."""
+        stamped = second
+        if too_many:
+            skip, self._skip = self._skip, (self._skip - len(weights)) % SAMPLE
+            weights, stamped = weights[skip::SAMPLE], stamp(second, SAMPLE)
+        room = self._layout.shape.capacity
+        for start in range(0, len(weights), room):
+            part = weights[start : start + room]
+            if self._own.pending_rows + len(part) > room:
+                self.fold()
+            self._own.append(part, stamped)
 
     def series(self, tier: Tier) -> Sums:
         """Merge all workers' rows of a window that ends now: (POINTS, ...), oldest bucket first."""

@@ -41,6 +41,30 @@ def test_rows_come_back_in_order_with_their_seconds_around_the_ring(slot: memory
     assert ledger.pending_rows == 0
 
 
+def test_an_appender_does_the_same_where_it_is_simple_and_leaves_the_rest(slot: memoryview) -> None:
+    ledger, now = Ledger(slot, SHAPE), 7.9
+    left: list[tuple[list[float], int, bool]] = []
+    append = ledger.appender(
+        lambda: now, 8, lambda those, second, too_many: left.append((those[:, 0].tolist(), second, too_many))
+    )
+    append(rows(0))
+    append(rows(1, 2, 3))
+    append(rows(4, 5))
+    pending, seconds = ledger.pending()
+    assert pending.tolist() == rows(0, 1, 2, 3).tolist()
+    assert seconds.tolist() == [7] * 4
+    ledger.fold(4, {})
+    append(rows(6, 7))
+    append(rows(8))
+    now = 8.1
+    append(rows(9))
+    pending, seconds = ledger.pending()
+    assert pending.tolist() == rows(9).tolist()
+    assert seconds.tolist() == [8]
+    no_room, the_rings_end, too_many = ([4, 5], 7, False), ([6, 7], 7, False), ([8], 7, True)
+    assert left == [no_room, the_rings_end, too_many]
+
+
 def test_rows_that_do_not_fit_are_refused_whole(slot: memoryview) -> None:
     ledger = Ledger(slot, SHAPE)
     ledger.append(rows(0, 1, 2, 3), 0)
