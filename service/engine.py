@@ -5,6 +5,7 @@
 The engine knows neither HTTP nor JSON. Everything but `scan` is called on the event loop.
 """
 
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +16,11 @@ import numpy as np
 
 from service.artifact import GATE_WEIGHTS, Manifest, golden_inputs
 from service.batcher import Batcher, Lane, Limits, Observer
-from service.errors import GatesUnavailable, InvalidFeatures, ModelNotFound, NotReady, Problem
+from service.errors import ArtifactError, GatesUnavailable, InvalidFeatures, ModelNotFound, NotReady, Problem
 from service.features import Batch, FeatureReader, all_finite
 from service.predictor import Answer, Floats, Outputs, Predictor
 from service.repository import ModelState, Repository
+from service.roster import Roster
 from service.settings import Settings
 
 INLINE_BUDGET_S = 0.5e-3
@@ -208,6 +210,7 @@ class Engine:
         settings: of the service.
         observer: told of every run.
         recorder_of: opens the recorder of a model version that was loaded: name, version, manifest.
+        roster: of the models that calls have unloaded.
 
     Attributes:
         clock: seconds, monotonic; what `arrived` is measured on.
@@ -219,11 +222,14 @@ class Engine:
         settings: Settings,
         observer: Observer | None = None,
         recorder_of: Callable[[str, int, Manifest], GateRecorder | None] = lambda name, version, manifest: None,
+        roster: Roster | None = None,
     ) -> None:
         self.settings = settings
         self.clock = time.perf_counter
         self.draining = False
         self._recorder_of = recorder_of
+        self._roster = roster or Roster()
+        self._scanning = threading.Lock()
         self._threads = ThreadPoolExecutor(settings.run_threads, thread_name_prefix="run")
         limits = Limits(settings.max_queue_rows, settings.max_batch_rows, settings.run_threads, settings.max_wait_us)
         self.batcher = Batcher(limits, self._threads, self.clock, observer)
@@ -232,12 +238,42 @@ class Engine:
         )
 
     def scan(self) -> None:
-        """Look for models on disk and load what is wanted; may be called in a thread, one call at a time.
+        """Look for models on disk and load what is wanted; may be called in a thread.
 
         Raises:
             ArtifactError: the directory of models cannot be read.
         """
-        self.repository.scan()
+        with self._scanning:
+            self.repository.scan(self._roster.read())
+
+    def outdated(self) -> bool:
+        """Tell whether a call, here or in another worker, wants something loaded or unloaded since the last scan."""
+        return self._roster.changed()
+
+    def load(self, name: str) -> None:
+        """Load what is new on disk, and this model even if it was unloaded; in all workers. For a thread.
+
+        Raises:
+            ModelNotFound: there is no such model.
+            ArtifactError: it must not be served, or the directory of models cannot be read.
+        """
+        self._roster.change(name, unload=False)
+        self.scan()
+        self._check_there(name)
+        try:
+            self.get(name)
+        except NotReady as error:
+            raise ArtifactError(str(error), "Look at the index for the reason") from None
+
+    def unload(self, name: str) -> None:
+        """Let go of a model, in all workers; what is running ends as it began. For a thread.
+
+        Raises:
+            ModelNotFound: there is no such model.
+        """
+        self._check_there(name)
+        self._roster.change(name, unload=True)
+        self.scan()
 
     def get(self, name: str | None = None, version: int | None = None) -> Model:
         """Return a loaded model; by default the default one, in the version that is served.
@@ -274,6 +310,11 @@ class Engine:
     def close(self) -> None:
         """End the threads; runs in them are waited for."""
         self._threads.shutdown(wait=True)
+
+    def _check_there(self, name: str) -> None:
+        names = [state.name for state in self.models()]
+        if name not in names:
+            raise ModelNotFound(name, None, names)
 
     def _load(self, path: Path, name: str) -> Model:
         started = self.clock()

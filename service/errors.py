@@ -154,10 +154,10 @@ class Unauthorised(RequestError):
 
 
 class Forbidden(RequestError):
-    """Refuse a call whose key lacks the role."""
+    """Refuse a call whose key lacks the role, or that comes from where it must not."""
 
-    def __init__(self, came: str, needed: str) -> None:
-        super().__init__(f"This call needs {needed}; the request has {came}. Use a key with that role.")
+    def __init__(self, came: str, needed: str, action: str = "Use a key with that role") -> None:
+        super().__init__(f"This call needs {needed}; the request has {came}. {_sentence(action)}")
 
 
 class CapacityError(ServiceError):

@@ -5,7 +5,7 @@ replaced as a whole, so a reader never sees half a change.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, TypeVar
 
@@ -14,6 +14,7 @@ from service.errors import ArtifactError, ModelNotFound, NotReady
 Served = TypeVar("Served")
 
 MODEL_FILE = "model.onnx"
+UNLOADED = "unloaded by a call; POST /v2/repository/models/{name}/load brings it back"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -26,7 +27,7 @@ class VersionState(NamedTuple):
 
     Attributes:
         state: "loaded" answers calls; "available" was not needed so far; "refused" must not be served.
-        reason: why it was refused, or why its replacement on disk was.
+        reason: why it was refused, or why its replacement on disk was; or that a call unloaded it.
     """
 
     version: int
@@ -111,8 +112,11 @@ class Repository(Generic[Served]):
         except KeyError:
             raise self._not_found(name, version) from None
 
-    def scan(self) -> None:
+    def scan(self, unloaded: Collection[str] = ()) -> None:
         """Look at the disk, load what is wanted and not loaded yet, and let go of what is wanted no more.
+
+        Args:
+            unloaded: names of models that are not wanted, though they are there.
 
         Raises:
             ArtifactError: the directory of models cannot be read; what is loaded stays.
@@ -121,6 +125,10 @@ class Repository(Generic[Served]):
         states: dict[str, ModelState] = {}
         for name in self._names():
             found = dict(self._versions(name))
+            if name in unloaded and found:
+                reason = UNLOADED.format(name=name)
+                states[name] = ModelState(name, None, tuple(VersionState(v, "available", reason) for v in found))
+                continue
             served = self._settle(name, found, entries)
             if found:
                 listed = tuple(_state(version, entries.get((name, version))) for version in found)

@@ -24,6 +24,7 @@ from service.http.app import create_app
 from service.http.eager import EagerProtocol
 from service.http.schemas import example_rows
 from service.launcher import GO, GO_AND_ANNOUNCE, WorkerPipes
+from service.roster import Roster
 from service.settings import Settings
 from service.sharing import Sharing
 from service.slots import RunDirectory
@@ -115,7 +116,9 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     telemetry = Telemetry(directory) if settings.telemetry else None
-    engine = Engine(settings, telemetry, telemetry.recorder_of) if telemetry else Engine(settings)
+    roster = Roster(directory.path)
+    recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
+    engine = Engine(settings, telemetry, recorder_of, roster)
     engine.scan()
     for state in engine.models():
         for version in state.versions:

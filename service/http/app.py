@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from service.engine import Engine
 from service.errors import MalformedRequest, ServiceError
@@ -25,15 +26,18 @@ from service.http.gates import gates_router
 from service.http.metrics import Counted, metrics_router
 from service.http.models import health_router, models_router
 from service.http.predict import AsgiApp, HotPath
+from service.http.repository import Keeper, repository_router
 from service.http.schemas import add_prediction_calls
 from service.http.traffic import traffic_router
-from service.http.v2 import SERVER, repository_router, v2_router
+from service.http.v2 import SERVER, v2_router
 from service.http.web import web_router
 from service.telemetry import Telemetry
 
 DESCRIPTION = (
     "Predictions of a multi-task mixture of experts with, for every row, each task's gate weights over the experts."
 )
+
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
 def create_app(engine: Engine, telemetry: Telemetry | None = None) -> AsgiApp:
@@ -44,40 +48,48 @@ def create_app(engine: Engine, telemetry: Telemetry | None = None) -> AsgiApp:
         telemetry: notes requests and answers for live traffic and metrics; without it there are no such routes.
     """
     endpoints, ids = Endpoints(engine), RequestIds()
+
+    def tick() -> None:
+        if telemetry is not None:
+            telemetry.tick(engine.batcher.queued_rows, engine.loaded())
+
+    keeper = Keeper(engine, tick)
     app = FastAPI(
         title=SERVER,
         description=DESCRIPTION,
-        lifespan=_lifespan(engine, telemetry),
+        lifespan=_lifespan(engine, keeper, telemetry),
         redirect_slashes=False,
         docs_url=None,  # its page would come from a CDN; web.py has one of our own
         redoc_url=None,
     )
     own = [models_router(engine), gates_router(engine, endpoints), health_router(engine)]
-    own += [v2_router(engine, endpoints), repository_router(engine), web_router()]
+    own += [v2_router(engine, endpoints), repository_router(engine, keeper), web_router()]
     if telemetry is not None:
         own += [traffic_router(engine, telemetry), metrics_router(telemetry)]
     for router in own:
         app.include_router(router)
     _handle_errors(app, ids, telemetry)
     _describe(app, engine)
-    behind: AsgiApp = _EchoRequestId(app)
+    behind: AsgiApp = _EchoRequestId(_HeadLikeGet(app))
     if telemetry is None:
         return HotPath(behind, engine, endpoints, ids)
     return HotPath(Counted(behind, engine, telemetry), engine, endpoints, ids, telemetry)
 
 
-def _lifespan(engine: Engine, telemetry: Telemetry | None) -> Callable[[FastAPI], Any]:
+def _lifespan(engine: Engine, keeper: Keeper, telemetry: Telemetry | None) -> Callable[[FastAPI], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        """Keep the telemetry up to date while the service runs, and end the engine's threads after it."""
-        if telemetry is None:
-            yield
-        else:
-            ticking = asyncio.create_task(telemetry.keep_ticking(lambda: engine.batcher.queued_rows, engine.loaded))
-            yield
-            ticking.cancel()
+        """Keep models and telemetry up to date while the service runs, and end the engine's threads after it."""
+        keeping = [asyncio.create_task(keeper.keep_following())]
+        if telemetry is not None:
+            ticking = telemetry.keep_ticking(lambda: engine.batcher.queued_rows, engine.loaded)
+            keeping.append(asyncio.create_task(ticking))
+        yield
+        for task in keeping:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await ticking
+                await task
+        if telemetry is not None:
             telemetry.close()
         engine.close()
 
@@ -99,8 +111,9 @@ def _handle_errors(app: FastAPI, ids: RequestIds, telemetry: Telemetry | None) -
     async def of_parameters(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        came = f"{'.'.join(map(str, first['loc']))} is {str(first.get('input'))[:100]!r}"
-        return _response(write(request, MalformedRequest(came, first["msg"])))
+        came = f"the parameter {str(first['loc'][-1])!r} is {str(first.get('input'))[:100]!r}"
+        expected = first["msg"].removeprefix("Input should be ").partition(", unable")[0]
+        return _response(write(request, MalformedRequest(came, expected)))
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -113,7 +126,7 @@ def _handle_errors(app: FastAPI, ids: RequestIds, telemetry: Telemetry | None) -
             detail = f"There is nothing at {path[:200]!r}; GET /docs lists what there is."
         if status == 405:
             detail = f"{request.method} is not possible at {path[:200]!r}; GET /docs shows what is."
-        headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+        headers = [(b"allow", ", ".join(_methods(app, request.scope)).encode())] if status == 405 else []
         return _response(plain_problem(status, detail, path, identity, headers))
 
     async def of_the_client(request: Request, error: Exception) -> Response:
@@ -144,6 +157,32 @@ def _response(answer: Problem) -> Response:
 
 def _is_v2(path: str) -> bool:
     return path == "/v2" or path.startswith("/v2/")
+
+
+def _methods(app: FastAPI, scope: Scope) -> list[str]:
+    """List the methods of all routes at a path."""
+    if ":" in scope["path"]:  # :predict and :gates take rows
+        return ["POST"]
+    routes = app.router.routes
+    found = {m for m in _METHODS if any(r.matches({**scope, "method": m})[0] is Match.FULL for r in routes)}
+    return sorted(found | {"HEAD"} if "GET" in found else found)
+
+
+class _HeadLikeGet:
+    """Answer HEAD wherever GET is answered, with the same head and no body."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD" or "GET" not in _methods(self._app, scope):
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)
 
 
 class _EchoRequestId:

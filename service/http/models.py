@@ -53,13 +53,11 @@ def health_router(engine: Engine) -> APIRouter:
     router = APIRouter(prefix="/health", tags=["operation"])
 
     @router.get("/live", summary="Is the process alive?")
-    @router.head("/live", include_in_schema=False)
     async def live() -> dict[str, bool]:
         """Answer 200 as long as the event loop turns."""
         return {"live": True}
 
     @router.get("/ready", summary="May requests be sent here?")
-    @router.head("/ready", include_in_schema=False)
     async def ready() -> dict[str, bool]:
         """Answer 200 when the model is loaded, proved and warm; 503 before that, and while the process drains."""
         engine.check_ready()

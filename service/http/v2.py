@@ -1,19 +1,15 @@
-"""The Open Inference Protocol v2 but for `infer`, which is on the hot path: server, models, health, repository."""
+"""The Open Inference Protocol v2 but for `infer`, which is on the hot path: server, models, health."""
 
-import asyncio
 import contextlib
-import json
 from importlib import metadata
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 
 from service.engine import Engine
-from service.errors import ArtifactError, MalformedRequest, ModelNotFound, NotReady, ServiceError
-from service.http.body import read_body
+from service.errors import NotReady
 from service.http.endpoint import Endpoint, Endpoints
 from service.http.models import Name, Version
-from service.http.rows import load_object
 
 SERVER = "mmoe-serve"
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
@@ -68,46 +64,6 @@ def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
     async def version_ready(name: Name, version: Version) -> dict[str, Any]:
         """Answer 200 when the version answers."""
         return {"name": endpoints.get(name, version).model.name, "ready": True}
-
-    return router
-
-
-def repository_router(engine: Engine) -> APIRouter:
-    """Make the routes of the model repository extension."""
-    router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol v2"])
-    one_at_a_time = asyncio.Lock()
-
-    @router.post("/index", summary="Repository index")
-    async def index(request: Request) -> list[dict[str, str]]:
-        """List every version on disk and its state; `{"ready": true}` lists those that answer."""
-        body = await read_body(dict(request.scope["headers"]), request.receive, engine.settings)
-        only_ready = load_object(body, '{"ready": true}, or nothing').get("ready", False) if body else False
-        if type(only_ready) is not bool:
-            raise MalformedRequest(f'"ready" is {json.dumps(only_ready)[:40]}', "true or false")
-        entries = [
-            {
-                "name": model.name,
-                "version": str(version.version),
-                "state": "READY" if version.state == "loaded" else "UNAVAILABLE",
-                "reason": version.reason or ("" if version.state == "loaded" else "not loaded"),
-            }
-            for model in engine.models()
-            for version in model.versions
-        ]
-        return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
-
-    @router.post("/models/{name}/load", summary="Load a model")
-    async def load(name: Name) -> Response:
-        """Look at the disk and load what is new; 200 when the model then answers."""
-        async with one_at_a_time:
-            await asyncio.to_thread(engine.scan)
-        try:
-            engine.get(name)
-        except ModelNotFound:
-            raise
-        except ServiceError as error:
-            raise ArtifactError(str(error), "Look at the index for the reason") from None
-        return Response(status_code=200)
 
     return router
 

@@ -5,7 +5,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -52,7 +52,9 @@ def web_router() -> APIRouter:
     async def asset(request: Request, path: str) -> Response:
         """Send a file of the page."""
         found = assets.get(path)
-        return Response(status_code=404) if found is None else _send(found, request)
+        if found is None:
+            raise HTTPException(404)
+        return _send(found, request)
 
     return router
 

@@ -1,6 +1,7 @@
 """Real workers on one port: one truth whichever answers, and nothing lost or doubled when one is killed."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -148,5 +149,27 @@ def test_a_killed_worker_takes_no_row_with_it(instance: Instance) -> None:
             if before == len(answered):
                 weights = np.array([*answered, *more])
                 assert_allclose(answer["tasks"]["sold"]["utilisation"], gates.utilisation(weights)[1], atol=1e-6)
+
+    asyncio.run(with_client(instance, run))
+
+
+def test_loading_and_unloading_reach_every_worker_and_outlive_one(instance: Instance) -> None:
+    async def statuses(client: httpx.AsyncClient, wanted: int) -> None:
+        alike = 0
+        while alike < 24:  # in a row: every worker answers some of them
+            answer = await client.post("/v1/predict", json={"instances": [ROW]})
+            alike = alike + 1 if answer.status_code == wanted else 0
+
+    async def run(client: httpx.AsyncClient) -> None:
+        assert (await client.post("/v2/repository/models/hand/unload")).status_code == 200
+        await statuses(client, 503)
+        os.kill(instance.workers[0], signal.SIGKILL)
+        restarted = 0.0
+        while not restarted or await metric(client, "mmoe_workers") < 2:
+            with contextlib.suppress(httpx.TransportError):  # a connection that the dead worker held
+                restarted = await metric(client, "mmoe_worker_restarts_total")
+        await statuses(client, 503)
+        assert (await client.post("/v2/repository/models/hand/load")).status_code == 200
+        await statuses(client, 200)
 
     asyncio.run(with_client(instance, run))

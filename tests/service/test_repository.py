@@ -55,6 +55,25 @@ def states(repository: Repository[str], name: str = "census") -> dict[int, str]:
     return {version.version: version.state for version in model.versions}
 
 
+def test_an_unloaded_model_is_listed_but_not_served(root: Path, loader: Loader) -> None:
+    write(root, "census", 1, "v1")
+    write(root, "hotel", 1, "h1")
+    repository = Repository(root, loader)
+    repository.scan({"census", "nobody"})
+    assert loader.read == ["hotel/1"]
+    with pytest.raises(NotReady, match="census/load brings it back"):
+        repository.get("census")
+    with pytest.raises(ModelNotFound, match="unloaded by a call"):
+        repository.get("census", 1)
+    assert (repository.models()[0].ready, states(repository)) == (False, {1: "available"})
+    repository.scan()
+    assert repository.get("census") == "census: v1"
+    repository.scan({"census", "hotel"})
+    assert not repository.ready
+    with pytest.raises(NotReady, match="unloaded by a call"):
+        repository.get("census")
+
+
 def test_the_highest_version_is_served_by_number(root: Path, loader: Loader) -> None:
     for version in (1, 2, 10):
         write(root, "census", version, f"v{version}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from service.artifact import read_model
 
@@ -47,7 +48,8 @@ def test_what_is_not_there_is_404_with_what_is(client: httpx.Client) -> None:
         response = client.get(path)
         assert response.status_code == 404
         assert fragment in response.json()["detail"]
-    assert client.get("/v1/models/hand/versions/x").status_code == 400
+    detail = client.get("/v1/models/hand/versions/x").json()["detail"]
+    assert detail == "The parameter 'version' is 'x'. Expected a valid integer."
     assert client.get("/v1/models/hand/versions/0").status_code == 400
 
 
@@ -60,7 +62,43 @@ def test_metadata_is_the_manifest(client: httpx.Client, models: Path) -> None:
 def test_probes(client: httpx.Client) -> None:
     for path, answer in (("/health/live", {"live": True}), ("/health/ready", {"ready": True})):
         assert client.get(path).json() == answer
-        assert client.head(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/docs", "/openapi.json", "/metrics", "/health/live", "/health/ready", "/v1/models", "/v1/models/hand",
+     "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/hand/ready", "/v1/gates", "/nothing", "/v2/nothing"],
+)  # fmt: skip
+def test_head_is_get_without_the_body(client: httpx.Client, path: str) -> None:
+    head, got = client.head(path, headers={"x-request-id": "7"}), client.get(path, headers={"x-request-id": "7"})
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    changing = {"date", "content-length"} if path in ("/metrics", "/v1/gates") else {"date"}
+    assert {k: v for k, v in head.headers.items() if k not in changing} == {
+        k: v for k, v in got.headers.items() if k not in changing
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/gates", "GET, HEAD, POST"),
+        ("DELETE", "/v1/models", "GET, HEAD"),
+        ("HEAD", "/v2/repository/index", "POST"),
+        ("GET", "/v1/models/hand:gates", "POST"),
+        ("PUT", "/v1/models/hand:gates", "POST"),
+    ],
+)
+def test_a_refused_method_learns_all_that_are_possible(
+    client: httpx.Client, method: str, path: str, allowed: str
+) -> None:
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+def test_an_asset_that_is_not_there_is_a_problem(client: httpx.Client) -> None:
+    answer = client.get("/assets/nothing.js")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert answer.json()["instance"] == "/assets/nothing.js"
 
 
 def test_a_refused_version_is_told_and_harms_no_other(

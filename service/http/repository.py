@@ -1,0 +1,127 @@
+"""The Open Inference Protocol's model repository extension: what there is on disk, and loading and unloading it.
+
+Loading and unloading change the service, so they are left to callers on this machine: the peer's address must be a
+loopback one, and the request must not come from a page in a browser. A proxy on this machine lets everybody pass that
+it lets pass.
+"""
+
+import asyncio
+import ipaddress
+import json
+import logging
+from collections.abc import Callable
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from service.engine import Engine
+from service.errors import ArtifactError, Forbidden, MalformedRequest
+from service.http.body import read_body
+from service.http.models import Name
+from service.http.rows import load_object
+
+FOLLOW_S = 0.25
+"""How long another worker may not know yet that a model was loaded or unloaded."""
+
+
+class Keeper:
+    """Load and unload one process's models, one change at a time, and off the event loop.
+
+    Args:
+        engine: of the process.
+        after: called on the event loop after each change.
+    """
+
+    def __init__(self, engine: Engine, after: Callable[[], object]) -> None:
+        self._engine, self._after = engine, after
+        self._one_at_a_time = asyncio.Lock()
+
+    async def load(self, name: str) -> None:
+        """Load a model; raises as `Engine.load`."""
+        await self._change(lambda: self._engine.load(name))
+
+    async def unload(self, name: str) -> None:
+        """Unload a model; raises as `Engine.unload`."""
+        await self._change(lambda: self._engine.unload(name))
+
+    async def keep_following(self) -> None:
+        """Do what calls to other workers have asked for, until cancelled."""
+        while True:
+            if self._engine.outdated():
+                try:
+                    await self._change(self._engine.scan)
+                except ArtifactError as error:
+                    logging.getLogger("service").error("%s", error)
+            await asyncio.sleep(FOLLOW_S)
+
+    async def _change(self, change: Callable[[], None]) -> None:
+        async with self._one_at_a_time:
+            try:
+                await asyncio.to_thread(change)
+            finally:
+                self._after()
+
+
+async def only_from_here(request: Request) -> None:
+    """Refuse callers on other machines, and pages in a browser, which name where they come from."""
+    here = "a caller on the machine of the service"
+    peer = request.client.host if request.client else ""
+    try:
+        loopback = _address(peer).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise Forbidden(f"the address {peer!r}", here, "Call 127.0.0.1 there")
+    if "origin" in request.headers:
+        raise Forbidden("an Origin header", f"{here} that is no browser", "Call it with curl, for example")
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Read a peer's address; one of IPv4 on a socket of IPv6 counts as what it is."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def repository_router(engine: Engine, keeper: Keeper) -> APIRouter:
+    """Make the routes of the model repository extension."""
+    router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol v2"])
+
+    @router.post("/index", summary="Repository index")
+    async def index(request: Request) -> list[dict[str, str]]:
+        """List every version on disk and its state; `{"ready": true}` lists those that answer."""
+        body = await read_body(dict(request.scope["headers"]), request.receive, engine.settings)
+        only_ready = load_object(body, '{"ready": true}, or nothing').get("ready", False) if body else False
+        if type(only_ready) is not bool:
+            raise MalformedRequest(f'"ready" is {json.dumps(only_ready)[:40]}', "true or false")
+        entries = [
+            {
+                "name": model.name,
+                "version": str(version.version),
+                "state": "READY" if version.state == "loaded" else "UNAVAILABLE",
+                "reason": version.reason or ("" if version.state == "loaded" else "not loaded"),
+            }
+            for model in engine.models()
+            for version in model.versions
+        ]
+        return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
+
+    @router.post("/models/{name}/load", summary="Load a model", dependencies=[Depends(only_from_here)])
+    async def load(name: Name) -> Response:
+        """Look at the disk, load what is new, and this model even if it was unloaded.
+
+        200 when the model answers here; other workers follow within a quarter of a second and the time that loading
+        takes. Only for callers on the machine of the service (403).
+        """
+        await keeper.load(name)
+        return Response(status_code=200)
+
+    @router.post("/models/{name}/unload", summary="Unload a model", dependencies=[Depends(only_from_here)])
+    async def unload(name: Name) -> Response:
+        """Let go of a model until it is loaded again or the service restarts; requests in flight are answered.
+
+        200 when it answers here no more; other workers follow within a quarter of a second. Only for callers on the
+        machine of the service (403).
+        """
+        await keeper.unload(name)
+        return Response(status_code=200)
+
+    return router
