@@ -31,7 +31,7 @@ KEPT_VERSIONS = 4
 """Versions of a model whose windows stay readable, those in use included."""
 
 EXACT_ROWS = 50_000
-"""Rows of one second that are all counted, in each worker; more than come one to a request. They cost 1% of its time."""
+"""Rows of one second that are all counted, in each worker: more than can come one to a request. They cost 1% of it."""
 
 SAMPLE = 64
 """Of the further rows of that second every so manieth is taken, and counts as so many."""
