@@ -13,6 +13,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, Message, Scope
@@ -25,8 +26,23 @@ LEAVE_S = 0.5
 """How long an idle connection outlives the start of a shutdown: a request may be on its way to it."""
 
 
+HEAD_S = 10.0
+"""How long a request's head may take to come, and how long a new connection may be silent."""
+
+MAX_HEAD_BYTES, MAX_HEADERS = 64 << 10, 100
+
+
+class RefusedHead(Exception):
+    """A request's head that is not taken; its argument is the status to answer."""
+
+
 class EagerProtocol(HttpToolsProtocol):
-    """Speak HTTP/1.1 on one connection; eager where the application is a HotPath, else as uvicorn does."""
+    """Speak HTTP/1.1 on one connection; eager where the application is a HotPath, else as uvicorn does.
+
+    Unlike uvicorn it bounds the head of a request, in bytes, headers and time, and speaks no other protocol: a request
+    that asks for an upgrade is answered as if it did not, and the connection ends. The parser drops the body of such a
+    request, so one that brings a body is refused (400).
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,13 +52,53 @@ class EagerProtocol(HttpToolsProtocol):
         self._leave: asyncio.TimerHandle | None = None
         self._defaults: object = None
         self._default_head = b""
+        self.ws_protocol_class = None
+        self._in_head, self._head_bytes, self._came = True, 0, 0
+        self._slow_head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the first request."""
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._slow_head = self.loop.call_later(HEAD_S, self._give_up_head)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        self._unset_keepalive_if_required()
+        self._came = len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, RefusedHead):
+                self._refuse_head(error.__context__.args[0])
+                return
+            self.logger.info("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse_head(431)
+            elif self._slow_head is None:
+                self._slow_head = self.loop.call_later(HEAD_S, self._give_up_head)
 
     def on_message_begin(self) -> None:
         """Note the start of a request; the scope is made when it is known to be needed."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
         """Open an exchange if this is a plain call of the hot path; else let uvicorn begin."""
+        self._in_head = False
+        if self._slow_head is not None:
+            self._slow_head.cancel()
+            self._slow_head = None
+        if len(self.headers) > MAX_HEADERS or self._head_bytes + self._came > MAX_HEAD_BYTES:
+            self._check_head()
+        self._head_bytes = 0
+        if self.parser.should_upgrade() and self.parser.get_method() == b"POST":
+            raise RefusedHead(400)
         if self._is_idle() and self._is_plain_call():
             scope = {"type": "http", "method": "POST", "path": self.url.decode(), "headers": self.headers}
             self.cycle = Exchange(self, scope)  # type: ignore[assignment]
@@ -75,6 +131,8 @@ class EagerProtocol(HttpToolsProtocol):
         self._be_patient()
         if self._leave is not None:
             self._leave.cancel()
+        if self._slow_head is not None:
+            self._slow_head.cancel()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -113,8 +171,35 @@ class EagerProtocol(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expect
         self.headers.extend(headers)
         super().on_headers_complete()
-        if self.leaving:
+        if self.leaving or self.parser.should_upgrade():  # after an upgrade nothing more could be parsed
             self.cycle.keep_alive = False
+
+    def _check_head(self) -> None:
+        size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
+        if len(self.headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
+            raise RefusedHead(431)
+
+    def _refuse_head(self, status: int) -> None:
+        """Answer a head that is not taken, and end the connection; after another answer, only end it."""
+        if self._is_idle() and not self.transport.is_closing():
+            message = {
+                400: b"No upgrade to another protocol is made here; send the request again without asking for one.",
+                408: b"The head of the request took longer than %d s to come." % HEAD_S,
+                431: b"The head of a request may have %d bytes and %d headers." % (MAX_HEAD_BYTES, MAX_HEADERS),
+            }[status]
+            kind = (b"content-type", b"text/plain; charset=utf-8")
+            length = (b"content-length", b"%d" % len(message))
+            self.transport.write(self.head(status, [kind, length], keep_alive=False) + message)
+        self.transport.close()
+
+    def _give_up_head(self) -> None:
+        self._slow_head = None
+        if not self._is_idle():  # an earlier request is still being answered
+            self._slow_head = self.loop.call_later(HEAD_S, self._give_up_head)
+        elif self._head_bytes:
+            self._refuse_head(408)
+        else:
+            self.transport.close()
 
     def _hand_over(self) -> None:
         """Give a request whose body is slow to come to uvicorn, with what there is of it."""

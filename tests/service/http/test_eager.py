@@ -123,7 +123,6 @@ REQUESTS = {
     "escaped path": request(BODY, "/v1/models/h%61nd:predict"),
     "query": request(BODY, PREDICT + "?a=b"),
     "get": request(b"", method="GET"),
-    "upgrade": request(BODY, PREDICT, "Connection: upgrade", "Upgrade: h2c"),
     "v2": request(TENSOR, "/v2/models/hand/infer"),
     "elsewhere": request(b"", "/health/live", method="GET"),
 }
@@ -133,6 +132,87 @@ REQUESTS = {
 def test_every_request_has_the_answer_it_has_from_uvicorn(name: str, engine: Engine) -> None:
     theirs, ours = both(create_app(engine), lambda bench: bench.talk(REQUESTS[name]))
     assert ours == theirs
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+@pytest.mark.parametrize("path", ["/health/live", "/v1/models", PREDICT])
+def test_an_upgrade_is_not_made_and_the_request_answered(
+    engine: Engine, caplog: pytest.LogCaptureFixture, path: str, protocol: str
+) -> None:
+    plain = request(b"", path, method="GET")
+    upgrade = request(b"", path, "Connection: Upgrade", f"Upgrade: {protocol}", method="GET")
+
+    async def run() -> None:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            ((expected, content),) = await bench.talk(plain)
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(upgrade)
+            assert await _read(reader) == (expected.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"), content)
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(run())
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/v2/repository/index", "/nothing"])
+def test_an_upgrade_with_a_body_is_refused(engine: Engine, caplog: pytest.LogCaptureFixture, path: str) -> None:
+    async def run() -> None:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            upgrade = request(BODY, path, "Connection: Upgrade", "Upgrade: websocket")
+            ((head, content),) = await bench.talk(upgrade)
+            assert head.startswith("HTTP/1.1 400 ")
+            assert b"without asking" in content
+
+    asyncio.run(run())
+    assert not caplog.records
+
+
+HEAD = b"GET /health/live HTTP/1.1\r\nHost: test\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [HEAD + b"a: b\r\n" * 200 + b"\r\n"],
+        [HEAD, b"long: " + b"x" * 70_000 + b"\r\n\r\n"],
+        [HEAD + b"endless: ", *[b"x" * 10_000] * 8],
+        [b"GET /" + b"x" * 70_000],
+        [request(BODY), HEAD + b"a: b\r\n" * 200 + b"\r\n"],
+    ],
+)
+def test_a_head_over_the_limits_is_431(engine: Engine, pieces: list[bytes]) -> None:
+    async def run() -> None:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            found = await bench.talk(*pieces, answers=1 + pieces[0].startswith(b"POST"))
+            assert found[-1][0].startswith("HTTP/1.1 431 ")
+            assert b"100 headers" in found[-1][1]
+            ((fine, _),) = await bench.talk(HEAD + b"long: " + b"x" * 60_000 + b"\r\n\r\n")
+            assert fine.startswith("HTTP/1.1 200 ")
+            ((large, _),) = await bench.talk(request(b" " * 70_000))  # a body does not count
+            assert large.startswith("HTTP/1.1 413 ")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"), [(b"", b""), (HEAD, b"HTTP/1.1 408 "), (request() + HEAD, b"HTTP/1.1 200 ")]
+)
+def test_a_head_that_is_slow_to_come_ends_the_connection(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, sent: bytes, answers: bytes
+) -> None:
+    monkeypatch.setattr(eager, "HEAD_S", 0.05)
+
+    async def run() -> None:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(sent)
+            came = await reader.read()
+            assert came.startswith(answers)
+            assert (b"HTTP/1.1 408 " in came) == (HEAD in sent)
+            writer.close()
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("cut", [10, len(request()) - len(BODY), len(request()) - 5])
