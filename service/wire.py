@@ -75,6 +75,7 @@ def metadata(model: bytes) -> dict[str, str]:
     Raises:
         ArtifactError: the file is no ONNX model.
     """
+    _refuse_text(model)
     properties: dict[str, str] = {}
     for entry in fields(memoryview(model)):
         if entry.number == METADATA:
@@ -84,6 +85,16 @@ def metadata(model: bytes) -> dict[str, str]:
             except UnicodeDecodeError:
                 raise ArtifactError("The file is no ONNX model: its metadata is not UTF-8") from None
     return properties
+
+
+def _refuse_text(model: bytes) -> None:
+    """Refuse what begins like text, such as a pointer of Git LFS; a model begins with a number below 32."""
+    head = bytes(model[:64]).decode("latin-1")
+    if head and all(character.isprintable() or character in "\t\r\n" for character in head):
+        raise ArtifactError(
+            f"The file is no ONNX model but text, which begins with {head[:40]!r}",
+            "Put the exported file in its place",
+        )
 
 
 class Tensor(NamedTuple):

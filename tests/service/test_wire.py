@@ -81,6 +81,16 @@ def read_everything(content: bytes) -> None:
     trim.keep_outputs(content, {"gate_weights"})
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "<html><body>Not found</body></html>",
+     "not a model", "binary", "(nothing)", "\n\n", "Blå bær"],
+)  # fmt: skip
+def test_a_text_is_told_from_a_truncated_model(text: str) -> None:
+    with pytest.raises(ArtifactError, match=r"no ONNX model but text, which begins with"):
+        wire.metadata(text.encode())
+
+
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.9, 0.999])
 def test_a_truncated_file_is_refused(model: bytes, share: float) -> None:
     with pytest.raises(ArtifactError):
