@@ -25,12 +25,14 @@ class Extras:
         start_cpu_s: CPU time from start to ready, one figure per start.
         memory_mb: resident memory of a worker after each round of load, the last after a million rows or more.
         workers: requests/s of two workers over those of one, by case.
+        telemetry: requests/s with gate statistics and metrics over those without, by case.
         stages_us: mean time of each stage by case, as the service itself counts it.
     """
 
     start_cpu_s: Mapping[str, list[float]] = field(default_factory=dict)
     memory_mb: list[float] = field(default_factory=list)
     workers: Mapping[str, list[float]] = field(default_factory=dict)
+    telemetry: Mapping[str, list[float]] = field(default_factory=dict)
     stages_us: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
@@ -98,6 +100,8 @@ def best_peer(results: Sequence[Measurement], case: Case) -> tuple[str, Spread] 
 def _alone(extras: Extras) -> Iterator[Verdict]:
     for case, ratios in extras.workers.items():
         yield _least(f"{case}: two workers over one", 1.8, Spread.of(ratios))
+    for case, shares in extras.telemetry.items():
+        yield _least(f"{case}: with telemetry over without", 0.97, Spread.of(shares))
     if own := extras.start_cpu_s.get(SERVICE):
         yield _most("start to ready, demo model: CPU seconds", 1.0, Spread.of(own))
     if extras.memory_mb:

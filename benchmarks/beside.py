@@ -1,4 +1,4 @@
-"""What is measured beside the cases: start time, memory over a million rows, two workers, the service's own stages."""
+"""What is measured beside the cases: start, memory over a million rows, two workers, telemetry's cost, the stages."""
 
 import urllib.request
 from collections import defaultdict
@@ -20,6 +20,7 @@ def measure(suite: Suite, contenders: Sequence[Contender], repeats: int) -> Extr
         start_cpu_s={contender.name: starts(suite, contender, repeats) for contender in contenders},
         memory_mb=memory(suite),
         workers=workers(suite, repeats),
+        telemetry=telemetry(suite, repeats),
         stages_us=stages(suite),
     )
 
@@ -60,6 +61,21 @@ def workers(suite: Suite, repeats: int) -> dict[str, list[float]]:
                 ratios[str(case)].append(rates[1] / rates[0])
                 suite.say(f"two workers, {case}: {rates[0]:,.0f} -> {rates[1]:,.0f} requests/s")
     return dict(ratios)
+
+
+def telemetry(suite: Suite, repeats: int) -> dict[str, list[float]]:
+    """Compare the service with itself without gate statistics and metrics: the share of requests/s that it keeps."""
+    kept: list[float] = []
+    with (
+        suite.start([service(suite.artifact)]) as noting,
+        suite.start([service(suite.artifact, telemetry=False)]) as silent,
+    ):
+        for repeat in range(2 * repeats):
+            order = (noting, silent) if repeat % 2 else (silent, noting)
+            rates = {id(e): suite.burst(e[SERVICE], ONE_ROW_BUSY, repeat).requests_per_s for e in order}
+            kept.append(rates[id(noting)] / rates[id(silent)])
+    suite.say(f"with telemetry over without: {', '.join(f'{share:.3f}' for share in kept)}")
+    return {str(ONE_ROW_BUSY): kept}
 
 
 def two_cores(cores: Cores) -> Cores:

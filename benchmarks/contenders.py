@@ -27,14 +27,15 @@ class Contender:
     restless: bool = False
 
 
-def service(artifact: Artifact, workers: int = 1) -> Contender:
-    """Start this service with its default settings on one model."""
+def service(artifact: Artifact, workers: int = 1, telemetry: bool = True) -> Contender:
+    """Start this service with its default settings on one model; without telemetry only to see what that costs."""
     environment = {
         "MMOE_MODELS": str(artifact.home),
         "MMOE_HOST": "127.0.0.1",
         "MMOE_PORT": "{port}",
         "MMOE_WORKERS": str(workers),
         "MMOE_LOG_LEVEL": "warning",
+        "MMOE_TELEMETRY": str(telemetry).lower(),
     }
     rows = f"/v1/models/{artifact.name}:predict"
     infer = f"/v2/models/{artifact.name}/infer"
