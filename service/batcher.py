@@ -108,7 +108,7 @@ class Batcher:
                 with it. It is called on the loop or in a thread, several calls at a time.
             inline_rows: runs of at most so many rows stay on the loop; for them a hop to a thread would cost more
                 than it frees.
-            finished: called on the loop with the results of each run before they are given out; must not raise.
+            finished: called on the loop with the results of each run, in the same turn; must not raise.
         """
         return Lane(self, run, inline_rows, finished)
 
@@ -184,6 +184,7 @@ class Lane(Generic[Item, Result]):
         self._one_at_a_time = False
         self._ran_this_turn = False
         self._two_met = False
+        self._to_note: tuple[Sequence[Result], int, float, float] | None = None
 
     async def submit(self, item: Item, rows: int, arrived: float, timeout_s: float) -> Result:
         """Run an item, by itself or with others, and return its result.
@@ -215,17 +216,23 @@ class Lane(Generic[Item, Result]):
         return await future
 
     def _run_at_once(self, item: Item, rows: int, arrived: float, timeout_s: float) -> Result:
-        started = self._batcher.clock()
+        """Run a request that came alone; what is to be noted of it waits until it is answered."""
+        clock = self._batcher.clock
+        started = clock()
         if started - arrived > timeout_s:
             raise DeadlineExceeded(timeout_s)
         results = _checked(self._run, [item], [rows])
-        self._batcher.ran(1, rows, started - arrived, self._batcher.clock() - started)
-        if self._finished is not None:
-            self._finished(results)
+        self._to_note = results, rows, started - arrived, clock() - started
         return results[0]
 
     def _end_turn(self) -> None:
         self._ran_this_turn = False
+        if self._to_note is not None:
+            results, rows, queue_s, run_s = self._to_note
+            self._to_note = None
+            self._batcher.ran(1, rows, queue_s, run_s)
+            if self._finished is not None:
+                self._finished(results)
 
     def drain(self) -> None:
         """Start as many runs as the loop and the free threads can take."""

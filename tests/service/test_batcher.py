@@ -360,7 +360,7 @@ def test_the_observer_is_told_of_every_run() -> None:
     assert [(requests, rows) for requests, rows, _, _ in told] == [(3, 53)]
 
 
-def test_results_are_shown_before_they_are_given_out_but_no_failures() -> None:
+def test_results_are_shown_but_no_failures() -> None:
     bench = Bench()
     shown: list[list[int]] = []
     lane: Lane[Rows, list[int]] = bench.batcher.lane(bench.runs, 100, lambda results: shown.append([*chain(*results)]))
