@@ -25,7 +25,7 @@ class Extras:
         start_cpu_s: CPU time from start to ready, one figure per start.
         memory_mb: resident memory of a worker after each round of load, the last after a million rows or more.
         workers: requests/s of two workers over those of one, by case.
-        telemetry: requests/s with gate statistics and metrics over those without, by case.
+        telemetry: share of requests/s kept with gate statistics and metrics, by case.
         stages_us: mean time of each stage by case, as the service itself counts it.
     """
 
