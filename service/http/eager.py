@@ -53,6 +53,7 @@ class EagerProtocol(HttpToolsProtocol):
         self._defaults: object = None
         self._default_head = b""
         self.ws_protocol_class = None
+        self._answered = 0.0
         self._in_head, self._head_bytes, self._came = True, 0, 0
         self._slow_head: asyncio.TimerHandle | None = None
 
@@ -63,7 +64,6 @@ class EagerProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
-        self._unset_keepalive_if_required()
         self._came = len(data)
         try:
             self.parser.feed_data(data)
@@ -99,11 +99,12 @@ class EagerProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         if self.parser.should_upgrade() and self.parser.get_method() == b"POST":
             raise RefusedHead(400)
-        if self._is_idle() and self._is_plain_call():
-            scope = {"type": "http", "method": "POST", "path": self.url.decode(), "headers": self.headers}
-            self.cycle = Exchange(self, scope)  # type: ignore[assignment]
-        else:
+        length = self._length_of_plain_call() if self._is_idle() else None
+        if length is None:
             self._begin()
+        else:
+            scope = {"type": "http", "method": "POST", "path": self.url.decode(), "headers": self.headers}
+            self.cycle = Exchange(self, scope, length)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
@@ -126,9 +127,22 @@ class EagerProtocol(HttpToolsProtocol):
         assert self.hot is not None
         exchange.start(self.hot)
 
+    def on_response_complete(self) -> None:
+        """Go on after an answer. One timer looks after an idle connection, however many answers it has had."""
+        if self.pipeline:
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+        self._answered = self.loop.time()
+        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._close_if_silent)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; a call in flight ends by itself and is not answered."""
         self._be_patient()
+        self._unset_keepalive_if_required()
         if self._leave is not None:
             self._leave.cancel()
         if self._slow_head is not None:
@@ -152,17 +166,19 @@ class EagerProtocol(HttpToolsProtocol):
         close = b"" if keep_alive else b"connection: close\r\n"
         return b"".join((STATUS_LINE[status], self._default_head, own, close, b"\r\n"))
 
-    def _is_plain_call(self) -> bool:
-        """Tell whether a request may be answered without uvicorn's care."""
+    def _length_of_plain_call(self) -> int | None:
+        """Return the length of the body of a request that may be answered without uvicorn's care; None for others."""
         if self.hot is None or self.parser.get_method() != b"POST" or b"%" in self.url or b"?" in self.url:
-            return False
+            return None
         if not self.hot.takes(self.url):
-            return False
+            return None
         if self.expect_100_continue or self.parser.get_http_version() != "1.1" or self.parser.should_upgrade():
-            return False
+            return None
         names = dict(self.headers)
-        length = names.get(CONTENT_LENGTH)
-        return length is not None and CONTENT_ENCODING not in names and int(length) <= self.hot.max_body_bytes
+        if CONTENT_ENCODING in names or CONTENT_LENGTH not in names:
+            return None
+        length = int(names[CONTENT_LENGTH])
+        return length if length <= self.hot.max_body_bytes else None
 
     def _begin(self) -> None:
         """Let uvicorn begin with the request whose headers have come."""
@@ -213,6 +229,16 @@ class EagerProtocol(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
+    def _close_if_silent(self) -> None:
+        """Close a connection that has been idle for its time; look again later at any other."""
+        self.timeout_keep_alive_task = None
+        silent_s = self.loop.time() - self._answered
+        if self._is_idle() and self._slow_head is None and silent_s >= self.timeout_keep_alive:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            again_s = max(self.timeout_keep_alive - silent_s, 1.0)
+            self.timeout_keep_alive_task = self.loop.call_later(again_s, self._close_if_silent)
+
     def _close_if_idle(self) -> None:
         if self._is_idle():
             self.transport.close()
@@ -236,10 +262,10 @@ class Exchange:
     __slots__ = ("_call", "_protocol", "_scope", "_start", "disconnected", "keep_alive", "missing", "parts",
                  "response_complete")  # fmt: skip
 
-    def __init__(self, protocol: EagerProtocol, scope: Scope) -> None:
+    def __init__(self, protocol: EagerProtocol, scope: Scope, length: int) -> None:
         self._protocol, self._scope = protocol, scope
         self.parts: list[bytes] = []
-        self.missing = next(int(value) for name, value in scope["headers"] if name == CONTENT_LENGTH)
+        self.missing = length
         self.keep_alive = protocol.parser.should_keep_alive() and not protocol.leaving
         self.response_complete = self.disconnected = False
         self._start: Message = {}

@@ -364,3 +364,28 @@ def test_another_application_is_served_as_by_uvicorn() -> None:
     theirs, ours = both(app, lambda bench: bench.talk(request()))
     assert ours == theirs
     assert ours[0][1] == BODY
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/health/live"])
+def test_a_connection_that_has_been_silent_for_its_time_is_closed(path: str, engine: Engine) -> None:
+    async def act() -> tuple[bytes, bytes]:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            method = "GET" if path == "/health/live" else "POST"
+            writer.write(request(BODY, path, method=method))
+            await _read(reader)
+            (connection,) = bench.state.connections
+            assert isinstance(connection, EagerProtocol)
+            connection._close_if_silent()  # as its timer does: too early, so the connection stays
+            writer.write(request(BODY, path, method=method))
+            head, _ = await _read(reader)
+            connection._answered -= connection.timeout_keep_alive
+            connection._close_if_silent()
+            rest = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            return head.encode(), rest
+
+    head, rest = asyncio.run(act())
+    assert head.startswith(b"HTTP/1.1 200")
+    assert rest == b""
