@@ -1,9 +1,8 @@
 """Counters and gauges of one worker, in shared memory: cheap to note, read by any worker for all of them.
 
 An event costs a tuple to note; `flush` moves them to shared memory (`ledger.py`) twenty times a second, and `fold`
-adds them up a few times a second. What
-is not an event lies in a second file, a slot of plain numbers and names per worker. Counters go on from where a dead
-worker left them. `metrics_report.py` merges the slots into what Prometheus reads.
+adds them up every second. What is not an event lies in a second file, a slot of plain numbers and names per worker.
+Counters go on from where a dead worker left them. `metrics_report.py` merges the slots into what Prometheus reads.
 """
 
 import resource

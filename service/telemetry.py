@@ -18,7 +18,8 @@ from service.traffic import Gates, GateTraffic, Traffic
 Version = tuple[str, int]
 """Name and version of a model."""
 
-TICK_S = 0.25
+TICK_S = 1.0
+"""How old gauges may be. Statistics are not: readers add up themselves what is not folded yet."""
 FLUSH_S = 0.05
 """How long other workers may not know yet of a request."""
 
@@ -60,7 +61,7 @@ class Telemetry:
         return recorder
 
     def tick(self, queue_rows: int, loaded: Mapping[Version, float]) -> None:
-        """Bring everything up to date; to be called a few times a second.
+        """Bring everything up to date; to be called every second or so.
 
         Args:
             queue_rows: rows that wait now.

@@ -1,8 +1,9 @@
 """Gate statistics over live traffic: recorded by every worker, answered by any, kept per model version.
 
 `GateTraffic.record` copies a run's gate weights into the worker's ledger and is all that the hot path pays; `fold`
-turns them into sums a few times a second. Where rows come by the hundred thousand a second, adding all of them up would
-take a third of the time of predicting them, so after EXACT_ROWS of a second one row stands for SAMPLE.
+turns them into sums every second, or sooner where there are many. Where rows come by the hundred thousand a second,
+adding all of them up would take a third of the time of predicting them, so after EXACT_ROWS of a second one row stands
+for SAMPLE.
 
 Reading merges the ledgers of all workers, the rows not yet folded included, so every worker gives the same answer at
 once, and a worker that dies takes nothing with it.
