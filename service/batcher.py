@@ -33,6 +33,9 @@ RATE_WINDOW_S = 0.5
 
 LONGEST_RETRY_S = 60
 
+FLUSH_S = 2e-3
+"""After so long a flush lets the loop send answers and look at its sockets, probes among them, before it goes on."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -96,6 +99,7 @@ class Batcher:
         self._rate = _Rate(clock())
         self._waiting_lanes: list[Lane[Any, Any]] = []
         self._due = False
+        self._cut_short_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     def lane(
@@ -160,9 +164,16 @@ class Batcher:
             self._timer.cancel()
             self._timer = None
         lanes, self._waiting_lanes = self._waiting_lanes, []
-        for lane in lanes:
-            lane.drain()
+        started = self.clock()
+        # What the loop did since a flush that was cut short is matched: refusing others must not starve those accepted.
+        until = started + max(FLUSH_S, started - self._cut_short_at)
+        more = [lane.drain(until) for lane in lanes]
         self._waiting_lanes += [lane for lane in lanes if lane.queued_rows]
+        self._cut_short_at = math.inf
+        if any(more) and not self._due:
+            self._due = True
+            self._cut_short_at = self.clock()
+            asyncio.get_running_loop().call_soon(self._flush)
 
 
 class Lane(Generic[Item, Result]):
@@ -234,8 +245,8 @@ class Lane(Generic[Item, Result]):
             if self._finished is not None:
                 self._finished(results)
 
-    def drain(self) -> None:
-        """Start as many runs as the loop and the free threads can take."""
+    def drain(self, until: float) -> bool:
+        """Start as many runs as the loop and the free threads can take; tell whether time ran out before that."""
         self._one_at_a_time = len(self._queue) == 1 and not self._two_met and not self._batcher.limits.wait_us
         self._two_met = False
         while batch := self._take():
@@ -244,6 +255,9 @@ class Lane(Generic[Item, Result]):
                 self._deliver(batch, rows, _execute(self._run, batch, self._batcher.clock))
             else:
                 self._run_in_thread(batch, rows)
+            if self._queue and self._batcher.clock() > until:
+                return True
+        return False
 
     def _take(self) -> list[_Waiting[Item, Result]]:
         """Remove the next batch from the queue, in order; small requests pass large ones that wait for a thread."""

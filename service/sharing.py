@@ -12,6 +12,7 @@ worker that cannot be reached gets nothing: the connection is served where it is
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from array import array
@@ -23,6 +24,7 @@ TICK_S = 0.1
 """How old the number of connections that a worker holds may be, for others; connections also end."""
 
 _ACCEPTED_AT_ONCE = 128
+_OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Board:
@@ -98,6 +100,7 @@ class Sharing:
         self._inbox.bind(self._inboxes[place])
         self._outbox = _datagram_socket()
         self._tick: asyncio.TimerHandle | None = None
+        self._resume: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin to accept, on the running loop."""
@@ -112,8 +115,9 @@ class Sharing:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listening.fileno())
         loop.remove_reader(self._inbox.fileno())
-        if self._tick is not None:
-            self._tick.cancel()
+        for timer in (self._tick, self._resume):
+            if timer is not None:
+                timer.cancel()
         self._listening.close()
         self._take()
         self._inbox.close()
@@ -128,9 +132,19 @@ class Sharing:
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 connection, _ = self._listening.accept()
-            except OSError:  # none left; or the client has gone, or descriptors ran out: the next turn tries again
+            except BlockingIOError:
                 return
+            except OSError as error:
+                if error.errno in _OUT_OF_MEANS:
+                    self._pause()
+                return  # else the client has gone already
             self._deal(connection)
+
+    def _pause(self) -> None:
+        """Let connections wait until others have ended; asking again at once would take all the time there is."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listening.fileno())
+        self._resume = loop.call_later(TICK_S, lambda: loop.add_reader(self._listening.fileno(), self._accept))
 
     def _deal(self, connection: socket.socket) -> None:
         self._board.hold(self._held())

@@ -52,7 +52,7 @@ def run_alone(settings: Settings, directory: RunDirectory) -> None:
         bound.listen(BACKLOG)
         return True
 
-    serve(settings, directory, bound, begin)
+    serve(settings, bound, begin, Team(0, 1, directory, None))
 
 
 def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
@@ -78,45 +78,38 @@ def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
         bound.listen(BACKLOG)
         return answer == GO_AND_ANNOUNCE
 
-    serve(settings, directory, bound, begin, Team(place, workers, directory, pipes.go))
+    serve(settings, bound, begin, Team(place, workers, directory, pipes.go))
 
 
 class Team(NamedTuple):
-    """Say which of several workers this one is.
+    """Say which of the workers this one is.
 
     Attributes:
         place: from 0; a restarted worker has the place of the dead one.
         workers: how many there are.
         directory: shared by them.
-        lifeline: a pipe whose other end the launcher holds.
+        lifeline: a pipe whose other end the launcher holds; None without a launcher.
     """
 
     place: int
     workers: int
     directory: RunDirectory
-    lifeline: int
+    lifeline: int | None
 
 
-def serve(
-    settings: Settings,
-    directory: RunDirectory,
-    bound: socket.socket,
-    begin: Callable[[], bool],
-    team: Team | None = None,
-) -> None:
+def serve(settings: Settings, bound: socket.socket, begin: Callable[[], bool], team: Team) -> None:
     """Load the models and serve them until SIGTERM or SIGINT; return when the requests in flight have ended.
 
     Args:
         settings: of the service.
-        directory: for telemetry, shared by the workers.
         bound: where to serve.
         begin: called when the models are loaded; makes the socket listen when it may, and tells whether to announce it.
-        team: of several workers, which one this is.
+        team: of which it is one.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    telemetry = Telemetry(directory) if settings.telemetry else None
-    roster = Roster(directory.path)
+    telemetry = Telemetry(team.directory) if settings.telemetry else None
+    roster = Roster(team.directory.path)
     recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
     engine = Engine(settings, telemetry, recorder_of, roster)
     engine.scan()
@@ -161,16 +154,13 @@ def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-async def _serve(
-    server: uvicorn.Server, engine: Engine, bound: socket.socket, announced: bool, team: Team | None
-) -> None:
+async def _serve(server: uvicorn.Server, engine: Engine, bound: socket.socket, announced: bool, team: Team) -> None:
     loop = asyncio.get_running_loop()
     drain_delay_s = engine.settings.drain_delay_s
-    sharing = _share(server, bound, team) if team else None
+    sharing = _share(server, bound, team)
 
     def close() -> None:
-        if sharing is not None:
-            sharing.close()
+        sharing.close()
         server.should_exit = True
 
     def stop(delay_s: float) -> None:
@@ -189,10 +179,8 @@ async def _serve(
     loop.add_signal_handler(signal.SIGINT, stop, 0.0)
     if announced:
         announce(engine, url(bound))
-    if team is None or sharing is None:
-        await server.serve([bound])
-        return
-    loop.add_reader(team.lifeline, orphaned, team.lifeline)
+    if team.lifeline is not None:
+        loop.add_reader(team.lifeline, orphaned, team.lifeline)
     serving = asyncio.ensure_future(server.serve([]))
     await asyncio.sleep(0)  # now it has what a connection needs
     sharing.start()
@@ -200,7 +188,11 @@ async def _serve(
 
 
 def _share(server: uvicorn.Server, bound: socket.socket, team: Team) -> Sharing:
-    """Let this worker accept and deal out connections, and uvicorn speak on those that are served here."""
+    """Let this worker accept and deal out connections, and uvicorn speak on those that are served here.
+
+    uvloop accepts one connection a turn, so that in a flood of requests, which makes for long turns, new connections
+    and with them the probes would wait for seconds; `Sharing` accepts all that wait.
+    """
     config, state, opening = server.config, server.server_state, set[asyncio.Future[Any]]()
 
     def protocol() -> asyncio.Protocol:

@@ -5,6 +5,7 @@
 Nothing is made per request that is not needed; any other path goes on to the application, which documents these calls.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -57,16 +58,16 @@ class Notes(Protocol):
 
 
 class Route(NamedTuple):
-    """Say what a path of the hot path asks for."""
+    """Say what a path of the hot path asks for.
+
+    Attributes:
+        counted_as: the route under which metrics count it.
+    """
 
     name: str | None
     version: int | None
     v2: bool
-
-    @property
-    def counted_as(self) -> str:
-        """Return the route under which metrics count it."""
-        return "v2_infer" if self.v2 else "predict"
+    counted_as: str
 
 
 Answered = tuple[RawHeaders, bytes, Endpoint, int, float, float]
@@ -143,6 +144,7 @@ class HotPath:
         except Exception as error:
             answered = None
             status, answer_headers, body = self._problem(error, route, scope, headers)
+            await _end_of_turn()
         await send({"type": "http.response.start", "status": status, "headers": answer_headers})
         await send({"type": "http.response.body", "body": body})
         if self._note is not None:
@@ -213,10 +215,23 @@ class HotPath:
         return self._notes.code(route.counted_as, status, asked)
 
 
+async def _end_of_turn() -> None:
+    """Wait until the loop has looked at every connection once.
+
+    A refusal takes so little time that the same client's next request is there before its connection is left: one
+    after another, up to 32 of them, they would keep all others, probes and new connections too, from being read.
+    """
+    loop = asyncio.get_running_loop()
+    turn = loop.create_future()
+    loop.call_soon(turn.set_result, None)
+    await turn
+
+
 def _route(path: str) -> Route | None:
     """Say what a path asks for; None if it is no path of the hot path."""
     found = _PREDICT.fullmatch(path) or _INFER.fullmatch(path)
     if found is None:
         return None
     name, version = found["name"], found["version"]
-    return Route(name, int(version) if version else None, path.startswith("/v2/"))
+    v2 = path.startswith("/v2/")
+    return Route(name, int(version) if version else None, v2, "v2_infer" if v2 else "predict")

@@ -39,6 +39,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual.now
 
+    def pass_time(self, seconds: float) -> None:
+        """Let something take time that does not wait."""
+        self._virtual.now += seconds
+
 
 class VirtualThreads(Executor):
     """Run what is submitted when its (virtual) duration is over; remember how much ran at the same time."""
@@ -218,6 +222,30 @@ def test_small_requests_pass_large_ones_that_wait_for_a_thread() -> None:
         return answered
 
     assert bench.play(small_after_large()) == pytest.approx(0.001)
+
+
+def test_a_long_flush_lets_the_loop_do_other_things_in_between() -> None:
+    bench = Bench(Limits(batch_rows=10), inline_rows=10)
+    log: list[str] = []
+
+    def slow(items: list[Rows]) -> list[list[int]]:
+        bench.loop.pass_time(0.0015)
+        log.append("run")
+        return bench.runs(items)
+
+    lane: Lane[Rows, list[int]] = bench.batcher.lane(slow, 10)
+
+    async def ask() -> None:
+        await lane.submit(bench.rows(10), 10, bench.loop.time(), 9.0)
+        log.append("answered")
+
+    async def eight() -> None:
+        await asyncio.gather(*(ask() for _ in range(8)))
+
+    bench.play(eight())
+    assert log[:4] == ["run", "run", "answered", "answered"]
+    assert log.count("run") == log.count("answered") == 8
+    bench.assert_idle()
 
 
 def test_what_waited_for_a_thread_is_joined_when_one_is_free() -> None:
