@@ -198,8 +198,7 @@ class Model:
         """Hand the gate weights of finished runs to the recorder, each run once."""
         if self._recorder is not None:
             for part in parts:
-                weights = part.run.answer.gate_weights
-                if part.start == 0 and weights is not None:
+                if not part.start and (weights := part.run.answer.gate_weights) is not None:
                     self._recorder.record(weights)
 
 

@@ -223,6 +223,8 @@ class FeatureReader:
 
 def all_finite(numbers: NDArray[np.float32]) -> bool:
     """Tell whether no number is NaN or infinite."""
+    if numbers.size == 1:
+        return math.isfinite(numbers.item())
     if numbers.size > _MANY:  # one pass instead of two; a product that overflows only means: look closer
         flat = numbers.ravel()
         with np.errstate(over="ignore", invalid="ignore"):
