@@ -95,6 +95,7 @@ class NumberParser:
         return numbers, {key: _plain(document[key]) for key in document if key != "inputs"}
 
 
+@np.errstate(over="ignore")  # a square beyond float64 is infinite, and so refused
 def _float32(array: Any, width: int) -> Numbers | None:
     numbers = np.frombuffer(array.as_buffer(of_type="d"), np.float64)
     if not len(numbers):
