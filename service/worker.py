@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 import orjson
 import uvicorn
 
-from service.engine import Engine, Model
+from service.engine import Engine
 from service.errors import NotReady
 from service.http.app import create_app
 from service.http.eager import EagerProtocol
 from service.http.schemas import example_rows
 from service.launcher import GO, GO_AND_ANNOUNCE, WorkerPipes
+from service.loaded_model import Model
 from service.roster import Roster
 from service.settings import Settings
 from service.sharing import Sharing

@@ -1,10 +1,11 @@
 """What the HTTP layer knows of one loaded model version: how to read its rows and how to write its answers."""
 
-from service.engine import Engine, Model
+from service.engine import Engine
 from service.http.numbers import NumberParser
 from service.http.render import Renderer
 from service.http.rows import RowParser
 from service.http.v2_tensors import Signature
+from service.loaded_model import Model
 
 
 class Endpoint:

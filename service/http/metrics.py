@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Request, Response
 
-from service.engine import Engine, Model
+from service.engine import Engine
 from service.errors import ServiceError
 from service.http.body import Message, Receive, Scope, Send
+from service.loaded_model import Model
 from service.telemetry import Telemetry
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
-from service.engine import Engine, Model
+from service.engine import Engine
 from service.errors import ServiceError
 from service.http import v2_infer
 from service.http.body import (
@@ -30,6 +30,7 @@ from service.http.body import (
 )
 from service.http.endpoint import Endpoint, Endpoints
 from service.http.errors import RawHeaders, RequestIds, Response, find, plain_problem, problem, v2_problem
+from service.loaded_model import Model
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 

@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.artifact import Manifest
-from service.engine import Part
+from service.parts import Part
 from service.predictor import Answer
 
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY

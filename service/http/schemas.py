@@ -7,8 +7,9 @@ import contextlib
 from typing import Any
 
 from service.artifact import CategoricalFeature, Manifest, NumericFeature, Task
-from service.engine import Engine, Model
+from service.engine import Engine
 from service.errors import ServiceError
+from service.loaded_model import Model
 
 Schema = dict[str, Any]
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from service.artifact import GATE_CONTRIBUTIONS, GATE_WEIGHTS
-from service.engine import Model, Part
 from service.errors import MalformedRequest
 from service.features import Batch
 from service.http.body import Headers
@@ -14,6 +13,8 @@ from service.http.errors import RawHeaders
 from service.http.render import dumps
 from service.http.rows import load_object
 from service.http.v2_tensors import Signature, refuse_unsupported
+from service.loaded_model import Model
+from service.parts import Part
 
 HEADER_LENGTH = b"inference-header-content-length"
 EXPECTED = '{"inputs": [{"name", "shape", "datatype", "data"}]}'

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from service.artifact import Manifest, read_model
-from service.engine import Part, Run
 from service.http.render import Renderer
+from service.parts import Part, Run
 from service.predictor import Answer
 
 
