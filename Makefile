@@ -22,7 +22,7 @@ PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make $(MAKECMDGOALS): a
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve train config study test test-service clients check bench bench-train format clean
+.PHONY: help serve train config study test test-service clients check soak bench bench-train format clean
 
 help:  ## Say what there is to make
 	@echo 'make serve                      train the demo model if there is none, then serve it'
@@ -62,6 +62,9 @@ check: $(VENV)/.dev  ## Format, lint, types, layering and tests, in that order: 
 	@$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory test-service
 	@$(MAKE) --no-print-directory test
+
+soak: $(VENV)/.dev  ## Break the service long and hard: the tests of faults with more effort, about a quarter of an hour
+	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 bench: $(VENV)/.dev  ## Measure the service beside the floor and a service by hand; table and plot (ARGS="--quick")
 	@$(BIN)/python -m benchmarks --models $(MODELS) $(ARGS)

@@ -1,4 +1,4 @@
-"""Models trained in a few seconds and exported by the real path: table -> network -> published version."""
+"""Models trained in a few seconds and exported by the real path, and how long the tests of faults go on."""
 
 import csv
 from collections.abc import Callable
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.support.effort import SHORT, SOAK, Effort
+
 if TYPE_CHECKING:  # the service's tests also run where the trainer's packages are not installed
     from model.config import Config
     from model.predict import Model
@@ -16,6 +18,37 @@ if TYPE_CHECKING:  # the service's tests also run where the trainer's packages a
     from model.schema import Dataset
 
 ROWS = 600
+MEASURED: pytest.StashKey[list[str]] = pytest.StashKey()
+
+
+@pytest.fixture(params=[pytest.param(SHORT, id="short"), pytest.param(SOAK, id="soak", marks=pytest.mark.soak)])
+def effort(request: pytest.FixtureRequest) -> Effort:
+    """Run a test twice: briefly, and, only when the mark soak is asked for, long."""
+    given: Effort = request.param
+    return given
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Give a function that takes a line for the report at the end: `measured("400 requests/s")`."""
+    lines = request.config.stash.setdefault(MEASURED, [])
+    return lambda line: lines.append(f"{request.node.name}: {line}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the tests marked soak out unless `-m` speaks of them: they take minutes."""
+    if "soak" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what the tests measured."""
+    if lines := config.stash.get(MEASURED, []):
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(lines))
+
 
 CONFIG = """
 name = "{name}"

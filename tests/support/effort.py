@@ -1,0 +1,26 @@
+"""How long and how often the tests of faults go on: briefly in CI, long in `make soak`. The one place for both."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Hold one figure for each test that asks for the fixture `effort`; a test reads its own by name.
+
+    Attributes:
+        soak: whether this is `make soak`.
+        kills: workers killed one after another under load.
+        flood_s: how long more comes than can be served, in seconds, for each shape of load.
+        drains: services ended under load, one after another.
+        steady_s: how long memory and descriptors are watched under plain load, in seconds.
+    """
+
+    soak: bool
+    kills: int
+    flood_s: float
+    drains: int
+    steady_s: float
+
+
+SHORT = Effort(soak=False, kills=1, flood_s=3, drains=1, steady_s=3)
+SOAK = Effort(soak=True, kills=10, flood_s=20, drains=5, steady_s=180)

@@ -1,0 +1,230 @@
+"""Write the hand-made model as the file of docs/artifact.md: its ONNX graph, its manifest, and files with faults."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.support.hand_weights import CLASSES, KINDS, Array, HandWeights, make_weights, raw_rows
+
+SEPARATOR = "\x1f"
+
+
+class Graph:
+    """Collect nodes and constants; each method returns the name of the value it adds."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+
+    def op(self, kind: str, *inputs: str, out: str | None = None, domain: str = "", **attributes: Any) -> str:
+        name = out or f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [name], domain=domain, **attributes))
+        return name
+
+    def const(self, value: Any, dtype: type = np.float32, name: str | None = None) -> str:
+        name = name or f"c{len(self.initializers)}"
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+
+def build_graph(w: HandWeights) -> onnx.ModelProto:
+    """Write the graph for these weights: every preprocessing step inside, optional masks, all outputs."""
+    g = Graph()
+    x = _encoding(g, w)
+    e, d, h = w.experts.shape
+    hidden = g.op("MatMul", x, g.const(w.experts.transpose(1, 0, 2).reshape(d, e * h)))
+    hidden = g.op("Relu", g.op("Reshape", hidden, g.const([0, e, h], np.int64)))
+    if w.gate is not None:
+        hidden = g.op("MatMul", _gates(g, w, x), hidden)
+    for t, (task, width) in enumerate(w.tasks.items()):
+        mixture = g.op("Gather", hidden, g.const(t if w.gate is not None else 0, np.int64), axis=1)
+        raw = g.op("MatMul", mixture, g.const(w.towers[t]))
+        if width > 1:
+            g.op("Softmax", raw, out=task, axis=-1)
+        else:
+            raw = g.op("Sigmoid", raw) if KINDS[task] == "binary" else raw
+            g.op("Squeeze", raw, g.const([1], np.int64), out=task)
+    return _model(g, w)
+
+
+def _encoding(g: Graph, w: HandWeights) -> str:
+    columns = []
+    if w.names:
+        filled = g.op("Where", g.op("IsNaN", "numeric"), g.const(w.mean), "numeric")
+        columns.append(g.op("Div", g.op("Sub", filled, g.const(w.mean)), g.const(w.std)))
+    if w.vocabularies:
+        keys, codes = [], []
+        for c, (offset, values) in enumerate(zip(w.offsets(), w.vocabularies.values(), strict=True)):
+            keys += [f"{c}{SEPARATOR}{value}" for value in ["", *values]]
+            codes += [offset + 1 + i for i in range(len(values) + 1)]
+        prefixes = g.const([[f"{c}{SEPARATOR}" for c in range(len(w.vocabularies))]], np.object_)
+        text = g.op("StringConcat", "categorical", prefixes)
+        g.nodes[-1].input[:] = [prefixes, "categorical"]
+        found = g.op(
+            "LabelEncoder", text, domain="ai.onnx.ml", keys_strings=keys, values_int64s=codes, default_int64=-1
+        )
+        unknown = g.op("Less", found, g.const(0, np.int64))
+        found = g.op("Where", unknown, g.const([w.offsets()], np.int64), found)
+        embedded = g.op("Gather", g.const(w.table), found, axis=0)
+        columns.append(g.op("Reshape", embedded, g.const([0, 2 * len(w.vocabularies)], np.int64)))
+    return g.op("Concat", *columns, axis=1)
+
+
+def _gates(g: Graph, w: HandWeights, x: str) -> str:
+    assert w.gate is not None
+    t, e, d = w.gate.shape
+    g.const(np.ones(e), name="expert_mask")
+    g.const(np.ones((1, 1, e)), name="row_expert_mask")
+    logits = g.op("MatMul", x, g.const(w.gate.reshape(t * e, d).T))
+    logits = g.op("Reshape", logits, g.const([0, t, e], np.int64))
+    log_mask = g.op("Log", g.op("Mul", "expert_mask", "row_expert_mask"))
+    weights = g.op("Softmax", g.op("Add", logits, log_mask), out="gate_weights", axis=-1)
+    centred = g.op("Reshape", g.op("Sub", x, g.const(w.average)), g.const([0, 1, 1, d], np.int64))
+    products = g.op("Mul", centred, g.const(w.gate))
+    g.op("MatMul", products, g.const(w.owner), out="gate_contributions")
+    return weights
+
+
+def _model(g: Graph, w: HandWeights) -> onnx.ModelProto:
+    float32, n, c, t = TensorProto.FLOAT, len(w.names), len(w.vocabularies), len(w.tasks)
+    info = helper.make_tensor_value_info
+    inputs = [info("numeric", float32, ["rows", n])] if n else []
+    inputs += [info("categorical", TensorProto.STRING, ["rows", c])] if c else []
+    outputs = [info(task, float32, ["rows", width] if width > 1 else ["rows"]) for task, width in w.tasks.items()]
+    if w.gate is not None:
+        e = w.gate.shape[1]
+        inputs += [info("expert_mask", float32, [e]), info("row_expert_mask", float32, ["mask_rows", 1, e])]
+        outputs += [info("gate_weights", float32, ["rows", t, e])]
+        outputs += [info("gate_contributions", float32, ["rows", t, e, n + c])]
+    graph = helper.make_graph(g.nodes, "hand", inputs, outputs, g.initializers)
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 4)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def make_manifest(w: HandWeights, name: str) -> dict[str, Any]:
+    """Write the manifest for these weights, with the oracle's golden rows."""
+    numeric, categorical = raw_rows(w, 4, seed=2)
+    assert numeric is not None
+    outputs = w.answer(numeric, categorical)
+    outputs.pop("gate_contributions", None)
+    features: list[dict[str, Any]] = [
+        {
+            "name": f,
+            "kind": "numeric",
+            "minimum": m - 3 * s,
+            "maximum": m + 3 * s,
+            "mean": m,
+            "std": s,
+            "missing_share": 0.1,
+        }
+        for f, m, s in zip(w.names, w.mean.tolist(), w.std.tolist(), strict=True)
+    ]
+    features += [
+        {"name": f, "kind": "categorical", "vocabulary": values, "missing_share": 0.1, "unknown_share": 0.05}
+        for f, values in w.vocabularies.items()
+    ]
+    golden = {
+        "tolerance": 1e-5,
+        "numeric": [[None if np.isnan(v) else float(v) for v in row] for row in numeric],
+        "outputs": {output: values.tolist() for output, values in outputs.items()},
+    }
+    if categorical is not None:
+        golden["categorical"] = categorical.tolist()
+    return {
+        "schema_version": 1,
+        "name": name,
+        "architecture": "mmoe" if w.gate is not None else "shared_bottom",
+        "experts": 0 if w.gate is None else w.gate.shape[1],
+        "features": features,
+        "tasks": [{"name": t, "kind": KINDS[t], "classes": CLASSES[t], "metrics": {"loss": 0.5}} for t in w.tasks],
+        "gates": None if w.gate is None else _baseline(w),
+        "golden": golden,
+        "provenance": {"created_at": "2026-01-02T03:04:05Z", "seed": 0, "versions": {"numpy": np.__version__}},
+    }
+
+
+def _baseline(w: HandWeights) -> dict[str, Any]:
+    assert w.gate is not None
+    weights = w.answer(*raw_rows(w, 200, seed=3))["gate_weights"]
+    edges = np.linspace(0, 1, 11)
+    rows, tasks, experts = weights.shape
+    entropy = -(weights * np.log(weights)).sum(axis=-1).mean(axis=0)
+    return {
+        "rows": rows,
+        "average_logits": np.einsum("d,ted->te", w.average, w.gate).tolist(),
+        "histogram_edges": edges.tolist(),
+        "tasks": {
+            task: {
+                "utilisation": weights[:, t].mean(axis=0).tolist(),
+                "histogram": [np.histogram(weights[:, t, e], edges)[0].tolist() for e in range(experts)],
+                "entropy": float(entropy[t]),
+                "normalised_entropy": float(entropy[t] / np.log(max(experts, 2))),
+                "top_expert_share": (weights[:, t].argmax(axis=1)[:, None] == np.arange(experts)).mean(axis=0).tolist(),
+            }
+            for t, task in enumerate(w.tasks)
+        },
+        "similarity": [[_alike(weights[:, a], weights[:, b]) for b in range(tasks)] for a in range(tasks)],
+    }
+
+
+def _alike(p: Array, q: Array) -> float:
+    """Mean over rows of 1 - Jensen-Shannon divergence in base 2, by its definition through Kullback-Leibler."""
+    middle = (p + q) / 2
+    divergence = (p * np.log2(p / middle) + q * np.log2(q / middle)).sum(axis=-1) / 2
+    return float(1 - divergence.mean())
+
+
+def write_model(
+    directory: Path,
+    name: str = "hand",
+    version: int = 1,
+    *,
+    kind: str = "full",
+    tasks: Sequence[str] = ("price", "sold", "grade"),
+    experts: int = 4,
+    seed: int = 0,
+    fault: str | None = None,
+    edit: Callable[[dict[str, Any]], object] | None = None,
+) -> Path:
+    """Write directory/name/version/model.onnx and return its path.
+
+    Args:
+        directory: the directory of models.
+        name: of the model.
+        version: positive integer.
+        kind: "full", "plain" (no gates) or "wide" (100 numeric features).
+        tasks: some of "price", "sold" and "grade".
+        experts: E.
+        seed: of the weights, so that versions differ.
+        fault: "wrong_golden", "no_manifest", "unknown_schema", "zero_bytes", "truncated", "not_onnx", "external_data".
+        edit: changes the manifest in place before it is written.
+    """
+    weights = make_weights(kind, tasks, experts, seed)
+    model, manifest = build_graph(weights), make_manifest(weights, name)
+    if fault == "wrong_golden":
+        first = manifest["golden"]["outputs"][tasks[0]]
+        first[0] = first[0] + 0.01
+    if fault == "unknown_schema":
+        manifest["schema_version"] = 99
+    if edit is not None:
+        edit(manifest)
+    if fault != "no_manifest":
+        helper.set_model_props(model, {"mmoe.manifest": json.dumps(manifest)})
+    if fault == "external_data":
+        tensor = model.graph.initializer[0]
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.ClearField("raw_data")
+        tensor.external_data.add(key="location", value="../../../weights.bin")
+    content = model.SerializeToString()
+    content = {"zero_bytes": b"", "truncated": content[: len(content) // 2], "not_onnx": b"not a model at all"}.get(
+        fault or "", content
+    )
+    path = directory / name / str(version) / "model.onnx"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return path

@@ -1,0 +1,34 @@
+"""Look at processes from outside: who lives, with how much memory, with how many descriptors; on Linux."""
+
+import contextlib
+import os
+from pathlib import Path
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def children(pid: int) -> list[int]:
+    """List the ids of a process's children, those that have ended and were not waited for included."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def resident_mb(pid: int) -> float:
+    """Return a process's resident memory in MB (2**20 bytes)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 2**20
+
+
+def descriptors(pid: int) -> int:
+    """Count the open file descriptors of a process."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and was not waited for does not."""
+    return state(pid) not in ("Z", "")
+
+
+def state(pid: int) -> str:
+    """Return a process's state as the kernel writes it, such as "Z" for a zombie; "" if there is none."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
