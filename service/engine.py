@@ -62,7 +62,10 @@ class Engine:
             ArtifactError: the directory of models cannot be read.
         """
         with self._scanning:
+            before = self._every_model()
             self.repository.scan(self._roster.read())
+            for model in before - self._every_model():
+                model.transport = None  # it knows its model: without this they would keep each other alive
 
     def outdated(self) -> bool:
         """Tell whether a call, here or in another worker, wants something loaded or unloaded since the last scan."""
@@ -128,6 +131,9 @@ class Engine:
     def close(self) -> None:
         """End the threads; runs in them are waited for."""
         self._threads.shutdown(wait=True)
+
+    def _every_model(self) -> set[Model]:
+        return {self.get(name, version) for name, version in self.loaded()}
 
     def _check_there(self, name: str) -> None:
         names = [state.name for state in self.models()]

@@ -38,7 +38,7 @@ class GateRecorder(Protocol):
 
 
 class Model:
-    """Answer for one loaded model version.
+    """Answer for one loaded model version; its lanes know the predictor, not the model, so that it is freed at once.
 
     Args:
         name: under which it is served.
@@ -69,18 +69,18 @@ class Model:
         self.reader = FeatureReader(self.manifest, settings.max_rows)
         self.loaded_at, self.load_s = time.time(), 0.0
         self.transport: object | None = None
-        self._recorder = recorder
+        finished = _recording(recorder)
         inline_rows = measured_inline_rows(predictor, settings.inline_rows)
         experts = max(self.manifest.experts, 1)
-        self._predictions: Lane[Batch, Part] = batcher.lane(self._runner(predictor.run), inline_rows, self._record)
+        self._predictions: Lane[Batch, Part] = batcher.lane(_joining(predictor.run), inline_rows, finished)
         self._gates: Lane[Batch, Part] = batcher.lane(
-            self._runner(lambda batch: predictor.run(batch, GATE_WEIGHTS_ONLY)), inline_rows, self._record
+            _joining(lambda batch: predictor.run(batch, GATE_WEIGHTS_ONLY)), inline_rows, finished
         )
-        self._inspections: Lane[Batch, Part] = batcher.lane(self._runner(predictor.run), inline_rows)
+        self._inspections: Lane[Batch, Part] = batcher.lane(_joining(predictor.run), inline_rows)
         self._contributions: Lane[Batch, Part] = batcher.lane(
-            self._runner(predictor.contributions), inline_rows // (4 * experts)
+            _joining(predictor.contributions), inline_rows // (4 * experts)
         )
-        self._ablations: Lane[Batch, Ablation] = batcher.lane(self._ablate, inline_rows // experts)
+        self._ablations: Lane[Batch, Ablation] = batcher.lane(_ablating(predictor), inline_rows // experts)
 
     def predict(self, batch: Batch, arrived: float, timeout_s: float) -> Awaitable[Part]:
         """Answer rows with every task and the gate weights.
@@ -130,29 +130,38 @@ class Model:
         if not self.manifest.has_gates:
             raise GatesUnavailable(self.name, f"is a {self.manifest.architecture} model without gates")
 
-    def _runner(self, run: Callable[[Batch], Answer]) -> Callable[[list[Batch]], list[Part]]:
-        def run_joined(batches: list[Batch]) -> list[Part]:
-            joined = Batch.concat(batches)
-            answer = run(joined)
-            if not all(map(all_finite, answer.arrays())):
-                raise InvalidFeatures([Problem(row, None, OUT_OF_RANGE) for row in answer.rows_not_finite()[:20]])
-            shared, parts, start = Run(answer, joined.rows), [], 0
-            for batch in batches:
-                parts.append(Part(shared, start, start + batch.rows))
-                start += batch.rows
-            return parts
 
-        return run_joined
+def _joining(run: Callable[[Batch], Answer]) -> Callable[[list[Batch]], list[Part]]:
+    def run_joined(batches: list[Batch]) -> list[Part]:
+        joined = Batch.concat(batches)
+        answer = run(joined)
+        if not all(map(all_finite, answer.arrays())):
+            raise InvalidFeatures([Problem(row, None, OUT_OF_RANGE) for row in answer.rows_not_finite()[:20]])
+        shared, parts, start = Run(answer, joined.rows), [], 0
+        for batch in batches:
+            parts.append(Part(shared, start, start + batch.rows))
+            start += batch.rows
+        return parts
 
-    def _ablate(self, batches: list[Batch]) -> list[Ablation]:
-        return [Ablation(self.predictor.ablate(batch), batch.rows) for batch in batches]
+    return run_joined
 
-    def _record(self, parts: Sequence[Part]) -> None:
-        """Hand the gate weights of finished runs to the recorder, each run once."""
-        if self._recorder is not None:
-            for part in parts:
-                if not part.start and (weights := part.run.answer.gate_weights) is not None:
-                    self._recorder.record(weights)
+
+def _ablating(predictor: Predictor) -> Callable[[list[Batch]], list[Ablation]]:
+    return lambda batches: [Ablation(predictor.ablate(batch), batch.rows) for batch in batches]
+
+
+def _recording(recorder: GateRecorder | None) -> Callable[[Sequence[Part]], None] | None:
+    """Return what hands the gate weights of finished runs to the recorder, each run once."""
+    if recorder is None:
+        return None
+    record = recorder.record
+
+    def finished(parts: Sequence[Part]) -> None:
+        for part in parts:
+            if not part.start and (weights := part.run.answer.gate_weights) is not None:
+                record(weights)
+
+    return finished
 
 
 def measured_inline_rows(predictor: Predictor, most: int, budget_s: float = INLINE_BUDGET_S) -> int:

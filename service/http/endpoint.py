@@ -7,18 +7,22 @@ from service.http.rows import RowParser
 from service.http.v2_tensors import Signature
 from service.loaded_model import Model
 
+VERSION = b"x-model-version"
+
 
 class Endpoint:
     """Hold the parser and the renderers of a model version.
 
     Attributes:
+        version_header: names the version that answers, for the answer's head.
         codes: numbers under which its successful requests count, by route.
     """
 
-    __slots__ = ("codes", "model", "parser", "renderer", "signature")
+    __slots__ = ("codes", "model", "parser", "renderer", "signature", "version_header")
 
     def __init__(self, model: Model, numbers: NumberParser) -> None:
         self.model = model
+        self.version_header = VERSION, b"%d" % model.version
         self.codes: dict[str, int] = {}
         self.parser = RowParser(model.reader, numbers)
         self.renderer = Renderer(model.name, model.version, model.manifest)

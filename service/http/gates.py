@@ -72,7 +72,9 @@ async def _inspect(engine: Engine, endpoint: Endpoint, request: Request) -> Resp
     without = model.ablate(batch, arrived, allowed_s) if asked.ablation else _nothing()
     part, moved = await asyncio.gather(model.inspect(batch, arrived, allowed_s, asked.contributions), without)
     report = describe(model.manifest, part.answer(), moved, asked)
-    return Response(dumps({"model": model.name, "version": model.version, **report}), media_type="application/json")
+    response = Response(dumps({"model": model.name, "version": model.version, **report}), media_type="application/json")
+    response.raw_headers.append(endpoint.version_header)
+    return response
 
 
 def describe(manifest: Manifest, answer: Answer, without: Outputs | None, asked: Asked) -> dict[str, Any]:

@@ -39,6 +39,8 @@ _VERSION = r"(?:/versions/(?P<version>[1-9][0-9]{0,17}))?"
 _PREDICT = re.compile(rf"/v1/models/{_NAME}{_VERSION}:predict|/v1/predict")
 _INFER = re.compile(rf"/v2/models/{_NAME}{_VERSION}/infer")
 
+JSON = b"content-type", b"application/json"
+
 _NOT_MEASURED = float("nan")
 _ROUTES_KEPT = 1000
 """Paths are only kept once they led to a model, so that strangers cannot fill the memory; this bounds the rest."""
@@ -174,7 +176,7 @@ class HotPath:
         part = await endpoint.model.predict(batch, arrived, allowed_s)
         ran = self._clock()
         content = endpoint.renderer.columns(part) if columns else endpoint.renderer.rows(part)
-        answer_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+        answer_headers = [JSON, endpoint.version_header, (b"content-length", b"%d" % len(content))]
         return answer_headers, content, endpoint, batch.rows, parsed - came, self._clock() - ran
 
     async def _infer(
@@ -187,6 +189,7 @@ class HotPath:
         part = await v2_infer.infer(endpoint.model, request, arrived, allowed_s)
         ran = self._clock()
         answer_headers, content = v2_infer.render(endpoint.signature, endpoint.model, request.wanted, part)
+        answer_headers.append(endpoint.version_header)
         rows = request.batch.rows
         return answer_headers, content, endpoint, rows, parsed - came, self._clock() - ran
 

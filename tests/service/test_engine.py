@@ -1,6 +1,8 @@
 """The core below every transport: models by name, runs that requests share, traffic noted once."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from service.engine import Engine
 from service.errors import ArtifactError, DeadlineExceeded, GatesUnavailable, InvalidFeatures, NotReady
 from service.features import Batch
+from service.http.endpoint import Endpoints
 from service.parts import Part
 from service.settings import Settings
 
@@ -159,3 +162,28 @@ def test_what_is_loaded_and_how_long_it_took(engine: Engine) -> None:
     loaded = engine.loaded()
     assert set(loaded) == {("hand", 1), ("plain", 1)}
     assert all(seconds > 0 for seconds in loaded.values())
+
+
+def test_a_replaced_version_is_freed_when_its_last_request_ends(
+    tmp_path: Path, hand_model: Callable[..., Path], engine: Engine, batches: list[Batch]
+) -> None:
+    async def swap() -> None:
+        model = engine.get()
+        endpoint = Endpoints(engine).get()
+        assert model.transport is endpoint
+        held = weakref.ref(model), weakref.ref(model.predictor)
+        in_flight = asyncio.ensure_future(model.predict(batches[0], engine.clock(), 9.0))
+        del model
+        hand_model(tmp_path, "hand", 2, seed=5)
+        engine.scan()
+        assert (engine.get().version, endpoint.model.version) == (2, 1)
+        await in_flight
+        assert all(ref() is not None for ref in held), "a request that began with it goes on with it"
+        del endpoint, in_flight
+        assert all(ref() is None for ref in held), "nothing waits for the collector"
+
+    gc.disable()
+    try:
+        asyncio.run(swap())
+    finally:
+        gc.enable()

@@ -70,6 +70,21 @@ def test_a_version_may_be_named(client: httpx.Client, hand_weights: Callable[...
     assert_answers(answer, expected)
 
 
+@pytest.mark.parametrize(("version", "path"), [("2", ""), ("1", "/versions/1")])
+def test_every_answer_names_its_version_in_the_head(
+    client: httpx.Client, rows: list[Any], version: str, path: str
+) -> None:
+    for call in (":predict", ":gates"):
+        response = post(client, {"instances": rows}, f"/v1/models/hand{path}{call}")
+        assert response.headers["x-model-version"] == str(response.json()["version"]) == version
+    tensors = [
+        {"name": "numeric", "datatype": "FP32", "shape": [1, 3], "data": LIST[:3]},
+        {"name": "categorical", "datatype": "BYTES", "shape": [1, 2], "data": LIST[3:]},
+    ]
+    response = post(client, {"inputs": tensors}, f"/v2/models/hand{path}/infer")
+    assert response.headers["x-model-version"] == response.json()["model_version"] == version
+
+
 def test_columns_are_answered_in_columns(client: httpx.Client, rows: list[Any]) -> None:
     names = ("age", "height", "balance", "colour", "city")
     columns = {name: [row.get(name) for row in rows] for name in names}
