@@ -150,7 +150,9 @@ class Unauthorised(RequestError):
     """Refuse a call without a valid key."""
 
     def __init__(self, came: str = "no API key") -> None:
-        super().__init__(f"The request has {came}. Send a valid one as 'Authorization: Bearer <key>'.")
+        super().__init__(
+            f"The request has {came}. Send a valid one, as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'."
+        )
 
 
 class Forbidden(RequestError):

@@ -107,6 +107,15 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         description="How long requests in flight may take to end after that, in seconds.",
     )
+    keys_file: Path | None = Field(
+        default=None,
+        description="File of API keys, in lines that `python -m service.keys new` prints; unset: calls need no key.",
+    )
+    local_admin: bool = Field(
+        default=False,
+        description="Whether, without a file of keys, callers on this machine may load, unload and roll back models. "
+        "Not behind a proxy on the same machine: everybody comes from there then.",
+    )
     telemetry: bool = Field(
         default=True,
         description="Whether to keep statistics of live traffic and metrics; without them both calls answer 404.",

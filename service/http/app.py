@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -23,14 +23,16 @@ from service.http.endpoint import Endpoints
 from service.http.errors import RequestIds, find, plain_problem, problem, v2_problem
 from service.http.errors import Response as Problem
 from service.http.gates import gates_router
+from service.http.guard import Guard
 from service.http.metrics import Counted, metrics_router
 from service.http.models import health_router, models_router
 from service.http.predict import AsgiApp, HotPath
 from service.http.repository import Keeper, repository_router
 from service.http.schemas import add_prediction_calls
 from service.http.traffic import traffic_router
-from service.http.v2 import SERVER, v2_router
+from service.http.v2 import SERVER, v2_health_router, v2_router
 from service.http.web import web_router
+from service.keys import Keys
 from service.telemetry import Telemetry
 
 DESCRIPTION = (
@@ -40,14 +42,17 @@ DESCRIPTION = (
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
-def create_app(engine: Engine, telemetry: Telemetry | None = None) -> AsgiApp:
+def create_app(engine: Engine, telemetry: Telemetry | None = None, keys: Keys | None = None) -> AsgiApp:
     """Build the ASGI application of one process.
 
     Args:
         engine: whose models are loaded.
         telemetry: notes requests and answers for live traffic and metrics; without it there are no such routes.
+        keys: of the callers; read from the file that the settings name if not given.
     """
     endpoints, ids = Endpoints(engine), RequestIds()
+    keys = keys or Keys.of(engine.settings.keys_file)
+    guard = Guard(keys, engine.settings.local_admin)
 
     def tick() -> None:
         if telemetry is not None:
@@ -57,33 +62,41 @@ def create_app(engine: Engine, telemetry: Telemetry | None = None) -> AsgiApp:
     app = FastAPI(
         title=SERVER,
         description=DESCRIPTION,
-        lifespan=_lifespan(engine, keeper, telemetry),
+        lifespan=_lifespan(engine, keeper, telemetry, keys),
         redirect_slashes=False,
         docs_url=None,  # its page would come from a CDN; web.py has one of our own
         redoc_url=None,
     )
-    own = [models_router(engine), gates_router(engine, endpoints), health_router(engine)]
-    own += [v2_router(engine, endpoints), repository_router(engine, keeper), web_router()]
+    open_to_all = [health_router(engine), v2_health_router(engine), web_router()]
+    guarded = [models_router(engine), gates_router(engine, endpoints)]
+    guarded += [v2_router(engine, endpoints), repository_router(engine, keeper, guard)]
     if telemetry is not None:
-        own += [traffic_router(engine, telemetry), metrics_router(telemetry)]
-    for router in own:
+        open_to_all.append(metrics_router(telemetry))
+        guarded.append(traffic_router(engine, telemetry))
+    for router in open_to_all:
         app.include_router(router)
+    for router in guarded:
+        app.include_router(router, dependencies=[Depends(guard.predict)])
     _handle_errors(app, ids, telemetry)
     _describe(app, engine)
     behind: AsgiApp = _EchoRequestId(_HeadLikeGet(app))
     if telemetry is None:
-        return HotPath(behind, engine, endpoints, ids)
-    return HotPath(Counted(behind, engine, telemetry), engine, endpoints, ids, telemetry)
+        return HotPath(behind, engine, endpoints, ids, guard)
+    return HotPath(Counted(behind, engine, telemetry), engine, endpoints, ids, guard, telemetry)
 
 
-def _lifespan(engine: Engine, keeper: Keeper, telemetry: Telemetry | None) -> Callable[[FastAPI], Any]:
+def _lifespan(
+    engine: Engine, keeper: Keeper, telemetry: Telemetry | None, keys: Keys | None
+) -> Callable[[FastAPI], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        """Keep models and telemetry up to date while the service runs, and end the engine's threads after it."""
+        """Keep models, telemetry and keys up to date while the service runs, and end the engine's threads after it."""
         keeping = [asyncio.create_task(keeper.keep_following())]
         if telemetry is not None:
             ticking = telemetry.keep_ticking(lambda: engine.batcher.queued_rows, engine.loaded)
             keeping.append(asyncio.create_task(ticking))
+        if keys is not None:
+            keeping.append(asyncio.create_task(keys.keep_following()))
         yield
         for task in keeping:
             task.cancel()

@@ -30,6 +30,7 @@ from service.http.body import (
 )
 from service.http.endpoint import Endpoint, Endpoints
 from service.http.errors import RawHeaders, RequestIds, Response, find, plain_problem, problem, v2_problem
+from service.http.guard import Guard
 from service.loaded_model import Model
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -86,6 +87,7 @@ class HotPath:
         engine: of the process.
         endpoints: of the loaded models.
         ids: for requests that bring none.
+        guard: lets calls pass.
         notes: told of every request answered here.
     """
 
@@ -95,6 +97,7 @@ class HotPath:
         engine: Engine,
         endpoints: Endpoints,
         ids: RequestIds,
+        guard: Guard,
         notes: Notes | None = None,
     ) -> None:
         self._app = app
@@ -103,6 +106,7 @@ class HotPath:
         self._settings = engine.settings
         self._clock = engine.clock
         self._ids = ids
+        self._check = None if guard.keys is None else guard.check
         self._notes = notes
         self._note = None if notes is None else notes.note
         self._routes: dict[str, Route] = {}
@@ -160,6 +164,8 @@ class HotPath:
             self._note((code, rows, parse_s, render_s, self._clock() - arrived))
 
     async def _answer(self, route: Route, headers: Headers, receive: Receive, arrived: float) -> Answered:
+        if self._check is not None:
+            self._check(headers)
         endpoint = self._endpoints.get(route.name, route.version)
         self._engine.batcher.refuse_if_full()
         allowed_s = self._settings.request_timeout_s

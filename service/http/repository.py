@@ -1,12 +1,6 @@
-"""The Open Inference Protocol's model repository extension: what there is on disk, and loading and unloading it.
-
-Loading and unloading change the service, so they are left to callers on this machine: the peer's address must be a
-loopback one, and the request must not come from a page in a browser. A proxy on this machine lets everybody pass that
-it lets pass.
-"""
+"""The Open Inference Protocol's model repository extension: what there is on disk, and loading and unloading it."""
 
 import asyncio
-import ipaddress
 import json
 import logging
 from collections.abc import Callable
@@ -14,8 +8,9 @@ from collections.abc import Callable
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.engine import Engine
-from service.errors import ArtifactError, Forbidden, MalformedRequest
+from service.errors import ArtifactError, MalformedRequest
 from service.http.body import read_body
+from service.http.guard import Guard
 from service.http.models import Name
 from service.http.rows import load_object
 
@@ -61,27 +56,7 @@ class Keeper:
                 self._after()
 
 
-async def only_from_here(request: Request) -> None:
-    """Refuse callers on other machines, and pages in a browser, which name where they come from."""
-    here = "a caller on the machine of the service"
-    peer = request.client.host if request.client else ""
-    try:
-        loopback = _address(peer).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise Forbidden(f"the address {peer!r}", here, "Call 127.0.0.1 there")
-    if "origin" in request.headers:
-        raise Forbidden("an Origin header", f"{here} that is no browser", "Call it with curl, for example")
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Read a peer's address; one of IPv4 on a socket of IPv6 counts as what it is."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def repository_router(engine: Engine, keeper: Keeper) -> APIRouter:
+def repository_router(engine: Engine, keeper: Keeper, guard: Guard) -> APIRouter:
     """Make the routes of the model repository extension."""
     router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol v2"])
 
@@ -104,22 +79,21 @@ def repository_router(engine: Engine, keeper: Keeper) -> APIRouter:
         ]
         return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
 
-    @router.post("/models/{name}/load", summary="Load a model", dependencies=[Depends(only_from_here)])
+    @router.post("/models/{name}/load", summary="Load a model", dependencies=[Depends(guard.admin)])
     async def load(name: Name) -> Response:
         """Look at the disk, load what is new, and this model even if it was unloaded.
 
         200 when the model answers here; other workers follow within a quarter of a second and the time that loading
-        takes. Only for callers on the machine of the service (403).
+        takes. An admin call.
         """
         await keeper.load(name)
         return Response(status_code=200)
 
-    @router.post("/models/{name}/unload", summary="Unload a model", dependencies=[Depends(only_from_here)])
+    @router.post("/models/{name}/unload", summary="Unload a model", dependencies=[Depends(guard.admin)])
     async def unload(name: Name) -> Response:
         """Let go of a model until it is loaded again or the service restarts; requests in flight are answered.
 
-        200 when it answers here no more; other workers follow within a quarter of a second. Only for callers on the
-        machine of the service (403).
+        200 when it answers here no more; other workers follow within a quarter of a second. An admin call.
         """
         await keeper.unload(name)
         return Response(status_code=200)

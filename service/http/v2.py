@@ -26,20 +26,6 @@ def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
         """Name the server and the extensions it speaks."""
         return {"name": SERVER, "version": metadata.version(SERVER), "extensions": EXTENSIONS}
 
-    @router.get("/health/live", summary="Server live")
-    async def live() -> dict[str, bool]:
-        """Answer 200 as long as the event loop turns."""
-        with contextlib.suppress(NotReady):
-            engine.check_ready()
-            return {"live": True, "ready": True}
-        return {"live": True, "ready": False}
-
-    @router.get("/health/ready", summary="Server ready")
-    async def ready() -> dict[str, bool]:
-        """Answer 200 when requests may be sent here, else 503."""
-        engine.check_ready()
-        return {"live": True, "ready": True}
-
     @router.get("/models", summary="Models")
     async def models() -> dict[str, list[str]]:
         """List the models that are served."""
@@ -64,6 +50,27 @@ def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
     async def version_ready(name: Name, version: Version) -> dict[str, Any]:
         """Answer 200 when the version answers."""
         return {"name": endpoints.get(name, version).model.name, "ready": True}
+
+    return router
+
+
+def v2_health_router(engine: Engine) -> APIRouter:
+    """Make the protocol's probes of the server."""
+    router = APIRouter(prefix="/v2/health", tags=["Open Inference Protocol v2"])
+
+    @router.get("/live", summary="Server live")
+    async def live() -> dict[str, bool]:
+        """Answer 200 as long as the event loop turns."""
+        with contextlib.suppress(NotReady):
+            engine.check_ready()
+            return {"live": True, "ready": True}
+        return {"live": True, "ready": False}
+
+    @router.get("/ready", summary="Server ready")
+    async def ready() -> dict[str, bool]:
+        """Answer 200 when requests may be sent here, else 503."""
+        engine.check_ready()
+        return {"live": True, "ready": True}
 
     return router
 

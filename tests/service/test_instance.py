@@ -46,6 +46,7 @@ def instance(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Instan
         "MMOE_MODELS": str(tmp_path / "models"),
         "MMOE_PORT": "0",
         "MMOE_WORKERS": "2",
+        "MMOE_LOCAL_ADMIN": "true",
         "MMOE_RUN_DIR": str(memory),
     }
     with subprocess.Popen(

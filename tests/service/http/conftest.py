@@ -12,9 +12,9 @@ import pytest
 
 @pytest.fixture(scope="session")
 def service(models: Path, start_service: Callable[..., Any]) -> Iterator[Any]:
-    """Run one service for all tests that only ask: strict limits, `hand` by default."""
+    """Run one service for all tests that only ask: strict limits, `hand` by default, admin calls from here."""
     limits = {"max_rows": "50", "max_body_bytes": "100000", "max_inflated_bytes": "200000"}
-    with start_service(models, default_model="hand", loaded_versions="2", **limits) as started:
+    with start_service(models, default_model="hand", loaded_versions="2", local_admin="true", **limits) as started:
         yield started
 
 

@@ -148,7 +148,7 @@ def test_without_a_default_the_short_calls_say_what_to_name(start_service: Calla
 def test_a_model_copied_in_later_can_be_loaded(
     start_service: Callable[..., Any], tmp_path: Path, hand_model: Callable[..., Path]
 ) -> None:
-    with start_service(tmp_path) as service:
+    with start_service(tmp_path, local_admin="true") as service:
         hand_model(tmp_path, "hand", 1)
         assert httpx.post(f"{service.url}/v2/repository/models/hand/load").status_code == 200
         assert httpx.get(f"{service.url}/health/ready").status_code == 200

@@ -1,4 +1,4 @@
-"""Loading and unloading over HTTP, and who may."""
+"""Loading and unloading over HTTP; who may is in test_guard.py."""
 
 import asyncio
 import shutil
@@ -22,18 +22,18 @@ Call = tuple[str, str, Any]
 def engine(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
     for name in ("hand", "other"):
         hand_model(tmp_path, name, 1)
-    engine = Engine(Settings(models=tmp_path))
+    engine = Engine(Settings(models=tmp_path, local_admin=True))
     engine.scan()
     yield engine
     engine.close()
 
 
-def ask(engine: Engine, *calls: Call, peer: str = "127.0.0.1", **headers: str) -> list[httpx.Response]:
-    """Make calls, one after the other, from an address."""
+def ask(engine: Engine, *calls: Call) -> list[httpx.Response]:
+    """Make calls, one after the other."""
 
     async def run() -> list[httpx.Response]:
-        transport = httpx.ASGITransport(create_app(engine), client=(peer, 1))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        transport = httpx.ASGITransport(create_app(engine))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return [await client.request(method, path, json=body) for method, path, body in calls]
 
     return asyncio.run(run())
@@ -77,23 +77,3 @@ def test_what_is_not_there_can_be_neither_loaded_nor_unloaded(engine: Engine, tm
     (refused,) = ask(engine, LOAD)
     assert refused.status_code == 409
     assert "no version of model 'hand'" in refused.json()["error"]
-
-
-@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"])
-def test_callers_on_this_machine_may(engine: Engine, peer: str) -> None:
-    assert [answer.status_code for answer in ask(engine, UNLOAD, LOAD, peer=peer)] == [200, 200]
-
-
-@pytest.mark.parametrize("peer", ["10.0.0.1", "::ffff:10.0.0.1", "fe80::1%eth0", "", "testclient"])
-def test_others_may_not(engine: Engine, peer: str) -> None:
-    answers = ask(engine, UNLOAD, LOAD, peer=peer)
-    assert [answer.status_code for answer in answers] == [403, 403]
-    assert "needs a caller on the machine of the service" in answers[0].json()["error"]
-    assert all(state.ready for state in engine.models())
-    assert ask(engine, INDEX, peer=peer)[0].status_code == 200
-
-
-def test_pages_in_a_browser_may_not(engine: Engine) -> None:
-    (answer,) = ask(engine, UNLOAD, origin="http://example.org")
-    assert answer.status_code == 403
-    assert "Origin" in answer.json()["error"]

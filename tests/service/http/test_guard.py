@@ -1,0 +1,190 @@
+"""Who may call what: with keys, without, from here, from elsewhere."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from service.engine import Engine
+from service.http.app import create_app
+from service.keys import line_of, new_key
+from service.settings import Settings
+from service.slots import RunDirectory
+from service.telemetry import Telemetry
+
+ROWS = {"instances": [{"age": 9.5}]}
+INFER = {
+    "inputs": [
+        {"name": "numeric", "datatype": "FP32", "shape": [1, 3], "data": [9.5, 1, 2]},
+        {"name": "categorical", "datatype": "BYTES", "shape": [1, 2], "data": ["red", ""]},
+    ]
+}
+
+
+class Call(NamedTuple):
+    """Say what is called, and what answers when it may be."""
+
+    method: str
+    path: str
+    body: Any = None
+    status: int = 200
+
+
+OPEN = [
+    Call("GET", path)
+    for path in (
+        *("/", "/docs", "/assets/app.js", "/metrics", "/openapi.json"),
+        *("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"),
+    )
+]
+ASKING = [
+    Call("POST", "/v1/predict", ROWS),
+    Call("POST", "/v1/models/hand:predict", ROWS),
+    Call("POST", "/v1/models/hand/versions/1:predict", ROWS),
+    Call("POST", "/v1/models/nope:predict", ROWS, 404),
+    Call("POST", "/v1/models/hand:gates", ROWS),
+    Call("POST", "/v1/gates", ROWS),
+    Call("GET", "/v1/gates"),
+    Call("GET", "/v1/models/hand/gates"),
+    Call("GET", "/v1/models/hand/versions/1/gates"),
+    Call("GET", "/v1/models"),
+    Call("HEAD", "/v1/models"),
+    Call("GET", "/v1/models/hand"),
+    Call("GET", "/v1/models/hand/versions/1"),
+    Call("GET", "/v1/models/hand/metadata"),
+    Call("GET", "/v1/models/hand/versions/1/metadata"),
+    Call("GET", "/v2"),
+    Call("GET", "/v2/models"),
+    Call("GET", "/v2/models/hand"),
+    Call("GET", "/v2/models/hand/versions/1"),
+    Call("GET", "/v2/models/hand/ready"),
+    Call("GET", "/v2/models/nope", None, 404),
+    Call("POST", "/v2/models/hand/infer", INFER),
+    Call("POST", "/v2/repository/index", {}),
+]
+ADMIN = [
+    Call("POST", "/v2/repository/models/hand/unload", {}),
+    Call("POST", "/v2/repository/models/hand/load", {}),
+]
+
+
+class Bench:
+    """Ask an application that serves `hand`, with or without keys."""
+
+    def __init__(self, models: Path, run_dir: Path) -> None:
+        self._models, self._run_dir = models, run_dir
+        self.keys = {"predict": new_key(), "admin": new_key()}
+        self.file = run_dir / "keys"
+        self.file.write_text("".join(line_of(role, role, self.keys[role]) + "\n" for role in ("predict", "admin")))
+
+    def ask(self, *calls: Call, peer: str = "127.0.0.1", headers: Any = None, **settings: Any) -> list[httpx.Response]:
+        async def run() -> list[httpx.Response]:
+            transport = httpx.ASGITransport(create_app(engine, telemetry), client=(peer, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
+                return [await client.request(call.method, call.path, json=call.body) for call in calls]
+
+        with RunDirectory.create(1, self._run_dir) as directory:
+            telemetry = Telemetry(directory)
+            engine = Engine(Settings(models=self._models, **settings), telemetry, telemetry.recorder_of)
+            engine.scan()
+            telemetry.tick(0, engine.loaded())
+            answers = asyncio.run(run())
+            telemetry.close()
+            engine.close()
+        return answers
+
+
+@pytest.fixture
+def bench(tmp_path: Path, hand_model: Callable[..., Path]) -> Bench:
+    hand_model(tmp_path / "models", "hand", 1)
+    return Bench(tmp_path / "models", tmp_path)
+
+
+def statuses(calls: list[Call]) -> list[int]:
+    return [call.status for call in calls]
+
+
+def codes(answers: list[httpx.Response]) -> list[int]:
+    return [answer.status_code for answer in answers]
+
+
+def test_without_keys_everybody_may_ask_and_nobody_may_change_anything(bench: Bench) -> None:
+    for peer in ("127.0.0.1", "10.0.0.1"):
+        assert codes(bench.ask(*OPEN, *ASKING, peer=peer)) == statuses(OPEN + ASKING)
+        refused = bench.ask(*ADMIN, peer=peer)
+        assert codes(refused) == [403, 403]
+        assert "MMOE_KEYS_FILE" in refused[0].json()["error"]
+
+
+def test_with_keys_probes_metrics_and_pages_stay_open_and_nothing_else(bench: Bench) -> None:
+    assert codes(bench.ask(*OPEN, keys_file=bench.file)) == statuses(OPEN)
+    for headers in (None, {"X-API-Key": new_key()}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer"}):
+        for answer in bench.ask(*ASKING, *ADMIN, keys_file=bench.file, headers=headers):
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+            if answer.request.method != "HEAD":
+                body = answer.json()
+                assert "API key" in (body["error"] if "error" in body else body["detail"])
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "X-API-Key"])
+def test_a_key_for_predictions_may_ask_but_not_change(bench: Bench, scheme: str) -> None:
+    key = bench.keys["predict"]
+    headers = {"X-API-Key": key} if scheme == "X-API-Key" else {"Authorization": f"{scheme} {key}"}
+    assert codes(bench.ask(*OPEN, *ASKING, keys_file=bench.file, headers=headers)) == statuses(OPEN + ASKING)
+    answers = bench.ask(*ADMIN, keys_file=bench.file, headers=headers)
+    assert codes(answers) == [403, 403]
+    assert "needs a key of the role 'admin'; the request has the key 'predict'" in answers[0].json()["error"]
+    assert key not in answers[0].text
+
+
+def test_an_admin_key_may_all_from_anywhere_and_its_calls_are_logged_by_its_name(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {"Authorization": f"Bearer {bench.keys['admin']}", "X-Forwarded-For": "10.0.0.9", "Origin": "http://x"}
+    calls = OPEN + ASKING + ADMIN
+    with caplog.at_level("INFO", "service"):
+        assert codes(bench.ask(*calls, keys_file=bench.file, headers=headers, peer="10.0.0.1")) == statuses(calls)
+    assert "Admin call POST '/v2/repository/models/hand/load' by the key 'admin'" in caplog.text
+    assert bench.keys["admin"] not in caplog.text
+
+
+def test_with_keys_callers_on_this_machine_need_one_too(bench: Bench) -> None:
+    assert codes(bench.ask(*ADMIN, keys_file=bench.file, local_admin=True)) == [401, 401]
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"])
+def test_callers_on_this_machine_may_where_the_setting_says_so(bench: Bench, peer: str) -> None:
+    assert codes(bench.ask(*ADMIN, peer=peer, local_admin=True)) == [200, 200]
+
+
+@pytest.mark.parametrize("peer", ["10.0.0.1", "::ffff:10.0.0.1", "fe80::1%eth0", "", "testclient"])
+def test_others_may_not(bench: Bench, peer: str) -> None:
+    answers = bench.ask(*ADMIN, peer=peer, local_admin=True)
+    assert codes(answers) == [403, 403]
+    assert "needs a caller on the machine of the service" in answers[0].json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "sentence"),
+    [
+        ("Origin", "http://127.0.0.1", "no browser"),
+        ("Sec-Fetch-Site", "same-origin", "no browser"),
+        ("X-Forwarded-For", "127.0.0.1", "through a proxy"),
+        ("X-Forwarded-Proto", "https", "through a proxy"),
+        ("Forwarded", "for=127.0.0.1", "through a proxy"),
+        ("X-Real-IP", "127.0.0.1", "through a proxy"),
+        ("Via", "1.1 proxy", "through a proxy"),
+        ("Host", "rebound.example:8000", "the host 'rebound.example'"),
+    ],
+)
+def test_proxies_and_pages_in_a_browser_are_not_on_this_machine(
+    bench: Bench, header: str, value: str, sentence: str
+) -> None:
+    answers = bench.ask(*ADMIN, headers={header: value}, local_admin=True)
+    assert codes(answers) == [403, 403]
+    assert sentence in answers[0].json()["error"]
+    assert codes(bench.ask(*ASKING, headers={header: value}, local_admin=True)) == statuses(ASKING)
