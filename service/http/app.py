@@ -12,7 +12,6 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -26,9 +25,9 @@ from service.http.gates import gates_router
 from service.http.guard import Guard
 from service.http.metrics import Counted, metrics_router
 from service.http.models import health_router, models_router
+from service.http.openapi import document
 from service.http.predict import AsgiApp, HotPath
 from service.http.repository import Keeper, repository_router
-from service.http.schemas import add_prediction_calls
 from service.http.traffic import traffic_router
 from service.http.v2 import SERVER, v2_health_router, v2_router
 from service.http.web import web_router
@@ -76,7 +75,7 @@ def create_app(engine: Engine, telemetry: Telemetry | None = None, keys: Keys | 
     for router in open_to_all:
         app.include_router(router)
     for router in guarded:
-        app.include_router(router, dependencies=[Depends(guard.predict)])
+        app.include_router(router, dependencies=[Depends(guard.predict)], responses={401: {}})
     _handle_errors(app, ids, telemetry)
     _describe(app, engine)
     behind: AsgiApp = _EchoRequestId(_HeadLikeGet(app))
@@ -156,8 +155,7 @@ def _describe(app: FastAPI, engine: Engine) -> None:
     """Let /openapi.json name the features of whatever is loaded when it is asked."""
 
     def openapi() -> dict[str, Any]:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        return add_prediction_calls(document, engine)
+        return document(app, engine)
 
     app.openapi = openapi  # type: ignore[method-assign]
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.engine import Engine
 from service.errors import ServiceError
+from service.http.answers import TEXT, answers
 from service.http.body import Message, Receive, Scope, Send
 from service.loaded_model import Model
 from service.telemetry import Telemetry
@@ -95,7 +96,12 @@ def metrics_router(telemetry: Telemetry) -> APIRouter:
     """Make the route that Prometheus scrapes; it is rendered in a thread, off the event loop."""
     router = APIRouter()
 
-    @router.get("/metrics", summary="Metrics of all workers, for Prometheus", tags=["operation"])
+    @router.get(
+        "/metrics",
+        summary="Metrics of all workers, for Prometheus",
+        tags=["operation"],
+        responses=answers(None, 404, **dict.fromkeys(("text__plain", "application__openmetrics-text"), TEXT)),
+    )
     async def metrics(request: Request) -> Response:
         """Write the metrics in the text format of Prometheus, or as OpenMetrics where that is accepted."""
         telemetry.flush()

@@ -6,9 +6,11 @@ from fastapi import APIRouter, HTTPException, Path, Response
 
 from service.engine import Engine
 from service.errors import ModelNotFound, ServiceError
+from service.http.answers import answers
 from service.repository import ModelState
 
-Name = Annotated[str, Path(description="Name of the model.")]
+NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Name = Annotated[str, Path(description="Name of the model.", json_schema_extra={"pattern": NAME_PATTERN})]
 Version = Annotated[int, Path(description="Version of the model.", ge=1)]
 
 
@@ -16,17 +18,17 @@ def models_router(engine: Engine) -> APIRouter:
     """Make the routes that describe the models."""
     router = APIRouter(tags=["models"])
 
-    @router.get("/v1/models", summary="All models")
+    @router.get("/v1/models", summary="All models", responses=answers("Models"))
     async def models() -> dict[str, Any]:
         """List the models found on disk, which of their versions are loaded, and why others are not."""
         return {"models": [_describe(engine, state) for state in engine.models()]}
 
-    @router.get("/v1/models/{name}", summary="One model")
+    @router.get("/v1/models/{name}", summary="One model", responses=answers("Model", 404))
     async def model(name: Name) -> dict[str, Any]:
         """Describe a model: `ready` tells whether it answers, `version` is the one that does."""
         return _describe(engine, _state(engine, name))
 
-    @router.get("/v1/models/{name}/versions/{version}", summary="One version")
+    @router.get("/v1/models/{name}/versions/{version}", summary="One version", responses=answers("Version", 400, 404))
     async def model_version(name: Name, version: Version) -> dict[str, Any]:
         """Describe one version of a model, loaded or not."""
         versions = {state.version: state for state in _state(engine, name).versions}
@@ -35,12 +37,16 @@ def models_router(engine: Engine) -> APIRouter:
         state = versions[version]
         return {"name": name, "ready": state.state == "loaded", **state._asdict()}
 
-    @router.get("/v1/models/{name}/metadata", summary="The manifest")
+    @router.get("/v1/models/{name}/metadata", summary="The manifest", responses=answers("Manifest", 404, 503))
     async def metadata(name: Name) -> Response:
         """Return the manifest of the served version: features, tasks, gate baseline, provenance."""
         return _manifest(engine, name, None)
 
-    @router.get("/v1/models/{name}/versions/{version}/metadata", summary="The manifest of a version")
+    @router.get(
+        "/v1/models/{name}/versions/{version}/metadata",
+        summary="The manifest of a version",
+        responses=answers("Manifest", 400, 404, 503),
+    )
     async def version_metadata(name: Name, version: Version) -> Response:
         """Return the manifest of a loaded version."""
         return _manifest(engine, name, version)
@@ -52,12 +58,12 @@ def health_router(engine: Engine) -> APIRouter:
     """Make the probes. They look at no request queue, so an overloaded service stays alive and ready."""
     router = APIRouter(prefix="/health", tags=["operation"])
 
-    @router.get("/live", summary="Is the process alive?")
+    @router.get("/live", summary="Is the process alive?", responses=answers("Live"))
     async def live() -> dict[str, bool]:
         """Answer 200 as long as the event loop turns."""
         return {"live": True}
 
-    @router.get("/ready", summary="May requests be sent here?")
+    @router.get("/ready", summary="May requests be sent here?", responses=answers("Ready", 503))
     async def ready() -> dict[str, bool]:
         """Answer 200 when the model is loaded, proved and warm; 503 before that, and while the process drains."""
         engine.check_ready()

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from service.engine import Engine
 from service.errors import ArtifactError, MalformedRequest
+from service.http.answers import answers
 from service.http.body import read_body
 from service.http.guard import Guard
 from service.http.models import Name
@@ -60,7 +61,7 @@ def repository_router(engine: Engine, keeper: Keeper, guard: Guard) -> APIRouter
     """Make the routes of the model repository extension."""
     router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol v2"])
 
-    @router.post("/index", summary="Repository index")
+    @router.post("/index", summary="Repository index", responses=answers("RepositoryIndex", 400, 408, 413, 415))
     async def index(request: Request) -> list[dict[str, str]]:
         """List every version on disk and its state; `{"ready": true}` lists those that answer."""
         body = await read_body(dict(request.scope["headers"]), request.receive, engine.settings)
@@ -79,7 +80,12 @@ def repository_router(engine: Engine, keeper: Keeper, guard: Guard) -> APIRouter
         ]
         return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
 
-    @router.post("/models/{name}/load", summary="Load a model", dependencies=[Depends(guard.admin)])
+    @router.post(
+        "/models/{name}/load",
+        summary="Load a model",
+        dependencies=[Depends(guard.admin)],
+        responses=answers(None, 401, 403, 404, 409),
+    )
     async def load(name: Name) -> Response:
         """Look at the disk, load what is new, and this model even if it was unloaded.
 
@@ -89,7 +95,12 @@ def repository_router(engine: Engine, keeper: Keeper, guard: Guard) -> APIRouter
         await keeper.load(name)
         return Response(status_code=200)
 
-    @router.post("/models/{name}/unload", summary="Unload a model", dependencies=[Depends(guard.admin)])
+    @router.post(
+        "/models/{name}/unload",
+        summary="Unload a model",
+        dependencies=[Depends(guard.admin)],
+        responses=answers(None, 401, 403, 404, 409),
+    )
     async def unload(name: Name) -> Response:
         """Let go of a model until it is loaded again or the service restarts; requests in flight are answered.
 

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Path, Query, Response
 from service.engine import Engine
 from service.errors import ModelNotFound
 from service.gate_report import DEFAULT_WINDOW
+from service.http.answers import answers
+from service.http.models import Name
 from service.telemetry import Telemetry
 from service.windows import WINDOWS
 
 Window = Annotated[str, Query(description="How far to look back from now.", json_schema_extra={"enum": list(WINDOWS)})]
-Name = Annotated[str, Path(description="Name of the model.")]
 Version = Annotated[int, Path(description="Version; also one that was served before and is still kept.", ge=1)]
 
 
@@ -20,17 +21,29 @@ def traffic_router(engine: Engine, telemetry: Telemetry) -> APIRouter:
     """Make the routes over live traffic. They read shared memory in a thread, off the event loop."""
     router = APIRouter(tags=["gates"])
 
-    @router.get("/v1/gates", summary="The default model's gates over live traffic")
+    @router.get(
+        "/v1/gates",
+        summary="The default model's gates over live traffic",
+        responses=answers("TrafficAnswer", 400, 404, 409, 503),
+    )
     def of_default(window: Window = DEFAULT_WINDOW) -> Response:
         """Describe the rows that the default model predicted lately."""
         return _report(engine, telemetry, None, None, window)
 
-    @router.get("/v1/models/{name}/gates", summary="Gates over live traffic")
+    @router.get(
+        "/v1/models/{name}/gates",
+        summary="Gates over live traffic",
+        responses=answers("TrafficAnswer", 400, 404, 409, 503),
+    )
     def of_model(name: Name, window: Window = DEFAULT_WINDOW) -> Response:
         """Describe the rows that a model predicted lately, beside its baseline, over all workers."""
         return _report(engine, telemetry, name, None, window)
 
-    @router.get("/v1/models/{name}/versions/{version}/gates", summary="Gates of a version over live traffic")
+    @router.get(
+        "/v1/models/{name}/versions/{version}/gates",
+        summary="Gates of a version over live traffic",
+        responses=answers("TrafficAnswer", 400, 404, 409, 503),
+    )
     def of_version(name: Name, version: Version, window: Window = DEFAULT_WINDOW) -> Response:
         """Describe the rows that one version predicted lately; it need not be loaded any more."""
         return _report(engine, telemetry, name, version, window)
