@@ -1,6 +1,7 @@
 """`python -m service`: read the settings, then serve with one process, or launch several."""
 
 import os
+import signal
 import sys
 
 USAGE = """Usage: python -m service [--help]
@@ -11,8 +12,22 @@ Serve the models of a directory over HTTP. All settings are environment variable
 """
 
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
+
+
 def main(arguments: list[str]) -> int:
     """Run the service; return its exit status: 0 after a signal, 1 if it cannot serve, 2 for a wrong setting."""
+    for number in ENDING:  # there is nothing to drain yet
+        signal.signal(number, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        return _serve(arguments)
+    finally:
+        for number in ENDING:  # the end has begun: one more must not change the exit status
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _serve(arguments: list[str]) -> int:
     # Read once, when the libraries are first imported: parallelism here is by request and by process.
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
@@ -50,9 +65,11 @@ def _run(worker: list[str]) -> int:
         return 0
     for sentence in unknown_variables(os.environ):
         logging.getLogger("service").warning("%s", sentence)
+    from service.keys import Keys
     from service.launcher import launch, usable_cores
     from service.slots import RunDirectory
 
+    Keys.of(settings.keys_file)  # one sentence now instead of one from every worker
     workers = settings.workers or usable_cores()
     with RunDirectory.create(workers, settings.run_dir) as directory:
         if workers > 1:

@@ -72,13 +72,15 @@ class _Launcher:
         self._due: dict[int, float] = {}
         self._backoff_s = [FIRST_BACKOFF_S] * workers
         self._stopping = 0
+        self._asked = signal.SIGTERM
+        self._hung_up = False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         os.set_blocking(self._wake_read, False)
 
     def run(self) -> int:
         """Start, watch, end."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         for place in range(self._count):
@@ -90,13 +92,23 @@ class _Launcher:
             _write(worker.go, GO_AND_ANNOUNCE if place == 0 else GO)
         while not self._stopping:
             self._wait(self._next_due_s())
+            self._pass_on_hang_up()
             self._replace_dead()
         self._end()
         return 0
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if number != signal.SIGCHLD:
+        if number in (signal.SIGTERM, signal.SIGINT):
             self._stopping += 1
+            self._asked = signal.Signals(number)
+        elif number == signal.SIGHUP:
+            self._hung_up = True
+
+    def _pass_on_hang_up(self) -> None:
+        if self._hung_up:
+            self._hung_up = False
+            for worker in self._workers.values():
+                worker.process.send_signal(signal.SIGHUP)
 
     def _wait(self, timeout_s: float | None, *pipes: int) -> list[int]:
         """Sleep until a signal, a pipe or the timeout; return the pipes that have something."""
@@ -158,9 +170,9 @@ class _Launcher:
         os.close(worker.go)
 
     def _end(self) -> None:
-        """Have all workers drain; kill those that do not end in time, or at a second signal."""
+        """Have all workers drain, as the signal says; kill those that do not end in time, or at a second signal."""
         for worker in self._workers.values():
-            worker.process.terminate()
+            worker.process.send_signal(self._asked)
         deadline = time.monotonic() + self._settings.drain_delay_s + self._settings.drain_timeout_s + MARGIN_S
         while any(worker.process.poll() is None for worker in self._workers.values()):
             left_s = deadline - time.monotonic()

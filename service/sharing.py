@@ -111,7 +111,8 @@ class Sharing:
         self._note()
 
     def close(self) -> None:
-        """Accept no more; what others have passed on already is still served."""
+        """Accept no more; what waits already, here or passed on by others, is still served."""
+        self._accept()
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listening.fileno())
         loop.remove_reader(self._inbox.fileno())

@@ -10,9 +10,9 @@ import os
 import shlex
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,7 +20,7 @@ import uvicorn
 
 from service.engine import Engine
 from service.errors import NotReady
-from service.http.app import create_app
+from service.http.app import Apps, create_apps
 from service.http.eager import EagerProtocol
 from service.http.schemas import example_rows
 from service.launcher import GO, GO_AND_ANNOUNCE, WorkerPipes
@@ -34,6 +34,7 @@ from service.telemetry import Telemetry
 
 BACKLOG = 2048
 GC_THRESHOLD = 20_000
+ENDING = (signal.SIGTERM, signal.SIGINT)
 _FEATURES_SHOWN = 3
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 32 << 20  # of glibc's malloc.h
 
@@ -101,14 +102,14 @@ class Team(NamedTuple):
 def serve(settings: Settings, bound: socket.socket, begin: Callable[[], bool], team: Team) -> None:
     """Load the models and serve them until SIGTERM or SIGINT; return when the requests in flight have ended.
 
+    SIGHUP has it look at the files of models and keys again.
+
     Args:
         settings: of the service.
         bound: where to serve.
         begin: called when the models are loaded; makes the socket listen when it may, and tells whether to announce it.
         team: of which it is one.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
     telemetry = Telemetry(team.directory) if settings.telemetry else None
     roster = Roster(team.directory.path)
     recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
@@ -118,11 +119,11 @@ def serve(settings: Settings, bound: socket.socket, begin: Callable[[], bool], t
         for version in state.versions:
             if version.reason:
                 log.error("%s %d is not served: %s", state.name, version.version, version.reason)
-    app = create_app(engine, telemetry)
+    apps = create_apps(engine, telemetry)
     _settle_memory()
     announced = begin()
     config = uvicorn.Config(
-        app, loop="uvloop", http=EagerProtocol, ws="none", interface="asgi3", lifespan="on", backlog=BACKLOG,
+        apps.main, loop="uvloop", http=EagerProtocol, ws="none", interface="asgi3", lifespan="on", backlog=BACKLOG,
         access_log=False, log_config=None, log_level=_uvicorn_level(settings.log_level), proxy_headers=False,
         server_header=False, timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
@@ -131,7 +132,7 @@ def serve(settings: Settings, bound: socket.socket, begin: Callable[[], bool], t
     # uvicorn would close its sockets at the first signal; here the service first serves on, not ready, for a while.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(server, engine, bound, announced, team))
+        runner.run(_serve(server, engine, apps, bound, announced, team))
 
 
 def _settle_memory() -> None:
@@ -150,34 +151,37 @@ def _settle_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    """End while still loading: there is nothing to drain."""
-    raise SystemExit(0)
-
-
-async def _serve(server: uvicorn.Server, engine: Engine, bound: socket.socket, announced: bool, team: Team) -> None:
+async def _serve(
+    server: uvicorn.Server, engine: Engine, apps: Apps, bound: socket.socket, announced: bool, team: Team
+) -> None:
     loop = asyncio.get_running_loop()
     drain_delay_s = engine.settings.drain_delay_s
     sharing = _share(server, bound, team)
+    looking: deque[asyncio.Future[None]] = deque(maxlen=8)  # the loop itself holds tasks weakly
 
     def close() -> None:
         sharing.close()
         server.should_exit = True
 
     def stop(delay_s: float) -> None:
-        if engine.draining:  # asked a second time: do not wait any longer
-            server.should_exit = server.force_exit = True
+        if engine.draining:  # asked a second time: do not wait any longer; a launcher would kill
+            server.should_exit = server.force_exit = team.lifeline is None
             return
         engine.draining = True
         log.info("Draining: not ready from now on, closing in %g s", delay_s)
         loop.call_later(delay_s, close)
 
+    def look_again() -> None:
+        log.info("SIGHUP: looking at the files of models and keys again")
+        looking.append(asyncio.ensure_future(apps.rescan()))
+
     def orphaned(pipe: int) -> None:
         loop.remove_reader(pipe)
         stop(drain_delay_s)
 
-    loop.add_signal_handler(signal.SIGTERM, stop, drain_delay_s)
-    loop.add_signal_handler(signal.SIGINT, stop, 0.0)
+    _on_signal(signal.SIGTERM, stop, drain_delay_s)
+    _on_signal(signal.SIGINT, stop, 0.0)
+    _on_signal(signal.SIGHUP, look_again)
     if announced:
         announce(engine, url(bound))
     if team.lifeline is not None:
@@ -186,6 +190,14 @@ async def _serve(server: uvicorn.Server, engine: Engine, bound: socket.socket, a
     await asyncio.sleep(0)  # now it has what a connection needs
     sharing.start()
     await serving
+    for number in (*ENDING, signal.SIGHUP):  # it is ending: one more must not change its exit status
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _on_signal(number: int, action: Callable[..., object], *arguments: object) -> None:
+    """Do something on the running loop at a signal; the loop's own handlers would be gone some time before the end."""
+    loop = asyncio.get_running_loop()
+    signal.signal(number, lambda *_: loop.call_soon_threadsafe(action, *arguments))
 
 
 def _share(server: uvicorn.Server, bound: socket.socket, team: Team) -> Sharing:

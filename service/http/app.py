@@ -7,8 +7,8 @@ The one table error -> status is in errors.py beside this file.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, NamedTuple
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -41,16 +41,35 @@ DESCRIPTION = (
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
-def create_app(engine: Engine, telemetry: Telemetry | None = None, keys: Keys | None = None) -> AsgiApp:
-    """Build the ASGI application of one process.
+class Apps(NamedTuple):
+    """Hold what one process serves.
+
+    Attributes:
+        main: the ASGI application.
+        rescan: looks at the files of models and keys again.
+    """
+
+    main: AsgiApp
+    rescan: Callable[[], Coroutine[Any, Any, None]]
+
+
+def create_app(engine: Engine, telemetry: Telemetry | None = None) -> AsgiApp:
+    """Build the ASGI application of one process; see `create_apps`."""
+    return create_apps(engine, telemetry).main
+
+
+def create_apps(engine: Engine, telemetry: Telemetry | None = None) -> Apps:
+    """Build what one process serves.
 
     Args:
         engine: whose models are loaded.
         telemetry: notes requests and answers for live traffic and metrics; without it there are no such routes.
-        keys: of the callers; read from the file that the settings name if not given.
+
+    Raises:
+        SettingsError: the file of keys is wrong.
     """
     endpoints, ids = Endpoints(engine), RequestIds()
-    keys = keys or Keys.of(engine.settings.keys_file)
+    keys = Keys.of(engine.settings.keys_file)
     guard = Guard(keys, engine.settings.local_admin)
 
     def tick() -> None:
@@ -79,9 +98,15 @@ def create_app(engine: Engine, telemetry: Telemetry | None = None, keys: Keys | 
     _handle_errors(app, ids, telemetry)
     _describe(app, engine)
     behind: AsgiApp = _EchoRequestId(_HeadLikeGet(app))
-    if telemetry is None:
-        return HotPath(behind, engine, endpoints, ids, guard)
-    return HotPath(Counted(behind, engine, telemetry), engine, endpoints, ids, guard, telemetry)
+    if telemetry is not None:
+        behind = Counted(behind, engine, telemetry)
+
+    async def rescan() -> None:
+        if keys is not None:
+            await asyncio.to_thread(keys.reload)
+        await keeper.rescan()
+
+    return Apps(HotPath(behind, engine, endpoints, ids, guard, telemetry), rescan)
 
 
 def _lifespan(

@@ -39,14 +39,18 @@ class Keeper:
         """Unload a model; raises as `Engine.unload`."""
         await self._change(lambda: self._engine.unload(name))
 
+    async def rescan(self) -> None:
+        """Look at the disk; where that fails, the log says so."""
+        try:
+            await self._change(self._engine.scan)
+        except ArtifactError as error:
+            logging.getLogger("service").error("%s", error)
+
     async def keep_following(self) -> None:
         """Do what calls to other workers have asked for, until cancelled."""
         while True:
             if self._engine.outdated():
-                try:
-                    await self._change(self._engine.scan)
-                except ArtifactError as error:
-                    logging.getLogger("service").error("%s", error)
+                await self.rescan()
             await asyncio.sleep(FOLLOW_S)
 
     async def _change(self, change: Callable[[], None]) -> None:

@@ -1,0 +1,135 @@
+"""The life of a service: what signals do while it loads, under load, with slow clients; with one worker and two."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.keys import line_of, new_key
+from tests.support.hand_model import write_model
+from tests.support.hand_questions import predictions
+from tests.support.hand_weights import make_weights
+from tests.support.load import Load, play
+from tests.support.processes import alive, children
+from tests.support.server import ROOT, Service, running
+
+WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Write version 1 of the model `hand` to a directory of its own."""
+    write_model(tmp_path / "models", "hand", 1)
+    return tmp_path / "models"
+
+
+@WORKERS
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_any_number_of_signals_end_it_with_status_0(own: Path, workers: str, number: signal.Signals) -> None:
+    with running(own, workers=workers) as service:
+        team = children(service.process.pid)
+        while service.process.poll() is None:
+            service.process.send_signal(number)
+        assert service.end() == 0
+    assert not any(map(alive, team))
+
+
+@WORKERS
+def test_a_signal_while_it_loads_ends_it_with_status_0(own: Path, tmp_path: Path, workers: str) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    service = Service(own, {"MMOE_WORKERS": workers, "MMOE_RUN_DIR": str(run_dir)})
+    while not any(run_dir.iterdir()):
+        assert service.process.poll() is None
+    assert service.end() == 0
+    assert not any("Traceback" in line for line in service.lines)
+    assert list(run_dir.iterdir()) == []
+
+
+@WORKERS
+def test_under_load_no_request_fails(own: Path, workers: str) -> None:
+    with running(own, workers=workers, drain_delay_s="0.5") as service:
+
+        async def scenario() -> tuple[Load, int]:
+            async with Load(service.url, predictions("hand", {1: make_weights()}), connections=16) as load:
+                await load.answers(500)
+                service.process.send_signal(signal.SIGTERM)
+                before = load.answered
+                while service.process.poll() is None:
+                    await asyncio.sleep(0)
+            return load, before
+
+        load, before = play(scenario())
+        assert set(load.statuses) == {200}
+        assert (load.broken, load.wrong) == (0, [])
+        assert load.answered > before, "it has served on, not ready, for a while"
+        assert service.end() == 0
+
+
+@WORKERS
+def test_a_client_that_never_ends_its_request_does_not_keep_it(own: Path, workers: str) -> None:
+    with running(own, workers=workers, drain_timeout_s="1") as service:
+        port = int(service.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            connection.sendall(b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+            assert httpx.get(f"{service.url}/health/ready").status_code == 200
+            assert service.end() == 0
+            assert not connection.recv(100).startswith(b"HTTP/1.1 2")
+
+
+@WORKERS
+def test_ctrl_c_does_not_wait_for_balancers(own: Path, workers: str) -> None:
+    with running(own, workers=workers, drain_delay_s="3600") as service:
+        assert service.end(signal.SIGINT) == 0
+
+
+def test_a_manager_that_signals_launcher_and_workers_alike_cuts_no_request(own: Path) -> None:
+    with running(own, workers="2", drain_delay_s="0.2") as service:
+        port = int(service.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            connection.sendall(b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 19\r\n\r\n")
+            assert httpx.get(f"{service.url}/health/ready").status_code == 200
+            for pid in (*children(service.process.pid), service.process.pid):
+                subprocess.run(["kill", "-TERM", str(pid)], check=True)
+            service.wait_for("Draining")
+            service.wait_for("Draining")
+            connection.sendall(b'{"instances": [{}]}')
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        assert service.end() == 0
+
+
+@WORKERS
+def test_sighup_rescans_models_and_keys(own: Path, tmp_path: Path, workers: str) -> None:
+    file, first, second = tmp_path / "keys", new_key(), new_key()
+    file.write_text(line_of("predict", "first", first))
+    with running(own, workers=workers, keys_file=str(file)) as service:
+
+        def ask(key: str) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {key}"}
+            return httpx.post(f"{service.url}/v1/predict", json={"instances": [{}]}, headers=headers)
+
+        assert (ask(first).status_code, ask(second).status_code) == (200, 401)
+        write_model(own, "hand", 2)
+        file.write_text(line_of("predict", "second", second))
+        service.process.send_signal(signal.SIGHUP)
+        while ask(second).status_code != 200 or ask(first).status_code != 401 or ask(second).json()["version"] != 2:
+            assert service.process.poll() is None
+        assert service.end() == 0
+        assert not any(key in line for line in service.lines for key in (first, second))
+
+
+def test_a_wrong_file_of_keys_ends_the_start(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("predict me mmoe_secret")
+    for workers in ("1", "2"):
+        settings = {"MMOE_MODELS": str(own), "MMOE_KEYS_FILE": str(tmp_path / "keys"), "MMOE_WORKERS": workers}
+        command = [sys.executable, "-m", "service"]
+        run = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60, check=False)
+        assert run.returncode == 2
+        assert "line 1 ends with no hash" in run.stderr
+        assert "mmoe_secret" not in run.stderr
+        assert "Traceback" not in run.stderr
