@@ -3,6 +3,10 @@
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 USAGE = """Usage: python -m service [--help]
 
@@ -43,28 +47,40 @@ def _serve(arguments: list[str]) -> int:
         return 2
     try:
         return _run(arguments[1:])
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
     except ServiceError as error:
+        _say_why_not(error)
+        return 2 if isinstance(error, SettingsError) else 1
+
+
+def _say_why_not(error: Exception) -> None:
+    """Say why the service does not start: a line of the log where that is JSON, else the sentence alone."""
+    import logging
+
+    from service.logs import configure, is_json, log_event
+
+    form = os.environ.get("MMOE_LOG_FORMAT") or "auto"  # the settings may be what is wrong
+    if is_json(form, sys.stderr):
+        configure("json", "info")
+        log_event(logging.getLogger("service"), logging.CRITICAL, "not_started", "%s", error)
+    else:
         print(error, file=sys.stderr)
-        return 1
 
 
 def _run(worker: list[str]) -> int:
     import logging
 
+    from service.logs import configure, log_event
     from service.settings import read_settings, unknown_variables
 
     settings = read_settings(os.environ)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(process)d %(message)s")
+    configure(settings.log_format, settings.log_level, _place(settings, worker))
     if worker:
         from service.worker import run_launched
 
         run_launched(settings, worker)
         return 0
     for sentence in unknown_variables(os.environ):
-        logging.getLogger("service").warning("%s", sentence)
+        log_event(logging.getLogger("service"), logging.WARNING, "unknown_setting", "%s", sentence)
     from service.keys import Keys
     from service.launcher import launch, usable_cores
     from service.slots import RunDirectory
@@ -78,6 +94,13 @@ def _run(worker: list[str]) -> int:
 
         run_alone(settings, directory)
         return 0
+
+
+def _place(settings: "Settings", worker: list[str]) -> int | None:
+    """Return the place of this process among the workers; None for a launcher."""
+    if worker:
+        return int(worker[3])
+    return 0 if settings.workers == 1 else None
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from service.artifact import Manifest
 from service.batcher import Batcher, Limits, Observer
 from service.errors import ArtifactError, ModelNotFound, NotReady
 from service.loaded_model import GateRecorder, Model
+from service.model_log import ModelLog
 from service.predictor import Predictor
 from service.repository import ModelState, Repository
 from service.roster import Roster
@@ -48,6 +49,7 @@ class Engine:
         self._recorder_of = recorder_of
         self._roster = roster or Roster()
         self._scanning = threading.Lock()
+        self._model_log = ModelLog()
         self._threads = ThreadPoolExecutor(settings.run_threads, thread_name_prefix="run")
         limits = Limits(settings.max_queue_rows, settings.max_batch_rows, settings.run_threads, settings.max_wait_us)
         self.batcher = Batcher(limits, self._threads, self.clock, observer)
@@ -64,6 +66,7 @@ class Engine:
         with self._scanning:
             before = self._every_model()
             self.repository.scan(self._roster.read())
+            self._model_log.tell(self.repository.models())
             for model in before - self._every_model():
                 model.transport = None  # it knows its model: without this they would keep each other alive
 

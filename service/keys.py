@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from service.errors import SettingsError
+from service.logs import log_event
 from service.settings import variable
 
 Role = Literal["predict", "admin"]
@@ -91,10 +92,11 @@ class Keys:
         except (OSError, ValueError) as error:
             if self._complaint != (complaint := _reason(error)):
                 self._complaint = complaint
-                log.error("%s keeps its keys as they were: %s", self._path, complaint)
+                log_event(log, logging.ERROR, "keys_kept", "%s keeps its keys as they were: %s", self._path, complaint)
             return
         self._content, self._complaint = content, ""
-        log.info("%s has changed and names %d keys now", self._path, len(self._entries))
+        sentence, keys = "%s has changed and names %d keys now", len(self._entries)
+        log_event(log, logging.INFO, "keys_changed", sentence, self._path, keys, keys=keys)
 
     async def keep_following(self) -> None:
         """Look for changes of the file, off the event loop, until cancelled."""

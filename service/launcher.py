@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from service.logs import log_event
 from service.settings import Settings
 from service.sockets import bind, reserve
 
@@ -151,9 +152,10 @@ class _Launcher:
                 pause_s = 0.0 if steady else self._backoff_s[place]
                 self._backoff_s[place] = FIRST_BACKOFF_S if steady else min(2 * pause_s, LONGEST_BACKOFF_S)
                 self._due[place] = now + pause_s
-                log.error(
-                    "Worker %d ended with status %s; another starts in %g s",
-                    worker.process.pid, worker.process.returncode, pause_s,
+                ended, status = worker.process.pid, worker.process.returncode
+                log_event(
+                    log, logging.ERROR, "worker_ended", "Worker %d ended with status %s; another starts in %g s",
+                    ended, status, pause_s, worker=place, worker_pid=ended, exit_status=status, restart_in_s=pause_s,
                 )  # fmt: skip
         for place, due in list(self._due.items()):
             if due <= now and not self._stopping:

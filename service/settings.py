@@ -126,6 +126,14 @@ class Settings(BaseModel):
         "$XDG_RUNTIME_DIR, /dev/shm and the directory for temporary files.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level to log.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto",
+        description="Form of the log on stderr, a line per event; auto is text on a terminal and JSON elsewhere.",
+    )
+    log_requests: Literal["off", "errors", "all"] = Field(
+        default="errors",
+        description="Which answers to log: those with a status from 400 on, all, or none. It never logs what was sent.",
+    )
 
     @model_validator(mode="after")
     def _a_request_fits_the_queue(self) -> Self:

@@ -23,8 +23,10 @@ from service.errors import NotReady
 from service.http.app import Apps, create_apps
 from service.http.eager import EagerProtocol
 from service.http.schemas import example_rows
+from service.http.watch import Watch
 from service.launcher import GO, GO_AND_ANNOUNCE, WorkerPipes
 from service.loaded_model import Model
+from service.logs import log_event
 from service.roster import Roster
 from service.settings import Settings
 from service.sharing import Sharing
@@ -110,16 +112,13 @@ def serve(settings: Settings, bound: socket.socket, begin: Callable[[], bool], t
         begin: called when the models are loaded; makes the socket listen when it may, and tells whether to announce it.
         team: of which it is one.
     """
+    log_event(log, logging.INFO, "starting", "Loading the models in %s", settings.models)
     telemetry = Telemetry(team.directory) if settings.telemetry else None
     roster = Roster(team.directory.path)
     recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
     engine = Engine(settings, telemetry, recorder_of, roster)
     engine.scan()
-    for state in engine.models():
-        for version in state.versions:
-            if version.reason:
-                log.error("%s %d is not served: %s", state.name, version.version, version.reason)
-    apps = create_apps(engine, telemetry)
+    apps = create_apps(engine, telemetry, Watch(settings, team.place))
     _settle_memory()
     announced = begin()
     config = uvicorn.Config(
@@ -168,11 +167,12 @@ async def _serve(
             server.should_exit = server.force_exit = team.lifeline is None
             return
         engine.draining = True
-        log.info("Draining: not ready from now on, closing in %g s", delay_s)
+        sentence = "Draining: not ready from now on, closing in %g s"
+        log_event(log, logging.INFO, "draining", sentence, delay_s, closing_in_s=delay_s)
         loop.call_later(delay_s, close)
 
     def look_again() -> None:
-        log.info("SIGHUP: looking at the files of models and keys again")
+        log_event(log, logging.INFO, "rescan", "SIGHUP: looking at the files of models and keys again")
         looking.append(asyncio.ensure_future(apps.rescan()))
 
     def orphaned(pipe: int) -> None:
@@ -190,6 +190,7 @@ async def _serve(
     await asyncio.sleep(0)  # now it has what a connection needs
     sharing.start()
     await serving
+    log_event(log, logging.INFO, "ended", "Ended")
     for number in (*ENDING, signal.SIGHUP):  # it is ending: one more must not change its exit status
         signal.signal(number, signal.SIG_IGN)
 
@@ -225,15 +226,18 @@ def _share(server: uvicorn.Server, bound: socket.socket, team: Team) -> Sharing:
 def announce(engine: Engine, address: str) -> None:
     """Log what is served and where, and a call that works."""
     served = [f"{state.name} {state.served}" for state in engine.models() if state.ready]
-    log.info("Serving %s on %s (documentation: %s/docs)", ", ".join(served) or "no model yet", address, address)
+    log_event(
+        log, logging.INFO, "ready", "Serving %s on %s (documentation: %s/docs)",
+        ", ".join(served) or "no model yet", address, address, url=address, models=served,
+    )  # fmt: skip
     if served:
         try:
             engine.check_ready()
         except NotReady as error:
-            log.warning("%s", error)
+            log_event(log, logging.WARNING, "not_ready", "%s", error)
         ready = [state.name for state in engine.models() if state.ready]
         name = engine.settings.default_model if engine.settings.default_model in ready else ready[0]
-        log.info("Try: %s", example_call(engine.get(name), address))
+        log_event(log, logging.INFO, "example", "Try: %s", example_call(engine.get(name), address))
 
 
 def example_call(model: Model, address: str) -> str:

@@ -45,8 +45,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(models: Path) -> Iterator[list[str]]:
-    """Serve it on a free port; give the lines that the service prints until it has shown a call."""
-    env = {**os.environ, "MMOE_MODELS": str(models), "MMOE_PORT": "0", "PYTHONUNBUFFERED": "1"}
+    """Serve it on a free port; give the lines that a terminal would show until the service has shown a call."""
+    env = {**os.environ, "MMOE_MODELS": str(models), "MMOE_PORT": "0", "MMOE_LOG_FORMAT": "text"}
     service = subprocess.Popen(
         [sys.executable, "-m", "service"],
         cwd=ROOT,

@@ -17,10 +17,10 @@ from starlette.routing import Match
 
 from service.engine import Engine
 from service.errors import MalformedRequest, ServiceError
-from service.http.body import Disconnected, Message, Receive, Scope, Send, request_id
+from service.http.body import Disconnected, Message, Receive, Scope, Send
 from service.http.endpoint import Endpoints
-from service.http.errors import RequestIds, find, plain_problem, problem, v2_problem
 from service.http.errors import Response as Problem
+from service.http.errors import find, plain_problem, problem, v2_problem
 from service.http.gates import gates_router
 from service.http.guard import Guard
 from service.http.metrics import Counted, metrics_router
@@ -30,6 +30,7 @@ from service.http.predict import AsgiApp, HotPath
 from service.http.repository import Keeper, repository_router
 from service.http.traffic import traffic_router
 from service.http.v2 import SERVER, v2_health_router, v2_router
+from service.http.watch import Watch, Watched, Watching
 from service.http.web import web_router
 from service.keys import Keys
 from service.telemetry import Telemetry
@@ -53,22 +54,23 @@ class Apps(NamedTuple):
     rescan: Callable[[], Coroutine[Any, Any, None]]
 
 
-def create_app(engine: Engine, telemetry: Telemetry | None = None) -> AsgiApp:
+def create_app(engine: Engine, telemetry: Telemetry | None = None, watch: Watch | None = None) -> AsgiApp:
     """Build the ASGI application of one process; see `create_apps`."""
-    return create_apps(engine, telemetry).main
+    return create_apps(engine, telemetry, watch).main
 
 
-def create_apps(engine: Engine, telemetry: Telemetry | None = None) -> Apps:
+def create_apps(engine: Engine, telemetry: Telemetry | None = None, watch: Watch | None = None) -> Apps:
     """Build what one process serves.
 
     Args:
         engine: whose models are loaded.
         telemetry: notes requests and answers for live traffic and metrics; without it there are no such routes.
+        watch: keeps the logs of requests; one of worker 0 by default.
 
     Raises:
         SettingsError: the file of keys is wrong.
     """
-    endpoints, ids = Endpoints(engine), RequestIds()
+    endpoints, watch = Endpoints(engine), watch or Watch(engine.settings)
     keys = Keys.of(engine.settings.keys_file)
     guard = Guard(keys, engine.settings.local_admin)
 
@@ -80,7 +82,7 @@ def create_apps(engine: Engine, telemetry: Telemetry | None = None) -> Apps:
     app = FastAPI(
         title=SERVER,
         description=DESCRIPTION,
-        lifespan=_lifespan(engine, keeper, telemetry, keys),
+        lifespan=_lifespan(engine, keeper, telemetry, keys, watch),
         redirect_slashes=False,
         docs_url=None,  # its page would come from a CDN; web.py has one of our own
         redoc_url=None,
@@ -95,9 +97,9 @@ def create_apps(engine: Engine, telemetry: Telemetry | None = None) -> Apps:
         app.include_router(router)
     for router in guarded:
         app.include_router(router, dependencies=[Depends(guard.predict)], responses={401: {}})
-    _handle_errors(app, ids, telemetry)
+    _handle_errors(app, telemetry, watch)
     _describe(app, engine)
-    behind: AsgiApp = _EchoRequestId(_HeadLikeGet(app))
+    behind: AsgiApp = _HeadLikeGet(app)
     if telemetry is not None:
         behind = Counted(behind, engine, telemetry)
 
@@ -106,11 +108,11 @@ def create_apps(engine: Engine, telemetry: Telemetry | None = None) -> Apps:
             await asyncio.to_thread(keys.reload)
         await keeper.rescan()
 
-    return Apps(HotPath(behind, engine, endpoints, ids, guard, telemetry), rescan)
+    return Apps(HotPath(Watched(behind, engine, watch), engine, endpoints, watch, guard, telemetry), rescan)
 
 
 def _lifespan(
-    engine: Engine, keeper: Keeper, telemetry: Telemetry | None, keys: Keys | None
+    engine: Engine, keeper: Keeper, telemetry: Telemetry | None, keys: Keys | None, watch: Watch
 ) -> Callable[[FastAPI], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -129,18 +131,26 @@ def _lifespan(
         if telemetry is not None:
             telemetry.close()
         engine.close()
+        watch.close()
 
     return lifespan
 
 
-def _handle_errors(app: FastAPI, ids: RequestIds, telemetry: Telemetry | None) -> None:
+def _handle_errors(app: FastAPI, telemetry: Telemetry | None, watch: Watch) -> None:
     """Answer every error in the shape of its protocol."""
 
+    def known(request: Request) -> bytes:
+        watching: Watching = request.scope["watching"]
+        return watching.identity.request_id or b""
+
     def write(request: Request, error: Exception) -> Problem:
+        path, watching = request.scope["path"], request.scope["watching"]
+        watching.error = error
         if telemetry is not None:
             telemetry.rejected(find(error).code)
-        path, identity = request.scope["path"], request_id(dict(request.scope["headers"])) or ids.next()
-        return v2_problem(error, identity) if _is_v2(path) else problem(error, path, identity)
+        if not isinstance(error, ServiceError):
+            watch.failed(watching.identity, path, error)
+        return v2_problem(error, known(request)) if _is_v2(path) else problem(error, path, known(request))
 
     async def of_the_tree(request: Request, error: Exception) -> Response:
         return _response(write(request, error))
@@ -154,7 +164,6 @@ def _handle_errors(app: FastAPI, ids: RequestIds, telemetry: Telemetry | None) -
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        identity = request_id(dict(request.scope["headers"])) or ids.next()
         path, detail = request.scope["path"], str(error.detail)
         status = error.status_code
         if status == 405 and request.method == "POST" and ":" in path:  # of a model or version that cannot be
@@ -164,7 +173,7 @@ def _handle_errors(app: FastAPI, ids: RequestIds, telemetry: Telemetry | None) -
         if status == 405:
             detail = f"{request.method} is not possible at {path[:200]!r}; GET /docs shows what is."
         headers = [(b"allow", ", ".join(_methods(app, request.scope)).encode())] if status == 405 else []
-        return _response(plain_problem(status, detail, path, identity, headers))
+        return _response(plain_problem(status, detail, path, known(request), headers))
 
     async def of_the_client(request: Request, error: Exception) -> Response:
         return Response(status_code=400)  # nobody is there to read it
@@ -219,26 +228,3 @@ class _HeadLikeGet:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
         await self._app({**scope, "method": "GET"}, receive, without_body)
-
-
-class _EchoRequestId:
-    """Send a caller's own request id back with answers that do not carry one yet."""
-
-    def __init__(self, app: AsgiApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        identity = request_id(dict(scope["headers"])) if scope["type"] == "http" else None
-        if identity is None:
-            await self._app(scope, receive, send)
-            return
-
-        async def echo(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = list(message.get("headers", []))
-                if not any(name == b"x-request-id" for name, _ in headers):
-                    headers.append((b"x-request-id", identity))
-                message = {**message, "headers": headers}
-            await send(message)
-
-        await self._app(scope, receive, echo)

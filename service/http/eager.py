@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, Message, Scope
 from service.http.predict import HotPath
+from service.logs import log_event
 
 SLOW_BODY_S = 1.0
 """A body that takes longer than this is left to uvicorn, where reading it has a deadline."""
@@ -288,7 +289,7 @@ class Exchange:
             if not self.response_complete:  # the call had no answer
                 self._protocol.transport.close()
         except Exception as error:
-            logging.getLogger("service.http").error("A call failed", exc_info=error)
+            log_event(logging.getLogger("service.http"), logging.ERROR, "call_failed", "A call failed", exc_info=error)
             self._protocol.transport.close()
         else:
             future.add_done_callback(self._step)

@@ -13,6 +13,7 @@ from fastapi import Request
 from service.errors import Forbidden, Unauthorised
 from service.http.body import Headers
 from service.keys import Key, Keys
+from service.logs import log_event
 
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 
@@ -68,7 +69,8 @@ class Guard:
         elif key.role != "admin":
             raise Forbidden(f"the key {key.name!r} of the role {key.role!r}", "a key of the role 'admin'")
         by = f"the key {key.name!r}" if key else "a caller on this machine"
-        log.info("Admin call %s %r by %s", request.method, request.url.path, by)
+        method, path = request.method, request.url.path
+        log_event(log, logging.INFO, "admin_call", "Admin call %s %r by %s", method, path, by, path=path, by=by)
 
     def _check_local(self, request: Request) -> None:
         """Refuse callers on other machines, through a proxy, and pages in a browser, which tell it by a header."""

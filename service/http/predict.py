@@ -6,13 +6,13 @@ Nothing is made per request that is not needed; any other path goes on to the ap
 """
 
 import asyncio
-import logging
 import re
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from service.engine import Engine
 from service.errors import ServiceError
+from service.features import Batch
 from service.http import v2_infer
 from service.http.body import (
     CONTENT_TYPE,
@@ -25,13 +25,14 @@ from service.http.body import (
     Send,
     check_json,
     read_body,
-    request_id,
     timeout_s,
 )
 from service.http.endpoint import Endpoint, Endpoints
-from service.http.errors import RawHeaders, RequestIds, Response, find, plain_problem, problem, v2_problem
+from service.http.errors import RawHeaders, Response, find, plain_problem, problem, v2_problem
 from service.http.guard import Guard
+from service.http.watch import TRACEPARENT, Identity, Seen, Watch
 from service.loaded_model import Model
+from service.parts import Part
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -74,9 +75,9 @@ class Route(NamedTuple):
     counted_as: str
 
 
-Answered = tuple[RawHeaders, bytes, Endpoint, int, float, float]
-"""A successful answer: headers, body, who gave it, to how many rows, and how long parsing and rendering took. A plain
-tuple, for there is one per request."""
+Answered = tuple[RawHeaders, bytes, Endpoint, Batch, Part, float, float]
+"""A successful answer: headers, body, who gave it, to which rows, from which part of a run, and how long parsing and
+rendering took. A plain tuple, for there is one per request."""
 
 
 class HotPath:
@@ -86,7 +87,7 @@ class HotPath:
         app: the application behind.
         engine: of the process.
         endpoints: of the loaded models.
-        ids: for requests that bring none.
+        watch: knows who a request is from, and keeps records of answers.
         guard: lets calls pass.
         notes: told of every request answered here.
     """
@@ -96,7 +97,7 @@ class HotPath:
         app: AsgiApp,
         engine: Engine,
         endpoints: Endpoints,
-        ids: RequestIds,
+        watch: Watch,
         guard: Guard,
         notes: Notes | None = None,
     ) -> None:
@@ -105,12 +106,11 @@ class HotPath:
         self._endpoints = endpoints
         self._settings = engine.settings
         self._clock = engine.clock
-        self._ids = ids
+        self._watch = watch
         self._check = None if guard.keys is None else guard.check
         self._notes = notes
         self._note = None if notes is None else notes.note
         self._routes: dict[str, Route] = {}
-        self._log = logging.getLogger("service.http")
 
     @property
     def max_body_bytes(self) -> int:
@@ -135,22 +135,25 @@ class HotPath:
     async def _serve(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         arrived = self._clock()
         headers: Headers = dict(scope["headers"])
+        answered = identity = failure = None
         try:
             if scope["method"] != "POST":
-                status, answer_headers, body = self._not_post(route, scope, headers)
-                answered = None
+                identity = self._watch.identify(headers)
+                status, answer_headers, body = self._not_post(scope, identity)
             else:
                 answered = await self._answer(route, headers, receive, arrived)
                 status, answer_headers, body = 200, answered[0], answered[1]
                 if len(self._routes) < _ROUTES_KEPT:
                     self._routes[scope["path"]] = route
-                if REQUEST_ID in headers and (identity := request_id(headers)) is not None:
-                    answer_headers.append((REQUEST_ID, identity))
+                if REQUEST_ID in headers or TRACEPARENT in headers or self._watch.everything:
+                    identity = self._watch.identify(headers, make=False)
+                    answer_headers += identity.headers()
         except Disconnected:
             return
         except Exception as error:
-            answered = None
-            status, answer_headers, body = self._problem(error, route, scope, headers)
+            answered, failure = None, error
+            identity = self._watch.identify(headers)
+            status, answer_headers, body = self._problem(error, route, scope, identity)
             await _end_of_turn()
         await send({"type": "http.response.start", "status": status, "headers": answer_headers})
         await send({"type": "http.response.body", "body": body})
@@ -159,9 +162,12 @@ class HotPath:
                 rows, parse_s, render_s = 0, _NOT_MEASURED, _NOT_MEASURED
                 code = self._code(route, status)
             else:
-                _, _, endpoint, rows, parse_s, render_s = answered
+                _, _, endpoint, batch, _, parse_s, render_s = answered
+                rows = batch.rows
                 code = endpoint.codes.get(route.counted_as) or self._code(route, status, endpoint)
             self._note((code, rows, parse_s, render_s, self._clock() - arrived))
+        if identity is not None and (answered is None or self._watch.everything):
+            self._tell(identity, route, scope, status, failure, answered, arrived)
 
     async def _answer(self, route: Route, headers: Headers, receive: Receive, arrived: float) -> Answered:
         if self._check is not None:
@@ -183,7 +189,7 @@ class HotPath:
         ran = self._clock()
         content = endpoint.renderer.columns(part) if columns else endpoint.renderer.rows(part)
         answer_headers = [JSON, endpoint.version_header, (b"content-length", b"%d" % len(content))]
-        return answer_headers, content, endpoint, batch.rows, parsed - came, self._clock() - ran
+        return answer_headers, content, endpoint, batch, part, parsed - came, self._clock() - ran
 
     async def _infer(
         self, endpoint: Endpoint, headers: Headers, receive: Receive, arrived: float, allowed_s: float
@@ -196,21 +202,39 @@ class HotPath:
         ran = self._clock()
         answer_headers, content = v2_infer.render(endpoint.signature, endpoint.model, request.wanted, part)
         answer_headers.append(endpoint.version_header)
-        rows = request.batch.rows
-        return answer_headers, content, endpoint, rows, parsed - came, self._clock() - ran
+        return answer_headers, content, endpoint, request.batch, part, parsed - came, self._clock() - ran
 
-    def _problem(self, error: Exception, route: Route, scope: Scope, headers: Headers) -> Response:
-        identity = request_id(headers) or self._ids.next()
+    def _problem(self, error: Exception, route: Route, scope: Scope, identity: Identity) -> Response:
         if self._notes is not None:
             self._notes.rejected(find(error).code)
         if not isinstance(error, ServiceError):
-            self._log.error("Request %s to %s failed", identity.decode(), scope["path"], exc_info=error)
-        return v2_problem(error, identity) if route.v2 else problem(error, scope["path"], identity)
+            self._watch.failed(identity, scope["path"], error)
+        known = identity.request_id or b""
+        answer = v2_problem(error, known) if route.v2 else problem(error, scope["path"], known)
+        return answer if identity.trace is None else answer._replace(headers=answer.headers + identity.trace.headers())
 
-    def _not_post(self, route: Route, scope: Scope, headers: Headers) -> Response:
+    def _not_post(self, scope: Scope, identity: Identity) -> Response:
         detail = f"{scope['method']} is not possible here; send the rows with POST. GET /docs shows how."
-        identity = request_id(headers) or self._ids.next()
-        return plain_problem(405, detail, scope["path"], identity, [(b"allow", b"POST")])
+        return plain_problem(405, detail, scope["path"], identity.request_id or b"", [(b"allow", b"POST")])
+
+    def _tell(
+        self,
+        identity: Identity,
+        route: Route,
+        scope: Scope,
+        status: int,
+        failure: Exception | None,
+        answered: Answered | None,
+        arrived: float,
+    ) -> None:
+        """Tell who watches of an answer."""
+        total_s = self._clock() - arrived
+        seen = identity, scope["method"], scope["path"], route.counted_as, status, failure
+        if answered is None:
+            self._watch.answered(Seen(*seen, self._asked(route), arrived, total_s))
+        else:
+            _, _, endpoint, batch, part, parse_s, render_s = answered
+            self._watch.answered(Seen(*seen, endpoint.model, arrived, total_s, parse_s, render_s, batch, part))
 
     def _code(self, route: Route, status: int, endpoint: Endpoint | None = None) -> int:
         """Find the number under which a request counts; that of successes is kept."""
@@ -218,11 +242,14 @@ class HotPath:
         if endpoint is not None:
             code = endpoint.codes[route.counted_as] = self._notes.code(route.counted_as, status, endpoint.model)
             return code
+        return self._notes.code(route.counted_as, status, self._asked(route))
+
+    def _asked(self, route: Route) -> Model | None:
+        """Return the loaded model that a request asked, if there is one."""
         try:
-            asked = self._endpoints.get(route.name, route.version).model
+            return self._endpoints.get(route.name, route.version).model
         except ServiceError:
-            asked = None
-        return self._notes.code(route.counted_as, status, asked)
+            return None
 
 
 async def _end_of_turn() -> None:

@@ -14,6 +14,7 @@ from service.http.body import read_body
 from service.http.guard import Guard
 from service.http.models import Name
 from service.http.rows import load_object
+from service.logs import log_event
 
 FOLLOW_S = 0.25
 """How long another worker may not know yet that a model was loaded or unloaded."""
@@ -44,7 +45,7 @@ class Keeper:
         try:
             await self._change(self._engine.scan)
         except ArtifactError as error:
-            logging.getLogger("service").error("%s", error)
+            log_event(logging.getLogger("service"), logging.ERROR, "scan_failed", "%s", error)
 
     async def keep_following(self) -> None:
         """Do what calls to other workers have asked for, until cancelled."""

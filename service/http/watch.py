@@ -1,0 +1,232 @@
+"""Who a request is from, in ids and traces, and who keeps a record of its answer: the log, and what is switched on.
+
+With nothing switched on, a success costs the hot path one look at an attribute.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from service.engine import Engine
+from service.features import Batch
+from service.flood import Allowance, Flood
+from service.http.body import REQUEST_ID, Headers, Message, Receive, Scope, Send, request_id
+from service.http.errors import RequestIds, find
+from service.http.metrics import AsgiApp, model_of, route_of
+from service.loaded_model import Model
+from service.logs import is_json, log_event
+from service.parts import Part
+from service.request_log import Request, RequestLog
+from service.settings import Settings
+from service.trace_context import TraceContext, read_trace
+
+TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
+
+ERRORS_PER_S = 100
+"""Lines of errors that a worker writes in a second; the rest are counted. Refusals (429) are only counted."""
+TRACEBACKS_PER_S = 10
+CLIENT_LEFT = 499
+
+log = logging.getLogger("service.http")
+
+
+class Identity(NamedTuple):
+    """Say by which ids a request is known.
+
+    Attributes:
+        request_id: the caller's, or one made here; None if none came and none was needed.
+        trace: that the caller named, and where in it this request is.
+    """
+
+    request_id: bytes | None
+    trace: TraceContext | None
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return what the answer carries of it."""
+        found = [(REQUEST_ID, self.request_id)] if self.request_id is not None else []
+        return found + self.trace.headers() if self.trace is not None else found
+
+
+class Seen(NamedTuple):
+    """Hold an answered request.
+
+    Attributes:
+        route: under which metrics count it.
+        error: what it was refused with; None for a success, and where HTTP itself refused it.
+        model: that was asked; None where it is not loaded.
+        arrived: when the request came, on the engine's clock.
+        total_s: time from then to the end of the answer.
+        parse_s: time from the body to arrays.
+        render_s: time from the results to bytes.
+        batch: the rows of a prediction.
+        part: its answer.
+    """
+
+    identity: Identity
+    method: str
+    path: str
+    route: str
+    status: int
+    error: BaseException | None
+    model: Model | None
+    arrived: float
+    total_s: float
+    parse_s: float = 0.0
+    render_s: float = 0.0
+    batch: Batch | None = None
+    part: Part | None = None
+
+
+class Watch:
+    """Watch the answers of one worker. Its methods are for the event loop.
+
+    Args:
+        settings: what to keep.
+        worker: place of this worker.
+        clock: seconds, monotonic.
+
+    Attributes:
+        everything: whether successes are wanted too; `answered` is always told of errors.
+    """
+
+    def __init__(self, settings: Settings, worker: int = 0, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._ids = RequestIds()
+        self._lines = None
+        if settings.log_requests != "off":
+            as_json = is_json(settings.log_format, sys.stderr)
+            self._lines = RequestLog(as_json, worker, 2, self._line_lost)
+        self._all_lines = settings.log_requests == "all"
+        self.everything = self._all_lines
+        self._errors, self._tracebacks = Allowance(ERRORS_PER_S, clock), Allowance(TRACEBACKS_PER_S, clock)
+        self._refused = Flood(_tell_refused)
+        self._left_out = Flood(_tell_left_out)
+
+    def identify(self, headers: Headers, make: bool = True) -> Identity:
+        """Read a request's ids.
+
+        Args:
+            headers: of the request.
+            make: whether to make an id if none came that can be sent back.
+        """
+        identity = request_id(headers) if REQUEST_ID in headers else None
+        if identity is None and (make or self.everything):
+            identity = self._ids.next()
+        trace = read_trace(headers[TRACEPARENT], headers.get(TRACESTATE)) if TRACEPARENT in headers else None
+        return Identity(identity, trace)
+
+    def answered(self, seen: Seen) -> None:
+        """Take notice of an answer: of every error, and of successes if `everything` is wanted."""
+        if seen.status == 429:
+            self._refused.count()
+        elif self._lines is not None and (self._all_lines or seen.status >= 400):
+            if seen.status < 400 or self._errors.take():
+                self._lines.put(_line(seen))
+            else:
+                self._left_out.count()
+
+    def failed(self, identity: Identity, path: str, error: BaseException) -> None:
+        """Log an error that is the service's own fault, with its traceback; those beyond a few a second are counted."""
+        if not self._tracebacks.take():
+            self._left_out.count()
+            return
+        named = identity.request_id.decode() if identity.request_id else None
+        log_event(
+            log, logging.ERROR, "request_failed", "Request %s to %s failed", named, path[:200], exc_info=error,
+            request_id=named, trace_id=identity.trace.trace_id if identity.trace else None, path=path[:200],
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Write what is still to be written."""
+        if self._lines is not None:
+            self._lines.close()
+
+    def _line_lost(self, lines: int) -> None:
+        self._left_out.count()
+
+
+class Watching:
+    """Hold what becomes known of a request while it is answered, in its scope under "watching"."""
+
+    __slots__ = ("error", "identity")
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.error: BaseException | None = None
+
+
+class Watched:
+    """Watch the requests that an application answers, and send their ids back.
+
+    Args:
+        app: the application behind, whose handlers of errors find a `Watching` in the scope.
+        engine: of the process.
+        watch: is told.
+    """
+
+    def __init__(self, app: AsgiApp, engine: Engine, watch: Watch) -> None:
+        self._app, self._engine, self._watch = app, engine, watch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        arrived, headers, status = self._engine.clock(), dict(scope["headers"]), CLIENT_LEFT
+        watching = Watching(self._watch.identify(headers))
+        shown = watching.identity if self._watch.everything else self._watch.identify(headers, make=False)
+        echoed = shown.headers()
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = list(message.get("headers", []))
+                names = {name for name, _ in own}
+                message = {**message, "headers": own + [header for header in echoed if header[0] not in names]}
+            await send(message)
+
+        try:
+            await self._app({**scope, "watching": watching}, receive, watch)
+        except Exception:
+            if watching.error is None or status == CLIENT_LEFT:
+                raise
+            # It has been logged and answered; the framework only passes it on for the server to log.
+        finally:
+            if status >= 400 or self._watch.everything:
+                self._tell(scope, watching, status, arrived)
+
+    def _tell(self, scope: Scope, watching: Watching, status: int, arrived: float) -> None:
+        method, path = scope["method"], scope["path"]
+        total_s = self._engine.clock() - arrived
+        route, model = route_of(method, path), model_of(self._engine, path)
+        self._watch.answered(
+            Seen(watching.identity, method, path, route, status, watching.error, model, arrived, total_s)
+        )
+
+
+def _line(seen: Seen) -> Request:
+    (identity, trace), model = seen.identity, seen.model
+    return Request(
+        time=time.time(),
+        request_id=identity.decode() if identity else None,
+        trace_id=trace.trace_id if trace else None,
+        method=seen.method,
+        path=seen.path,
+        route=seen.route,
+        status=seen.status,
+        error=None if seen.error is None else find(seen.error).code,
+        model=model.name if model else None,
+        version=model.version if model else None,
+        rows=seen.batch.rows if seen.batch is not None else None,
+        duration_ms=seen.total_s * 1e3,
+    )
+
+
+def _tell_refused(count: int) -> None:
+    log_event(log, logging.WARNING, "overloaded", "Refused for too much load (429): %d requests", count, requests=count)
+
+
+def _tell_left_out(count: int) -> None:
+    log_event(log, logging.WARNING, "lines_left_out", "Left out: %d lines of requests", count, lines=count)

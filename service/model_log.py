@@ -1,0 +1,47 @@
+"""Tell in the log what becomes of models: loaded, served in another version, refused, unloaded."""
+
+import logging
+from collections.abc import Sequence
+
+from service.logs import log_event
+from service.repository import ModelState
+
+log = logging.getLogger("service.models")
+
+
+class ModelLog:
+    """Log how models change from one scan to the next."""
+
+    def __init__(self) -> None:
+        self._loaded: set[tuple[str, int]] = set()
+        self._reasons: dict[tuple[str, int], str] = {}
+        self._served: dict[str, int] = {}
+
+    def tell(self, models: Sequence[ModelState]) -> None:
+        """Log what is new since the last call."""
+        versions = {(model.name, v.version): v for model in models for v in model.versions}
+        loaded = {key for key, version in versions.items() if version.state == "loaded"}
+        reasons = {key: v.reason for key, v in versions.items() if v.reason and v.state != "available"}
+        for name, version in sorted(loaded - self._loaded):
+            _log(logging.INFO, "model_loaded", "Loaded %s %d", name, version)
+        for (name, version), reason in reasons.items():
+            if self._reasons.get((name, version)) != reason:
+                sentence = "%s %d is not served: %s"
+                if (name, version) in loaded:
+                    sentence = "A new file of %s %d is not served, the one before is: %s"
+                _log(logging.ERROR, "model_refused", sentence, name, version, reason)
+        served = {model.name: model.served for model in models if model.served is not None}
+        for name, version in served.items():
+            before = self._served.get(name)
+            if before not in (None, version):
+                _log(logging.INFO, "model_swapped", "%s is served in version %d, before in %d", name, version, before)
+        for name, version in sorted(self._loaded - loaded):
+            _log(logging.INFO, "model_unloaded", "Unloaded %s %d", name, version)
+        self._loaded, self._reasons, self._served = loaded, reasons, served
+
+
+def _log(level: int, event: str, sentence: str, name: str, version: int, more: object = None) -> None:
+    """Log an event of a model version; `more` is the reason, or the version served before."""
+    values = (name, version) if more is None else (name, version, more)
+    reason, before = (more, None) if isinstance(more, str) else (None, more)
+    log_event(log, level, event, sentence, *values, model=name, version=version, reason=reason, before=before)
