@@ -148,6 +148,8 @@ def _gates(versions: Iterable[GateTraffic]) -> Iterator[Metric]:
     rows: dict[Labels, float] = {}
     weights: dict[Labels, float] = {}
     entropy: dict[Labels, float] = {}
+    similarity: dict[Labels, float] = {}
+    baseline: dict[Labels, float] = {}
     found: dict[Labels, Drift] = {}
     for traffic in versions:
         gates, sums = traffic.gates, traffic.total()
@@ -157,12 +159,17 @@ def _gates(versions: Iterable[GateTraffic]) -> Iterator[Metric]:
             entropy[*version, task] = float(sums.entropy[t])
             for e in range(gates.experts):
                 weights[*version, task, str(e)] = float(sums.weights[t, e])
+                baseline[*version, task, str(e)] = gates.baseline.tasks[task].utilisation[e]
+            for o in range(t + 1, len(gates.tasks)):
+                similarity[*version, task, gates.tasks[o]] = float(sums.similarity[t, o])
         recent = traffic.series(DRIFT_WINDOW).over_time()
         found |= {(*version, task): drift for task, drift in drifts(gates, recent).items()}
     by_version, by_task = ("model", "version"), ("model", "version", "task")
     yield _counter("mmoe_gate_rows", "Rows whose gate weights were recorded.", by_version, rows)
     yield _counter("mmoe_gate_weight", "Sum of the gate weights of an expert.", (*by_task, "expert"), weights)
     yield _counter("mmoe_gate_entropy_nats", "Sum of the rows' gate entropies.", by_task, entropy)
+    yield _counter("mmoe_gate_similarity", "Sum of the rows' similarity of two gates.", (*by_task, "other"), similarity)
+    yield _gauge("mmoe_gate_baseline_weight", "Mean gate weight on validation rows.", (*by_task, "expert"), baseline)
     for name, text, value in _DRIFTS:
         yield _gauge(f"mmoe_gate_drift_{name}", text, by_task, {key: value(drift) for key, drift in found.items()})
 

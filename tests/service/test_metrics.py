@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service import gates as gate_mathematics
 from service.artifact import GateBaseline, TaskGate
 from service.instruments import MODELS, SECONDS, VERSIONS
 from service.metrics import Metrics
@@ -283,6 +284,10 @@ def test_gate_sums_give_utilisation_and_drift(directory: RunDirectory, worker: C
     entropy = value(found, "mmoe_gate_entropy_nats_total", **labels, task="income")
     assert entropy is not None
     assert_allclose(entropy / 600, np.log(2), rtol=1e-5)
+    alike = value(found, "mmoe_gate_similarity_total", **labels, task="income", other="never_married")
+    assert alike is not None
+    assert_allclose(alike / 600, gate_mathematics.similarity(weights)[0, 1], rtol=1e-5)
+    assert value(found, "mmoe_gate_baseline_weight", **labels, task="income", expert="1") == 0.5
     assert value(found, "mmoe_gate_drift_jensen_shannon", **labels, task="income") == 0
     assert value(found, "mmoe_gate_drift_level", **labels, task="never_married") == 2
     assert value(found, "mmoe_gate_rows_total", model="census", version="4") == 0

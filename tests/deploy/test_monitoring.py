@@ -1,0 +1,120 @@
+"""Prometheus' own programs on what is deployed: rules, alerts, and a number for every query of the dashboard."""
+
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+CONFIG = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
+RULES = [
+    rule for group in yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())["groups"] for rule in group["rules"]
+]
+ALERTS = {rule["alert"] for rule in RULES if "alert" in rule}
+DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/mmoe.json").read_text())
+ANSWER_TIMEOUT_S = 60
+PENDING = {"mmoe_model_refused"}
+
+
+def documented_metrics() -> set[str]:
+    table = [
+        line.split("|")[1]
+        for line in (ROOT / "docs/metrics.md").read_text().splitlines()
+        if line.startswith("| `mmoe_")
+    ]
+    return {name for cell in table for name in re.findall(r"`(\w+)`", cell)}
+
+
+def metrics_in(query: str) -> set[str]:
+    """Name the service's metrics in a query; the parts of a histogram count as the histogram."""
+    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bmmoe_\w+", query)}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("check", "config", "prometheus.yml"), ("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml")],
+    ids=" ".join,
+)
+def test_promtool_has_nothing_to_say(program: Callable[[str, str], str], arguments: tuple[str, ...]) -> None:
+    command = [program("promtool", "prometheus"), *arguments]
+    run = subprocess.run(command, cwd=DEPLOY / "prometheus", capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_alert_is_tested_to_fire_and_to_keep_quiet_and_documented() -> None:
+    tests = yaml.safe_load((DEPLOY / "prometheus/rules_test.yml").read_text())["tests"]
+    cases = [case for test in tests for case in test.get("alert_rule_test", [])]
+    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == ALERTS
+    assert {case["alertname"] for case in cases if not case.get("exp_alerts")} >= ALERTS
+    assert set(re.findall(r"^\| `([A-Z]\w+)` \|", (ROOT / "docs/deploy.md").read_text(), re.MULTILINE)) == ALERTS
+
+
+def test_rules_and_panels_ask_for_metrics_that_there_are(panel_queries: dict[str, str]) -> None:
+    queries = [*panel_queries.values(), *(rule["expr"] for rule in RULES)]
+    assert {name for query in queries for name in metrics_in(query)} <= documented_metrics() | PENDING
+    recorded = {rule["record"] for rule in RULES if "record" in rule}
+    assert {name for query in queries for name in re.findall(r"\bmmoe:[\w:]+", query)} <= recorded
+
+
+def test_the_dashboard_finds_its_datasource() -> None:
+    provisioned = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text())[
+        "datasources"
+    ]
+    (variable,) = [v for v in DASHBOARD["templating"]["list"] if v["type"] == "datasource"]
+    assert [source["uid"] for source in provisioned] == [variable["current"]["value"]]
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    assert {p["datasource"]["uid"] for p in DASHBOARD["panels"] if p["type"] != "row"} == {"${datasource}"}
+
+
+def test_prometheus_scrapes_two_replicas_and_answers_every_panel(
+    artifact: Any,
+    start_service: Callable[..., Any],
+    start_program: Callable[..., Any],
+    program: Callable[[str, str], str],
+    port: Callable[[], int],
+    panel_queries: dict[str, str],
+    not_numbers: Callable[[str, dict[str, str]], dict[str, object]],
+    tmp_path: Path,
+) -> None:
+    prometheus, number = program("prometheus", "prometheus"), port()
+    url = f"http://127.0.0.1:{number}"
+    with start_service(artifact.models_dir) as a, start_service(artifact.models_dir) as b:
+        replicas = [a.url, b.url]
+        targets = [replica.removeprefix("http://") for replica in replicas]
+        config = CONFIG | {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(DEPLOY / "prometheus/rules.yml")],
+            "scrape_configs": [{"job_name": "mmoe", "static_configs": [{"targets": targets}]}],
+        }
+        (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+        command = [prometheus, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
+        command += [f"--web.listen-address=127.0.0.1:{number}"]
+        with start_program(command, url, "/-/ready", tmp_path / "log"):
+            wrong: dict[str, object] = {"everything": "not asked yet"}
+            pause = threading.Event()
+            for _ in range(ANSWER_TIMEOUT_S):
+                for replica in replicas:
+                    rows = {"instances": [{"age": 30}, {"colour": "red"}]}
+                    httpx.post(f"{replica}/v1/predict", json=rows, trust_env=False).raise_for_status()
+                wrong = not_numbers(url, panel_queries)
+                if not wrong:
+                    break
+                pause.wait(1)
+            assert wrong == {}
+            summed = httpx.get(f"{url}/api/v1/query", params={"query": "sum(mmoe_rows_total)"}, trust_env=False).json()
+            by_replica = httpx.get(f"{url}/api/v1/query", params={"query": "mmoe_rows_total"}, trust_env=False).json()
+            assert len(by_replica["data"]["result"]) == len(replicas)
+            counts = [float(sample["value"][1]) for sample in by_replica["data"]["result"]]
+            assert float(summed["data"]["result"][0]["value"][1]) >= sum(counts) - 2 * len(replicas)
+            loaded = httpx.get(f"{url}/api/v1/rules", trust_env=False).json()["data"]["groups"]
+            rules = [rule for group in loaded for rule in group["rules"]]
+            assert {rule["name"] for rule in rules if rule["type"] == "alerting"} == ALERTS
+            assert {rule["health"] for rule in rules} == {"ok"}
