@@ -188,6 +188,7 @@ def write_model(
     tasks: Sequence[str] = ("price", "sold", "grade"),
     experts: int = 4,
     seed: int = 0,
+    expert_width: int = 3,
     fault: str | None = None,
     edit: Callable[[dict[str, Any]], object] | None = None,
 ) -> Path:
@@ -201,10 +202,11 @@ def write_model(
         tasks: some of "price", "sold" and "grade".
         experts: E.
         seed: of the weights, so that versions differ.
+        expert_width: H; a run of thousands takes milliseconds.
         fault: "wrong_golden", "no_manifest", "unknown_schema", "zero_bytes", "truncated", "not_onnx", "external_data".
         edit: changes the manifest in place before it is written.
     """
-    weights = make_weights(kind, tasks, experts, seed)
+    weights = make_weights(kind, tasks, experts, seed, expert_width)
     model, manifest = build_graph(weights), make_manifest(weights, name)
     if fault == "wrong_golden":
         first = manifest["golden"]["outputs"][tasks[0]]

@@ -78,13 +78,17 @@ class HandWeights:
 
 
 def make_weights(
-    kind: str = "full", tasks: Sequence[str] = ("price", "sold", "grade"), experts: int = 4, seed: int = 0
+    kind: str = "full",
+    tasks: Sequence[str] = ("price", "sold", "grade"),
+    experts: int = 4,
+    seed: int = 0,
+    expert_width: int = 3,
 ) -> HandWeights:
     """Draw weights; kind is "full", "plain" (no gates) or "wide" (100 numeric features, no categories)."""
     rng = np.random.default_rng(seed)
     names = [f"x{i}" for i in range(100)] if kind == "wide" else NAMES
     vocabularies = {} if kind == "wide" else VOCABULARIES
-    n, d, h = len(names), len(names) + 2 * len(vocabularies), 3
+    n, d, h = len(names), len(names) + 2 * len(vocabularies), expert_width
     e = 1 if kind == "plain" else experts
     return HandWeights(
         names=names,
@@ -95,7 +99,7 @@ def make_weights(
         table=rng.normal(size=(sum(len(v) + 2 for v in vocabularies.values()), 2)).round(2),
         gate=None if kind == "plain" else (rng.normal(size=(len(tasks), e, d)) / np.sqrt(d)).round(3),
         experts=(rng.normal(size=(e, d, h)) / np.sqrt(d)).round(3),
-        towers=[rng.normal(size=(h, TASKS[task])).round(2) for task in tasks],
+        towers=[(rng.normal(size=(h, TASKS[task])) / np.sqrt(h / 3)).round(4) for task in tasks],
         average=rng.normal(0, 0.3, d).round(2),
     )
 
