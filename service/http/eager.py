@@ -280,6 +280,7 @@ class Exchange:
         """Run the call until it waits, or to its end."""
         self._call: Coroutine[Any, Any, None] = hot(self._scope, self._receive, self._send)
         self._step(None)
+        self.parts = []  # read by now, or refused: nothing is waited for before; a refusal that waits does not keep it
 
     def _step(self, _: object) -> None:
         """Go on with the call: what a task does, without the task. It waits for nothing but futures."""

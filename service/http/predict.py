@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from service.engine import Engine
-from service.errors import ServiceError
+from service.errors import Overloaded, ServiceError
 from service.features import Batch
 from service.http import v2_infer
 from service.http.body import (
@@ -30,6 +30,7 @@ from service.http.body import (
 from service.http.endpoint import Endpoint, Endpoints
 from service.http.errors import RawHeaders, Response, find, plain_problem, problem, v2_problem
 from service.http.guard import Guard
+from service.http.refusals import Refusals
 from service.http.watch import TRACEPARENT, Identity, Seen, Watch
 from service.loaded_model import Model
 from service.parts import Part
@@ -111,6 +112,7 @@ class HotPath:
         self._notes = notes
         self._note = None if notes is None else notes.note
         self._routes: dict[str, Route] = {}
+        self._refusals = Refusals()
 
     @property
     def max_body_bytes(self) -> int:
@@ -152,9 +154,9 @@ class HotPath:
             return
         except Exception as error:
             answered, failure = None, error
+            await self._wait_to_refuse(error)
             identity = self._watch.identify(headers)
             status, answer_headers, body = self._problem(error, route, scope, identity)
-            await _end_of_turn()
         await send({"type": "http.response.start", "status": status, "headers": answer_headers})
         await send({"type": "http.response.body", "body": body})
         if self._note is not None:
@@ -203,6 +205,13 @@ class HotPath:
         answer_headers, content = v2_infer.render(endpoint.signature, endpoint.model, request.wanted, part)
         answer_headers.append(endpoint.version_header)
         return answer_headers, content, endpoint, request.batch, part, parsed - came, self._clock() - ran
+
+    async def _wait_to_refuse(self, error: Exception) -> None:
+        if isinstance(error, Overloaded):
+            error.__traceback__ = None  # it holds on to the rows, and there may be thousands of such requests
+            await self._refusals.turn()
+        else:
+            await _end_of_turn()
 
     def _problem(self, error: Exception, route: Route, scope: Scope, identity: Identity) -> Response:
         if self._notes is not None:
@@ -255,8 +264,8 @@ class HotPath:
 async def _end_of_turn() -> None:
     """Wait until the loop has looked at every connection once.
 
-    A refusal takes so little time that the same client's next request is there before its connection is left: one
-    after another, up to 32 of them, they would keep all others, probes and new connections too, from being read.
+    An error takes so little time that the same client's next request is there before its connection is left: one after
+    another, up to 32 of them, they would keep all others, probes and new connections too, from being read.
     """
     loop = asyncio.get_running_loop()
     turn = loop.create_future()
