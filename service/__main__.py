@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from service.settings import Settings
+    from service.slots import RunDirectory
 
 USAGE = """Usage: python -m service [--help]
 
@@ -21,14 +22,30 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 
 def main(arguments: list[str]) -> int:
     """Run the service; return its exit status: 0 after a signal, 1 if it cannot serve, 2 for a wrong setting."""
-    for number in ENDING:  # there is nothing to drain yet
-        signal.signal(number, lambda *_: sys.exit(0))
+    _leave_at_once(None)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         return _serve(arguments)
     finally:
         for number in ENDING:  # the end has begun: one more must not change the exit status
             signal.signal(number, signal.SIG_IGN)
+
+
+def _leave_at_once(directory: "RunDirectory | None") -> None:
+    """End at a signal while there is nothing to drain yet.
+
+    An exception from a signal would do worse: in the middle of an import it is lost, or crashes a library half made.
+    """
+
+    def leave(number: int, frame: object) -> None:
+        try:
+            if directory is not None:
+                directory.close()
+        finally:
+            os._exit(0)
+
+    for number in ENDING:
+        signal.signal(number, leave)
 
 
 def _serve(arguments: list[str]) -> int:
@@ -87,7 +104,10 @@ def _run(worker: list[str]) -> int:
 
     Keys.of(settings.keys_file)  # one sentence now instead of one from every worker
     workers = settings.workers or usable_cores()
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # one in between would leave the directory behind
     with RunDirectory.create(workers, settings.run_dir) as directory:
+        _leave_at_once(directory)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         if workers > 1:
             return launch(settings, workers, directory.path)
         from service.worker import run_alone
