@@ -43,6 +43,7 @@ __all__ = [
     "Task",
     "TaskGate",
     "check_graph",
+    "check_tasks",
     "for_complete_rows",
     "golden_inputs",
     "keep_outputs",
@@ -73,6 +74,19 @@ def check_graph(manifest: Manifest, graph: Interface) -> None:
             raise ArtifactError(f"The graph's {what}s are {sorted(by_name)}; its manifest promises {sorted(names)}")
         for name in names:
             _check_tensor(what, by_name[name], shape(name, 0))
+
+
+def check_tasks(manifest: Manifest, allowed: frozenset[str] | None) -> None:
+    """Check that a model has just the tasks that its name is pinned to; None allows any.
+
+    Raises:
+        ArtifactError: a task is missing or unexpected.
+    """
+    if allowed is not None and allowed != set(manifest.task_names):
+        raise ArtifactError(
+            f"Its tasks are {', '.join(sorted(manifest.task_names))}; pinned are {', '.join(sorted(allowed))}",
+            "Export a model of these tasks, or change MMOE_PINNED_TASKS",
+        )
 
 
 def golden_inputs(manifest: Manifest) -> dict[str, NDArray[Any]]:

@@ -2,24 +2,32 @@
 
     transport -> Engine.get(name, version) -> Model.read rows -> Model.predict -> batcher -> predictor, once for many
 
-The engine knows neither HTTP nor JSON. Everything but `scan` is called on the event loop.
+The engine knows neither HTTP nor JSON. Its calls are for the event loop, unless they say otherwise.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
-from service.artifact import Manifest
+from service.artifact import Manifest, check_tasks
 from service.batcher import Batcher, Limits, Observer
-from service.errors import ArtifactError, ModelNotFound, NotReady
+from service.disk import check_place, look, model_file
+from service.errors import ModelNotFound, NotReady
 from service.loaded_model import GateRecorder, Model
 from service.model_log import ModelLog
 from service.predictor import Predictor
-from service.repository import ModelState, Repository
-from service.roster import Roster
+from service.repository import ModelState, Repository, Staged, Wanted
+from service.roster import Roster, Wishes
 from service.settings import Settings
+
+
+class Prepared(NamedTuple):
+    """Hold what was loaded and the wishes that it fulfils."""
+
+    wishes: Wishes
+    staged: Staged[Model]
 
 
 class Engine:
@@ -29,9 +37,10 @@ class Engine:
         settings: of the service.
         observer: told of every run.
         recorder_of: opens the recorder of a model version that was loaded: name, version, manifest.
-        roster: of the models that calls have unloaded.
+        roster: what all workers are to serve.
 
     Attributes:
+        open: reads, proves and warms a model file that is to be served under a name.
         clock: seconds, monotonic; what `arrived` is measured on.
         draining: set when the process is about to end; it serves on, but is not ready.
     """
@@ -46,58 +55,62 @@ class Engine:
         self.settings = settings
         self.clock = time.perf_counter
         self.draining = False
+        self.roster = roster or Roster()
+        self.open = self._open
         self._recorder_of = recorder_of
-        self._roster = roster or Roster()
-        self._scanning = threading.Lock()
         self._model_log = ModelLog()
+        self._served_change = -1
         self._threads = ThreadPoolExecutor(settings.run_threads, thread_name_prefix="run")
         limits = Limits(settings.max_queue_rows, settings.max_batch_rows, settings.run_threads, settings.max_wait_us)
         self.batcher = Batcher(limits, self._threads, self.clock, observer)
         self.repository: Repository[Model] = Repository(
-            settings.models, self._load, settings.pinned_versions, settings.loaded_versions, settings.default_model
+            settings.models, self._load, settings.loaded_versions, settings.default_model
         )
 
     def scan(self) -> None:
-        """Look for models on disk and load what is wanted; may be called in a thread.
+        """Look for models on disk, load what is wanted and serve it.
 
         Raises:
             ArtifactError: the directory of models cannot be read.
         """
-        with self._scanning:
-            before = self._every_model()
-            self.repository.scan(self._roster.read())
-            self._model_log.tell(self.repository.models())
-            for model in before - self._every_model():
-                model.transport = None  # it knows its model: without this they would keep each other alive
+        self.look()
+        self.commit(self.stage())
+
+    def look(self) -> None:
+        """Look at the disk and tell the roster if anything is new; reads no file. For a thread.
+
+        Raises:
+            ArtifactError: the directory of models cannot be read.
+        """
+        disk = look(self.settings.models)
+        if disk != self.roster.read().disk:
+            self.roster.change(lambda wishes: {} if wishes.disk == disk else {"disk": disk})
 
     def outdated(self) -> bool:
-        """Tell whether a call, here or in another worker, wants something loaded or unloaded since the last scan."""
-        return self._roster.changed()
+        """Tell whether the roster, changed here or by another worker, asks for something else than what is served."""
+        return self.roster.changed() or self.roster.wishes.change != self._served_change
 
-    def load(self, name: str) -> None:
-        """Load what is new on disk, and this model even if it was unloaded; in all workers. For a thread.
+    def stage(self) -> Prepared:
+        """Load what the roster asks for; it is not served yet. For a thread, one at a time."""
+        wishes = self.roster.read()
+        pinned = {**self.settings.pinned_versions, **wishes.pinned}
+        wanted = Wanted(wishes.unloaded, pinned, wishes.pinned.keys())
+        return Prepared(wishes, self.repository.stage(wishes.disk or {}, wanted))
 
-        Raises:
-            ModelNotFound: there is no such model.
-            ArtifactError: it must not be served, or the directory of models cannot be read.
+    def commit(self, prepared: Prepared) -> list[Model]:
+        """Serve what was staged, from one moment to the next; return the versions that are let go.
+
+        They live on until the last request that they are answering has ended.
         """
-        self._roster.change(name, unload=False)
-        self.scan()
-        self._check_there(name)
-        try:
-            self.get(name)
-        except NotReady as error:
-            raise ArtifactError(str(error), "Look at the index for the reason") from None
-
-    def unload(self, name: str) -> None:
-        """Let go of a model, in all workers; what is running ends as it began. For a thread.
-
-        Raises:
-            ModelNotFound: there is no such model.
-        """
-        self._check_there(name)
-        self._roster.change(name, unload=True)
-        self.scan()
+        before = self.repository.all()
+        self.repository.commit(prepared.staged)
+        self._served_change = prepared.wishes.change
+        self._model_log.tell(self.models())
+        kept = set(map(id, self.repository.all()))
+        gone = [model for model in before if id(model) not in kept]
+        for model in gone:
+            model.transport = None  # it knows its model: without this they would keep each other alive
+        return gone
 
     def get(self, name: str | None = None, version: int | None = None) -> Model:
         """Return a loaded model; by default the default one, in the version that is served.
@@ -135,19 +148,33 @@ class Engine:
         """End the threads; runs in them are waited for."""
         self._threads.shutdown(wait=True)
 
-    def _every_model(self) -> set[Model]:
-        return {self.get(name, version) for name, version in self.loaded()}
+    def refused(self) -> list[tuple[str, int]]:
+        """List the versions whose files must not be served, by name and number."""
+        return [(model.name, v.version) for model in self.models() for v in model.versions if v.is_refused]
 
-    def _check_there(self, name: str) -> None:
-        names = [state.name for state in self.models()]
-        if name not in names:
-            raise ModelNotFound(name, None, names)
+    def check(self, name: str, version: int) -> None:
+        """Load a version and let it go again. For a thread.
+
+        Raises:
+            ArtifactError: it must not be served.
+        """
+        path = model_file(self.settings.models, name, version)
+        check_place(self.settings.models, name, path)
+        self._open_of_allowed_tasks(path, name)
 
     def _load(self, path: Path, name: str) -> Model:
         started = self.clock()
-        predictor = Predictor.load(path, name, self.settings.max_batch_rows)
+        predictor = self._open_of_allowed_tasks(path, name)
         version = int(path.parent.name)
         recorder = self._recorder_of(name, version, predictor.manifest)
         model = Model(name, version, predictor, self.batcher, self.settings, recorder)
         model.load_s = self.clock() - started
         return model
+
+    def _open_of_allowed_tasks(self, path: Path, name: str) -> Predictor:
+        predictor = self.open(path, name)
+        check_tasks(predictor.manifest, self.settings.pinned_tasks.get(name))
+        return predictor
+
+    def _open(self, path: Path, name: str) -> Predictor:
+        return Predictor.load(path, name, self.settings.max_batch_rows)

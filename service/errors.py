@@ -8,6 +8,7 @@
     │   ├── UnsupportedMediaType    a content type or encoding not spoken here
     │   ├── ModelNotFound           no such model or version
     │   ├── GatesUnavailable        the model has no gates to inspect
+    │   ├── VersionConflict         the versions there are do not allow the change asked for
     │   ├── Unauthorised            no valid key
     │   └── Forbidden               a valid key without the role
     ├── CapacityError             the same request may succeed later
@@ -146,6 +147,18 @@ class GatesUnavailable(RequestError):
         super().__init__(f"Model {name!r} {reason}, so its gates cannot be inspected; ask for predictions instead.")
 
 
+class VersionConflict(RequestError):
+    """Refuse to change which version is served or compared, where the versions there are do not allow it.
+
+    Args:
+        came: why not.
+        action: what to do.
+    """
+
+    def __init__(self, came: str, action: str) -> None:
+        super().__init__(f"{_sentence(came)} {_sentence(action)}")
+
+
 class Unauthorised(RequestError):
     """Refuse a call without a valid key."""
 
@@ -206,11 +219,11 @@ class ArtifactError(ServiceError):
 
     Args:
         came: what is wrong with it.
-        action: what to do about it.
+        action: what to do about it; None where `came` says it.
     """
 
-    def __init__(self, came: str, action: str = "Export the model again") -> None:
-        super().__init__(f"{_sentence(came)} {_sentence(action)}")
+    def __init__(self, came: str, action: str | None = "Export the model again") -> None:
+        super().__init__(_sentence(came) if action is None else f"{_sentence(came)} {_sentence(action)}")
 
 
 class SettingsError(ServiceError):

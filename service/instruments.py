@@ -47,6 +47,7 @@ REASONS = (
     "media_type",
     "model_not_found",
     "gates_unavailable",
+    "version_conflict",
     "unauthorised",
     "forbidden",
     "overloaded",

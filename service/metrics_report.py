@@ -1,7 +1,7 @@
 """What Prometheus reads: one answer over all workers, whichever gives it, on a registry of its own."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from service.drift import Drift
 from service.gate_report import drifts
-from service.instruments import REASONS, ROUTES, STAGES, STATUSES, Figures
+from service.instruments import REASONS, ROUTES, STAGES, STATUSES, VERSIONS, Figures
 from service.metrics import Metrics
 from service.traffic import GateTraffic, Traffic
 from service.windows import TIERS
@@ -22,12 +22,13 @@ LEVELS = {"stable": 0, "too_few_rows": 0, "moderate": 1, "major": 2}
 Workers = list[tuple[WorkerNumbers, Figures, bool]]
 Labels = tuple[str, ...]
 Samples = Mapping[Labels, float]
+Refused = Callable[[], Sequence[tuple[str, int]]]
 
 
-def registry(metrics: Metrics, traffic: Traffic) -> CollectorRegistry:
+def registry(metrics: Metrics, traffic: Traffic, refused: Refused) -> CollectorRegistry:
     """Make the registry to render; collecting reads the shared memory and changes nothing."""
     made = CollectorRegistry(auto_describe=False)
-    made.register(InstanceCollector(metrics, traffic))
+    made.register(InstanceCollector(metrics, traffic, refused))
     return made
 
 
@@ -37,10 +38,11 @@ class InstanceCollector(Collector):
     Args:
         metrics: of any worker.
         traffic: of the same worker.
+        refused: lists the versions that must not be served, as the same worker sees it.
     """
 
-    def __init__(self, metrics: Metrics, traffic: Traffic) -> None:
-        self._metrics, self._traffic = metrics, traffic
+    def __init__(self, metrics: Metrics, traffic: Traffic, refused: Refused) -> None:
+        self._metrics, self._traffic, self._refused = metrics, traffic, refused
 
     def describe(self) -> list[Metric]:
         """Describe nothing beforehand: the names are all this registry's own."""
@@ -52,6 +54,9 @@ class InstanceCollector(Collector):
         yield from _requests(workers)
         yield from _histograms(workers)
         yield from _models(workers)
+        refused: Samples = {(name, str(version)): 1.0 for name, version in self._refused()[:VERSIONS]}
+        text = "1 for a version on disk that must not be served, as GET /v1/models says why."
+        yield _gauge("mmoe_model_refused", text, ("model", "version"), refused)
         yield from _processes(workers)
         yield from _gates({(t.gates.model, t.gates.version): t for t in reversed(self._traffic.all())}.values())
 

@@ -7,17 +7,19 @@ have a second one, for rows that miss no number: without the choice of what to p
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact import for_complete_rows, golden_inputs, keep_outputs, read_model
+from service.artifact import MANIFEST_KEY, for_complete_rows, golden_inputs, keep_outputs, parse_manifest, read_model
 from service.errors import ArtifactError, GatesUnavailable
 from service.features import Batch, all_finite
 from service.manifest import EXPERT_MASK, GATE_CONTRIBUTIONS, GATE_WEIGHTS, NUMERIC, ROW_EXPERT_MASK, Manifest
+from service.wire import metadata
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -32,6 +34,11 @@ RUN_ROWS = 1024
 
 CONTRIBUTION_RUN_ROWS = 64
 """The same where contributions are computed: a row then needs T x E x D numbers on the way."""
+
+MODEL, ANY_ROWS, COMPLETE_ROWS = "model.onnx", "any_rows.ort", "complete_rows.ort"
+"""Files that a predictor saves for another process: the model, and the optimised graphs of its two sessions."""
+
+_NONE: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Answer(NamedTuple):
@@ -78,12 +85,22 @@ class Predictor:
         manifest: its manifest.
         name: under which it is served; by default the manifest's.
         threads: of one run; 1 leaves parallelism to requests and processes.
+        optimised: graphs that another process has saved of the same model, by file name; they open in half the time.
+        save: directory to save such graphs to.
 
     Raises:
         ArtifactError: onnxruntime refuses the file, or its golden rows are not reproduced.
     """
 
-    def __init__(self, model: bytes, manifest: Manifest, name: str | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        manifest: Manifest,
+        name: str | None = None,
+        threads: int = 1,
+        optimised: Mapping[str, bytes] = _NONE,
+        save: Path | None = None,
+    ) -> None:
         self.manifest = manifest
         self.name = name or manifest.name
         self._model = model
@@ -91,12 +108,20 @@ class Predictor:
         self._lock = threading.Lock()
         self._default = frozenset({*manifest.task_names, *([GATE_WEIGHTS] if manifest.has_gates else [])})
         self._names = sorted(self._default)
-        self._session = self._open(self._default)
-        self._session_of_complete_rows = self._open_for_complete_rows() or self._session
+        every_row = np.arange(manifest.golden.rows)
+        self._session = self._open(self._default, ANY_ROWS, every_row, lambda: model, optimised, save)
+        self._session_of_complete_rows = self._open_for_complete_rows(optimised, save) or self._session
         self._on_demand: dict[frozenset[str], onnxruntime.InferenceSession] = {}
 
     @classmethod
-    def load(cls, path: Path, name: str | None = None, largest_batch: int = RUN_ROWS, threads: int = 1) -> Self:
+    def load(
+        cls,
+        path: Path,
+        name: str | None = None,
+        largest_batch: int = RUN_ROWS,
+        threads: int = 1,
+        save: Path | None = None,
+    ) -> Self:
         """Read a model file, check it, let it answer its golden rows, and warm it.
 
         Args:
@@ -104,11 +129,23 @@ class Predictor:
             name: under which it is served; by default the manifest's.
             largest_batch: rows of the largest run to warm with, so that no request pays for memory.
             threads: of one run.
+            save: where to leave what `load_saved` takes.
 
         Raises:
             ArtifactError: the file must not be served; says why.
         """
-        predictor = cls(*read_model(path), name, threads)
+        model, manifest = read_model(path)
+        predictor = cls(model, manifest, name, threads, save=save)
+        predictor.warm_up(min(largest_batch, RUN_ROWS))
+        if save is not None:
+            (save / MODEL).write_bytes(model)
+        return predictor
+
+    @classmethod
+    def load_saved(cls, saved: Mapping[str, bytes], name: str, largest_batch: int = RUN_ROWS, threads: int = 1) -> Self:
+        """Do what `load` does with the files that it has saved, by their names: the same answers, sooner."""
+        model = saved[MODEL]
+        predictor = cls(model, parse_manifest(metadata(model)[MANIFEST_KEY]), name, threads, saved)
         predictor.warm_up(min(largest_batch, RUN_ROWS))
         return predictor
 
@@ -194,26 +231,42 @@ class Predictor:
         session = self._on_demand.get(outputs)
         if session is None:
             with self._lock:
-                session = self._on_demand.get(outputs) or self._open(outputs)
+                every_row = np.arange(self.manifest.golden.rows)
+                session = self._on_demand.get(outputs) or self._open(outputs, "", every_row, lambda: self._model)
                 self._on_demand[outputs] = session
         return session
 
-    def _open(self, outputs: frozenset[str]) -> "onnxruntime.InferenceSession":
-        """Open a session of these outputs, and prove it by the golden rows."""
-        session = _open_session(keep_outputs(self._model, outputs), self._threads)
-        self._prove(session, outputs, np.arange(self.manifest.golden.rows))
+    def _open(
+        self,
+        outputs: frozenset[str],
+        saved_as: str,
+        rows: NDArray[np.intp],
+        model: Callable[[], bytes],
+        optimised: Mapping[str, bytes] = _NONE,
+        save: Path | None = None,
+    ) -> "onnxruntime.InferenceSession":
+        """Open a session of these outputs, and prove it by these golden rows."""
+        if saved_as in optimised:
+            session = _open_session(optimised[saved_as], self._threads, optimised=True)
+        else:
+            to = None if save is None else save / saved_as
+            session = _open_session(keep_outputs(model(), outputs), self._threads, save=to)
+        self._prove(session, outputs, rows)
         return session
 
-    def _open_for_complete_rows(self) -> "onnxruntime.InferenceSession | None":
+    def _open_for_complete_rows(
+        self, optimised: Mapping[str, bytes], save: Path | None
+    ) -> "onnxruntime.InferenceSession | None":
         """Open the default session for rows that miss no number, proved by such golden rows; None without any."""
         numeric = golden_inputs(self.manifest).get(NUMERIC)
         missing = np.zeros(self.manifest.golden.rows, bool) if numeric is None else np.isnan(numeric).any(axis=1)
         if missing.all():
             return None
-        model = for_complete_rows(self._model, NUMERIC, frozenset({EXPERT_MASK, ROW_EXPERT_MASK}))
-        session = _open_session(keep_outputs(model, self._default), self._threads)
-        self._prove(session, self._default, np.flatnonzero(~missing))
-        return session
+
+        def simpler() -> bytes:
+            return for_complete_rows(self._model, NUMERIC, frozenset({EXPERT_MASK, ROW_EXPERT_MASK}))
+
+        return self._open(self._default, COMPLETE_ROWS, np.flatnonzero(~missing), simpler, optimised, save)
 
     def _prove(self, session: "onnxruntime.InferenceSession", outputs: frozenset[str], rows: NDArray[np.intp]) -> None:
         """Raise ArtifactError unless the session reproduces these golden rows."""
@@ -225,8 +278,17 @@ class Predictor:
                 _compare(name, came, np.array(golden.outputs[name], np.float64)[some], golden.tolerance)
 
 
-def _open_session(model: bytes, threads: int) -> "onnxruntime.InferenceSession":
-    """Open a session whose threads never spin: parallelism is by request and by process."""
+def _open_session(
+    model: bytes, threads: int, optimised: bool = False, save: Path | None = None
+) -> "onnxruntime.InferenceSession":
+    """Open a session whose threads never spin: parallelism is by request and by process.
+
+    Args:
+        model: of ONNX; in onnxruntime's own format where it is `optimised` already.
+        threads: of one run.
+        optimised: whether to leave the graph as it is.
+        save: file to write the optimised graph to.
+    """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime is first imported
     import onnxruntime
 
@@ -234,7 +296,13 @@ def _open_session(model: bytes, threads: int) -> "onnxruntime.InferenceSession":
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_DISABLE_ALL if optimised else level.ORT_ENABLE_ALL
+    if save is not None:
+        options.optimized_model_filepath = str(save)
+        options.add_session_config_entry("session.save_model_format", "ORT")
+    if optimised:
+        options.add_session_config_entry("session.load_model_format", "ORT")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _ERRORS_ONLY
     try:

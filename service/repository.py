@@ -4,22 +4,17 @@ The highest valid version of a model is served, unless one is pinned. What is se
 replaced as a whole, so a reader never sees half a change.
 """
 
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, TypeVar
 
+from service.disk import Disk, Fingerprint, Shelf, check_place, look, model_file
 from service.errors import ArtifactError, ModelNotFound, NotReady
 
 Served = TypeVar("Served")
 
-MODEL_FILE = "model.onnx"
 UNLOADED = "unloaded by a call; POST /v2/repository/models/{name}/load brings it back"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")
-
-Fingerprint = tuple[int, ...]
-"""Changes when a file is replaced: device, inode, size and time of change."""
+PINNED = 'a version is pinned by a call; POST /v1/models/{name}:pin with {{"version": null}} ends that'
 
 
 class VersionState(NamedTuple):
@@ -34,6 +29,11 @@ class VersionState(NamedTuple):
     state: Literal["loaded", "available", "refused"]
     reason: str | None = None
 
+    @property
+    def is_refused(self) -> bool:
+        """Tell whether the file that is there now must not be served; an earlier one may still be."""
+        return self.state != "available" and self.reason is not None
+
 
 class ModelState(NamedTuple):
     """Tell the state of one model.
@@ -41,11 +41,18 @@ class ModelState(NamedTuple):
     Attributes:
         served: version that answers calls which name none; None while the model is not ready.
         versions: highest first.
+        pinned: version that is served in place of the highest, if one is pinned.
+        shadow: version that is loaded beside the served one, to be compared with it.
+        note: what an operator should know: that its directory cannot be read and so its versions are those known
+            before, or that a call has pinned a version, and how to end that.
     """
 
     name: str
     served: int | None
     versions: tuple[VersionState, ...]
+    pinned: int | None = None
+    shadow: int | None = None
+    note: str | None = None
 
     @property
     def ready(self) -> bool:
@@ -61,15 +68,41 @@ class _Entry(NamedTuple, Generic[Served]):
     reason: str | None
 
 
+class Wanted(NamedTuple):
+    """Say what is to be served, beyond the highest valid versions.
+
+    Attributes:
+        unloaded: models that are not wanted, though they are there.
+        pinned: version to serve instead of the highest, by model.
+        pinned_by_call: models that are pinned by a call.
+        beside: a version to keep loaded, by model, and not to serve unless there is no other.
+    """
+
+    unloaded: Collection[str] = ()
+    pinned: Mapping[str, int] = {}
+    pinned_by_call: Collection[str] = ()
+    beside: Mapping[str, int] = {}
+
+
+_NOTHING_ELSE = Wanted()
+
+
+class Staged(NamedTuple, Generic[Served]):
+    """Hold what `Repository.stage` has loaded, until `commit` has it served."""
+
+    entries: dict[tuple[str, int], _Entry[Served]]
+    table: dict[tuple[str | None, int | None], Served]
+    models: dict[str, ModelState]
+
+
 class Repository(Generic[Served]):
     """Find, load and hand out model versions.
 
-    `scan` may run in a thread of its own, one at a time, while others call `get` and `models`.
+    `stage` may run in a thread of its own, one at a time, while others call `get` and `models`.
 
     Args:
         root: directory of the models.
         load: reads a model file that is to be served under a name; raises ArtifactError where it must not be served.
-        pinned: version to serve instead of the highest, by model.
         loaded_versions: how many of a model's highest valid versions are kept loaded.
         default: model meant where none is named; without it the only one there is.
     """
@@ -78,13 +111,11 @@ class Repository(Generic[Served]):
         self,
         root: Path,
         load: Callable[[Path, str], Served],
-        pinned: Mapping[str, int] | None = None,
         loaded_versions: int = 1,
         default: str | None = None,
     ) -> None:
         self.root = root
         self._load = load
-        self._pinned = dict(pinned or {})
         self._loaded_versions = loaded_versions
         self._default = default
         self._entries: dict[tuple[str, int], _Entry[Served]] = {}
@@ -112,27 +143,37 @@ class Repository(Generic[Served]):
         except KeyError:
             raise self._not_found(name, version) from None
 
-    def scan(self, unloaded: Collection[str] = ()) -> None:
-        """Look at the disk, load what is wanted and not loaded yet, and let go of what is wanted no more.
+    def all(self) -> list[Served]:
+        """List every version that is loaded."""
+        return [entry.loaded for entry in self._entries.values() if entry.loaded is not None]
 
-        Args:
-            unloaded: names of models that are not wanted, though they are there.
+    def scan(self, wanted: Wanted = _NOTHING_ELSE) -> None:
+        """Look at the disk, load what is wanted and not loaded yet, and let go of what is wanted no more.
 
         Raises:
             ArtifactError: the directory of models cannot be read; what is loaded stays.
         """
+        self.commit(self.stage(look(self.root), wanted))
+
+    def stage(self, disk: Disk, wanted: Wanted) -> Staged[Served]:
+        """Load what is wanted of what is on disk and not loaded yet; nothing is served otherwise before `commit`."""
         entries: dict[tuple[str, int], _Entry[Served]] = {}
         states: dict[str, ModelState] = {}
-        for name in self._names():
-            found = dict(self._versions(name))
-            if name in unloaded and found:
+        for name, shelf in disk.items():
+            if name in wanted.unloaded:
                 reason = UNLOADED.format(name=name)
-                states[name] = ModelState(name, None, tuple(VersionState(v, "available", reason) for v in found))
-                continue
-            served = self._settle(name, found, entries)
-            if found:
-                listed = tuple(_state(version, entries.get((name, version))) for version in found)
-                states[name] = ModelState(name, served, listed)
+                states[name] = ModelState(
+                    name, None, tuple(VersionState(v, "available", reason) for v in shelf.versions)
+                )
+            elif shelf.problem:
+                known = self._models.get(name, ModelState(name, None, ()))
+                states[name] = known._replace(note=shelf.problem)
+                entries |= {key: entry for key, entry in self._entries.items() if key[0] == name}
+            else:
+                served = self._settle(name, shelf, wanted, entries)
+                listed = tuple(_state(version, entries.get((name, version))) for version in shelf.versions)
+                note = PINNED.format(name=name) if name in wanted.pinned_by_call else None
+                states[name] = ModelState(name, served, listed, wanted.pinned.get(name), wanted.beside.get(name), note)
         table: dict[tuple[str | None, int | None], Served] = {
             key: entry.loaded for key, entry in entries.items() if entry.loaded is not None
         }
@@ -140,68 +181,47 @@ class Repository(Generic[Served]):
         ready = [model.name for model in states.values() if model.ready]
         default = self._default or (ready[0] if len(ready) == 1 else None)
         table |= {(None, None): table[default, None]} if (default, None) in table else {}
-        self._entries, self._table, self._models = entries, table, states
+        return Staged(entries, table, states)
+
+    def commit(self, staged: Staged[Served]) -> None:
+        """Serve what was staged last, from one moment to the next."""
+        self._entries, self._table, self._models = staged
 
     def _settle(
-        self, name: str, found: Mapping[int, Path], entries: dict[tuple[str, int], _Entry[Served]]
+        self, name: str, shelf: Shelf, wanted: Wanted, entries: dict[tuple[str, int], _Entry[Served]]
     ) -> int | None:
         """Load a model's wanted versions into `entries`, highest first; return the one to serve."""
-        pinned = self._pinned.get(name)
+        pinned, beside = wanted.pinned.get(name), wanted.beside.get(name)
         served, left = None, self._loaded_versions - (pinned is not None)
-        for version, path in found.items():
-            if version == pinned or left > 0:
-                entry = self._enter(name, version, path)
+        for version, fingerprint in shelf.versions.items():
+            known = self._entries.get((name, version))
+            if version in (pinned, beside) or left > 0:
+                entry = self._enter(name, version, fingerprint)
                 entries[name, version] = entry
-                left -= entry.loaded is not None and version != pinned
-                if entry.loaded is not None and (served is None or version == pinned):
+                counts = version not in (pinned, beside) and entry.loaded is not None
+                left -= counts
+                if (counts and served is None) or (version == pinned and entry.loaded is not None):
                     served = version
-            elif (name, version) in self._entries:
-                entries[name, version] = self._entries[name, version]._replace(loaded=None)
-        return served if pinned is None or served == pinned else None
+            elif known is not None and known.fingerprint == fingerprint:
+                entries[name, version] = known._replace(loaded=None)
+        if pinned is not None:
+            return served if served == pinned else None
+        return served or next((v for (n, v), entry in entries.items() if n == name and entry.loaded is not None), None)
 
-    def _enter(self, name: str, version: int, path: Path) -> _Entry[Served]:
+    def _enter(self, name: str, version: int, fingerprint: Fingerprint | None) -> _Entry[Served]:
         """Load a version, unless it was loaded or refused before and its file is the same."""
         before = self._entries.get((name, version))
-        fingerprint = _fingerprint(path)
         if before and before.fingerprint == fingerprint and (before.loaded is not None or before.reason):
             return before
+        path = model_file(self.root, name, version)
         try:
-            self._check_place(name, path)
+            check_place(self.root, name, path)
             return _Entry(fingerprint, self._load(path, name), None)
         except ArtifactError as error:
             reason = str(error)
         except Exception as error:  # whatever a file provokes, the others must be served
             reason = f"Loading failed unexpectedly: {type(error).__name__}: {error}"
         return _Entry(fingerprint, before.loaded if before else None, reason)
-
-    def _check_place(self, name: str, path: Path) -> None:
-        if not _NAME.fullmatch(name):
-            raise ArtifactError(
-                f"The model name {name!r} cannot stand in a URL",
-                "Rename its directory to letters, digits, dots, dashes and underscores",
-            )
-        if not path.resolve().is_relative_to(self.root.resolve()):
-            raise ArtifactError(
-                "The file lies outside of the directory of models, behind a link", "Copy it into the directory"
-            )
-
-    def _names(self) -> list[str]:
-        try:
-            return sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
-        except OSError as error:
-            raise ArtifactError(
-                f"The directory of models {str(self.root)!r} cannot be read: {error.strerror}",
-                "Make it, or set MMOE_MODELS to the directory that holds <name>/<version>/model.onnx",
-            ) from None
-
-    def _versions(self, name: str) -> Iterator[tuple[int, Path]]:
-        """Yield a model's versions and files, highest first; directories under other names are no versions."""
-        try:
-            versions = [int(p.name) for p in (self.root / name).iterdir() if _VERSION.fullmatch(p.name)]
-        except OSError:
-            versions = []
-        for version in sorted(versions, reverse=True):
-            yield version, self.root / name / str(version) / MODEL_FILE
 
     def _not_found(self, name: str | None, version: int | None) -> ModelNotFound | NotReady:
         models = self._models
@@ -228,12 +248,4 @@ def _state(version: int, entry: _Entry[Served] | None) -> VersionState:
 
 
 def _reasons(model: ModelState) -> str:
-    return "; ".join(f"version {v.version}: {v.reason or v.state}" for v in model.versions[:3]) or "there is none"
-
-
-def _fingerprint(path: Path) -> Fingerprint | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return "; ".join(f"version {v.version}: {v.reason or v.state}" for v in model.versions[:3]) or model.note or ""

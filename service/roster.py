@@ -1,58 +1,84 @@
-"""Which models were unloaded by a call: one small file in the run directory, the same for all workers of an instance.
+"""What all workers of an instance are to serve: the directory as one of them saw it, and what calls have asked for.
 
-A change is written to a new file that replaces the old one, under a lock, so a reader never sees half of it. The file
-goes with the instance: a restarted worker finds it, a restarted service begins with every model.
+It is one small file in the run directory. A change is written to a new file that replaces the old one, under a lock, so
+a reader never sees half of it, and every change has a number. The file goes with the instance: a restarted worker finds
+it, a restarted service begins anew.
 """
 
 import contextlib
 import fcntl
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from service.disk import Disk
 
 FILE, LOCK = "roster.json", "roster.lock"
 
 
+class Wishes(BaseModel):
+    """Hold what the workers are to serve.
+
+    Attributes:
+        change: number of the change that led here.
+        disk: what there is; None before anyone has looked.
+        unloaded: models that a call has unloaded.
+        pinned: version that a call has pinned, by model.
+        shadows: version to run beside the served one and on which share of traffic, by model, as a call has asked;
+            None where a call has stopped it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    change: int = 0
+    disk: Disk | None = None
+    unloaded: frozenset[str] = frozenset()
+    pinned: dict[str, int] = {}
+    shadows: dict[str, tuple[int, float] | None] = {}
+
+
 class Roster:
-    """Hold the names of the unloaded models.
+    """Hold the wishes.
 
     Args:
-        directory: shared by the workers; without one the names are this process's own.
+        directory: shared by the workers; without one the wishes are this process's own.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
-        self._changes, self._unloaded = 0, frozenset[str]()
+        self._wishes = Wishes()
         self._seen: tuple[int, int] | None = None
 
     @property
-    def unloaded(self) -> frozenset[str]:
-        """Return the names as last read."""
-        return self._unloaded
+    def wishes(self) -> Wishes:
+        """Return the wishes as last read."""
+        return self._wishes
 
     def changed(self) -> bool:
         """Tell, for the price of one look at the directory, whether anyone has changed the file since it was read."""
         return self._directory is not None and self._stamp(self._directory) != self._seen
 
-    def read(self) -> frozenset[str]:
-        """Read the file again and return the names."""
+    def read(self) -> Wishes:
+        """Read the file again and return the wishes."""
         if self._directory is not None:
             self._seen = self._stamp(self._directory)  # before reading: a change in between is met again
             with contextlib.suppress(FileNotFoundError):
-                found = json.loads((self._directory / FILE).read_bytes())
-                self._changes, self._unloaded = found["changes"], frozenset(found["unloaded"])
-        return self._unloaded
+                self._wishes = Wishes.model_validate_json((self._directory / FILE).read_bytes())
+        return self._wishes
 
-    def change(self, name: str, unload: bool) -> None:
-        """Note that a model is to be unloaded, or loaded; every call counts as a change, so that all workers look."""
+    def change(self, edit: Callable[[Wishes], dict[str, object]]) -> Wishes:
+        """Change some of the wishes and return all; `edit` tells the fields to change, no field changes nothing."""
         with self._locked():
-            names = self.read() | {name} if unload else self.read() - {name}
-            self._changes, self._unloaded = self._changes + 1, names
-            if self._directory is not None:
-                fresh = self._directory / f"{FILE}.{os.getpid()}"
-                fresh.write_text(json.dumps({"changes": self._changes, "unloaded": sorted(names)}))
-                fresh.replace(self._directory / FILE)
+            wishes = self.read()
+            if fields := edit(wishes):
+                self._wishes = wishes.model_copy(update={**fields, "change": wishes.change + 1})
+                if self._directory is not None:
+                    fresh = self._directory / f"{FILE}.{os.getpid()}"
+                    fresh.write_text(self._wishes.model_dump_json())
+                    fresh.replace(self._directory / FILE)
+        return self._wishes
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -29,6 +29,20 @@ def _split_pins(value: object) -> object:
     return pins
 
 
+def _split_tasks(value: object) -> object:
+    """Turn "census=income+never_married" into {"census": {"income", "never_married"}}; leave anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    pins: dict[str, frozenset[str]] = {}
+    for pin in filter(None, (part.strip() for part in value.split(","))):
+        name, equals, tasks = pin.partition("=")
+        names = frozenset(filter(None, (task.strip() for task in tasks.split("+"))))
+        if not (equals and name.strip() and names):
+            raise ValueError(f"name=task+task with commas between, such as census=income+never_married; {pin!r} is not")
+        pins[name.strip()] = names
+    return pins
+
+
 class Settings(BaseModel):
     """Hold every setting, validated; build it by `read_settings`, or directly in tests."""
 
@@ -56,6 +70,19 @@ class Settings(BaseModel):
         ge=1,
         le=100,
         description="How many of a model's highest valid versions to keep loaded, for calls by version.",
+    )
+    pinned_tasks: Annotated[dict[str, frozenset[str]], BeforeValidator(_split_tasks)] = Field(
+        default_factory=dict,
+        description="Tasks that a model's versions must have, these and no others, as name=task+task with commas "
+        "between models: census=income+never_married. Another version is refused.",
+    )
+    poll_interval_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="How often to look for new, changed and removed versions, in seconds; 0 looks only when told to, "
+        "by SIGHUP or a load call.",
     )
     max_rows: int = Field(default=10_000, ge=1, description="Most rows of one request.")
     max_body_bytes: int = Field(default=16 << 20, ge=1024, description="Most bytes of a request body, as it is sent.")

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client.exposition import choose_encoder
 
@@ -29,13 +29,17 @@ class Telemetry:
 
     Args:
         directory: shared by the workers; a free slot of it is claimed.
+
+    Attributes:
+        refused: lists the versions that must not be served.
     """
 
     def __init__(self, directory: RunDirectory) -> None:
         self._claim = directory.claim()
         self._traffic = Traffic(directory, self._claim.index)
         self._metrics = Metrics(directory, self._claim.index, os.getpid())
-        self._registry = registry(self._metrics, self._traffic)
+        self.refused: Callable[[], Sequence[Version]] = list
+        self._registry = registry(self._metrics, self._traffic, lambda: self.refused())
         self._recorders: dict[Version, GateTraffic] = {}
         self._replaced: list[GateTraffic] = []
         self._told: dict[Version, float] = {}

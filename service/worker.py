@@ -27,6 +27,8 @@ from service.http.watch import Watch
 from service.launcher import GO, GO_AND_ANNOUNCE, WorkerPipes
 from service.loaded_model import Model
 from service.logs import log_event
+from service.preparation import Preparation
+from service.reload import Keeper, Rally
 from service.roster import Roster
 from service.settings import Settings
 from service.sharing import Sharing
@@ -117,8 +119,11 @@ def serve(settings: Settings, bound: socket.socket, begin: Callable[[], bool], t
     roster = Roster(team.directory.path)
     recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
     engine = Engine(settings, telemetry, recorder_of, roster)
+    preparation = Preparation(team.directory.path, settings.max_batch_rows)
+    engine.open = preparation.load_at_once
     engine.scan()
-    apps = create_apps(engine, telemetry, Watch(settings, team.place))
+    rally = Rally(team.directory, team.place, team.workers) if team.workers > 1 else None
+    apps = create_apps(engine, telemetry, Watch(settings, team.place), Keeper(engine, rally, preparation))
     _settle_memory()
     announced = begin()
     config = uvicorn.Config(

@@ -130,9 +130,12 @@ SCHEMAS: dict[str, Schema] = {
             "ready": {**TRUTH, "description": "Whether the model answers."},
             "default": {**TRUTH, "description": "Whether the short calls mean it."},
             "version": {"type": ["integer", "null"], "description": "The one that answers."},
+            "pinned": {"type": ["integer", "null"], "description": "The one that is served in place of the highest."},
+            "note": {"type": ["string", "null"], "description": "What an operator should know, and what ends it."},
             "versions": array(obj(_VERSION_ENTRY)),
         }
     ),
+    "Pinned": obj({"model": TEXT, "version": {"type": "integer"}, "pinned": TRUTH}),
     "Models": obj({"models": array(ref("Model"))}),
     "Answer": obj(
         {"model": TEXT, "version": {"type": "integer"}},

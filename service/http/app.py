@@ -27,12 +27,14 @@ from service.http.metrics import Counted, metrics_router
 from service.http.models import health_router, models_router
 from service.http.openapi import document
 from service.http.predict import AsgiApp, HotPath
-from service.http.repository import Keeper, repository_router
+from service.http.repository import repository_router
 from service.http.traffic import traffic_router
 from service.http.v2 import SERVER, v2_health_router, v2_router
+from service.http.versions import versions_router
 from service.http.watch import Watch, Watched, Watching
 from service.http.web import web_router
 from service.keys import Keys
+from service.reload import Keeper
 from service.telemetry import Telemetry
 
 DESCRIPTION = (
@@ -59,13 +61,16 @@ def create_app(engine: Engine, telemetry: Telemetry | None = None, watch: Watch 
     return create_apps(engine, telemetry, watch).main
 
 
-def create_apps(engine: Engine, telemetry: Telemetry | None = None, watch: Watch | None = None) -> Apps:
+def create_apps(
+    engine: Engine, telemetry: Telemetry | None = None, watch: Watch | None = None, keeper: Keeper | None = None
+) -> Apps:
     """Build what one process serves.
 
     Args:
         engine: whose models are loaded.
         telemetry: notes requests and answers for live traffic and metrics; without it there are no such routes.
         watch: keeps the logs of requests; one of worker 0 by default.
+        keeper: of the engine's models, where it is one of several workers.
 
     Raises:
         SettingsError: the file of keys is wrong.
@@ -78,7 +83,8 @@ def create_apps(engine: Engine, telemetry: Telemetry | None = None, watch: Watch
         if telemetry is not None:
             telemetry.tick(engine.batcher.queued_rows, engine.loaded())
 
-    keeper = Keeper(engine, tick)
+    keeper = keeper or Keeper(engine)
+    keeper.after = tick
     app = FastAPI(
         title=SERVER,
         description=DESCRIPTION,
@@ -89,8 +95,13 @@ def create_apps(engine: Engine, telemetry: Telemetry | None = None, watch: Watch
     )
     open_to_all = [health_router(engine), v2_health_router(engine), web_router()]
     guarded = [models_router(engine), gates_router(engine, endpoints)]
-    guarded += [v2_router(engine, endpoints), repository_router(engine, keeper, guard)]
+    guarded += [
+        v2_router(engine, endpoints),
+        repository_router(engine, keeper, guard),
+        versions_router(engine, keeper, guard),
+    ]
     if telemetry is not None:
+        telemetry.refused = engine.refused
         open_to_all.append(metrics_router(telemetry))
         guarded.append(traffic_router(engine, telemetry))
     for router in open_to_all:

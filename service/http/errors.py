@@ -23,6 +23,7 @@ from service.errors import (
     SettingsError,
     Unauthorised,
     UnsupportedMediaType,
+    VersionConflict,
 )
 
 PROBLEM_JSON, JSON = b"application/problem+json", b"application/json"
@@ -51,6 +52,7 @@ STATUSES: dict[type[ServiceError], Mapping] = {
     UnsupportedMediaType: Mapping(415, 415, "media_type"),
     ModelNotFound: Mapping(404, 404, "model_not_found"),
     GatesUnavailable: Mapping(409, 409, "gates_unavailable"),
+    VersionConflict: Mapping(409, 409, "version_conflict"),
     Unauthorised: Mapping(401, 401, "unauthorised"),
     Forbidden: Mapping(403, 403, "forbidden"),
     Overloaded: Mapping(429, 429, "overloaded"),

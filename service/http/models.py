@@ -87,6 +87,8 @@ def _describe(engine: Engine, state: ModelState) -> dict[str, Any]:
         "ready": state.ready,
         "default": state.ready and state.name == _default_name(engine),
         "version": state.served,
+        "pinned": state.pinned,
+        "note": state.note,
         "versions": [version._asdict() for version in state.versions],
     }
 

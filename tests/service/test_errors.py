@@ -19,6 +19,7 @@ from service.errors import (
     SettingsError,
     Unauthorised,
     UnsupportedMediaType,
+    VersionConflict,
 )
 
 EXAMPLES: list[ServiceError] = [
@@ -31,6 +32,7 @@ EXAMPLES: list[ServiceError] = [
     ModelNotFound("census", 9, [3, 2], "golden rows are not reproduced"),
     ModelNotFound(None),
     GatesUnavailable("census", "is a shared_bottom model without gates"),
+    VersionConflict("There is no version before 1", "Publish one"),
     Unauthorised(),
     Forbidden("the role predict", "the role admin"),
     Overloaded(0.25, 20_000, 20_000),

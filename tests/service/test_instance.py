@@ -48,6 +48,7 @@ def instance(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Instan
         "MMOE_WORKERS": "2",
         "MMOE_LOCAL_ADMIN": "true",
         "MMOE_RUN_DIR": str(memory),
+        "MMOE_POLL_INTERVAL_S": "0",
     }
     with subprocess.Popen(
         [sys.executable, "-m", "service"],
@@ -172,5 +173,42 @@ def test_loading_and_unloading_reach_every_worker_and_outlive_one(instance: Inst
         await statuses(client, 503)
         assert (await client.post("/v2/repository/models/hand/load")).status_code == 200
         await statuses(client, 200)
+
+    asyncio.run(with_client(instance, run))
+
+
+def test_versions_are_followed_and_rolled_back_in_every_worker(
+    instance: Instance, tmp_path: Path, hand_model: Callable[..., Path]
+) -> None:
+    async def serves(client: httpx.AsyncClient, version: str) -> None:
+        alike = 0
+        while alike < 24:  # in a row: every worker answers some of them
+            with contextlib.suppress(httpx.TransportError):  # a connection that a dead worker held
+                answer = await client.post("/v1/predict", json={"instances": [ROW]})
+                alike = alike + 1 if answer.headers["x-model-version"] == version else 0
+
+    def publish(version: int) -> None:
+        made = hand_model(tmp_path / "aside", "hand", version, tasks=TASKS, seed=version)
+        made.parent.rename(tmp_path / "models" / "hand" / str(version))
+
+    async def run(client: httpx.AsyncClient) -> None:
+        publish(2)
+        instance.process.send_signal(signal.SIGHUP)
+        await serves(client, "2")
+        publish(3)
+        os.kill(instance.workers[1], signal.SIGHUP)
+        await serves(client, "3")
+        back = await client.post("/v1/models/hand:rollback")
+        assert back.json() == {"model": "hand", "version": 2, "pinned": True}
+        for _ in range(8):
+            assert (await client.get("/v1/models/hand")).json()["pinned"] == 2
+        os.kill(instance.workers[0], signal.SIGKILL)
+        restarted = 0.0
+        while not restarted or await metric(client, "mmoe_workers") < 2:
+            with contextlib.suppress(httpx.TransportError):
+                restarted = await metric(client, "mmoe_worker_restarts_total")
+        await serves(client, "2")
+        assert (await client.post("/v1/models/hand:pin", json={"version": None})).status_code == 200
+        await serves(client, "3")
 
     asyncio.run(with_client(instance, run))

@@ -7,7 +7,7 @@ import pytest
 
 from service.errors import ArtifactError, ModelNotFound, NotReady
 from service.predictor import Predictor
-from service.repository import ModelState, Repository, VersionState
+from service.repository import ModelState, Repository, VersionState, Wanted
 
 HandModel = Callable[..., Path]
 
@@ -59,7 +59,7 @@ def test_an_unloaded_model_is_listed_but_not_served(root: Path, loader: Loader) 
     write(root, "census", 1, "v1")
     write(root, "hotel", 1, "h1")
     repository = Repository(root, loader)
-    repository.scan({"census", "nobody"})
+    repository.scan(Wanted(unloaded={"census", "nobody"}))
     assert loader.read == ["hotel/1"]
     with pytest.raises(NotReady, match="census/load brings it back"):
         repository.get("census")
@@ -68,7 +68,7 @@ def test_an_unloaded_model_is_listed_but_not_served(root: Path, loader: Loader) 
     assert (repository.models()[0].ready, states(repository)) == (False, {1: "available"})
     repository.scan()
     assert repository.get("census") == "census: v1"
-    repository.scan({"census", "hotel"})
+    repository.scan(Wanted(unloaded={"census", "hotel"}))
     assert not repository.ready
     with pytest.raises(NotReady, match="unloaded by a call"):
         repository.get("census")
@@ -101,12 +101,12 @@ def test_the_next_lower_version_is_served_where_the_highest_are_invalid(root: Pa
 def test_a_pinned_version_is_served_and_no_other_in_its_place(root: Path, loader: Loader) -> None:
     for version, text in ((1, "v1"), (2, "v2"), (3, "bad")):
         write(root, "census", version, text)
-    pinned = Repository(root, loader, pinned={"census": 1})
-    pinned.scan()
+    pinned = Repository(root, loader)
+    pinned.scan(Wanted(pinned={"census": 1}))
     assert pinned.get("census") == "census: v1"
     assert loader.read == ["census/1"]
-    broken = Repository(root, loader, pinned={"census": 3})
-    broken.scan()
+    broken = Repository(root, loader)
+    broken.scan(Wanted(pinned={"census": 3}))
     with pytest.raises(NotReady, match="census 3: The file is bad"):
         broken.get("census")
     assert not broken.ready
@@ -115,8 +115,8 @@ def test_a_pinned_version_is_served_and_no_other_in_its_place(root: Path, loader
 def test_several_versions_may_be_kept_loaded(root: Path, loader: Loader) -> None:
     for version, text in ((1, "v1"), (2, "v2"), (3, "bad"), (4, "v4"), (5, "v5")):
         write(root, "census", version, text)
-    repository = Repository(root, loader, pinned={"census": 1}, loaded_versions=3)
-    repository.scan()
+    repository = Repository(root, loader, loaded_versions=3)
+    repository.scan(Wanted(pinned={"census": 1}))
     assert states(repository) == {5: "loaded", 4: "loaded", 3: "available", 2: "available", 1: "loaded"}
     assert repository.get("census") == "census: v1"
     assert repository.get("census", 5) == "census: v5"

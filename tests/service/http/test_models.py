@@ -19,6 +19,8 @@ def test_models_are_listed_with_their_versions(client: httpx.Client) -> None:
         "ready": True,
         "default": True,
         "version": 2,
+        "pinned": None,
+        "note": None,
         "versions": [
             {"version": 2, "state": "loaded", "reason": None},
             {"version": 1, "state": "loaded", "reason": None},

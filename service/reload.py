@@ -1,0 +1,283 @@
+"""Keep what is served up to date while requests go on: look at the disk, load off the event loop, swap with the others.
+
+    look (every few seconds, SIGHUP, a call) -> roster, the same for all workers
+    each worker: roster changed -> stage: load, prove, warm in a thread -> wait for the others -> commit: one reference
+
+All workers swap at the same moment: each notes when it is done, and they swap shortly after the last one is. Who is
+gone, or takes too long, is not waited for; it follows when it can.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from service.engine import Engine, Prepared
+from service.errors import ArtifactError, ModelNotFound, NotReady, VersionConflict
+from service.logs import log_event
+from service.preparation import Preparation
+from service.repository import ModelState
+from service.roster import Wishes
+from service.slots import RunDirectory
+
+FOLLOW_S = 0.1
+"""How long a worker may not know yet that the roster has changed."""
+MEET_S = 0.02
+"""How often a worker looks whether the others are done, and twice how long after that all swap."""
+PATIENCE_S = 10.0
+"""How long to wait for others before swapping without them."""
+TIDY_S = 5.0
+SWITCH_S = 0.5e-3
+"""How long a thread that loads may keep the event loop from running Python, where it would be 5 ms."""
+
+log = logging.getLogger("service")
+
+
+class Rally:
+    """Agree with the other workers on when to swap.
+
+    Args:
+        directory: shared by the workers.
+        place: of this worker; a restarted worker has the place of the dead one.
+        workers: how many there are.
+    """
+
+    def __init__(self, directory: RunDirectory, place: int, workers: int) -> None:
+        slots = directory.map("rally", f"rally {workers}", 3 * 8)
+        self._words = [slot.cast("d") for slot in slots[:workers]]
+        self._own = self._words[place]
+
+    def staged(self, change: int) -> None:
+        """Note that this worker could serve the roster's change of this number."""
+        self._own[1], self._own[2] = change, time.monotonic()
+        self._own[0] = os.getpid()
+
+    def leave(self) -> None:
+        """Note that this worker swaps no more."""
+        self._own[0] = 0
+
+    async def meet(self, change: int) -> None:
+        """Return when every living worker could serve the change, at the same moment in all of them."""
+        self.staged(change)
+        deadline = time.monotonic() + PATIENCE_S
+        while (others := self._others()) and time.monotonic() < deadline:
+            if all(staged >= change for staged, _ in others):
+                last = max(self._own[2], *(at for _, at in others))
+                await asyncio.sleep(last + 2 * MEET_S - time.monotonic())
+                return
+            await asyncio.sleep(MEET_S)
+
+    def _others(self) -> list[tuple[float, float]]:
+        """List what the other living workers could serve, and since when."""
+        return [(words[1], words[2]) for words in self._words if words is not self._own and _is_alive(int(words[0]))]
+
+
+class Keeper:
+    """Look, load and swap for one process, one change at a time; its calls change all workers.
+
+    Args:
+        engine: of the process.
+        rally: with the other workers; None where there are none.
+        preparation: has new files checked by another process; None loads them as they are.
+
+    Attributes:
+        after: called on the event loop after each swap.
+        waiting: number of the roster's change that is loaded and about to be served; None most of the time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        rally: Rally | None = None,
+        preparation: Preparation | None = None,
+    ) -> None:
+        self._engine, self._rally, self._preparation = engine, rally, preparation
+        self._one_at_a_time = asyncio.Lock()
+        self._look_at, self._tidy_at = 0.0, 0.0
+        self._problem = ""
+        self.waiting: int | None = None
+        self.after: Callable[[], object] = lambda: None
+        if preparation is not None:
+            engine.open = preparation.load
+        if rally is not None:
+            rally.staged(engine.roster.wishes.change)
+
+    async def load(self, name: str) -> None:
+        """Look at the disk, load what is new, and this model even if it was unloaded.
+
+        Raises:
+            ModelNotFound: there is no such model.
+            ArtifactError: it must not be served, or the directory of models cannot be read.
+        """
+        await asyncio.to_thread(self._engine.look)
+        await self._change(lambda wishes: {"unloaded": wishes.unloaded - {name}})
+        self._state(name)
+        try:
+            self._engine.get(name)
+        except NotReady as error:
+            raise ArtifactError(str(error), "Look at the index for the reason") from None
+
+    async def unload(self, name: str) -> None:
+        """Let go of a model; what is running ends as it began.
+
+        Raises:
+            ModelNotFound: there is no such model.
+        """
+        self._state(name)
+        await self._change(lambda wishes: {"unloaded": wishes.unloaded | {name}})
+
+    async def rollback(self, name: str) -> int:
+        """Pin the version before the one that is served, the next lower one that can be served; return it.
+
+        Raises:
+            ModelNotFound: there is no such model.
+            VersionConflict: there is none before.
+        """
+        state = self._state(name)
+        if state.served is None:
+            raise VersionConflict(f"No version of model {name!r} is served", "Look at the index for the reasons")
+        reasons = []
+        for version in (version for version in state.versions if version.version < state.served):
+            reason = version.reason if version.state == "refused" else await self._reason_against(name, version.version)
+            if reason is None:
+                await self._pin(name, version.version)
+                return version.version
+            reasons.append(f"version {version.version}: {reason}")
+        why = f", as those on disk must not be served: {'; '.join(reasons[:3])}" if reasons else ""
+        raise VersionConflict(
+            f"There is no version of model {name!r} before {state.served}{why}",
+            "Publish one with a lower number, or pin another with POST /v1/models/{name}:pin",
+        )
+
+    async def pin(self, name: str, version: int | None) -> None:
+        """Serve a version in place of the highest; None serves the highest again, or what a setting pins.
+
+        Raises:
+            ModelNotFound: there is no such model, or version.
+            VersionConflict: the version must not be served.
+        """
+        state = self._state(name)
+        versions = [version.version for version in state.versions]
+        if version is not None and version not in versions:
+            raise ModelNotFound(name, version, versions, "there is no such version")
+        if version is not None and (reason := await self._reason_against(name, version)) is not None:
+            raise VersionConflict(f"Version {version} must not be served: {reason}", "Pin another")
+        await self._pin(name, version)
+
+    async def rescan(self) -> None:
+        """Look at the disk and follow it; where that fails, the log says so."""
+        self._look_at = 0.0
+        await self._try_to_follow(self._engine.settings.poll_interval_s)
+
+    async def keep_following(self) -> None:
+        """Look at the disk at intervals, and do what the roster asks for, until cancelled."""
+        interval_s = self._engine.settings.poll_interval_s
+        self._look_at = time.monotonic() + interval_s if interval_s else float("inf")
+        try:
+            while True:
+                await self._try_to_follow(interval_s)
+                await asyncio.sleep(FOLLOW_S)
+        finally:
+            if self._rally is not None:
+                self._rally.leave()
+            if self._preparation is not None:
+                self._preparation.close()
+
+    async def _try_to_follow(self, interval_s: float) -> None:
+        try:
+            await self._follow(interval_s)
+            self._problem = ""
+        except Exception as error:
+            self._complain(error)
+
+    async def _follow(self, interval_s: float) -> None:
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + interval_s if interval_s else float("inf")
+            await asyncio.to_thread(self._engine.look)
+        if self._engine.outdated():
+            async with self._one_at_a_time:
+                await self._catch_up()
+        if self._preparation is not None and now >= self._tidy_at:
+            self._tidy_at = now + TIDY_S
+            await asyncio.to_thread(self._preparation.tidy)
+
+    def _complain(self, error: Exception) -> None:
+        """Log what went wrong, once as long as it stays the same."""
+        if str(error) != self._problem:
+            self._problem = str(error)
+            if isinstance(error, ArtifactError):
+                log_event(log, logging.ERROR, "scan_failed", "%s", error)
+            else:
+                sentence = "Looking for models failed; it is tried again"
+                log_event(log, logging.ERROR, "scan_failed", sentence, exc_info=error)
+
+    async def _change(self, edit: Callable[[Wishes], dict[str, object]]) -> None:
+        """Change the roster, and return when this worker serves what it asks for; the others then do too."""
+        async with self._one_at_a_time:
+            await asyncio.to_thread(self._engine.roster.change, edit)
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        staged = await asyncio.to_thread(self._stage)
+        self.waiting = staged.wishes.change
+        if self._rally is not None:
+            await self._rally.meet(self.waiting)
+        self.waiting = None
+        gone = self._engine.commit(staged)
+        self.after()
+        del staged
+        await asyncio.to_thread(gone.clear)
+
+    def _stage(self) -> Prepared:
+        with _switching_often():
+            return self._engine.stage()
+
+    async def _pin(self, name: str, version: int | None) -> None:
+        def edit(wishes: Wishes) -> dict[str, object]:
+            pinned = {other: number for other, number in wishes.pinned.items() if other != name}
+            return {"pinned": pinned if version is None else {**pinned, name: version}}
+
+        await self._change(edit)
+
+    async def _reason_against(self, name: str, version: int) -> str | None:
+        """Say why a version on disk must not be served; None if it may."""
+        with contextlib.suppress(ModelNotFound):
+            self._engine.get(name, version)
+            return None
+        try:
+            await asyncio.to_thread(self._engine.check, name, version)
+        except ArtifactError as error:
+            return str(error)
+        return None
+
+    def _state(self, name: str) -> ModelState:
+        states = {state.name: state for state in self._engine.models()}
+        if name not in states:
+            raise ModelNotFound(name, None, list(states))
+        return states[name]
+
+
+@contextlib.contextmanager
+def _switching_often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def _is_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
