@@ -5,6 +5,8 @@
     │   ├── MalformedRequest        not the shape the call takes
     │   ├── InvalidFeatures         well formed, but rows or features are wrong; carries the problems
     │   ├── RequestTooLarge         over a limit of bytes or rows
+    │   ├── HeadTooLarge            the head of the request is over its limits
+    │   ├── SlowClient              the body did not come in time
     │   ├── UnsupportedMediaType    a content type or encoding not spoken here
     │   ├── ModelNotFound           no such model or version
     │   ├── GatesUnavailable        the model has no gates to inspect
@@ -97,6 +99,36 @@ class RequestTooLarge(RequestError):
         size = f"{came} {unit}" if came is not None else f"more than {limit} {unit}"
         advice = f"Send it in parts, or raise {setting}." if setting else "Send it in parts."
         super().__init__(f"{what[:1].upper()}{what[1:]} has {size}; at most {limit} are taken. {advice}")
+
+
+class HeadTooLarge(RequestError):
+    """Refuse a request whose head is too large to be taken.
+
+    Args:
+        most_bytes: of the head.
+        most_headers: in it.
+    """
+
+    def __init__(self, most_bytes: int, most_headers: int) -> None:
+        super().__init__(
+            f"The head of the request is too large; at most {most_bytes} bytes and {most_headers} headers are taken. "
+            "Send fewer or shorter headers, and the rows in the body."
+        )
+
+
+class SlowClient(RequestError):
+    """Give up a request that did not come in time.
+
+    Args:
+        what: what did not come, "head" or "body".
+        allowed_s: how long it was waited for.
+    """
+
+    def __init__(self, what: str, allowed_s: float) -> None:
+        super().__init__(
+            f"The {what} of the request took longer than {allowed_s:g} s to come; it is waited for no longer. "
+            "Send it in one go, or raise MMOE_CLIENT_TIMEOUT_S."
+        )
 
 
 class UnsupportedMediaType(RequestError):

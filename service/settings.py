@@ -114,6 +114,14 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         description="Time a request may take before it is given up (504), in seconds.",
     )
+    client_timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="How long a client may take to send a request's head, to send its body, and to take more of an "
+        "answer, in seconds; then it is cut off (408).",
+    )
     keep_alive_s: int = Field(
         default=75,
         ge=1,

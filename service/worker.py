@@ -7,6 +7,7 @@ import gc
 import logging
 import math
 import os
+import resource
 import shlex
 import signal
 import socket
@@ -125,6 +126,7 @@ def serve(settings: Settings, bound: socket.socket, begin: Callable[[], bool], t
     rally = Rally(team.directory, team.place, team.workers) if team.workers > 1 else None
     apps = create_apps(engine, telemetry, Watch(settings, team.place), Keeper(engine, rally, preparation))
     _settle_memory()
+    _allow_connections()
     announced = begin()
     config = uvicorn.Config(
         apps.main, loop="uvloop", http=EagerProtocol, ws="none", interface="asgi3", lifespan="on", backlog=BACKLOG,
@@ -137,6 +139,13 @@ def serve(settings: Settings, bound: socket.socket, begin: Callable[[], bool], t
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_serve(server, engine, apps, bound, announced, team))
+
+
+def _allow_connections() -> None:
+    """Allow as many descriptors as the system lets the process have; the usual 1,024 are few for connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _settle_memory() -> None:

@@ -20,7 +20,8 @@ from service.errors import MalformedRequest, ServiceError
 from service.http.body import Disconnected, Message, Receive, Scope, Send
 from service.http.endpoint import Endpoints
 from service.http.errors import Response as Problem
-from service.http.errors import find, plain_problem, problem, v2_problem
+from service.http.errors import find, plain_problem
+from service.http.errors import write as write_error
 from service.http.gates import gates_router
 from service.http.guard import Guard
 from service.http.metrics import Counted, metrics_router
@@ -161,7 +162,7 @@ def _handle_errors(app: FastAPI, telemetry: Telemetry | None, watch: Watch) -> N
             telemetry.rejected(find(error).code)
         if not isinstance(error, ServiceError):
             watch.failed(watching.identity, path, error)
-        return v2_problem(error, known(request)) if _is_v2(path) else problem(error, path, known(request))
+        return write_error(error, path, known(request))
 
     async def of_the_tree(request: Request, error: Exception) -> Response:
         return _response(write(request, error))
@@ -209,10 +210,6 @@ def _response(answer: Problem) -> Response:
     response = Response(answer.body, answer.status)
     response.raw_headers[:] = answer.headers
     return response
-
-
-def _is_v2(path: str) -> bool:
-    return path == "/v2" or path.startswith("/v2/")
 
 
 def _methods(app: FastAPI, scope: Scope) -> list[str]:

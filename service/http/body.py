@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from service.errors import DeadlineExceeded, MalformedRequest, RequestTooLarge, UnsupportedMediaType
+from service.errors import MalformedRequest, RequestTooLarge, SlowClient, UnsupportedMediaType
 from service.settings import Settings
 
 Scope = MutableMapping[str, Any]
@@ -17,6 +17,8 @@ Headers = Mapping[bytes, bytes]
 CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING = b"content-length", b"content-type", b"content-encoding"
 TIMEOUT, REQUEST_ID = b"x-request-timeout-ms", b"x-request-id"
 JSON_TYPES = ("application/json", "application/*+json")
+WHOLE = "service.whole"
+"""Key of a scope whose body is there already, all of it, so that reading it waits for nothing."""
 
 _ZLIB_OR_GZIP, _RAW_DEFLATE = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 _MOST_MEMBERS = 10
@@ -27,38 +29,39 @@ class Disconnected(Exception):
     """The client went away before its body had come; there is nobody to answer."""
 
 
-async def read_body(headers: Headers, receive: Receive, settings: Settings) -> bytes:
+async def read_body(headers: Headers, receive: Receive, settings: Settings, whole: bool = False) -> bytes:
     """Return the body, inflated.
+
+    Args:
+        headers: of the request.
+        receive: of the request.
+        settings: limits.
+        whole: whether the body is there already.
 
     Raises:
         RequestTooLarge: over `max_body_bytes` as sent, by its own account or as it came, or over `max_inflated_bytes`.
         MalformedRequest: compressed and broken.
         UnsupportedMediaType: compressed in another way than gzip or deflate.
-        DeadlineExceeded: it took longer to come than a request may take.
+        SlowClient: it did not come in time.
         Disconnected: the client left.
     """
     limit = settings.max_body_bytes
     length = headers.get(CONTENT_LENGTH)
     if length is not None and int(length) > limit:
         raise _too_large(int(length), limit)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body", False):
-        body = await _read_on(body, receive, settings)
-    elif message["type"] == "http.disconnect":
-        raise Disconnected
+    body: bytes = (await receive())["body"] if whole else await _read_in_time(receive, settings)
     if len(body) > limit:
         raise _too_large(len(body), limit)
     encoding = headers.get(CONTENT_ENCODING)
     return body if encoding is None else inflate(body, encoding, settings.max_inflated_bytes)
 
 
-async def _read_on(body: bytes, receive: Receive, settings: Settings) -> bytes:
-    """Read the rest of a body that comes in pieces; stop at the limit."""
-    pieces, size = [body], len(body)
+async def _read_in_time(receive: Receive, settings: Settings) -> bytes:
+    """Read a body that comes in pieces, if it begins to come at all; stop at the limit."""
+    pieces: list[bytes] = []
+    size, more = 0, True
     try:
-        async with asyncio.timeout(settings.request_timeout_s):
-            more = True
+        async with asyncio.timeout(settings.client_timeout_s):
             while more and size <= settings.max_body_bytes:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -67,7 +70,7 @@ async def _read_on(body: bytes, receive: Receive, settings: Settings) -> bytes:
                 size += len(pieces[-1])
                 more = message.get("more_body", False)
     except TimeoutError:
-        raise DeadlineExceeded(settings.request_timeout_s) from None
+        raise SlowClient("body", settings.client_timeout_s) from None
     if size > settings.max_body_bytes:
         raise _too_large(None, settings.max_body_bytes)
     return b"".join(pieces)

@@ -9,16 +9,15 @@ Whatever is not plain (chunked or compressed bodies, pipelining, `Expect`, HTTP/
 """
 
 import asyncio
-import logging
-from collections.abc import Coroutine
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, Message, Scope
+from service.errors import HeadTooLarge, MalformedRequest, ServiceError, SlowClient
+from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, WHOLE
+from service.http.exchange import Exchange
 from service.http.predict import HotPath
-from service.logs import log_event
 
 SLOW_BODY_S = 1.0
 """A body that takes longer than this is left to uvicorn, where reading it has a deadline."""
@@ -26,15 +25,20 @@ SLOW_BODY_S = 1.0
 LEAVE_S = 0.5
 """How long an idle connection outlives the start of a shutdown: a request may be on its way to it."""
 
-
-HEAD_S = 10.0
-"""How long a request's head may take to come, and how long a new connection may be silent."""
-
 MAX_HEAD_BYTES, MAX_HEADERS = 64 << 10, 100
+
+LEAST_TAKEN_BYTES = 64 << 10
+"""How much of an answer a client must take within its time."""
 
 
 class RefusedHead(Exception):
-    """A request's head that is not taken; its argument is the status to answer."""
+    """A request's head that is not taken; its argument is the error to answer."""
+
+
+_PATIENCE_S = 10.0  # in front of another application
+_PATH_SHOWN = 200
+_HEAD_TOO_LARGE = HeadTooLarge(MAX_HEAD_BYTES, MAX_HEADERS)
+_NO_UPGRADE = MalformedRequest("the request asks for another protocol", "HTTP/1.1, without asking for an upgrade")
 
 
 class EagerProtocol(HttpToolsProtocol):
@@ -42,12 +46,14 @@ class EagerProtocol(HttpToolsProtocol):
 
     Unlike uvicorn it bounds the head of a request, in bytes, headers and time, and speaks no other protocol: a request
     that asks for an upgrade is answered as if it did not, and the connection ends. The parser drops the body of such a
-    request, so one that brings a body is refused (400).
+    request, so one that brings a body is refused (400). From a client that does not take its answers nothing more is
+    read, and after a while it is cut off.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.hot = self.app if isinstance(self.app, HotPath) else None
+        self._patience_s = self.hot.settings.client_timeout_s if self.hot else _PATIENCE_S
         self.leaving = False
         self._slow: asyncio.TimerHandle | None = None
         self._leave: asyncio.TimerHandle | None = None
@@ -57,11 +63,14 @@ class EagerProtocol(HttpToolsProtocol):
         self._answered = 0.0
         self._in_head, self._head_bytes, self._came = True, 0, 0
         self._slow_head: asyncio.TimerHandle | None = None
+        self._stuck: asyncio.TimerHandle | None = None
+        self._in_body = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        self._slow_head = self.loop.call_later(HEAD_S, self._give_up_head)
+        self.transport.set_write_buffer_limits(0)  # so that the first byte that is not taken pauses writing
+        self._slow_head = self.loop.call_later(self._patience_s, self._give_up_head)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
@@ -71,18 +80,17 @@ class EagerProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             return
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, RefusedHead):
-                self._refuse_head(error.__context__.args[0])
-                return
-            self.logger.info("Invalid HTTP request received.")
-            self.send_400_response("Invalid HTTP request received.")
+            cause = error.__context__
+            self._refuse(cause.args[0] if isinstance(cause, RefusedHead) else _no_http(error))
             return
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse_head(431)
+                self._refuse(_HEAD_TOO_LARGE)
             elif self._slow_head is None:
-                self._slow_head = self.loop.call_later(HEAD_S, self._give_up_head)
+                self._slow_head = self.loop.call_later(self._patience_s, self._give_up_head)
+        elif self._in_body and self._slow is None:
+            self._slow = self.loop.call_later(min(SLOW_BODY_S, self._patience_s), self._hand_over)
 
     def on_message_begin(self) -> None:
         """Note the start of a request; the scope is made when it is known to be needed."""
@@ -99,13 +107,13 @@ class EagerProtocol(HttpToolsProtocol):
             self._check_head()
         self._head_bytes = 0
         if self.parser.should_upgrade() and self.parser.get_method() == b"POST":
-            raise RefusedHead(400)
-        length = self._length_of_plain_call() if self._is_idle() else None
-        if length is None:
+            raise RefusedHead(_NO_UPGRADE)
+        if not (self._is_idle() and self._is_plain_call()):
             self._begin()
         else:
-            scope = {"type": "http", "method": "POST", "path": self.url.decode(), "headers": self.headers}
-            self.cycle = Exchange(self, scope, length)  # type: ignore[assignment]
+            scope = {"type": "http", "method": "POST", "path": self.url.decode(), "headers": self.headers, WHOLE: True}
+            self.cycle = Exchange(self, scope)  # type: ignore[assignment]
+            self._in_body = True
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
@@ -114,9 +122,6 @@ class EagerProtocol(HttpToolsProtocol):
             super().on_body(body)
             return
         exchange.parts.append(body)
-        exchange.missing -= len(body)
-        if exchange.missing and self._slow is None:
-            self._slow = self.loop.call_later(SLOW_BODY_S, self._hand_over)
 
     def on_message_complete(self) -> None:
         """Start the call; it answers at once, or when its run is done."""
@@ -124,6 +129,7 @@ class EagerProtocol(HttpToolsProtocol):
         if not isinstance(exchange, Exchange):
             super().on_message_complete()
             return
+        self._in_body = False
         self._be_patient()
         assert self.hot is not None
         exchange.start(self.hot)
@@ -132,9 +138,11 @@ class EagerProtocol(HttpToolsProtocol):
         """Go on after an answer. One timer looks after an idle connection, however many answers it has had."""
         if self.pipeline:
             super().on_response_complete()
+            if self.flow.write_paused:
+                self.flow.pause_reading()
             return
         self.server_state.total_requests += 1
-        if self.flow.read_paused:
+        if self.flow.read_paused and not self.flow.write_paused:
             self.flow.resume_reading()
         self._answered = self.loop.time()
         if self.timeout_keep_alive_task is None and not self.transport.is_closing():
@@ -148,7 +156,26 @@ class EagerProtocol(HttpToolsProtocol):
             self._leave.cancel()
         if self._slow_head is not None:
             self._slow_head.cancel()
+        if self._stuck is not None:
+            self._stuck.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Read nothing more from a client that does not take what was written, and look after a while if it has."""
+        super().pause_writing()
+        if not self.transport.is_closing():
+            self.flow.pause_reading()
+        if self._stuck is None:
+            self._watch()
+
+    def resume_writing(self) -> None:
+        """Read on: all was taken."""
+        super().resume_writing()
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+        if not self.pipeline and not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def shutdown(self) -> None:
         """Close the connection with its next answer, or after a while without a request."""
@@ -167,19 +194,18 @@ class EagerProtocol(HttpToolsProtocol):
         close = b"" if keep_alive else b"connection: close\r\n"
         return b"".join((STATUS_LINE[status], self._default_head, own, close, b"\r\n"))
 
-    def _length_of_plain_call(self) -> int | None:
-        """Return the length of the body of a request that may be answered without uvicorn's care; None for others."""
+    def _is_plain_call(self) -> bool:
+        """Tell whether a request may be answered without uvicorn's care."""
         if self.hot is None or self.parser.get_method() != b"POST" or b"%" in self.url or b"?" in self.url:
-            return None
+            return False
         if not self.hot.takes(self.url):
-            return None
+            return False
         if self.expect_100_continue or self.parser.get_http_version() != "1.1" or self.parser.should_upgrade():
-            return None
+            return False
         names = dict(self.headers)
         if CONTENT_ENCODING in names or CONTENT_LENGTH not in names:
-            return None
-        length = int(names[CONTENT_LENGTH])
-        return length if length <= self.hot.max_body_bytes else None
+            return False
+        return int(names[CONTENT_LENGTH]) <= self.hot.settings.max_body_bytes
 
     def _begin(self) -> None:
         """Let uvicorn begin with the request whose headers have come."""
@@ -194,38 +220,46 @@ class EagerProtocol(HttpToolsProtocol):
     def _check_head(self) -> None:
         size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
         if len(self.headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
-            raise RefusedHead(431)
+            raise RefusedHead(_HEAD_TOO_LARGE)
 
-    def _refuse_head(self, status: int) -> None:
-        """Answer a head that is not taken, and end the connection; after another answer, only end it."""
-        if self._is_idle() and not self.transport.is_closing():
-            message = {
-                400: b"No upgrade to another protocol is made here; send the request again without asking for one.",
-                408: b"The head of the request took longer than %d s to come." % HEAD_S,
-                431: b"The head of a request may have %d bytes and %d headers." % (MAX_HEAD_BYTES, MAX_HEADERS),
-            }[status]
-            kind = (b"content-type", b"text/plain; charset=utf-8")
-            length = (b"content-length", b"%d" % len(message))
-            self.transport.write(self.head(status, [kind, length], keep_alive=False) + message)
+    def _refuse(self, error: ServiceError) -> None:
+        """Answer what did not become a request, and end the connection; while another is answered, only end it."""
+        if self._is_idle() and not self.transport.is_closing() and self.hot is not None:
+            path = (self.url or b"").partition(b"?")[0][:_PATH_SHOWN].decode("latin-1")
+            status, headers, body = self.hot.refuse(error, path)
+            headers = [header for header in headers if header[0] != b"connection"]
+            self.transport.write(self.head(status, headers, keep_alive=False) + body)
         self.transport.close()
 
     def _give_up_head(self) -> None:
         self._slow_head = None
         if not self._is_idle():  # an earlier request is still being answered
-            self._slow_head = self.loop.call_later(HEAD_S, self._give_up_head)
+            self._slow_head = self.loop.call_later(self._patience_s, self._give_up_head)
         elif self._head_bytes:
-            self._refuse_head(408)
+            self._refuse(SlowClient("head", self._patience_s))
         else:
             self.transport.close()
+
+    def _watch(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._stuck = self.loop.call_later(self._patience_s, self._cut_if_stuck, left)
+
+    def _cut_if_stuck(self, before: int) -> None:
+        """Cut a client off that has taken next to nothing of what is written since the last look."""
+        if before - self.transport.get_write_buffer_size() < LEAST_TAKEN_BYTES:
+            self.transport.abort()
+        else:
+            self._watch()
 
     def _hand_over(self) -> None:
         """Give a request whose body is slow to come to uvicorn, with what there is of it."""
         exchange: object = self.cycle
         assert isinstance(exchange, Exchange)
-        self._slow = None
+        self._slow, self._in_body = None, False
         exchange.response_complete = True
         self._begin()
-        super().on_body(b"".join(exchange.parts))
+        if exchange.parts:
+            super().on_body(b"".join(exchange.parts))
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
@@ -250,65 +284,5 @@ class EagerProtocol(HttpToolsProtocol):
             self._slow = None
 
 
-class Exchange:
-    """Hold one call; stands where uvicorn keeps a request's cycle, and has what uvicorn looks for there.
-
-    Attributes:
-        missing: bytes of the body that are still to come.
-        keep_alive: cleared by uvicorn when it shuts down.
-        disconnected: set by uvicorn when the connection is lost.
-        message_event: uvicorn sets it then; nobody waits for it.
-    """
-
-    __slots__ = ("_call", "_protocol", "_scope", "_start", "disconnected", "keep_alive", "missing", "parts",
-                 "response_complete")  # fmt: skip
-
-    def __init__(self, protocol: EagerProtocol, scope: Scope, length: int) -> None:
-        self._protocol, self._scope = protocol, scope
-        self.parts: list[bytes] = []
-        self.missing = length
-        self.keep_alive = protocol.parser.should_keep_alive() and not protocol.leaving
-        self.response_complete = self.disconnected = False
-        self._start: Message = {}
-
-    @property
-    def message_event(self) -> asyncio.Event:
-        """Return an event that nobody waits for."""
-        return asyncio.Event()
-
-    def start(self, hot: HotPath) -> None:
-        """Run the call until it waits, or to its end."""
-        self._call: Coroutine[Any, Any, None] = hot(self._scope, self._receive, self._send)
-        self._step(None)
-        self.parts = []  # read by now, or refused: nothing is waited for before; a refusal that waits does not keep it
-
-    def _step(self, _: object) -> None:
-        """Go on with the call: what a task does, without the task. It waits for nothing but futures."""
-        try:
-            future: asyncio.Future[Any] = self._call.send(None)
-        except StopIteration:
-            if not self.response_complete:  # the call had no answer
-                self._protocol.transport.close()
-        except Exception as error:
-            log_event(logging.getLogger("service.http"), logging.ERROR, "call_failed", "A call failed", exc_info=error)
-            self._protocol.transport.close()
-        else:
-            future.add_done_callback(self._step)
-
-    async def _receive(self) -> Message:
-        parts, self.parts = self.parts, []
-        return {"type": "http.request", "body": parts[0] if len(parts) == 1 else b"".join(parts), "more_body": False}
-
-    async def _send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self._start = message
-            return
-        protocol = self._protocol
-        self.response_complete = True
-        if self.disconnected or protocol.transport.is_closing():
-            return
-        head = protocol.head(self._start["status"], self._start["headers"], self.keep_alive)
-        protocol.transport.write(head + message["body"])
-        if not self.keep_alive:
-            protocol.transport.close()
-        protocol.on_response_complete()
+def _no_http(error: httptools.HttpParserError) -> MalformedRequest:
+    return MalformedRequest(f"the bytes received are no HTTP/1.1 request ({error})", "a valid head, then the body")

@@ -13,6 +13,7 @@ from service.errors import (
     DeadlineExceeded,
     Forbidden,
     GatesUnavailable,
+    HeadTooLarge,
     InvalidFeatures,
     MalformedRequest,
     ModelNotFound,
@@ -21,6 +22,7 @@ from service.errors import (
     RequestTooLarge,
     ServiceError,
     SettingsError,
+    SlowClient,
     Unauthorised,
     UnsupportedMediaType,
     VersionConflict,
@@ -49,6 +51,8 @@ STATUSES: dict[type[ServiceError], Mapping] = {
     MalformedRequest: Mapping(400, 400, "malformed"),
     InvalidFeatures: Mapping(422, 400, "invalid_features"),
     RequestTooLarge: Mapping(413, 413, "too_large"),
+    HeadTooLarge: Mapping(431, 431, "head_too_large"),
+    SlowClient: Mapping(408, 408, "slow_client"),
     UnsupportedMediaType: Mapping(415, 415, "media_type"),
     ModelNotFound: Mapping(404, 404, "model_not_found"),
     GatesUnavailable: Mapping(409, 409, "gates_unavailable"),
@@ -115,9 +119,19 @@ def v2_problem(error: BaseException, request_id: bytes) -> Response:
     return _response(status, JSON, orjson.dumps({"error": sentence}), error, request_id)
 
 
+def write(error: BaseException, path: str, request_id: bytes) -> Response:
+    """Write an error in the shape of the protocol that a path belongs to."""
+    return v2_problem(error, request_id) if is_v2(path) else problem(error, path, request_id)
+
+
+def is_v2(path: str) -> bool:
+    """Tell whether a path belongs to the Open Inference Protocol."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
 def plain_problem(status: int, detail: str, path: str, request_id: bytes, headers: RawHeaders) -> Response:
     """Write a refusal that comes from HTTP itself, such as 404 for a path or 405 for a method."""
-    v2 = path == "/v2" or path.startswith("/v2/")
+    v2 = is_v2(path)
     title = http.HTTPStatus(status).phrase
     body: dict[str, Any] = {"error": detail} if v2 else {
         "type": "about:blank",
@@ -145,6 +159,8 @@ def _response(
         headers.append((b"retry-after", b"%d" % max(math.ceil(error.retry_after_s), 1)))
     if isinstance(error, NotReady):
         headers.append((b"retry-after", b"1"))
+    if isinstance(error, SlowClient):
+        headers.append((b"connection", b"close"))  # what may still come belongs to nothing
     if isinstance(error, Unauthorised):
         headers.append((b"www-authenticate", b"Bearer"))
     return Response(status, headers, body)

@@ -18,6 +18,7 @@ from service.http.body import (
     CONTENT_TYPE,
     REQUEST_ID,
     TIMEOUT,
+    WHOLE,
     Disconnected,
     Headers,
     Receive,
@@ -28,12 +29,13 @@ from service.http.body import (
     timeout_s,
 )
 from service.http.endpoint import Endpoint, Endpoints
-from service.http.errors import RawHeaders, Response, find, plain_problem, problem, v2_problem
+from service.http.errors import RawHeaders, Response, find, plain_problem, problem, v2_problem, write
 from service.http.guard import Guard
 from service.http.refusals import Refusals
 from service.http.watch import TRACEPARENT, Identity, Seen, Watch
 from service.loaded_model import Model
 from service.parts import Part
+from service.settings import Settings
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -61,6 +63,9 @@ class Notes(Protocol):
 
     def rejected(self, reason: str, /) -> None:
         """Note an error by its code."""
+
+    def request(self, route: str, status: int, /) -> None:
+        """Note a request by its route and status alone."""
 
 
 class Route(NamedTuple):
@@ -115,9 +120,21 @@ class HotPath:
         self._refusals = Refusals()
 
     @property
-    def max_body_bytes(self) -> int:
-        """Return the most bytes of a body that are read."""
-        return self._settings.max_body_bytes
+    def settings(self) -> Settings:
+        """Return the limits that hold for all requests."""
+        return self._settings
+
+    def refuse(self, error: ServiceError, path: str) -> Response:
+        """Count something that did not become a request, and write the answer; `path` is as far as it came."""
+        identity = self._watch.identify({})
+        answer = write(error, path, identity.request_id or b"")
+        self._watch.answered(
+            Seen(identity, "", path, "other", answer.status, error, None, arrived=self._clock(), total_s=0.0)
+        )
+        if self._notes is not None:
+            self._notes.rejected(find(error).code)
+            self._notes.request("other", answer.status)
+        return answer
 
     def takes(self, url: bytes) -> bool:
         """Tell whether a request's target, as sent, is a path that is answered here."""
@@ -143,7 +160,7 @@ class HotPath:
                 identity = self._watch.identify(headers)
                 status, answer_headers, body = self._not_post(scope, identity)
             else:
-                answered = await self._answer(route, headers, receive, arrived)
+                answered = await self._answer(route, scope, headers, receive, arrived)
                 status, answer_headers, body = 200, answered[0], answered[1]
                 if len(self._routes) < _ROUTES_KEPT:
                     self._routes[scope["path"]] = route
@@ -171,7 +188,7 @@ class HotPath:
         if identity is not None and (answered is None or self._watch.everything):
             self._tell(identity, route, scope, status, failure, answered, arrived)
 
-    async def _answer(self, route: Route, headers: Headers, receive: Receive, arrived: float) -> Answered:
+    async def _answer(self, route: Route, scope: Scope, headers: Headers, receive: Receive, arrived: float) -> Answered:
         if self._check is not None:
             self._check(headers)
         endpoint = self._endpoints.get(route.name, route.version)
@@ -180,10 +197,11 @@ class HotPath:
         if TIMEOUT in headers:
             allowed_s = timeout_s(headers, allowed_s)
         if route.v2:
-            return await self._infer(endpoint, headers, receive, arrived, allowed_s)
+            body = await read_body(headers, receive, self._settings, WHOLE in scope)
+            return await self._infer(endpoint, headers, body, arrived, allowed_s)
         if headers.get(CONTENT_TYPE) != b"application/json":
             check_json(headers)
-        body = await read_body(headers, receive, self._settings)
+        body = await read_body(headers, receive, self._settings, WHOLE in scope)
         came = self._clock()
         batch, columns = endpoint.parser.parse(body)
         parsed = self._clock()
@@ -194,9 +212,8 @@ class HotPath:
         return answer_headers, content, endpoint, batch, part, parsed - came, self._clock() - ran
 
     async def _infer(
-        self, endpoint: Endpoint, headers: Headers, receive: Receive, arrived: float, allowed_s: float
+        self, endpoint: Endpoint, headers: Headers, body: bytes, arrived: float, allowed_s: float
     ) -> Answered:
-        body = await read_body(headers, receive, self._settings)
         came = self._clock()
         request = v2_infer.parse(endpoint.signature, headers, body)
         parsed = self._clock()

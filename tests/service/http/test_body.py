@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from service.errors import DeadlineExceeded, MalformedRequest, RequestTooLarge, UnsupportedMediaType
+from service.errors import MalformedRequest, RequestTooLarge, SlowClient, UnsupportedMediaType
 from service.http.body import Disconnected, check_json, inflate, read_body, request_id, timeout_s
 from service.settings import Settings
 
-SETTINGS = Settings(max_body_bytes=1024, max_inflated_bytes=2048, request_timeout_s=0.01)
+SETTINGS = Settings(max_body_bytes=1024, max_inflated_bytes=2048, client_timeout_s=0.01)
 END = {"type": "http.disconnect"}
 
 
@@ -62,8 +62,10 @@ def test_reading_stops_at_the_limit() -> None:
 
 
 def test_a_body_that_does_not_come_is_given_up() -> None:
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(SlowClient):
         read(pieces(b"x", b"y")[:1])
+    with pytest.raises(SlowClient):
+        read([])
 
 
 def test_a_client_that_leaves_is_told_apart() -> None:
