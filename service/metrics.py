@@ -25,6 +25,7 @@ from service.worker_numbers import (
     PID,
     QUEUE_ROWS,
     REASON_WORD,
+    RECORD_WORD,
     SEEN,
     SLOT_BYTES,
     STARTED,
@@ -163,6 +164,10 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         """Note a refused request; one of REASONS, else it counts as "other"."""
         self._words[REASON_WORD.get(reason, REASON_WORD["other"])] += 1
+
+    def recorded(self, record: str, count: int) -> None:
+        """Note what became of records, one of RECORDS; the only method that other threads may call too."""
+        self._words[RECORD_WORD[record]] += count
 
     def queue_rows(self, rows: int) -> None:
         """Note how many rows wait now."""

@@ -52,6 +52,7 @@ class InstanceCollector(Collector):
         """Yield every metric, summed up over the workers."""
         workers = self._metrics.workers()
         yield from _requests(workers)
+        yield from _records(workers)
         yield from _histograms(workers)
         yield from _models(workers)
         refused: Samples = {(name, str(version)): 1.0 for name, version in self._refused()[:VERSIONS]}
@@ -75,6 +76,22 @@ def _requests(workers: Workers) -> Iterator[Metric]:
         for reason, count in numbers.rejected().items():
             refused[(reason,)] += count
     yield _counter("mmoe_rejected_requests", "Requests that were refused.", ("reason",), refused)
+
+
+def _records(workers: Workers) -> Iterator[Metric]:
+    """Yield what became of the records of requests."""
+    counts: dict[str, float] = defaultdict(float)
+    for numbers, _, _ in workers:
+        for record, count in numbers.recorded().items():
+            counts[record] += count
+    dropped: Samples = {(reason,): counts[f"prediction_rows_dropped_{reason}"] for reason in ("queue", "disk")}
+    yield _counter("mmoe_prediction_log_dropped_rows", "Rows lost to the prediction log.", ("reason",), dropped)
+    for name, text, record in (
+        ("prediction_log_written_rows", "Rows written to the prediction log.", "prediction_rows_written"),
+        ("log_dropped_lines", "Lines of requests lost to the log.", "log_lines_dropped"),
+        ("trace_dropped_requests", "Requests whose spans are lost.", "trace_requests_dropped"),
+    ):
+        yield _counter(f"mmoe_{name}", text, (), {(): counts[record]})
 
 
 def _histograms(workers: Workers) -> Iterator[Metric]:

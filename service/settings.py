@@ -169,6 +169,26 @@ class Settings(BaseModel):
         default="errors",
         description="Which answers to log: those with a status from 400 on, all, or none. It never logs what was sent.",
     )
+    prediction_log: Path | None = Field(
+        default=None,
+        description="Directory of the prediction log, a JSON line for each row answered; unset: there is none.",
+    )
+    prediction_log_share: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of the requests whose rows are recorded, chosen by the request's id.",
+    )
+    prediction_log_features: bool = Field(
+        default=False, description="Whether the prediction log may hold the values of the features."
+    )
+    prediction_log_file_bytes: int = Field(
+        default=64 << 20, ge=1 << 16, description="Most bytes of a file of the prediction log."
+    )
+    prediction_log_files: int = Field(
+        default=8, ge=2, le=100_000, description="Files that each worker keeps of it; older ones are deleted."
+    )
 
     @model_validator(mode="after")
     def _a_request_fits_the_queue(self) -> Self:

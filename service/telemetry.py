@@ -49,6 +49,7 @@ class Telemetry:
         self.flush = self._metrics.flush
         self.ran = self._metrics.ran
         self.rejected = self._metrics.rejected
+        self.recorded = self._metrics.recorded
 
     def recorder_of(self, name: str, version: int, manifest: Manifest) -> GateTraffic | None:
         """Open the recorder of a version that is being loaded, in whatever thread; None without gates."""

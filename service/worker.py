@@ -124,7 +124,8 @@ def serve(settings: Settings, bound: socket.socket, begin: Callable[[], bool], t
     engine.open = preparation.load_at_once
     engine.scan()
     rally = Rally(team.directory, team.place, team.workers) if team.workers > 1 else None
-    apps = create_apps(engine, telemetry, Watch(settings, team.place), Keeper(engine, rally, preparation))
+    watch = Watch(settings, team.place, telemetry.recorded if telemetry else lambda *_: None)
+    apps = create_apps(engine, telemetry, watch, Keeper(engine, rally, preparation))
     _settle_memory()
     _allow_connections()
     announced = begin()

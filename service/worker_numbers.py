@@ -13,14 +13,25 @@ _NAME_BYTES = 256
 PID, SEEN, STARTS, STARTED, QUEUE_ROWS, MEMORY, OPEN_FILES, CPU_BEFORE, CPU, FIRST_REASON = range(10)
 """Words of a slot; the counters of rejected requests follow."""
 
+RECORDS = (
+    "prediction_rows_written",
+    "prediction_rows_dropped_queue",
+    "prediction_rows_dropped_disk",
+    "log_lines_dropped",
+    "trace_requests_dropped",
+)
+"""What becomes of records. Each is counted by one thread, for two could lose each other's additions."""
+
 _VERSION_WORDS = 6
 _STATE, _MODEL, _NUMBER_HIGH, _NUMBER_LOW, _LOADED_AT, _LOAD_S = range(_VERSION_WORDS)
 _ABSENT, _UNLOADED, _LOADED = 0.0, 1.0, 2.0
 _HIGH = 10**9  # a word holds whole numbers to 2^53, a version has up to 18 digits
-_TABLE = FIRST_REASON + len(REASONS)
+_FIRST_RECORD = FIRST_REASON + len(REASONS)
+_TABLE = _FIRST_RECORD + len(RECORDS)
 _NAMES = (_TABLE + VERSIONS * _VERSION_WORDS) * 8
 SLOT_BYTES = _NAMES + MODELS * _NAME_BYTES
 REASON_WORD = {reason: FIRST_REASON + index for index, reason in enumerate(REASONS)}
+RECORD_WORD = {record: _FIRST_RECORD + index for index, record in enumerate(RECORDS)}
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,10 @@ class WorkerNumbers:
     def rejected(self) -> dict[str, float]:
         """Return how many requests were rejected, by reason."""
         return {reason: self.words[word] for reason, word in REASON_WORD.items()}
+
+    def recorded(self) -> dict[str, float]:
+        """Return what became of records, by the names of RECORDS."""
+        return {record: self.words[word] for record, word in RECORD_WORD.items()}
 
     def model(self, index: int) -> str:
         """Return the name at a place of the table; empty where there is none."""

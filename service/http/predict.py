@@ -185,7 +185,7 @@ class HotPath:
                 rows = batch.rows
                 code = endpoint.codes.get(route.counted_as) or self._code(route, status, endpoint)
             self._note((code, rows, parse_s, render_s, self._clock() - arrived))
-        if identity is not None and (answered is None or self._watch.everything):
+        if identity is not None and (answered is None or (self._watch.everything and self._watch.wants(identity))):
             self._tell(identity, route, scope, status, failure, answered, arrived)
 
     async def _answer(self, route: Route, scope: Scope, headers: Headers, receive: Receive, arrived: float) -> Answered:

@@ -18,6 +18,7 @@ from service.http.metrics import AsgiApp, model_of, route_of
 from service.loaded_model import Model
 from service.logs import is_json, log_event
 from service.parts import Part
+from service.prediction_log import PredictionLog, Version
 from service.request_log import Request, RequestLog
 from service.settings import Settings
 from service.trace_context import TraceContext, read_trace
@@ -85,20 +86,28 @@ class Watch:
     Args:
         settings: what to keep.
         worker: place of this worker.
+        count: told what becomes of records; see `worker_numbers.RECORDS`.
         clock: seconds, monotonic.
 
     Attributes:
         everything: whether successes are wanted too; `answered` is always told of errors.
     """
 
-    def __init__(self, settings: Settings, worker: int = 0, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._ids = RequestIds()
+    def __init__(
+        self,
+        settings: Settings,
+        worker: int = 0,
+        count: Callable[[str, int], object] = lambda record, count: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._ids, self._count = RequestIds(), count
+        self._predictions = PredictionLog(settings, count) if settings.prediction_log else None
         self._lines = None
         if settings.log_requests != "off":
             as_json = is_json(settings.log_format, sys.stderr)
             self._lines = RequestLog(as_json, worker, 2, self._line_lost)
         self._all_lines = settings.log_requests == "all"
-        self.everything = self._all_lines
+        self.everything = self._all_lines or self._predictions is not None
         self._errors, self._tracebacks = Allowance(ERRORS_PER_S, clock), Allowance(TRACEBACKS_PER_S, clock)
         self._refused = Flood(_tell_refused)
         self._left_out = Flood(_tell_left_out)
@@ -116,15 +125,23 @@ class Watch:
         trace = read_trace(headers[TRACEPARENT], headers.get(TRACESTATE)) if TRACEPARENT in headers else None
         return Identity(identity, trace)
 
+    def wants(self, identity: Identity) -> bool:
+        """Tell whether a success under these ids is to be noticed, if `everything` is wanted."""
+        if self._all_lines or self._predictions is None or identity.request_id is None:
+            return True
+        return self._predictions.samples(identity.request_id)
+
     def answered(self, seen: Seen) -> None:
-        """Take notice of an answer: of every error, and of successes if `everything` is wanted."""
+        """Take notice of an answer: of every error, and of successes that are wanted."""
+        if self._predictions is not None and seen.part is not None:
+            self._record(self._predictions, seen)
         if seen.status == 429:
             self._refused.count()
         elif self._lines is not None and (self._all_lines or seen.status >= 400):
             if seen.status < 400 or self._errors.take():
                 self._lines.put(_line(seen))
             else:
-                self._left_out.count()
+                self._line_lost(1)
 
     def failed(self, identity: Identity, path: str, error: BaseException) -> None:
         """Log an error that is the service's own fault, with its traceback; those beyond a few a second are counted."""
@@ -139,11 +156,23 @@ class Watch:
 
     def close(self) -> None:
         """Write what is still to be written."""
+        if self._predictions is not None:
+            self._predictions.close()
         if self._lines is not None:
             self._lines.close()
 
+    def _record(self, predictions: PredictionLog, seen: Seen) -> None:
+        (identity, trace), model = seen.identity, seen.model
+        assert identity is not None
+        assert model is not None
+        assert seen.batch is not None
+        assert seen.part is not None
+        of = Version(model.name, model.version, model.manifest)
+        predictions.note(identity, trace.trace_id if trace else "", of, seen.batch, seen.part)
+
     def _line_lost(self, lines: int) -> None:
         self._left_out.count()
+        self._count("log_lines_dropped", lines)
 
 
 class Watching:

@@ -1,0 +1,121 @@
+"""Lines in files of bounded size and number, whole lines only, one writer to a file.
+
+    directory/rows-<writer>-<number>.jsonl     the highest number is written to, the lowest are deleted
+    directory/.writer-<writer>.lock            held by the process that writes rows-<writer>-*
+
+Processes that share a directory take the lowest free writer each, and a restarted one goes on where the dead one was:
+so a directory never holds more than files x size x the most processes there were at a time.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+from pathlib import Path
+
+_FILE = re.compile(r"rows-(\d+)-(\d+)\.jsonl")
+_MOST_WRITERS = 10_000
+_TAIL_BYTES = 1 << 20
+_MODE = 0o640
+
+
+class RotatedFiles:
+    """Write lines for one thread. Everything may raise OSError; the next call then tries anew.
+
+    Args:
+        directory: made if it is not there.
+        file_bytes: most bytes of a file; a single write of more has a file of its own.
+        files: how many to keep.
+    """
+
+    def __init__(self, directory: Path, file_bytes: int, files: int) -> None:
+        self._directory, self._file_bytes, self._files = directory, file_bytes, files
+        self._lock: int | None = None
+        self._writer = 0
+        self._file: int | None = None
+        self._number = self._size = 0
+
+    def open(self) -> None:
+        """Make sure that there is a file to write to, also if somebody has removed it."""
+        if self._file is not None and os.fstat(self._file).st_nlink:
+            return
+        self._close_file()
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._claim()
+        self._number = max(self._numbers(), default=1)
+        self._open_file()
+
+    def write(self, lines: bytes) -> None:
+        """Append whole lines; if that fails, none of them is in the file."""
+        self.open()
+        if self._size and self._size + len(lines) > self._file_bytes:
+            self._rotate()
+        assert self._file is not None
+        try:
+            rest = memoryview(lines)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._size)
+            self._close_file()
+            raise
+        self._size += len(lines)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._close_file()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _claim(self) -> None:
+        """Become the only writer of some number, unless this one still is."""
+        if self._lock is not None and os.fstat(self._lock).st_nlink:
+            return
+        self.close()
+        for writer in range(_MOST_WRITERS):
+            lock = os.open(self._directory / f".writer-{writer}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+            except OSError:
+                os.close(lock)
+                raise
+            else:
+                self._lock, self._writer = lock, writer
+                return
+        raise OSError(f"{_MOST_WRITERS} processes write to {self._directory}")
+
+    def _numbers(self) -> list[int]:
+        """List the numbers of this writer's files, lowest first."""
+        found = (_FILE.fullmatch(name) for name in os.listdir(self._directory))
+        return sorted(int(match[2]) for match in found if match and int(match[1]) == self._writer)
+
+    def _path(self, number: int) -> Path:
+        return self._directory / f"rows-{self._writer}-{number:08d}.jsonl"
+
+    def _open_file(self) -> None:
+        """Open the file of the current number, and cut off a line that a writer which was killed left unfinished."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._file = os.open(self._path(self._number), flags, _MODE)
+        size = os.fstat(self._file).st_size
+        tail = os.pread(self._file, _TAIL_BYTES, max(size - _TAIL_BYTES, 0))
+        torn = len(tail) - tail.rfind(b"\n") - 1
+        if torn:
+            os.ftruncate(self._file, size - torn)
+        self._size = size - torn
+
+    def _rotate(self) -> None:
+        """Begin the next file, and delete what is one too many."""
+        self._close_file()
+        self._number += 1
+        self._open_file()
+        for number in self._numbers()[: -self._files]:
+            self._path(number).unlink(missing_ok=True)
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            os.close(file)
