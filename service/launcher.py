@@ -71,7 +71,7 @@ class _Launcher:
         self._host, self._port = settings.host, int(reserved.getsockname()[1])
         self._workers: dict[int, _Worker] = {}
         self._due: dict[int, float] = {}
-        self._backoff_s = [FIRST_BACKOFF_S] * workers
+        self._backoff_s = [0.0] * workers
         self._stopping = 0
         self._asked = signal.SIGTERM
         self._hung_up = False
@@ -143,14 +143,14 @@ class _Launcher:
         self._workers[place] = _Worker(process, loaded_read, go_write, time.monotonic())
 
     def _replace_dead(self) -> None:
-        """Restart workers that died, after a pause that doubles while they keep dying."""
+        """Restart workers that died: at once, and after a pause that doubles while they keep dying."""
         now = time.monotonic()
         for place, worker in list(self._workers.items()):
             if worker.process.poll() is not None:
                 self._forget(place)
                 steady = now - worker.started > STEADY_S
                 pause_s = 0.0 if steady else self._backoff_s[place]
-                self._backoff_s[place] = FIRST_BACKOFF_S if steady else min(2 * pause_s, LONGEST_BACKOFF_S)
+                self._backoff_s[place] = min(max(2 * pause_s, FIRST_BACKOFF_S), LONGEST_BACKOFF_S)
                 self._due[place] = now + pause_s
                 ended, status = worker.process.pid, worker.process.returncode
                 log_event(

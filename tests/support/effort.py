@@ -22,5 +22,5 @@ class Effort:
     steady_s: float
 
 
-SHORT = Effort(soak=False, kills=1, flood_s=3, drains=1, steady_s=3)
-SOAK = Effort(soak=True, kills=10, flood_s=20, drains=5, steady_s=180)
+SHORT = Effort(soak=False, kills=1, flood_s=2, drains=1, steady_s=3)
+SOAK = Effort(soak=True, kills=6, flood_s=20, drains=5, steady_s=180)

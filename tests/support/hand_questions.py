@@ -38,17 +38,17 @@ def _question(model: str, versions: Mapping[int, HandWeights], rows: int, seed: 
         assert answer["model"] == model
         outputs = expected[answer["version"]]
         assert len(answer["predictions"]) == rows
-        for row, prediction in enumerate(answer["predictions"]):
-            _check_row(first, {name: values[row] for name, values in outputs.items()}, prediction)
+        _check_rows(first, outputs, answer["predictions"])
 
     return post(f"/v1/models/{model}:predict", {"instances": instances}, check, rows)
 
 
-def _check_row(weights: HandWeights, expected: dict[str, Any], prediction: dict[str, Any]) -> None:
-    assert list(prediction) == ["tasks", "gate_weights"]
-    assert list(prediction["tasks"]) == list(weights.tasks)
+def _check_rows(weights: HandWeights, expected: dict[str, Any], predictions: list[dict[str, Any]]) -> None:
+    assert all(list(one) == ["tasks", "gate_weights"] for one in predictions)
+    assert all(list(part) == list(weights.tasks) for one in predictions for part in one.values())
     for t, task in enumerate(weights.tasks):
-        value = prediction["tasks"][task]
-        found = [value[name] for name in CLASSES[task]] if isinstance(value, dict) else value
+        values = [one["tasks"][task] for one in predictions]
+        found = [[v[name] for name in CLASSES[task]] if isinstance(v, dict) else v for v in values]
         assert_allclose(found, expected[task], rtol=1e-4, atol=1e-4)
-        assert_allclose(prediction["gate_weights"][task], expected["gate_weights"][t], atol=1e-5)
+        gate_weights = [one["gate_weights"][task] for one in predictions]
+        assert_allclose(gate_weights, expected["gate_weights"][:, t], atol=1e-5)

@@ -6,7 +6,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit
@@ -34,11 +34,13 @@ class Question:
         request: the whole request, as bytes.
         check: called with the body of a success; raises AssertionError if it is wrong. Each distinct body once.
         rows: of the request.
+        good: bodies that were checked.
     """
 
     request: bytes
     check: Callable[[bytes], object]
     rows: int = 1
+    good: set[bytes] = field(default_factory=set)
 
 
 def post(path: str, content: object, check: Callable[[bytes], object], rows: int = 1) -> Question:
@@ -108,7 +110,6 @@ class Load:
         self.stopping = False
         self.paced = per_s is not None
         self._questions, self._per_s = questions, per_s
-        self._good: list[set[bytes]] = [set() for _ in questions]
         self._next = 0
         self._clients = [_Client(self) for _ in range(connections)]
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -181,7 +182,7 @@ class Load:
             self.refused[status] = head
             return
         self.rows += self._questions[number].rows
-        if body not in self._good[number]:
+        if body not in self._questions[number].good:
             self._check(number, body)
         if self._waiting and self.answered >= self._waiting[0][0]:
             self._waiting.pop(0)[1].set_result(None)
@@ -193,7 +194,7 @@ class Load:
             if len(self.wrong) < 5:
                 self.wrong.append(f"{error!r}: {body[:500]!r}")
         else:
-            self._good[number].add(body)
+            self._questions[number].good.add(body)
 
     def _pace(self) -> None:
         """Ask what has become due, on connections that owe nothing."""
