@@ -99,7 +99,7 @@ def make_weights(
         table=rng.normal(size=(sum(len(v) + 2 for v in vocabularies.values()), 2)).round(2),
         gate=None if kind == "plain" else (rng.normal(size=(len(tasks), e, d)) / np.sqrt(d)).round(3),
         experts=(rng.normal(size=(e, d, h)) / np.sqrt(d)).round(3),
-        towers=[(rng.normal(size=(h, TASKS[task])) / np.sqrt(h / 3)).round(4) for task in tasks],
+        towers=[(rng.normal(size=(h, TASKS[task])) / np.sqrt(h / 3)).round(2) for task in tasks],
         average=rng.normal(0, 0.3, d).round(2),
     )
 
