@@ -7,7 +7,7 @@ have a second one, for rows that miss no number: without the choice of what to p
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -62,10 +62,9 @@ class Answer(NamedTuple):
             None if self.contributions is None else self.contributions[start:stop],
         )
 
-    def arrays(self) -> Iterator[Floats]:
-        """Yield every array."""
-        yield from self.tasks.values()
-        yield from (array for array in (self.gate_weights, self.contributions) if array is not None)
+    def arrays(self) -> list[Floats]:
+        """List every array."""
+        return [*self.tasks.values(), *[a for a in (self.gate_weights, self.contributions) if a is not None]]
 
     def is_finite(self) -> bool:
         """Tell whether no number is NaN or infinite; cheap enough for every answer."""
@@ -106,8 +105,10 @@ class Predictor:
         self._model = model
         self._threads = threads
         self._lock = threading.Lock()
-        self._default = frozenset({*manifest.task_names, *([GATE_WEIGHTS] if manifest.has_gates else [])})
-        self._names = sorted(self._default)
+        self._tasks = list(manifest.task_names)
+        self._names = [*self._tasks, *([GATE_WEIGHTS] if manifest.has_gates else [])]
+        self._default = frozenset(self._names)
+        self._gated = manifest.has_gates
         every_row = np.arange(manifest.golden.rows)
         self._session = self._open(self._default, ANY_ROWS, every_row, lambda: model, optimised, save)
         self._session_of_complete_rows = self._open_for_complete_rows(optimised, save) or self._session
@@ -159,11 +160,15 @@ class Predictor:
         """
         if outputs is None or (outputs <= self._default and outputs != {GATE_WEIGHTS}):
             session = self._session_of_complete_rows if batch.complete else self._session
-            return self._answer(self._run(session, self._names, batch.inputs(), batch.rows, RUN_ROWS))
+            values = self._run(session, self._names, batch.inputs(), batch.rows, RUN_ROWS)
+            return Answer(dict(zip(self._tasks, values, strict=False)), values[-1] if self._gated else None)
         self._need_gates()
         wanted = frozenset({GATE_WEIGHTS}) if outputs == {GATE_WEIGHTS} else self._default | {GATE_CONTRIBUTIONS}
         session, rows = self._demand(wanted), CONTRIBUTION_RUN_ROWS if GATE_CONTRIBUTIONS in wanted else RUN_ROWS
-        return self._answer(self._run(session, sorted(wanted), batch.inputs(), batch.rows, rows))
+        names = sorted(wanted)
+        found = dict(zip(names, self._run(session, names, batch.inputs(), batch.rows, rows), strict=True))
+        tasks = {name: found[name] for name in self._tasks if name in found}
+        return Answer(tasks, found.get(GATE_WEIGHTS), found.get(GATE_CONTRIBUTIONS))
 
     def contributions(self, batch: Batch) -> Answer:
         """Answer like `run`, with each raw feature's share in each gate logit.
@@ -188,9 +193,9 @@ class Predictor:
         inputs = {name: np.concatenate([array] * experts) for name, array in batch.inputs().items()}
         masks = 1.0 - np.eye(experts, dtype=np.float32)
         inputs[ROW_EXPERT_MASK] = np.repeat(masks, rows, axis=0)[:, None, :]
-        names = list(self.manifest.task_names)
-        outputs = self._run(self._session, names, inputs, rows * experts, RUN_ROWS)
-        return {name: values.reshape(experts, rows, *values.shape[1:]) for name, values in outputs.items()}
+        found = self._run(self._session, self._tasks, inputs, rows * experts, RUN_ROWS)
+        shaped = [values.reshape(experts, rows, *values.shape[1:]) for values in found]
+        return dict(zip(self._tasks, shaped, strict=True))
 
     def warm_up(self, largest_batch: int) -> None:
         """Run one row, then the largest batch, so that memory is there before the first request."""
@@ -207,20 +212,18 @@ class Predictor:
         inputs: dict[str, NDArray[Any]],
         rows: int,
         most: int,
-    ) -> Outputs:
+    ) -> list[Floats]:
+        """Run rows, at most so many at a time; one array per name."""
         if rows <= 0:  # onnxruntime would divide by zero, which kills the process
             raise ValueError(f"a run of {rows} rows; at least one is needed")
         if rows <= most:
-            return dict(zip(names, session.run(names, inputs), strict=True))
+            found: list[Floats] = session.run(names, inputs)
+            return found
         parts = [
             session.run(names, {name: array[start : start + most] for name, array in inputs.items()})
             for start in range(0, rows, most)
         ]
-        return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(names)}
-
-    def _answer(self, outputs: Outputs) -> Answer:
-        tasks = {name: outputs[name] for name in self.manifest.task_names if name in outputs}
-        return Answer(tasks, outputs.get(GATE_WEIGHTS), outputs.get(GATE_CONTRIBUTIONS))
+        return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 
     def _need_gates(self) -> None:
         if not self.manifest.has_gates:
@@ -273,8 +276,8 @@ class Predictor:
         inputs, golden = golden_inputs(self.manifest), self.manifest.golden
         names = sorted(outputs & golden.outputs.keys())
         for some in (rows, rows[:1]):  # one row alone too: an export may be fixed to the batch it was made with
-            answer = self._run(session, names, {n: array[some] for n, array in inputs.items()}, len(some), RUN_ROWS)
-            for name, came in answer.items():
+            came_of = self._run(session, names, {n: array[some] for n, array in inputs.items()}, len(some), RUN_ROWS)
+            for name, came in zip(names, came_of, strict=True):
                 _compare(name, came, np.array(golden.outputs[name], np.float64)[some], golden.tolerance)
 
 

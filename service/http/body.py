@@ -17,8 +17,6 @@ Headers = Mapping[bytes, bytes]
 CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING = b"content-length", b"content-type", b"content-encoding"
 TIMEOUT, REQUEST_ID = b"x-request-timeout-ms", b"x-request-id"
 JSON_TYPES = ("application/json", "application/*+json")
-WHOLE = "service.whole"
-"""Key of a scope whose body is there already, all of it, so that reading it waits for nothing."""
 
 _ZLIB_OR_GZIP, _RAW_DEFLATE = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 _MOST_MEMBERS = 10
@@ -29,14 +27,8 @@ class Disconnected(Exception):
     """The client went away before its body had come; there is nobody to answer."""
 
 
-async def read_body(headers: Headers, receive: Receive, settings: Settings, whole: bool = False) -> bytes:
+async def read_body(headers: Headers, receive: Receive, settings: Settings) -> bytes:
     """Return the body, inflated.
-
-    Args:
-        headers: of the request.
-        receive: of the request.
-        settings: limits.
-        whole: whether the body is there already.
 
     Raises:
         RequestTooLarge: over `max_body_bytes` as sent, by its own account or as it came, or over `max_inflated_bytes`.
@@ -49,7 +41,7 @@ async def read_body(headers: Headers, receive: Receive, settings: Settings, whol
     length = headers.get(CONTENT_LENGTH)
     if length is not None and int(length) > limit:
         raise _too_large(int(length), limit)
-    body: bytes = (await receive())["body"] if whole else await _read_in_time(receive, settings)
+    body = await _read_in_time(receive, settings)
     if len(body) > limit:
         raise _too_large(len(body), limit)
     encoding = headers.get(CONTENT_ENCODING)

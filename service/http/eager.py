@@ -2,10 +2,13 @@
 
 uvicorn makes a scope of a dozen entries, an event and a task for every request; that costs more than a prediction. Here
 a call of the hot path is a coroutine that is started where its last byte was parsed and that runs until it waits for
-its part of a run. It is still the pure ASGI callable of predict.py, and behind any other server it works as well.
-Whatever is not plain (chunked or compressed bodies, pipelining, `Expect`, HTTP/1.0, other paths) goes to uvicorn.
+its part of a run. HotPath is a pure ASGI callable too, and behind any other server it works as well. Whatever is not
+plain (chunked or compressed bodies, pipelining, `Expect`, HTTP/1.0, other paths) goes to uvicorn.
 
-    parser -> Exchange: body complete -> HotPath(scope, receive, send) ... batcher's future ... -> one write
+    parser -> Exchange: body complete -> HotPath.respond ... batcher's future ... -> one write
+
+A client's requests mostly have the same head, but for the length. A request that comes whole, with a head that was
+parsed before, byte for byte, need not be parsed again: its body is what is behind the head.
 """
 
 import asyncio
@@ -15,9 +18,14 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.errors import HeadTooLarge, MalformedRequest, ServiceError, SlowClient
-from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, WHOLE
+from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, REQUEST_ID
 from service.http.exchange import Exchange
+from service.http.heads import Call, Head
 from service.http.predict import HotPath
+from service.http.watch import TRACEPARENT
+
+_UNIQUE = frozenset({REQUEST_ID, TRACEPARENT})
+"""Headers that differ from request to request: such heads are not worth keeping."""
 
 SLOW_BODY_S = 1.0
 """A body that takes longer than this is left to uvicorn, where reading it has a deadline."""
@@ -62,6 +70,7 @@ class EagerProtocol(HttpToolsProtocol):
         self.ws_protocol_class = None
         self._answered = 0.0
         self._in_head, self._head_bytes, self._came = True, 0, 0
+        self._between, self._ended = True, 0
         self._slow_head: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
         self._in_body = False
@@ -73,8 +82,16 @@ class EagerProtocol(HttpToolsProtocol):
         self._slow_head = self.loop.call_later(self._patience_s, self._give_up_head)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Parse what came, or find that it need not be parsed."""
         self._came = len(data)
+        first = b""
+        if self._between and self.hot is not None and self._is_idle():
+            first = data[: data.find(b"\r\n\r\n") + 4]
+            known = self.hot.heads.get(first)
+            if known is not None and known.length + len(first) == len(data):
+                self._answer_known(known, data[len(first) :])
+                return
+        self._ended = 0
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -83,6 +100,9 @@ class EagerProtocol(HttpToolsProtocol):
             cause = error.__context__
             self._refuse(cause.args[0] if isinstance(cause, RefusedHead) else _no_http(error))
             return
+        exchange: object = self.cycle
+        if self._ended == 1 and self._between and isinstance(exchange, Exchange):
+            self._learn(first, exchange)
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -95,24 +115,21 @@ class EagerProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note the start of a request; the scope is made when it is known to be needed."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
-        self._in_head = True
+        self._in_head, self._between = True, False
 
     def on_headers_complete(self) -> None:
         """Open an exchange if this is a plain call of the hot path; else let uvicorn begin."""
-        self._in_head = False
-        if self._slow_head is not None:
-            self._slow_head.cancel()
-            self._slow_head = None
+        self._end_head()
         if len(self.headers) > MAX_HEADERS or self._head_bytes + self._came > MAX_HEAD_BYTES:
             self._check_head()
         self._head_bytes = 0
         if self.parser.should_upgrade() and self.parser.get_method() == b"POST":
             raise RefusedHead(_NO_UPGRADE)
-        if not (self._is_idle() and self._is_plain_call()):
+        head = self._plain_call() if self._is_idle() else None
+        if head is None:
             self._begin()
         else:
-            scope = {"type": "http", "method": "POST", "path": self.url.decode(), "headers": self.headers, WHOLE: True}
-            self.cycle = Exchange(self, scope)  # type: ignore[assignment]
+            self.cycle = Exchange(self, head)  # type: ignore[assignment]
             self._in_body = True
 
     def on_body(self, body: bytes) -> None:
@@ -125,6 +142,7 @@ class EagerProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Start the call; it answers at once, or when its run is done."""
+        self._between, self._ended = True, self._ended + 1
         exchange: object = self.cycle
         if not isinstance(exchange, Exchange):
             super().on_message_complete()
@@ -132,7 +150,7 @@ class EagerProtocol(HttpToolsProtocol):
         self._in_body = False
         self._be_patient()
         assert self.hot is not None
-        exchange.start(self.hot)
+        exchange.start(self.hot, exchange.body())
 
     def on_response_complete(self) -> None:
         """Go on after an answer. One timer looks after an idle connection, however many answers it has had."""
@@ -194,18 +212,46 @@ class EagerProtocol(HttpToolsProtocol):
         close = b"" if keep_alive else b"connection: close\r\n"
         return b"".join((STATUS_LINE[status], self._default_head, own, close, b"\r\n"))
 
-    def _is_plain_call(self) -> bool:
-        """Tell whether a request may be answered without uvicorn's care."""
+    def _answer_known(self, head: Head, body: bytes) -> None:
+        """Answer a request that came whole and whose head was parsed before."""
+        if self._in_head:
+            self._end_head()
+        exchange = Exchange(self, head)
+        self.cycle = exchange  # type: ignore[assignment]
+        assert self.hot is not None
+        exchange.start(self.hot, body)
+
+    def _learn(self, first: bytes, exchange: Exchange) -> None:
+        """Keep the head of a request that was plain, alone in what came, and complete."""
+        assert self.hot is not None
+        head = exchange.head
+        if head.length + len(first) == self._came and head.call.headers.keys().isdisjoint(_UNIQUE):
+            self.hot.heads.learn(first, head)
+
+    def _plain_call(self) -> Head | None:
+        """Return the head of a request that may be answered without uvicorn's care; None for others."""
         if self.hot is None or self.parser.get_method() != b"POST" or b"%" in self.url or b"?" in self.url:
-            return False
-        if not self.hot.takes(self.url):
-            return False
+            return None
+        path = self.url.decode("latin-1")
+        route = self.hot.route(path)
+        if route is None:
+            return None
         if self.expect_100_continue or self.parser.get_http_version() != "1.1" or self.parser.should_upgrade():
-            return False
-        names = dict(self.headers)
-        if CONTENT_ENCODING in names or CONTENT_LENGTH not in names:
-            return False
-        return int(names[CONTENT_LENGTH]) <= self.hot.settings.max_body_bytes
+            return None
+        headers = dict(self.headers)
+        if CONTENT_ENCODING in headers or CONTENT_LENGTH not in headers:
+            return None
+        length = int(headers[CONTENT_LENGTH])
+        if length > self.hot.settings.max_body_bytes:
+            return None
+        return Head(Call(route, "POST", path, headers), length, self.parser.should_keep_alive())
+
+    def _end_head(self) -> None:
+        """Note that a head has come."""
+        self._in_head = False
+        if self._slow_head is not None:
+            self._slow_head.cancel()
+            self._slow_head = None
 
     def _begin(self) -> None:
         """Let uvicorn begin with the request whose headers have come."""

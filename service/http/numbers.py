@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.float32]
 
 _BLANKS = b" \t\r\n"
+_USUAL = b'{"instances":[[', b'{"instances": [['
 _FAR_FROM_INFINITE = 1e38
 _FEW = 4096
 """So many numbers are checked by one dot product, half as dear as their extremes; of more, BLAS would start threads."""
@@ -45,10 +46,17 @@ class NumberParser:
 
     def instances(self, body: bytes, width: int) -> Numbers | None:
         """Return the rows of `{"instances": [[...], ...]}` as float32 (B, width)."""
-        if self._parser is None or not body[:64].translate(None, _BLANKS).startswith(b'{"instances":[['):
+        if self._parser is None:
+            return None
+        if not body.startswith(_USUAL) and not body[:64].translate(None, _BLANKS).startswith(_USUAL[0]):
             return None
         try:
-            return self._instances(body, width)
+            document = self._parser.parse(body)
+            rows = document["instances"]
+            # Flattening hides how numbers were nested: each row must have its width, and no bracket but its own.
+            if len(document) != 1 or body.count(b"[") != len(rows) + 1 or set(map(len, rows)) != {width}:
+                return None
+            return _float32(rows, width)
         except _REFUSALS:
             return None
 
@@ -60,14 +68,6 @@ class NumberParser:
             return self._tensor(body, name, width, datatypes)
         except _REFUSALS:
             return None
-
-    def _instances(self, body: bytes, width: int) -> Numbers | None:
-        document = self._parser.parse(body)
-        rows = document["instances"]
-        # Flattening hides how numbers were nested: each row must have its width, and no bracket but its own.
-        if len(document) != 1 or body.count(b"[") != len(rows) + 1 or set(map(len, rows)) != {width}:
-            return None
-        return _float32(rows, width)
 
     def _tensor(self, body: bytes, name: str, width: int, datatypes: set[str]) -> tuple[Numbers, dict[str, Any]] | None:
         document = self._parser.parse(body)

@@ -8,7 +8,7 @@ Nothing is made per request that is not needed; any other path goes on to the ap
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from service.engine import Engine
 from service.errors import Overloaded, ServiceError
@@ -18,9 +18,7 @@ from service.http.body import (
     CONTENT_TYPE,
     REQUEST_ID,
     TIMEOUT,
-    WHOLE,
     Disconnected,
-    Headers,
     Receive,
     Scope,
     Send,
@@ -31,6 +29,7 @@ from service.http.body import (
 from service.http.endpoint import Endpoint, Endpoints
 from service.http.errors import RawHeaders, Response, find, plain_problem, problem, v2_problem, write
 from service.http.guard import Guard
+from service.http.heads import Call, Heads, Route
 from service.http.refusals import Refusals
 from service.http.watch import TRACEPARENT, Identity, Seen, Watch
 from service.loaded_model import Model
@@ -68,22 +67,12 @@ class Notes(Protocol):
         """Note a request by its route and status alone."""
 
 
-class Route(NamedTuple):
-    """Say what a path of the hot path asks for.
+Given = tuple[Endpoint, Batch, Part, float, float]
+"""Who gave an answer, to which rows, from which part of a run, and how long parsing and rendering took."""
 
-    Attributes:
-        counted_as: the route under which metrics count it.
-    """
-
-    name: str | None
-    version: int | None
-    v2: bool
-    counted_as: str
-
-
-Answered = tuple[RawHeaders, bytes, Endpoint, Batch, Part, float, float]
-"""A successful answer: headers, body, who gave it, to which rows, from which part of a run, and how long parsing and
-rendering took. A plain tuple, for there is one per request."""
+Answer = tuple[int, RawHeaders, bytes, float, Identity | None, Exception | None, Given | None]
+"""An answer's status, headers and body; when its call arrived and who made it, where that was looked at; what went
+wrong, or what it is of. Plain tuples, for there are two per request."""
 
 
 class HotPath:
@@ -96,6 +85,9 @@ class HotPath:
         watch: knows who a request is from, and keeps records of answers.
         guard: lets calls pass.
         notes: told of every request answered here.
+
+    Attributes:
+        heads: of requests that were answered here, for the protocol in front.
     """
 
     def __init__(
@@ -108,8 +100,8 @@ class HotPath:
         notes: Notes | None = None,
     ) -> None:
         self._app = app
-        self._engine = engine
         self._endpoints = endpoints
+        self._batcher = engine.batcher
         self._settings = engine.settings
         self._clock = engine.clock
         self._watch = watch
@@ -118,6 +110,7 @@ class HotPath:
         self._note = None if notes is None else notes.note
         self._routes: dict[str, Route] = {}
         self._refusals = Refusals()
+        self.heads = Heads()
 
     @property
     def settings(self) -> Settings:
@@ -136,92 +129,108 @@ class HotPath:
             self._notes.request("other", answer.status)
         return answer
 
-    def takes(self, url: bytes) -> bool:
-        """Tell whether a request's target, as sent, is a path that is answered here."""
-        path = url.decode("latin-1")
-        return path in self._routes or _route(path) is not None
+    def route(self, path: str) -> Route | None:
+        """Say what a path asks for; None if it is not answered here."""
+        return self._routes.get(path) or _route(path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] == "http":
-            path = scope["path"]
-            route = self._routes.get(path) or _route(path)
-            if route is not None:
-                await self._serve(route, scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    async def _serve(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        arrived = self._clock()
-        headers: Headers = dict(scope["headers"])
-        answered = identity = failure = None
+        route = self.route(scope["path"]) if scope["type"] == "http" else None
+        if route is None:
+            await self._app(scope, receive, send)
+            return
+        call = Call(route, scope["method"], scope["path"], dict(scope["headers"]))
         try:
-            if scope["method"] != "POST":
-                identity = self._watch.identify(headers)
-                status, answer_headers, body = self._not_post(scope, identity)
-            else:
-                answered = await self._answer(route, scope, headers, receive, arrived)
-                status, answer_headers, body = 200, answered[0], answered[1]
-                if len(self._routes) < _ROUTES_KEPT:
-                    self._routes[scope["path"]] = route
-                if REQUEST_ID in headers or TRACEPARENT in headers or self._watch.everything:
-                    identity = self._watch.identify(headers, make=False)
-                    answer_headers += identity.headers()
+            answer = await self.respond(call, None, receive)
         except Disconnected:
             return
-        except Exception as error:
-            answered, failure = None, error
-            await self._wait_to_refuse(error)
-            identity = self._watch.identify(headers)
-            status, answer_headers, body = self._problem(error, route, scope, identity)
-        await send({"type": "http.response.start", "status": status, "headers": answer_headers})
-        await send({"type": "http.response.body", "body": body})
-        if self._note is not None:
-            if answered is None:
-                rows, parse_s, render_s = 0, _NOT_MEASURED, _NOT_MEASURED
-                code = self._code(route, status)
-            else:
-                _, _, endpoint, batch, _, parse_s, render_s = answered
-                rows = batch.rows
-                code = endpoint.codes.get(route.counted_as) or self._code(route, status, endpoint)
-            self._note((code, rows, parse_s, render_s, self._clock() - arrived))
-        if identity is not None and (answered is None or (self._watch.everything and self._watch.wants(identity))):
-            self._tell(identity, route, scope, status, failure, answered, arrived)
+        await send({"type": "http.response.start", "status": answer[0], "headers": answer[1]})
+        await send({"type": "http.response.body", "body": answer[2]})
+        self.note(call, answer)
 
-    async def _answer(self, route: Route, scope: Scope, headers: Headers, receive: Receive, arrived: float) -> Answered:
+    async def respond(self, call: Call, body: bytes | None, receive: Receive | None = None) -> Answer:
+        """Answer a call, whatever is wrong with it; `note` is to be called when that was sent.
+
+        Args:
+            call: its head.
+            body: as it came, of a length that is taken, and not compressed; None if it is still to come.
+            receive: gives the body that is to come.
+
+        Raises:
+            Disconnected: the caller left before the body had come.
+        """
+        arrived = self._clock()
+        try:
+            if call.method != "POST":
+                identity = self._watch.identify(call.headers)
+                return *self._not_post(call, identity), arrived, identity, None, None
+            return await self._answer(call, body, receive, arrived)
+        except Disconnected:
+            raise
+        except Exception as error:
+            body = None  # there may be thousands of calls that wait to be refused
+            await self._wait_to_refuse(error)
+            identity = self._watch.identify(call.headers)
+            status, headers, content = self._problem(error, call, identity)
+            return status, headers, content, arrived, identity, error, None
+
+    def note(self, call: Call, answer: Answer) -> None:
+        """Tell those who note and those who watch of an answer that was just sent."""
+        status, _, _, arrived, identity, failure, given = answer
+        if self._note is not None:
+            if given is None:
+                code = self._code(call.route, status)
+                self._note((code, 0, _NOT_MEASURED, _NOT_MEASURED, self._clock() - arrived))
+            else:
+                endpoint, batch, _, parse_s, render_s = given
+                code = endpoint.codes.get(call.route.counted_as) or self._code(call.route, status, endpoint)
+                self._note((code, batch.rows, parse_s, render_s, self._clock() - arrived))
+        if identity is not None and (given is None or (self._watch.everything and self._watch.wants(identity))):
+            total_s = self._clock() - arrived
+            seen = identity, call.method, call.path, call.route.counted_as, status, failure
+            if given is None:
+                self._watch.answered(Seen(*seen, self._asked(call.route), arrived, total_s))
+            else:
+                endpoint, batch, part, parse_s, render_s = given
+                self._watch.answered(Seen(*seen, endpoint.model, arrived, total_s, parse_s, render_s, batch, part))
+
+    async def _answer(self, call: Call, body: bytes | None, receive: Receive | None, arrived: float) -> Answer:
+        route, _, path, headers = call
         if self._check is not None:
             self._check(headers)
         endpoint = self._endpoints.get(route.name, route.version)
-        self._engine.batcher.refuse_if_full()
+        self._batcher.refuse_if_full()
         allowed_s = self._settings.request_timeout_s
         if TIMEOUT in headers:
             allowed_s = timeout_s(headers, allowed_s)
-        if route.v2:
-            body = await read_body(headers, receive, self._settings, WHOLE in scope)
-            return await self._infer(endpoint, headers, body, arrived, allowed_s)
-        if headers.get(CONTENT_TYPE) != b"application/json":
+        if not route.v2 and headers.get(CONTENT_TYPE) != b"application/json":
             check_json(headers)
-        body = await read_body(headers, receive, self._settings, WHOLE in scope)
+        if body is None:
+            assert receive is not None
+            body = await read_body(headers, receive, self._settings)
         came = self._clock()
-        batch, columns = endpoint.parser.parse(body)
-        parsed = self._clock()
-        part = await endpoint.model.predict(batch, arrived, allowed_s)
-        ran = self._clock()
-        content = endpoint.renderer.columns(part) if columns else endpoint.renderer.rows(part)
-        answer_headers = [JSON, endpoint.version_header, (b"content-length", b"%d" % len(content))]
-        return answer_headers, content, endpoint, batch, part, parsed - came, self._clock() - ran
-
-    async def _infer(
-        self, endpoint: Endpoint, headers: Headers, body: bytes, arrived: float, allowed_s: float
-    ) -> Answered:
-        came = self._clock()
-        request = v2_infer.parse(endpoint.signature, headers, body)
-        parsed = self._clock()
-        part = await v2_infer.infer(endpoint.model, request, arrived, allowed_s)
-        ran = self._clock()
-        answer_headers, content = v2_infer.render(endpoint.signature, endpoint.model, request.wanted, part)
-        answer_headers.append(endpoint.version_header)
-        return answer_headers, content, endpoint, request.batch, part, parsed - came, self._clock() - ran
+        if route.v2:
+            batch, wanted = v2_infer.parse(endpoint.signature, headers, body)
+            parsed = self._clock()
+            part = await v2_infer.infer(endpoint.model, batch, wanted, arrived, allowed_s)
+            ran = self._clock()
+            answer_headers, content = v2_infer.render(endpoint.signature, endpoint.model, wanted, part)
+            answer_headers.append(endpoint.version_header)
+        else:
+            batch, columns = endpoint.parser.parse(body)
+            parsed = self._clock()
+            part = await endpoint.model.predict(batch, arrived, allowed_s)
+            ran = self._clock()
+            content = endpoint.renderer.columns(part) if columns else endpoint.renderer.rows(part)
+            answer_headers = [JSON, endpoint.version_header, (b"content-length", b"%d" % len(content))]
+        if path not in self._routes and len(self._routes) < _ROUTES_KEPT:
+            self._routes[path] = route
+        identity = None
+        if REQUEST_ID in headers or TRACEPARENT in headers or self._watch.everything:
+            identity = self._watch.identify(headers, make=False)
+            answer_headers += identity.headers()
+        given = endpoint, batch, part, parsed - came, self._clock() - ran
+        return 200, answer_headers, content, arrived, identity, None, given
 
     async def _wait_to_refuse(self, error: Exception) -> None:
         if isinstance(error, Overloaded):
@@ -230,37 +239,18 @@ class HotPath:
         else:
             await _end_of_turn()
 
-    def _problem(self, error: Exception, route: Route, scope: Scope, identity: Identity) -> Response:
+    def _problem(self, error: Exception, call: Call, identity: Identity) -> Response:
         if self._notes is not None:
             self._notes.rejected(find(error).code)
         if not isinstance(error, ServiceError):
-            self._watch.failed(identity, scope["path"], error)
+            self._watch.failed(identity, call.path, error)
         known = identity.request_id or b""
-        answer = v2_problem(error, known) if route.v2 else problem(error, scope["path"], known)
+        answer = v2_problem(error, known) if call.route.v2 else problem(error, call.path, known)
         return answer if identity.trace is None else answer._replace(headers=answer.headers + identity.trace.headers())
 
-    def _not_post(self, scope: Scope, identity: Identity) -> Response:
-        detail = f"{scope['method']} is not possible here; send the rows with POST. GET /docs shows how."
-        return plain_problem(405, detail, scope["path"], identity.request_id or b"", [(b"allow", b"POST")])
-
-    def _tell(
-        self,
-        identity: Identity,
-        route: Route,
-        scope: Scope,
-        status: int,
-        failure: Exception | None,
-        answered: Answered | None,
-        arrived: float,
-    ) -> None:
-        """Tell who watches of an answer."""
-        total_s = self._clock() - arrived
-        seen = identity, scope["method"], scope["path"], route.counted_as, status, failure
-        if answered is None:
-            self._watch.answered(Seen(*seen, self._asked(route), arrived, total_s))
-        else:
-            _, _, endpoint, batch, part, parse_s, render_s = answered
-            self._watch.answered(Seen(*seen, endpoint.model, arrived, total_s, parse_s, render_s, batch, part))
+    def _not_post(self, call: Call, identity: Identity) -> Response:
+        detail = f"{call.method} is not possible here; send the rows with POST. GET /docs shows how."
+        return plain_problem(405, detail, call.path, identity.request_id or b"", [(b"allow", b"POST")])
 
     def _code(self, route: Route, status: int, endpoint: Endpoint | None = None) -> int:
         """Find the number under which a request counts; that of successes is kept."""

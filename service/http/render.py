@@ -61,12 +61,9 @@ class Renderer:
     def _render_one(self, answer: Answer) -> bytes:
         """Write the only row of a run."""
         weights = answer.gate_weights
-        return dumps(
-            {
-                "tasks": {name: answer.tasks[name][0] for name in self._task_names},
-                "gate_weights": None if weights is None else dict(zip(self._task_names, weights[0], strict=True)),
-            }
-        )
+        tasks = dict(zip(self._task_names, [values[0] for values in answer.tasks.values()], strict=True))
+        gates = None if weights is None else dict(zip(self._task_names, weights[0], strict=True))
+        return orjson.dumps({"tasks": tasks, "gate_weights": gates}, option=_NUMPY)
 
     def _render(self, answer: Answer) -> Iterator[bytes]:
         """Write every row of a run: {"tasks": {...}, "gate_weights": {...}}."""

@@ -1,6 +1,6 @@
 """One inference of the Open Inference Protocol v2: a request of JSON, raw tensors or both -> the answer in kind."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -62,14 +62,14 @@ def parse(signature: Signature, headers: Headers, body: bytes) -> InferRequest:
     return InferRequest(signature.read(request.get("inputs"), memoryview(body)[length:]), _wanted(signature, request))
 
 
-async def infer(model: Model, request: InferRequest, arrived: float, timeout_s: float) -> Part:
+def infer(model: Model, batch: Batch, wanted: Wanted, arrived: float, timeout_s: float) -> Awaitable[Part]:
     """Run what the wanted outputs need and no more; errors as in `Model.predict`."""
-    wanted = set(request.wanted.outputs)
-    if GATE_CONTRIBUTIONS in wanted:
-        return await model.inspect(request.batch, arrived, timeout_s, contributions=True)
-    if wanted == {GATE_WEIGHTS}:
-        return await model.gate_weights(request.batch, arrived, timeout_s)
-    return await model.predict(request.batch, arrived, timeout_s)
+    outputs = set(wanted.outputs)
+    if GATE_CONTRIBUTIONS in outputs:
+        return model.inspect(batch, arrived, timeout_s, contributions=True)
+    if outputs == {GATE_WEIGHTS}:
+        return model.gate_weights(batch, arrived, timeout_s)
+    return model.predict(batch, arrived, timeout_s)
 
 
 def render(signature: Signature, model: Model, wanted: Wanted, part: Part) -> tuple[RawHeaders, bytes]:

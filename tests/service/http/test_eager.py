@@ -18,8 +18,10 @@ from uvicorn.server import ServerState
 from service.engine import Engine
 from service.http import eager
 from service.http.app import create_app
+from service.http.body import Receive
 from service.http.eager import EagerProtocol
-from service.http.predict import HotPath
+from service.http.heads import Call
+from service.http.predict import Answer, HotPath
 from service.settings import Settings
 
 ROW = {"age": 11.0, "height": 9.5, "balance": 10.0, "colour": "red", "city": "Oslo"}
@@ -360,6 +362,60 @@ def test_a_connection_serves_many_requests(engine: Engine) -> None:
     assert ours == theirs
 
 
+OTHER_BODY = BODY.replace(b"11.0", b"12.5")
+KNOWN = request(BODY, PREDICT, "X-Request-Id-Not: 7").replace(b"X-Request-Id: 7\r\n", b"")
+"""Without an id of its own, the head of a request is remembered."""
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [KNOWN, KNOWN.replace(BODY, OTHER_BODY), KNOWN],
+        [KNOWN, KNOWN[:-5], KNOWN[-5:]],
+        [KNOWN, KNOWN[:50], KNOWN[50:]],
+        [KNOWN, KNOWN + KNOWN, KNOWN],
+        [KNOWN + KNOWN, KNOWN],
+        [KNOWN, KNOWN + KNOWN[:50], KNOWN[50:]],
+        [KNOWN, KNOWN.replace(b"11.0", b"null"), KNOWN],
+        [KNOWN, KNOWN.replace(PREDICT.encode(), b"/v1/models/other:predict"), KNOWN],
+        [KNOWN, REQUESTS["elsewhere"], KNOWN],
+        [KNOWN, REQUESTS["chunked"], KNOWN],
+        [b"\r\n" + KNOWN, b"\r\n" + KNOWN, KNOWN],
+        [request(b""), request(b"")],
+        [KNOWN, KNOWN.replace(BODY, b"\r\n\r\n" + BODY[4:])],
+        [KNOWN, KNOWN, request(BODY, PREDICT, "Connection: close")],
+    ],
+)
+def test_a_head_that_came_before_means_the_same_again(pieces: Sequence[bytes], engine: Engine) -> None:
+    answers = b"".join(pieces).count(b" HTTP/1.1\r\n")
+    theirs, ours = both(create_app(engine), lambda bench: bench.talk(*pieces, answers=answers))
+    ids = re.compile("[0-9a-f]{12}-[0-9]+")  # made for requests that bring none
+    assert ids.sub("", str(ours)) == ids.sub("", str(theirs))
+
+
+def test_heads_are_kept_but_not_without_end(engine: Engine) -> None:
+    app = create_app(engine)
+    assert isinstance(app, HotPath)
+    kept = app.heads
+
+    async def run() -> None:
+        async with serving(app, EagerProtocol) as bench, asyncio.timeout(20):
+            await bench.talk(KNOWN, REQUESTS["rows"], REQUESTS["gzip"], REQUESTS["elsewhere"], answers=4)
+            head = KNOWN.removesuffix(BODY)
+            known = kept.get(head)
+            assert known is not None
+            assert (known.call.path, known.length, known.keep_alive) == (PREDICT, len(BODY), True)
+            assert kept.get(REQUESTS["rows"].removesuffix(BODY)) is None  # with an id of its own
+            assert kept.get(REQUESTS["gzip"].removesuffix(GZIPPED)) is None
+            for number in range(1000):
+                kept.learn(b"%d" % number, known)
+            assert kept.get(head) is None
+            kept.learn(b"x" * 5000, known)
+            assert kept.get(b"x" * 5000) is None
+
+    asyncio.run(run())
+
+
 def test_a_body_that_is_slow_to_come_is_left_to_uvicorn(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eager, "SLOW_BODY_S", 0.0)
     whole = request()
@@ -373,12 +429,11 @@ class Held(HotPath):
     arrived: asyncio.Event
     go: asyncio.Future[None]
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        message = await receive()
+    async def respond(self, call: Call, body: bytes | None, receive: Receive | None = None) -> Answer:
+        assert body is not None
         self.arrived.set()
         await self.go
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
-        await send({"type": "http.response.body", "body": message["body"][:3]})
+        return 200, [(b"content-length", b"3")], body[:3], 0.0, None, None, None
 
 
 def _held(engine: Engine) -> Held:
