@@ -62,6 +62,7 @@ class Preparation:
         self._largest_batch, self._command = largest_batch, command
         self._checker: _Checker | None = None
         self._checking = self._closed = False
+        self._seen_at: dict[Path, float] = {}
 
     @property
     def busy(self) -> bool:
@@ -101,10 +102,11 @@ class Preparation:
 
     def tidy(self) -> None:
         """Remove what all workers have had the time to open, and end the process if it has nothing to do."""
-        now = time.time()
+        now = time.monotonic()
         if self._checker is not None and self._checker.idle_s() > IDLE_S:
             self._end()
-        old = [entry for entry in self._folder.iterdir() if entry.is_dir() and now - entry.stat().st_mtime > KEPT_S]
+        self._seen_at = {entry: self._seen_at.get(entry, now) for entry in self._folder.iterdir() if entry.is_dir()}
+        old = [entry for entry, since in self._seen_at.items() if now - since > KEPT_S]
         if old:
             with self._locked():
                 for entry in old:

@@ -1,0 +1,87 @@
+"""A wall clock that jumps moves nothing: windows, deadlines, rates, connections and the end go by the monotonic one."""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.load import Load, Question, play
+from tests.support.metrics import metric, settled
+from tests.support.server import ROOT, running
+
+JUMPING = """
+import itertools, time
+real, jumps = time.time, itertools.cycle((0.0, 86400.0, -86400.0, 3.0, -1e9))
+time.time = lambda: real() + next(jumps)
+time.time_ns = lambda: int(time.time() * 1e9)
+"""
+"""What Python runs at the start of every process: each reading of the wall clock is off by another time."""
+
+STAMPS = {
+    "service/gate_report.py": "when a window begins and ends, for people",
+    "service/http/watch.py": "the time of a line of the log",
+    "service/loaded_model.py": "when a model was loaded, for people",
+    "service/prediction_log.py": "the time of a row of the log",
+    "service/request_log.py": "the time of a line of the log",
+    "service/metrics.py": "when a process started and a model was loaded, as Prometheus wants it",
+}
+
+
+def readings(path: Path) -> list[str]:
+    """Find where a module reads the wall clock, under whatever name."""
+    tree = ast.parse(path.read_text())
+    names = {
+        "time.time",
+        "time.time_ns",
+        "datetime.now",
+        "datetime.utcnow",
+        "datetime.today",
+        "date.today",
+        "time.localtime",
+    }
+    found = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    imported = [
+        f"time.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "time"
+        for alias in node.names
+    ]
+    return [name for name in found + imported if any(name == one or name.endswith(f".{one}") for one in names)]
+
+
+def test_the_wall_clock_is_read_for_stamps_alone() -> None:
+    files = sorted((ROOT / "service").rglob("*.py"))
+    assert files
+    reading = {str(path.relative_to(ROOT)) for path in files if readings(path)}
+    assert reading == set(STAMPS), "measure with engine.clock or time.monotonic; a stamp is listed here with its reason"
+
+
+@pytest.fixture
+def jumping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "python").mkdir()
+    (tmp_path / "python" / "sitecustomize.py").write_text(JUMPING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "python"))
+
+
+@pytest.mark.usefixtures("jumping")
+def test_nothing_expires_and_nothing_waits(models: Path, questions: Callable[..., list[Question]]) -> None:
+    asked = questions()
+    for question in asked:
+        question.request = question.request.replace(b"\r\n\r\n", b"\r\nx-request-timeout-ms: 30000\r\n\r\n", 1)
+    with running(models, workers="2", drain_delay_s="0.5", default_model="hand") as service:
+
+        async def scenario() -> Load:
+            async with Load(service.url, asked, 8) as load:
+                await load.answers(1000)
+            return load
+
+        load = play(scenario())
+        assert set(load.statuses) == {200}
+        assert (load.broken, load.unreached, load.wrong) == (0, 0, []), "no deadline passed, no connection timed out"
+        for window in ("1m", "5m", "1h"):
+            assert httpx.get(f"{service.url}/v1/gates", params={"window": window}).json()["rows"] == load.rows
+        assert settled(service.url, "mmoe_rows_total") == load.rows
+        assert metric(service.url, "mmoe_workers") == 2
+        assert service.end() == 0
