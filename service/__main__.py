@@ -124,7 +124,7 @@ def _run(worker: list[str]) -> int:
 def _place(settings: "Settings", worker: list[str]) -> int | None:
     """Return the place of this process among the workers; None for a launcher."""
     if worker:
-        return int(worker[3])
+        return int(worker[0])
     return 0 if settings.workers == 1 else None
 
 

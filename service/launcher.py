@@ -14,7 +14,6 @@ import math
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ from typing import NamedTuple
 
 from service.logs import log_event
 from service.settings import Settings
-from service.sockets import bind, reserve
+from service.sockets import Address, addresses, bind, reserve
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 STEADY_S = 60.0
@@ -39,11 +38,11 @@ log = logging.getLogger("service")
 
 
 class WorkerPipes(NamedTuple):
-    """Hold a worker's file descriptors: its socket, where to say that it is loaded, where to wait for the answer."""
+    """Hold a worker's file descriptors: where to say that it is loaded, where to wait for the answer, its sockets."""
 
-    socket: int
     loaded: int
     go: int
+    sockets: tuple[int, ...]
 
 
 class _Worker(NamedTuple):
@@ -59,16 +58,20 @@ def launch(settings: Settings, workers: int, run_directory: Path) -> int:
     Raises:
         SettingsError: the port cannot be had.
     """
-    with contextlib.closing(reserve(settings.host, settings.port)) as reserved:
+    with contextlib.ExitStack() as stack:
+        reserved = []
+        for address in addresses(settings):
+            made = stack.enter_context(contextlib.closing(reserve(address)))
+            reserved.append(address._replace(port=int(made.getsockname()[1])))
         return _Launcher(settings, workers, run_directory, reserved).run()
 
 
 class _Launcher:
-    def __init__(self, settings: Settings, workers: int, run_directory: Path, reserved: socket.socket) -> None:
+    def __init__(self, settings: Settings, workers: int, run_directory: Path, reserved: list[Address]) -> None:
         self._settings = settings
         self._count = workers
         self._run_directory = run_directory
-        self._host, self._port = settings.host, int(reserved.getsockname()[1])
+        self._addresses = reserved
         self._workers: dict[int, _Worker] = {}
         self._due: dict[int, float] = {}
         self._backoff_s = [0.0] * workers
@@ -129,14 +132,17 @@ class _Launcher:
         return not self._stopping
 
     def _start(self, place: int) -> None:
-        """Start a worker on a socket of its own; the launcher keeps none, so that a dead one's connections end."""
+        """Start a worker on sockets of its own; the launcher keeps none, so that a dead one's connections end."""
         loaded_read, loaded_write = os.pipe()
         go_read, go_write = os.pipe()
-        with contextlib.closing(bind(self._host, self._port, shared=True)) as made:
-            pipes = WorkerPipes(made.fileno(), loaded_write, go_read)
-            arguments = ["--worker", *map(str, (*pipes, place, self._count, self._run_directory))]
+        with contextlib.ExitStack() as stack:
+            made = [stack.enter_context(contextlib.closing(bind(a, shared=True))) for a in self._addresses]
+            sockets = [one.fileno() for one in made]
+            arguments = map(str, (place, self._count, self._run_directory, loaded_write, go_read, *sockets))
             process = subprocess.Popen(
-                [sys.executable, "-m", "service", *arguments], pass_fds=pipes, start_new_session=True
+                [sys.executable, "-m", "service", "--worker", *arguments],
+                pass_fds=[loaded_write, go_read, *sockets],
+                start_new_session=True,
             )
         os.close(loaded_write)
         os.close(go_read)

@@ -142,6 +142,16 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         description="How long requests in flight may take to end after that, in seconds.",
     )
+    operation_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Second port, for probes, metrics and admin calls; the last two are then answered there alone. "
+        "Unset: all on one port; 0 takes a free one and prints it.",
+    )
+    operation_host: str | None = Field(
+        default=None, min_length=1, description="Address of the second port; unset: the same as MMOE_HOST."
+    )
     keys_file: Path | None = Field(
         default=None,
         description="File of API keys, in lines that `python -m service.keys new` prints; unset: calls need no key.",

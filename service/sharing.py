@@ -70,6 +70,60 @@ class Board:
         ]
 
 
+class Acceptor:
+    """Accept all connections that wait, whenever there are any: the loop itself would accept one a turn.
+
+    Args:
+        listening: a socket that listens.
+        accepted: called with each connection.
+        before: called before each look.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        accepted: Callable[[socket.socket], object],
+        before: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._listening, self._accepted, self._before = listening, accepted, before
+        self._resume: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to accept, on the running loop."""
+        self._listening.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._listening.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Accept what waits, and no more."""
+        self._accept()
+        if self._resume is not None:
+            self._resume.cancel()
+        asyncio.get_running_loop().remove_reader(self._listening.fileno())
+        self._listening.close()
+
+    def _accept(self) -> None:
+        self._before()
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                connection, _ = self._listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _OUT_OF_MEANS:
+                    self._pause()
+                return  # else the client has gone already
+            connection.setblocking(False)
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._accepted(connection)
+
+    def _pause(self) -> None:
+        """Let connections wait until others have ended; asking again at once would take all the time there is."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listening.fileno())
+        self._resume = loop.call_later(TICK_S, lambda: loop.add_reader(self._listening.fileno(), self._accept))
+
+
 class Sharing:
     """Accept connections for one worker, and deal them out.
 
@@ -91,7 +145,8 @@ class Sharing:
         serve: Callable[[socket.socket], None],
         held: Callable[[], int],
     ) -> None:
-        self._listening, self._place, self._serve, self._held = listening, place, serve, held
+        self._place, self._serve, self._held = place, serve, held
+        self._acceptor = Acceptor(listening, self._deal, self._take)  # what is taken counts before any is dealt out
         self._board = Board(directory, place, workers)
         self._inboxes = [str(directory.path / f"inbox-{worker}") for worker in range(workers)]
         self._inbox = _datagram_socket()
@@ -100,26 +155,19 @@ class Sharing:
         self._inbox.bind(self._inboxes[place])
         self._outbox = _datagram_socket()
         self._tick: asyncio.TimerHandle | None = None
-        self._resume: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin to accept, on the running loop."""
-        loop = asyncio.get_running_loop()
-        self._listening.setblocking(False)
-        loop.add_reader(self._listening.fileno(), self._accept)
-        loop.add_reader(self._inbox.fileno(), self._take)
+        self._acceptor.start()
+        asyncio.get_running_loop().add_reader(self._inbox.fileno(), self._take)
         self._note()
 
     def close(self) -> None:
         """Accept no more; what waits already, here or passed on by others, is still served."""
-        self._accept()
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._listening.fileno())
-        loop.remove_reader(self._inbox.fileno())
-        for timer in (self._tick, self._resume):
-            if timer is not None:
-                timer.cancel()
-        self._listening.close()
+        self._acceptor.close()
+        asyncio.get_running_loop().remove_reader(self._inbox.fileno())
+        if self._tick is not None:
+            self._tick.cancel()
         self._take()
         self._inbox.close()
         self._outbox.close()
@@ -127,25 +175,6 @@ class Sharing:
     def loads(self) -> list[int]:
         """Return how many connections each worker holds or is about to get."""
         return self._board.loads()
-
-    def _accept(self) -> None:
-        self._take()  # they count before anything is dealt out
-        for _ in range(_ACCEPTED_AT_ONCE):
-            try:
-                connection, _ = self._listening.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in _OUT_OF_MEANS:
-                    self._pause()
-                return  # else the client has gone already
-            self._deal(connection)
-
-    def _pause(self) -> None:
-        """Let connections wait until others have ended; asking again at once would take all the time there is."""
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._listening.fileno())
-        self._resume = loop.call_later(TICK_S, lambda: loop.add_reader(self._listening.fileno(), self._accept))
 
     def _deal(self, connection: socket.socket) -> None:
         self._board.hold(self._held())
@@ -177,12 +206,11 @@ class Sharing:
                 return
             if message and descriptors:
                 self._board.received(message[0])
-                self._serve_here(socket.socket(fileno=descriptors[0]))
+                connection = socket.socket(fileno=descriptors[0])
+                connection.setblocking(False)
+                self._serve_here(connection)
 
     def _serve_here(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
-        with contextlib.suppress(OSError):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._serve(connection)
         self._board.hold(self._held())
 

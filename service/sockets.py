@@ -4,48 +4,69 @@ Each worker listens on a socket of its own on the same port (SO_REUSEPORT), so t
 """
 
 import socket
+from typing import NamedTuple
 
 from service.errors import SettingsError
+from service.settings import Settings
 
 
-def bind(host: str, port: int, shared: bool) -> socket.socket:
+class Address(NamedTuple):
+    """Say where to listen, and which settings say so."""
+
+    host: str
+    port: int
+    setting: str = "MMOE_PORT"
+    host_setting: str = "MMOE_HOST"
+
+
+def addresses(settings: Settings) -> list[Address]:
+    """Return where the service listens: its port, and the second one if there is one."""
+    found = [Address(settings.host, settings.port)]
+    if settings.operation_port is not None:
+        host = settings.operation_host or settings.host
+        host_setting = "MMOE_OPERATION_HOST" if settings.operation_host else "MMOE_HOST"
+        found.append(Address(host, settings.operation_port, "MMOE_OPERATION_PORT", host_setting))
+    return found
+
+
+def bind(address: Address, shared: bool) -> socket.socket:
     """Bind a TCP socket that does not listen yet.
 
     Args:
-        host: name or address.
-        port: 0 takes a free one.
+        address: name or address of the host, and port; port 0 takes a free one.
         shared: whether other sockets of this user may bind to it too.
 
     Raises:
         SettingsError: the address is unknown, not this machine's, taken or not allowed.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        family, kind, protocol, _, found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (socket.gaierror, UnicodeError) as error:
-        raise SettingsError("MMOE_HOST", host, f"a name or an address ({error})") from None
+        raise SettingsError(address.host_setting, address.host, f"a name or an address ({error})") from None
     made = socket.socket(family, kind, protocol)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        made.bind(address)
+        made.bind(found)
     except OSError as error:
         made.close()
-        raise SettingsError("MMOE_PORT", str(port), f"a free port on {host} ({error.strerror})") from None
+        expected = f"a free port on {address.host} ({error.strerror})"
+        raise SettingsError(address.setting, str(address.port), expected) from None
     made.set_inheritable(True)
     return made
 
 
-def reserve(host: str, port: int) -> socket.socket:
+def reserve(address: Address) -> socket.socket:
     """Bind a socket that others may join, unless a stranger listens there; it holds the port and never listens.
 
     Raises:
         SettingsError: as `bind`.
     """
-    bind(host, port, shared=False).close()
-    return bind(host, port, shared=True)
+    bind(address, shared=False).close()
+    return bind(address, shared=True)
 
 
 def url(bound: socket.socket) -> str:

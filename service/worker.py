@@ -23,6 +23,7 @@ from service.engine import Engine
 from service.errors import NotReady
 from service.http.app import Apps, create_apps
 from service.http.eager import EagerProtocol
+from service.http.predict import AsgiApp
 from service.http.schemas import example_rows
 from service.http.watch import Watch
 from service.launcher import GO, GO_AND_ANNOUNCE, WorkerPipes
@@ -32,9 +33,9 @@ from service.preparation import Preparation
 from service.reload import Keeper, Rally
 from service.roster import Roster
 from service.settings import Settings
-from service.sharing import Sharing
+from service.sharing import Acceptor, Sharing
 from service.slots import RunDirectory
-from service.sockets import bind, url
+from service.sockets import addresses, bind, url
 from service.telemetry import Telemetry
 
 BACKLOG = 2048
@@ -53,10 +54,10 @@ def run_alone(settings: Settings, directory: RunDirectory) -> None:
         SettingsError: the port or the run directory cannot be had.
         ArtifactError: the directory of models cannot be read.
     """
-    bound = bind(settings.host, settings.port, shared=False)
+    bound = [bind(address, shared=False) for address in addresses(settings)]
 
     def begin() -> bool:
-        bound.listen(BACKLOG)
+        _listen(bound)
         return True
 
     serve(settings, bound, begin, Team(0, 1, directory, None))
@@ -72,9 +73,9 @@ def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
     Raises:
         ServiceError: as `run_alone`.
     """
-    *descriptors, place, workers = map(int, arguments[:5])
-    pipes, directory = WorkerPipes(*descriptors), RunDirectory(Path(arguments[5]), workers)
-    bound = socket.socket(fileno=pipes.socket)
+    place, workers, loaded, go, *sockets = map(int, (*arguments[:2], *arguments[3:]))
+    pipes, directory = WorkerPipes(loaded, go, tuple(sockets)), RunDirectory(Path(arguments[2]), workers)
+    bound = [socket.socket(fileno=descriptor) for descriptor in pipes.sockets]
 
     def begin() -> bool:
         os.write(pipes.loaded, GO)
@@ -82,10 +83,15 @@ def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
         answer = os.read(pipes.go, 1)
         if not answer:
             raise SystemExit(1)
-        bound.listen(BACKLOG)
+        _listen(bound)
         return answer == GO_AND_ANNOUNCE
 
     serve(settings, bound, begin, Team(place, workers, directory, pipes.go))
+
+
+def _listen(bound: Sequence[socket.socket]) -> None:
+    for one in bound:
+        one.listen(BACKLOG)
 
 
 class Team(NamedTuple):
@@ -104,15 +110,15 @@ class Team(NamedTuple):
     lifeline: int | None
 
 
-def serve(settings: Settings, bound: socket.socket, begin: Callable[[], bool], team: Team) -> None:
+def serve(settings: Settings, bound: Sequence[socket.socket], begin: Callable[[], bool], team: Team) -> None:
     """Load the models and serve them until SIGTERM or SIGINT; return when the requests in flight have ended.
 
     SIGHUP has it look at the files of models and keys again.
 
     Args:
         settings: of the service.
-        bound: where to serve.
-        begin: called when the models are loaded; makes the socket listen when it may, and tells whether to announce it.
+        bound: where to serve; the second, if there is one, is for operation.
+        begin: called when the models are loaded; makes them listen when it may, and tells whether to announce it.
         team: of which it is one.
     """
     log_event(log, logging.INFO, "starting", "Loading the models in %s", settings.models)
@@ -129,12 +135,7 @@ def serve(settings: Settings, bound: socket.socket, begin: Callable[[], bool], t
     _settle_memory()
     _allow_connections()
     announced = begin()
-    config = uvicorn.Config(
-        apps.main, loop="uvloop", http=EagerProtocol, ws="none", interface="asgi3", lifespan="on", backlog=BACKLOG,
-        access_log=False, log_config=None, log_level=_uvicorn_level(settings.log_level), proxy_headers=False,
-        server_header=False, timeout_keep_alive=settings.keep_alive_s,
-        timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
-    )  # fmt: skip
+    config = _config(settings, apps.main)
     server = uvicorn.Server(config)
     # uvicorn would close its sockets at the first signal; here the service first serves on, not ready, for a while.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
@@ -147,6 +148,15 @@ def _allow_connections() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _config(settings: Settings, app: AsgiApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app, loop="uvloop", http=EagerProtocol, ws="none", interface="asgi3", lifespan="on", backlog=BACKLOG,
+        access_log=False, log_config=None, log_level=_uvicorn_level(settings.log_level), proxy_headers=False,
+        server_header=False, timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
+    )  # fmt: skip
 
 
 def _settle_memory() -> None:
@@ -166,15 +176,25 @@ def _settle_memory() -> None:
 
 
 async def _serve(
-    server: uvicorn.Server, engine: Engine, apps: Apps, bound: socket.socket, announced: bool, team: Team
+    server: uvicorn.Server,
+    engine: Engine,
+    apps: Apps,
+    bound: Sequence[socket.socket],
+    announced: bool,
+    team: Team,
 ) -> None:
     loop = asyncio.get_running_loop()
     drain_delay_s = engine.settings.drain_delay_s
-    sharing = _share(server, bound, team)
+    doors: list[Sharing | Acceptor] = [_share(server, bound[0], team)]
+    if apps.operation is not None:
+        config = _config(engine.settings, apps.operation)
+        config.load()
+        doors.append(Acceptor(bound[1], _opener(server, config, set())))
     looking: deque[asyncio.Future[None]] = deque(maxlen=8)  # the loop itself holds tasks weakly
 
     def close() -> None:
-        sharing.close()
+        for door in doors:
+            door.close()
         server.should_exit = True
 
     def stop(delay_s: float) -> None:
@@ -198,13 +218,16 @@ async def _serve(
     _on_signal(signal.SIGINT, stop, 0.0)
     _on_signal(signal.SIGHUP, look_again)
     if announced:
-        announce(engine, url(bound))
+        announce(engine, *map(url, bound))
     if team.lifeline is not None:
         loop.add_reader(team.lifeline, orphaned, team.lifeline)
     serving = asyncio.ensure_future(server.serve([]))
     await asyncio.sleep(0)  # now it has what a connection needs
-    sharing.start()
+    for door in doors:
+        door.start()
     await serving
+    if server.force_exit:  # uvicorn leaves it out then
+        await server.lifespan.shutdown()
     log_event(log, logging.INFO, "ended", "Ended")
     for number in (*ENDING, signal.SIGHUP):  # it is ending: one more must not change its exit status
         signal.signal(number, signal.SIG_IGN)
@@ -222,24 +245,35 @@ def _share(server: uvicorn.Server, bound: socket.socket, team: Team) -> Sharing:
     uvloop accepts one connection a turn, so that in a flood of requests, which makes for long turns, new connections
     and with them the probes would wait for seconds; `Sharing` accepts all that wait.
     """
-    config, state, opening = server.config, server.server_state, set[asyncio.Future[Any]]()
+    opening = set[asyncio.Future[Any]]()
+
+    def held() -> int:
+        return len(server.server_state.connections) + len(opening)
+
+    open_here = _opener(server, server.config, opening)
+    return Sharing(bound, team.directory, team.place, team.workers, open_here, held)
+
+
+def _opener(
+    server: uvicorn.Server, config: uvicorn.Config, opening: set[asyncio.Future[Any]]
+) -> Callable[[socket.socket], None]:
+    """Return what lets uvicorn speak on a connection; `opening` holds those that are not with it yet."""
 
     def protocol() -> asyncio.Protocol:
-        return EagerProtocol(config=config, server_state=state, app_state=server.lifespan.state)
+        return EagerProtocol(config=config, server_state=server.server_state, app_state=server.lifespan.state)
 
     def open_here(connection: socket.socket) -> None:
         coming = asyncio.ensure_future(asyncio.get_running_loop().connect_accepted_socket(protocol, connection))
         opening.add(coming)
         coming.add_done_callback(opening.discard)
 
-    def held() -> int:
-        return len(state.connections) + len(opening)
-
-    return Sharing(bound, team.directory, team.place, team.workers, open_here, held)
+    return open_here
 
 
-def announce(engine: Engine, address: str) -> None:
+def announce(engine: Engine, address: str, operation: str | None = None) -> None:
     """Log what is served and where, and a call that works."""
+    if operation is not None:
+        log_event(log, logging.INFO, "operation", "Probes, metrics and admin calls are on %s", operation, url=operation)
     served = [f"{state.name} {state.served}" for state in engine.models() if state.ready]
     log_event(
         log, logging.INFO, "ready", "Serving %s on %s (documentation: %s/docs)",

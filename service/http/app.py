@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, NamedTuple
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -50,10 +50,12 @@ class Apps(NamedTuple):
 
     Attributes:
         main: the ASGI application.
+        operation: that of the second port, with probes, metrics and admin calls; None where there is one port.
         rescan: looks at the files of models and keys again.
     """
 
     main: AsgiApp
+    operation: AsgiApp | None
     rescan: Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -86,6 +88,26 @@ def create_apps(
 
     keeper = keeper or Keeper(engine)
     keeper.after = tick
+    probes = [health_router(engine), v2_health_router(engine)]
+    asking = [models_router(engine), gates_router(engine, endpoints), v2_router(engine, endpoints)]
+    admin = [repository_router(engine, keeper, guard), versions_router(engine, keeper, guard)]
+    figures = []
+    if telemetry is not None:
+        telemetry.refused = engine.refused
+        figures.append(metrics_router(telemetry))
+        asking.append(traffic_router(engine, telemetry))
+
+    def build(app: FastAPI, open_to_all: list[APIRouter], guarded: list[APIRouter]) -> AsgiApp:
+        for router in open_to_all:
+            app.include_router(router)
+        for router in guarded:
+            app.include_router(router, dependencies=[Depends(guard.predict)], responses={401: {}})
+        _handle_errors(app, telemetry, watch)
+        behind: AsgiApp = _HeadLikeGet(app)
+        if telemetry is not None:
+            behind = Counted(behind, engine, telemetry)
+        return Watched(behind, engine, watch)
+
     app = FastAPI(
         title=SERVER,
         description=DESCRIPTION,
@@ -94,33 +116,20 @@ def create_apps(
         docs_url=None,  # its page would come from a CDN; web.py has one of our own
         redoc_url=None,
     )
-    open_to_all = [health_router(engine), v2_health_router(engine), web_router()]
-    guarded = [models_router(engine), gates_router(engine, endpoints)]
-    guarded += [
-        v2_router(engine, endpoints),
-        repository_router(engine, keeper, guard),
-        versions_router(engine, keeper, guard),
-    ]
-    if telemetry is not None:
-        telemetry.refused = engine.refused
-        open_to_all.append(metrics_router(telemetry))
-        guarded.append(traffic_router(engine, telemetry))
-    for router in open_to_all:
-        app.include_router(router)
-    for router in guarded:
-        app.include_router(router, dependencies=[Depends(guard.predict)], responses={401: {}})
-    _handle_errors(app, telemetry, watch)
     _describe(app, engine)
-    behind: AsgiApp = _HeadLikeGet(app)
-    if telemetry is not None:
-        behind = Counted(behind, engine, telemetry)
+    operation = None
+    if engine.settings.operation_port is None:
+        behind = build(app, [*probes, web_router(), *figures], [*asking, *admin])
+    else:
+        behind = build(app, [*probes, web_router()], asking)
+        operation = build(FastAPI(redirect_slashes=False, openapi_url=None), [*probes, *figures], admin)
 
     async def rescan() -> None:
         if keys is not None:
             await asyncio.to_thread(keys.reload)
         await keeper.rescan()
 
-    return Apps(HotPath(Watched(behind, engine, watch), engine, endpoints, watch, guard, telemetry), rescan)
+    return Apps(HotPath(behind, engine, endpoints, watch, guard, telemetry), operation, rescan)
 
 
 def _lifespan(

@@ -103,7 +103,8 @@ def document(app: FastAPI, engine: Engine) -> Schema:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas |= SCHEMAS | _request_schemas() | _manifest_schemas()
-    written["paths"]["/v2/repository/index"]["post"]["requestBody"] = _body(_INDEX_REQUEST, required=False)
+    if index := written["paths"].get("/v2/repository/index"):  # it may be on the second port
+        index["post"]["requestBody"] = _body(_INDEX_REQUEST, required=False)
     for path, operation in _calls(engine, schemas).items():
         written["paths"].setdefault(path, {})["post"] = operation
     for path, operations in written["paths"].items():

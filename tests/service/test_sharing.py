@@ -10,14 +10,14 @@ import pytest
 
 from service.sharing import Board, Sharing
 from service.slots import RunDirectory
-from service.sockets import bind, reserve
+from service.sockets import Address, bind, reserve
 
 
 class Worker:
     """Hold connections as a worker would, without answering on them."""
 
     def __init__(self, directory: RunDirectory, place: int, workers: int, port: int) -> None:
-        self.listening = bind("127.0.0.1", port, shared=True)
+        self.listening = bind(Address("127.0.0.1", port), shared=True)
         self.listening.listen(100)
         self.held: list[socket.socket] = []
         self.sharing = Sharing(self.listening, directory, place, workers, self.held.append, self.count)
@@ -57,7 +57,7 @@ async def connect(port: int, count: int, workers: list[Worker]) -> list[socket.s
 @pytest.mark.parametrize("connections", [1, 7, 64])
 def test_connections_are_spread_evenly(directory: RunDirectory, workers: int, connections: int) -> None:
     async def play() -> list[int]:
-        with reserve("127.0.0.1", 0) as reserved, contextlib.ExitStack() as stack:
+        with reserve(Address("127.0.0.1", 0)) as reserved, contextlib.ExitStack() as stack:
             port = reserved.getsockname()[1]
             team = [Worker(directory, place, workers, port) for place in range(workers)]
             for worker in team:
@@ -76,7 +76,7 @@ def test_connections_are_spread_evenly(directory: RunDirectory, workers: int, co
 
 def test_a_dead_worker_gets_nothing_and_its_successor_its_share(directory: RunDirectory) -> None:
     async def play() -> None:
-        with reserve("127.0.0.1", 0) as reserved, contextlib.ExitStack() as stack:
+        with reserve(Address("127.0.0.1", 0)) as reserved, contextlib.ExitStack() as stack:
             port = reserved.getsockname()[1]
             first, dead = (Worker(directory, place, 2, port) for place in range(2))
             first.sharing.start()
@@ -98,7 +98,7 @@ def test_a_dead_worker_gets_nothing_and_its_successor_its_share(directory: RunDi
 
 def test_what_is_passed_on_is_served_even_at_the_end(directory: RunDirectory) -> None:
     async def play() -> tuple[int, int]:
-        with reserve("127.0.0.1", 0) as reserved, contextlib.ExitStack() as stack:
+        with reserve(Address("127.0.0.1", 0)) as reserved, contextlib.ExitStack() as stack:
             port = reserved.getsockname()[1]
             first = Worker(directory, 0, 2, port)
             second = Worker(directory, 1, 2, 0)  # elsewhere: it gets only what is passed on

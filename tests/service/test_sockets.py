@@ -5,46 +5,46 @@ import socket
 import pytest
 
 from service.errors import SettingsError
-from service.sockets import bind, reserve, url
+from service.sockets import Address, bind, reserve, url
 
 
 def test_a_free_port_is_taken_and_told() -> None:
-    with bind("127.0.0.1", 0, shared=False) as bound:
+    with bind(Address("127.0.0.1", 0), shared=False) as bound:
         port = bound.getsockname()[1]
         assert url(bound) == f"http://127.0.0.1:{port}"
-    with bind("0.0.0.0", 0, shared=False) as bound:
+    with bind(Address("0.0.0.0", 0), shared=False) as bound:
         assert url(bound).startswith("http://127.0.0.1:")
 
 
 def test_an_address_of_version_6() -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("there is no IPv6 here")
-    with bind("::1", 0, shared=False) as bound:
+    with bind(Address("::1", 0), shared=False) as bound:
         assert url(bound) == f"http://[::1]:{bound.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_port_in_use_is_refused_with_a_sentence(shared: bool) -> None:
-    with bind("127.0.0.1", 0, shared=False) as other:
+    with bind(Address("127.0.0.1", 0), shared=False) as other:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(SettingsError, match=rf"MMOE_PORT is '{port}'; expected a free port on 127\.0\.0\.1"):
-            reserve("127.0.0.1", port) if shared else bind("127.0.0.1", port, shared=False)
+            reserve(Address("127.0.0.1", port)) if shared else bind(Address("127.0.0.1", port), shared=False)
 
 
 def test_strangers_that_share_their_port_are_refused_too() -> None:
-    with bind("127.0.0.1", 0, shared=True) as other:
+    with bind(Address("127.0.0.1", 0), shared=True) as other:
         other.listen()
         with pytest.raises(SettingsError, match="MMOE_PORT"):
-            reserve("127.0.0.1", other.getsockname()[1])
+            reserve(Address("127.0.0.1", other.getsockname()[1]))
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "a" * 300])
 def test_a_host_that_is_not_ours_is_refused(host: str) -> None:
     with pytest.raises(SettingsError, match=r"MMOE_HOST|MMOE_PORT"):
-        bind(host, 0, shared=False)
+        bind(Address(host, 0), shared=False)
 
 
 def test_a_reservation_takes_no_connections() -> None:
-    with reserve("127.0.0.1", 0) as reserved, pytest.raises(ConnectionRefusedError):
+    with reserve(Address("127.0.0.1", 0)) as reserved, pytest.raises(ConnectionRefusedError):
         socket.create_connection(reserved.getsockname(), timeout=5)

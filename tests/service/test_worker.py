@@ -1,6 +1,7 @@
 """The life of a service: what signals do while it loads, under load, with slow clients; with one worker and two."""
 
 import asyncio
+import re
 import signal
 import socket
 import subprocess
@@ -133,3 +134,48 @@ def test_a_wrong_file_of_keys_ends_the_start(own: Path, tmp_path: Path) -> None:
         assert "line 1 ends with no hash" in run.stderr
         assert "mmoe_secret" not in run.stderr
         assert "Traceback" not in run.stderr
+
+
+@WORKERS
+def test_with_a_second_port_metrics_and_admin_calls_are_answered_there_alone(own: Path, workers: str) -> None:
+    with running(own, workers=workers, operation_port="0", local_admin="true", drain_delay_s="10") as service:
+        found = [re.search(r"Probes, metrics and admin calls are on (http://[^\s\"]+)", line) for line in service.lines]
+        (second,) = [match[1] for match in found if match]
+
+        def status(url: str, method: str, path: str) -> int:
+            return httpx.request(method, url + path).status_code  # a connection, and perhaps a worker, of its own
+
+        for _ in range(4):
+            for probe in ("/health/live", "/health/ready", "/v2/health/ready"):
+                assert status(service.url, "GET", probe) == status(second, "GET", probe) == 200
+            for method, path in (
+                ("GET", "/metrics"),
+                ("POST", "/v2/repository/index"),
+                ("POST", "/v2/repository/models/hand/load"),
+            ):
+                assert (status(service.url, method, path), status(second, method, path)) == (404, 200)
+            for method, path in (("GET", "/"), ("GET", "/docs"), ("GET", "/v1/models"), ("GET", "/openapi.json")):
+                assert (status(service.url, method, path), status(second, method, path)) == (200, 404)
+            assert status(second, "POST", "/v1/predict") == status(second, "POST", "/v2/models/hand/infer") == 404
+        metrics = httpx.get(f"{second}/metrics").text
+        assert f"mmoe_workers {workers}.0" in metrics
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_for("Draining")
+        if workers == "2":
+            service.wait_for("Draining")
+        assert status(second, "GET", "/health/ready") == 503
+        assert status(second, "GET", "/health/live") == 200
+        assert service.end() == 0
+
+
+def test_a_second_port_in_use_ends_the_start(own: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        for workers in ("1", "2"):
+            settings = {"MMOE_MODELS": str(own), "MMOE_PORT": "0", "MMOE_OPERATION_PORT": port, "MMOE_WORKERS": workers}
+            command = [sys.executable, "-m", "service"]
+            run = subprocess.run(
+                command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert run.returncode == 2
+            assert f"MMOE_OPERATION_PORT is '{port}'; expected a free port" in run.stderr
