@@ -40,7 +40,7 @@ def test_mmoe_is_the_paper_s_formula_written_out() -> None:
     assert isinstance(model, Mixture)
     layer = model.experts.layers[0]
     for row in range(6):
-        experts = [torch.relu(x[row] @ layer.weight[e] + layer.bias[e]) for e in range(2)]  # type: ignore[index]
+        experts = [torch.relu(layer.weight[e] @ x[row] + layer.bias[e]) for e in range(2)]  # type: ignore[index]
         for task, tower in enumerate(model.towers):
             weights = torch.softmax(model.gate.weight[task] @ x[row], dim=0)
             mixture = weights[0] * experts[0] + weights[1] * experts[1]
