@@ -106,7 +106,9 @@ def _run(worker: list[str]) -> int:
     from service.keys import Keys
     from service.launcher import launch, usable_cores
     from service.slots import RunDirectory
+    from service.tracing import wants_traces
 
+    wants_traces(settings, os.environ)
     Keys.of(settings.keys_file)  # one sentence now instead of one from every worker
     workers = settings.workers or usable_cores()
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # one in between would leave the directory behind

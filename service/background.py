@@ -12,7 +12,7 @@ from service.logs import log_event
 Item = TypeVar("Item")
 
 GATHER_S = 0.05
-"""How long items may gather before they are worked on together."""
+"""How long that is unless said otherwise."""
 
 
 class Background(Generic[Item]):
@@ -25,10 +25,11 @@ class Background(Generic[Item]):
         name: of the thread.
         work: done there, with what has gathered, in order; an exception is logged and costs what it was given.
         room: how much may wait, in the units of `put`.
+        gather_s: how long items may gather before they are worked on together.
     """
 
-    def __init__(self, name: str, work: Callable[[list[Item]], object], room: int) -> None:
-        self._name, self._work, self._room = name, work, room
+    def __init__(self, name: str, work: Callable[[list[Item]], object], room: int, gather_s: float = GATHER_S) -> None:
+        self._name, self._work, self._room, self._gather_s = name, work, room, gather_s
         self._items: deque[tuple[Item, int]] = deque()
         self._put = self._done = 0  # one thread writes the one, the other the other
         self._awake = threading.Event()
@@ -61,7 +62,7 @@ class Background(Generic[Item]):
     def _run(self) -> None:
         while True:
             self._awake.wait()
-            self._closing.wait(GATHER_S)
+            self._closing.wait(self._gather_s)
             self._awake.clear()
             last = self._closing.is_set()
             taken = [self._items.popleft() for _ in range(len(self._items))]

@@ -133,11 +133,12 @@ class Model:
 
 def _joining(run: Callable[[Batch], Answer]) -> Callable[[list[Batch]], list[Part]]:
     def run_joined(batches: list[Batch]) -> list[Part]:
+        began = time.perf_counter()
         joined = Batch.concat(batches)
         answer = run(joined)
         if not all(map(all_finite, answer.arrays())):
             raise InvalidFeatures([Problem(row, None, OUT_OF_RANGE) for row in answer.rows_not_finite()[:20]])
-        shared, parts, start = Run(answer, joined.rows), [], 0
+        shared, parts, start = Run(answer, joined.rows, began), [], 0
         for batch in batches:
             parts.append(Part(shared, start, start + batch.rows))
             start += batch.rows

@@ -84,12 +84,15 @@ def _records(workers: Workers) -> Iterator[Metric]:
     for numbers, _, _ in workers:
         for record, count in numbers.recorded().items():
             counts[record] += count
-    dropped: Samples = {(reason,): counts[f"prediction_rows_dropped_{reason}"] for reason in ("queue", "disk")}
-    yield _counter("mmoe_prediction_log_dropped_rows", "Rows lost to the prediction log.", ("reason",), dropped)
+    for name, text, record, reasons in (
+        ("prediction_log_dropped_rows", "Rows lost to the prediction log.", "prediction_rows", ("queue", "disk")),
+        ("trace_dropped_requests", "Requests whose spans are lost.", "trace_requests", ("queue", "export")),
+    ):
+        dropped: Samples = {(reason,): counts[f"{record}_dropped_{reason}"] for reason in reasons}
+        yield _counter(f"mmoe_{name}", text, ("reason",), dropped)
     for name, text, record in (
         ("prediction_log_written_rows", "Rows written to the prediction log.", "prediction_rows_written"),
         ("log_dropped_lines", "Lines of requests lost to the log.", "log_lines_dropped"),
-        ("trace_dropped_requests", "Requests whose spans are lost.", "trace_requests_dropped"),
     ):
         yield _counter(f"mmoe_{name}", text, (), {(): counts[record]})
 

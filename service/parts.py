@@ -8,13 +8,14 @@ class Run:
 
     Attributes:
         rows: of all of them.
+        began: when, on the clock of the engine.
         rendered: a transport's own rendering of all rows, made when the first of the requests asks for it.
     """
 
-    __slots__ = ("answer", "rendered", "rows")
+    __slots__ = ("answer", "began", "rendered", "rows")
 
-    def __init__(self, answer: Answer, rows: int) -> None:
-        self.answer, self.rows = answer, rows
+    def __init__(self, answer: Answer, rows: int, began: float = 0.0) -> None:
+        self.answer, self.rows, self.began = answer, rows, began
         self.rendered: list[bytes] | None = None
 
 

@@ -179,6 +179,11 @@ class Settings(BaseModel):
         default="errors",
         description="Which answers to log: those with a status from 400 on, all, or none. It never logs what was sent.",
     )
+    traces: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Whether to send spans by OpenTelemetry, which is an extra; auto where its own variables, such as "
+        "OTEL_EXPORTER_OTLP_ENDPOINT, name a collector.",
+    )
     prediction_log: Path | None = Field(
         default=None,
         description="Directory of the prediction log, a JSON line for each row answered; unset: there is none.",

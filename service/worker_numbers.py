@@ -18,7 +18,8 @@ RECORDS = (
     "prediction_rows_dropped_queue",
     "prediction_rows_dropped_disk",
     "log_lines_dropped",
-    "trace_requests_dropped",
+    "trace_requests_dropped_queue",
+    "trace_requests_dropped_export",
 )
 """What becomes of records. Each is counted by one thread, for two could lose each other's additions."""
 

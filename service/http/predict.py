@@ -67,8 +67,9 @@ class Notes(Protocol):
         """Note a request by its route and status alone."""
 
 
-Given = tuple[Endpoint, Batch, Part, float, float]
-"""Who gave an answer, to which rows, from which part of a run, and how long parsing and rendering took."""
+Given = tuple[Endpoint, Batch, Part, float, float, float]
+"""Who gave an answer, to which rows, from which part of a run, how long parsing and rendering took, and when parsing
+had ended."""
 
 Answer = tuple[int, RawHeaders, bytes, float, Identity | None, Exception | None, Given | None]
 """An answer's status, headers and body; when its call arrived and who made it, where that was looked at; what went
@@ -182,7 +183,7 @@ class HotPath:
                 code = self._code(call.route, status)
                 self._note((code, 0, _NOT_MEASURED, _NOT_MEASURED, self._clock() - arrived))
             else:
-                endpoint, batch, _, parse_s, render_s = given
+                endpoint, batch, _, parse_s, render_s, _ = given
                 code = endpoint.codes.get(call.route.counted_as) or self._code(call.route, status, endpoint)
                 self._note((code, batch.rows, parse_s, render_s, self._clock() - arrived))
         if identity is not None and (given is None or (self._watch.everything and self._watch.wants(identity))):
@@ -191,8 +192,9 @@ class HotPath:
             if given is None:
                 self._watch.answered(Seen(*seen, self._asked(call.route), arrived, total_s))
             else:
-                endpoint, batch, part, parse_s, render_s = given
-                self._watch.answered(Seen(*seen, endpoint.model, arrived, total_s, parse_s, render_s, batch, part))
+                endpoint, batch, part, parse_s, render_s, parsed = given
+                times = arrived, total_s, parse_s, render_s, parsed
+                self._watch.answered(Seen(*seen, endpoint.model, *times, batch, part))
 
     async def _answer(self, call: Call, body: bytes | None, receive: Receive | None, arrived: float) -> Answer:
         route, _, path, headers = call
@@ -229,7 +231,7 @@ class HotPath:
         if REQUEST_ID in headers or TRACEPARENT in headers or self._watch.everything:
             identity = self._watch.identify(headers, make=False)
             answer_headers += identity.headers()
-        given = endpoint, batch, part, parsed - came, self._clock() - ran
+        given = endpoint, batch, part, parsed - came, self._clock() - ran, parsed
         return 200, answer_headers, content, arrived, identity, None, given
 
     async def _wait_to_refuse(self, error: Exception) -> None:

@@ -22,6 +22,7 @@ from service.prediction_log import PredictionLog, Version
 from service.request_log import Request, RequestLog
 from service.settings import Settings
 from service.trace_context import TraceContext, read_trace
+from service.tracing import Stage, Traced, Tracer
 
 TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
 
@@ -38,11 +39,13 @@ class Identity(NamedTuple):
 
     Attributes:
         request_id: the caller's, or one made here; None if none came and none was needed.
-        trace: that the caller named, and where in it this request is.
+        trace: that the caller named or that was begun here, and where in it this request is.
+        traced: whether it has a span of its own.
     """
 
     request_id: bytes | None
     trace: TraceContext | None
+    traced: bool = False
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return what the answer carries of it."""
@@ -61,6 +64,7 @@ class Seen(NamedTuple):
         total_s: time from then to the end of the answer.
         parse_s: time from the body to arrays.
         render_s: time from the results to bytes.
+        parsed: when parsing had ended, on the engine's clock.
         batch: the rows of a prediction.
         part: its answer.
     """
@@ -76,6 +80,7 @@ class Seen(NamedTuple):
     total_s: float
     parse_s: float = 0.0
     render_s: float = 0.0
+    parsed: float = 0.0
     batch: Batch | None = None
     part: Part | None = None
 
@@ -107,7 +112,8 @@ class Watch:
             as_json = is_json(settings.log_format, sys.stderr)
             self._lines = RequestLog(as_json, worker, 2, self._line_lost)
         self._all_lines = settings.log_requests == "all"
-        self.everything = self._all_lines or self._predictions is not None
+        self._tracer = Tracer.of(settings, count, worker)
+        self.everything = self._all_lines or self._predictions is not None or self._tracer is not None
         self._errors, self._tracebacks = Allowance(ERRORS_PER_S, clock), Allowance(TRACEBACKS_PER_S, clock)
         self._refused = Flood(_tell_refused)
         self._left_out = Flood(_tell_left_out)
@@ -123,18 +129,22 @@ class Watch:
         if identity is None and (make or self.everything):
             identity = self._ids.next()
         trace = read_trace(headers[TRACEPARENT], headers.get(TRACESTATE)) if TRACEPARENT in headers else None
+        if self._tracer is not None and (begun := self._tracer.begin(trace)) is not None:
+            return Identity(identity, begun, traced=True)
         return Identity(identity, trace)
 
     def wants(self, identity: Identity) -> bool:
         """Tell whether a success under these ids is to be noticed, if `everything` is wanted."""
-        if self._all_lines or self._predictions is None or identity.request_id is None:
+        if self._all_lines or identity.traced:
             return True
-        return self._predictions.samples(identity.request_id)
+        return self._predictions is not None and self._predictions.samples(identity.request_id or b"")
 
     def answered(self, seen: Seen) -> None:
         """Take notice of an answer: of every error, and of successes that are wanted."""
         if self._predictions is not None and seen.part is not None:
             self._record(self._predictions, seen)
+        if self._tracer is not None and seen.identity.traced:
+            self._tracer.record(_traced(seen))
         if seen.status == 429:
             self._refused.count()
         elif self._lines is not None and (self._all_lines or seen.status >= 400):
@@ -158,11 +168,13 @@ class Watch:
         """Write what is still to be written."""
         if self._predictions is not None:
             self._predictions.close()
+        if self._tracer is not None:
+            self._tracer.close()
         if self._lines is not None:
             self._lines.close()
 
     def _record(self, predictions: PredictionLog, seen: Seen) -> None:
-        (identity, trace), model = seen.identity, seen.model
+        (identity, trace, _), model = seen.identity, seen.model
         assert identity is not None
         assert model is not None
         assert seen.batch is not None
@@ -236,7 +248,7 @@ class Watched:
 
 
 def _line(seen: Seen) -> Request:
-    (identity, trace), model = seen.identity, seen.model
+    (identity, trace, _), model = seen.identity, seen.model
     return Request(
         time=time.time(),
         request_id=identity.decode() if identity else None,
@@ -251,6 +263,30 @@ def _line(seen: Seen) -> Request:
         rows=seen.batch.rows if seen.batch is not None else None,
         duration_ms=seen.total_s * 1e3,
     )
+
+
+def _traced(seen: Seen) -> Traced:
+    """Take from an answer what its spans say, without holding on to its rows."""
+    (identity, trace, _), model, ended = seen.identity, seen.model, seen.arrived + seen.total_s
+    assert trace is not None
+    attributes: dict[str, str | int] = {"mmoe.request_id": identity.decode()} if identity else {}
+    stages: list[Stage] = []
+    if model is not None:
+        attributes |= {"mmoe.model": model.name, "mmoe.version": model.version}
+    if seen.part is not None:
+        attributes["mmoe.rows"] = len(seen.part)
+        began, ran = seen.part.run.began, ended - seen.render_s
+        stages = [
+            Stage("parse", seen.parsed - seen.parse_s, seen.parsed),
+            Stage("queue", seen.parsed, began),
+            Stage("run", began, ran),
+            Stage("render", ran, ended),
+        ]
+    error = None if seen.error is None else find(seen.error).code
+    return Traced(
+        trace, seen.method, seen.path, seen.route, seen.status, error, attributes, time.time_ns(), seen.arrived,
+        seen.total_s, stages,
+    )  # fmt: skip
 
 
 def _tell_refused(count: int) -> None:
