@@ -74,11 +74,13 @@ def _shown(value: Any) -> str:
 
 def _suggest(parts: list[str], siblings: list[str], root: Model) -> str:
     typo = parts[-1]
+    prefix, known = parts[:-1], _all_keys(root)
+    if ".".join(parts) in known:  # of another member of a union
+        return f", which another '{'.'.join(prefix)}.kind' takes; known keys here are {', '.join(siblings)}"
     close = get_close_matches(typo, siblings, n=1, cutoff=0.6)
-    prefix = [*parts[:-1]]
     if close:
         return f"; did you mean '{'.'.join([*prefix, close[0]])}'?"
-    elsewhere = [path for path in _all_keys(root) if path.rpartition(".")[2] == typo]
+    elsewhere = [path for path in known if path.rpartition(".")[2] == typo]
     if elsewhere:
         return f"; did you mean '{elsewhere[0]}'?"
     return f"; known keys here are {', '.join(siblings)}"

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -9,7 +10,7 @@ from model.config import Config, TableData, config_text
 from model.errors import ExportError
 from model.graph import build_graph
 from model.manifest import METADATA_KEY, build_manifest, manifest_text
-from model.metrics import evaluate
+from model.metrics import Predictions, evaluate
 from model.parity import check_parity, golden_rows, golden_tolerance
 from model.predict import Model, predict
 from model.progress import History
@@ -40,24 +41,8 @@ def export(model: Model, dataset: Dataset, config: Config, history: History, mod
         ExportError: the file does not answer as torch does, or cannot be written.
     """
     model = copy.deepcopy(model).cpu().eval()
-    module = serve(model, dataset)
-    tolerance = golden_tolerance(module, dataset)
     test = predict(model, dataset.test)
-    manifest = build_manifest(
-        config,
-        dataset,
-        module,
-        golden_rows(dataset),
-        tolerance,
-        predict(model, dataset.validation),
-        evaluate(test, dataset.test, dataset.tasks),
-    )
-    table = config.data if isinstance(config.data, TableData) else None
-    graph = build_graph(module, *(() if table is None else (table.missing, table.strip)))
-    onnx.helper.set_model_props(graph, {METADATA_KEY: manifest_text(manifest)})
-    graph.producer_name = "mmoe-serve"
-    content = graph.SerializeToString()
-    check_parity(content, module, dataset, tolerance)
+    content, manifest = _artifact(model, dataset, config, test)
 
     def write(directory: Path) -> None:
         (directory / "model.onnx").write_bytes(content)
@@ -71,3 +56,19 @@ def export(model: Model, dataset: Dataset, config: Config, history: History, mod
         raise ExportError(
             f"the model cannot be written below {models_dir}: {error.strerror or error}; nothing was published"
         ) from error
+
+
+def _artifact(model: Model, dataset: Dataset, config: Config, test: Predictions) -> tuple[bytes, dict[str, Any]]:
+    """Make the ONNX file, checked against torch, and its manifest."""
+    module = serve(model, dataset)
+    tolerance = golden_tolerance(module, dataset)
+    metrics = evaluate(test, dataset.test, dataset.tasks)
+    validation = predict(model, dataset.validation)
+    manifest = build_manifest(config, dataset, module, golden_rows(dataset), tolerance, validation, metrics)
+    table = config.data if isinstance(config.data, TableData) else None
+    graph = build_graph(module) if table is None else build_graph(module, table.missing, table.strip)
+    onnx.helper.set_model_props(graph, {METADATA_KEY: manifest_text(manifest)})
+    graph.producer_name = "mmoe-serve"
+    content = graph.SerializeToString()
+    check_parity(content, module, dataset, tolerance)
+    return content, manifest

@@ -145,26 +145,19 @@ def _words(text: pl.Series, positive: Sequence[str]) -> tuple[str, str]:
 
 def _multiclass(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:
     key = f"multiclass task '{config.name}'"
-    series = table.column(config.column, key)
     text = texts(table, config.column, key)
-    parsed = parse(series)
-    numeric = parsed is not None and not bool((parsed.is_null() & series.is_not_null()).any())
-    if numeric and parsed is not None:
-        fractional = np.flatnonzero((parsed != parsed.round()).fill_null(False).to_numpy())
-        if fractional.size:
-            raise DataError(
-                f"{key} wants classes, and column '{config.column}' holds {series[int(fractional[0])]!r} in row "
-                f"{table.row_numbers[fractional[0]]}; use kind = 'regression' for such numbers"
-            )
+    numeric = _whole_numbers(table, config, key)
+    if numeric is not None:  # 1 and 1.0 are one class
+        text = numeric.cast(pl.Int64).cast(pl.String)
     classes = config.classes
     if not classes:
         known = text.filter(pl.Series(chosen == TRAIN)).drop_nulls().unique().to_list()
-        classes = tuple(sorted(known, key=float) if numeric else sorted(known))
+        classes = tuple(sorted(known, key=int if numeric is not None else None))
         if len(classes) < 2:
             raise DataError(
                 f"{key} needs two classes at least, and the training rows of '{config.column}' hold {known}"
             )
-    index = {value: float(place) for place, value in enumerate(classes)}
+    index = {(value if numeric is None else _plain(value)): float(place) for place, value in enumerate(classes)}
     codes = text.replace_strict(index, default=None, return_dtype=pl.Float64)
     odd = np.flatnonzero((codes.is_null() & text.is_not_null()).to_numpy())
     if odd.size:
@@ -176,6 +169,32 @@ def _multiclass(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[N
         )
     values = np.asarray(codes.fill_null(float("nan")).to_numpy(), np.float64)
     return values, Task(config.name, "multiclass", classes=classes, weight=config.weight)
+
+
+def _whole_numbers(table: Table, config: TaskConfig, key: str) -> pl.Series | None:
+    """Read a column as whole numbers; None if it holds something else or numbers too large to be told apart.
+
+    Raises:
+        DataError: for numbers with a fraction, which are no classes.
+    """
+    series = table.column(config.column, key)
+    parsed = None if series.dtype == pl.Boolean else parse(series)
+    if parsed is None or bool((parsed.is_null() & series.is_not_null()).any()):
+        return None
+    parsed = parsed.fill_nan(None)
+    fractional = np.flatnonzero((parsed != parsed.round()).fill_null(False).to_numpy())
+    if fractional.size:
+        raise DataError(
+            f"{key} wants classes, and column '{config.column}' holds {series[int(fractional[0])]!r} in row "
+            f"{table.row_numbers[fractional[0]]}; use kind = 'regression' for such numbers"
+        )
+    return parsed if bool((parsed.abs() < 2**53).all()) else None
+
+
+def _plain(value: str) -> str:
+    """Write a whole number without a decimal point, and anything else as it is: "1.0" becomes "1"."""
+    number = _number(value)
+    return str(int(number)) if number is not None and number.is_integer() else value
 
 
 def _check(task: Task, labels: Labels, chosen: Assignment) -> None:

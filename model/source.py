@@ -119,6 +119,7 @@ def _read_csv(content: bytes, data: TableData, path: Path) -> pl.DataFrame:
             content = content.decode(data.encoding).encode()
         except (UnicodeDecodeError, LookupError) as error:
             raise DataError(f"{path}: the text cannot be read as data.encoding says: {error}") from None
+    _refuse_other_texts(content, path)
     try:
         frame = pl.read_csv(content, has_header=False, infer_schema=False, separator=data.separator)
     except pl.exceptions.NoDataError:
@@ -134,6 +135,14 @@ def _read_csv(content: bytes, data: TableData, path: Path) -> pl.DataFrame:
         names = data.columns or frame.row(0)
         frame = frame.slice(1)
     return _named(frame, names, data.strip, path)
+
+
+def _refuse_other_texts(content: bytes, path: Path) -> None:
+    """Refuse what polars would read as one line or as rubbish: UTF-16, and lines that end as on an old Macintosh."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:1000]:
+        raise DataError(f"{path}: the text is UTF-16 or holds zero bytes; set data.encoding, for example to 'utf-16'")
+    if b"\r" in content and b"\n" not in content:
+        raise DataError(f"{path}: the lines end in a bare carriage return; save the file with line feeds")
 
 
 def _named(frame: pl.DataFrame, names: Sequence[str | None], strip: bool, path: Path) -> pl.DataFrame:

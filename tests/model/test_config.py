@@ -113,7 +113,7 @@ def test_the_last_of_two_overrides_counts(tmp_path: Path) -> None:
         ("data.split.tset=0.3", "unknown key 'data.split.tset'; did you mean 'data.split.test'?"),
         ("tasks.sold.columm='a'", "unknown key 'tasks.1.columm'; did you mean 'tasks.1.column'?"),
         ("modle.experts=3", "unknown key 'modle'; did you mean 'model'?"),
-        ("data.rows=3", "unknown key 'data.rows'"),
+        ("data.rows=3", "unknown key 'data.rows', which another 'data.kind' takes; known keys here are kind, path,"),
         ("data.kind=tabel", "data.kind is 'tabel', expected 'synthetic', 'table'"),
         ("train.schedule=cosin", "train.schedule is 'cosin', expected 'constant' or 'cosine'"),
         ("train.epochs=many", "train.epochs is 'many', expected an integer"),

@@ -109,6 +109,19 @@ def test_classes_come_from_the_training_rows_in_order() -> None:
     assert read(["10", "9", "9", "10", "9", "9", "10", "9"], "multiclass")[1].classes == ("9", "10")
 
 
+def test_a_whole_number_is_one_class_however_it_is_written() -> None:
+    labels, found = read(["1", "2.0", "1.0", "2", "02", "1", "2", "1"], "multiclass")
+    assert found.classes == ("1", "2")
+    assert labels == [0, 1, 0, 1, 1, 0, 1, 0]
+    labels, found = read([1.0, 2.0, 1.0, 2.0, 2.0, None, 2.0, 1.0], "multiclass", classes=["2.0", "1"])
+    assert found.classes == ("2.0", "1")
+    assert labels == [1, 0, 1, 0, 0, None, 0, 1]
+
+
+def test_true_and_false_may_be_classes() -> None:
+    assert read([True, False, True, False, False, True, False, True], "multiclass")[1].classes == ("false", "true")
+
+
 def test_listed_classes_keep_their_order() -> None:
     labels, found = read(["b", "a", "a", "b", "a", "a", "b", "a"], "multiclass", classes=["b", "a"])
     assert found.classes == ("b", "a")

@@ -79,6 +79,7 @@ def test_separator_and_encoding_are_settings(tmp_path: Path) -> None:
     read = table(tmp_path / "t", content, separator=";", encoding="latin-1")
     assert read.frame.columns == ["näme", "size"]
     assert refusal(tmp_path / "t", content, separator=";").startswith("the text is not UTF-8")
+    assert table(tmp_path / "t", CSV.decode().encode("utf-16"), encoding="utf-16").frame.columns == ["name", "size"]
 
 
 def test_quoted_values_may_hold_separators_and_line_ends(tmp_path: Path) -> None:
@@ -107,6 +108,9 @@ def test_parquet_keeps_its_types_and_nan_is_missing(tmp_path: Path) -> None:
         (b'\xef\xbb\xbf"a,b",c\n"x,\n\n",\n\n3\n', {}, "row 3 has 1 values where the first line has 2"),
         (b"1,2\n3\n", {"header": False, "columns": ("a", "b")}, "row 2 has 1 values"),
         (b"a;b\n1;2\n", {}, "the table has a single column, 'a;b'; is data.separator right?"),
+        (b"a,b\r1,2\r", {}, "the lines end in a bare carriage return"),
+        (CSV.decode().encode("utf-16"), {}, "the text is UTF-16 or holds zero bytes; set data.encoding"),
+        (CSV.decode().encode("utf-16-be"), {}, "the text is UTF-16 or holds zero bytes; set data.encoding"),
         (b"a,b\n1,\xff\n", {}, "the text is not UTF-8 at byte 6; set data.encoding"),
         (CSV, {"encoding": "utf-99"}, "the text cannot be read as data.encoding says"),
         (CSV, {"format": "parquet"}, "the file is no Parquet table"),

@@ -166,10 +166,11 @@ def test_loading_and_unloading_reach_every_worker_and_outlive_one(instance: Inst
         assert (await client.post("/v2/repository/models/hand/unload")).status_code == 200
         await statuses(client, 503)
         os.kill(instance.workers[0], signal.SIGKILL)
-        restarted = 0.0
-        while not restarted or await metric(client, "mmoe_workers") < 2:
-            with contextlib.suppress(httpx.TransportError):  # a connection that the dead worker held
+        restarted = workers = 0.0
+        while not restarted or workers < 2:
+            with contextlib.suppress(httpx.TransportError):  # a connection that was given to the dead worker
                 restarted = await metric(client, "mmoe_worker_restarts_total")
+                workers = await metric(client, "mmoe_workers")
         await statuses(client, 503)
         assert (await client.post("/v2/repository/models/hand/load")).status_code == 200
         await statuses(client, 200)
