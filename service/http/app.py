@@ -113,10 +113,9 @@ def create_apps(
         description=DESCRIPTION,
         lifespan=_lifespan(engine, keeper, telemetry, keys, watch),
         redirect_slashes=False,
-        docs_url=None,  # its page would come from a CDN; web.py has one of our own
-        redoc_url=None,
+        openapi_url=None,  # nor has it a page of its own, which would come from a CDN: see web.py
     )
-    _describe(app, engine)
+    _describe(app, engine, guard)
     operation = None
     if engine.settings.operation_port is None:
         behind = build(app, [*probes, web_router(), *figures], [*asking, *admin])
@@ -206,13 +205,13 @@ def _handle_errors(app: FastAPI, telemetry: Telemetry | None, watch: Watch) -> N
     app.add_exception_handler(Exception, of_the_tree)
 
 
-def _describe(app: FastAPI, engine: Engine) -> None:
-    """Let /openapi.json name the features of whatever is loaded when it is asked."""
+def _describe(app: FastAPI, engine: Engine, guard: Guard) -> None:
+    """Let /openapi.json name the features of whatever is loaded when it is asked, to those who may know them."""
 
-    def openapi() -> dict[str, Any]:
-        return document(app, engine)
-
-    app.openapi = openapi  # type: ignore[method-assign]
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi(request: Request) -> dict[str, Any]:
+        """Describe the calls."""
+        return document(app, engine, guard.keys is not None, guard.knows(dict(request.scope["headers"])))
 
 
 def _response(answer: Problem) -> Response:

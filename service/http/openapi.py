@@ -96,8 +96,22 @@ _INFER_REQUEST = obj(
 _INDEX_REQUEST = obj({}, {"ready": {"type": "boolean", "description": "List only what answers."}})
 
 
-def document(app: FastAPI, engine: Engine) -> Schema:
-    """Write the document as of now."""
+_SECURITY: Schema = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key, as `Authorization: Bearer <key>`."},
+    "key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
+}
+_WITHOUT_MODELS = "\n\nModels and features are shown to callers with a key: give the dashboard one, then come back."
+
+
+def document(app: FastAPI, engine: Engine, keys: bool = False, models: bool = True) -> Schema:
+    """Write the document as of now.
+
+    Args:
+        app: whose routes are described.
+        engine: whose models are.
+        keys: whether calls need one.
+        models: whether to name the models and their features.
+    """
     written = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schemas = written.setdefault("components", {}).setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -105,11 +119,18 @@ def document(app: FastAPI, engine: Engine) -> Schema:
     schemas |= SCHEMAS | _request_schemas() | _manifest_schemas()
     if index := written["paths"].get("/v2/repository/index"):  # it may be on the second port
         index["post"]["requestBody"] = _body(_INDEX_REQUEST, required=False)
-    for path, operation in _calls(engine, schemas).items():
+    for path, operation in _calls(engine if models else None, schemas).items():
         written["paths"].setdefault(path, {})["post"] = operation
     for path, operations in written["paths"].items():
         for operation in operations.values():
+            if keys and "401" not in operation["responses"]:
+                operation["security"] = []
             operation["responses"] = _responses(operation["responses"], path.startswith("/v2"))
+    if keys:
+        written["components"]["securitySchemes"] = _SECURITY
+        written["security"] = [{scheme: []} for scheme in _SECURITY]
+    if not models:
+        written["info"]["description"] += _WITHOUT_MODELS
     return written
 
 
@@ -130,22 +151,22 @@ def _manifest_schemas() -> dict[str, Schema]:
     return {"Manifest": whole, **parts}
 
 
-def _calls(engine: Engine, schemas: dict[str, Schema]) -> dict[str, Schema]:
-    """Describe the calls that take rows, by path, and add what they refer to."""
+def _calls(engine: Engine | None, schemas: dict[str, Schema]) -> dict[str, Schema]:
+    """Describe the calls that take rows, by path, and add what they refer to; with no engine, of no certain model."""
     calls: dict[str, Schema] = {}
     for version, more, which in (("", [], ""), ("/versions/{version}", [_VERSION], "_version")):
         whose = "of a version" if version else "of a model"
         calls |= _rows_calls("", f"/v1/models/{{name}}{version}:", whose, which, [_NAME, *more])
         path = f"/v2/models/{{name}}{version}/infer"
         calls[path] = _infer(f"Inference {whose}", f"infer{which}", [_NAME, *more], None)
-    for model in [engine.get(state.name) for state in engine.models() if state.ready]:
+    default = ""
+    for model in [engine.get(state.name) for state in engine.models() if state.ready] if engine else []:
         name = model.name
         schemas.update(model_schemas(model))
         calls |= _rows_calls(f"{name}.", f"/v1/models/{name}:", f"of {name}", f"_{name}", [])
         calls[f"/v2/models/{name}/infer"] = _infer(f"Inference of {name}", f"infer_{name}", [], model)
-    default = ""
     with contextlib.suppress(ServiceError):  # there may be no default model
-        default = f"{engine.get().name}."
+        default = f"{engine.get().name}." if engine else ""
     return calls | _rows_calls(default, "/v1/", "of the default model", "_default", [])
 
 

@@ -9,14 +9,27 @@ export class ApiError extends Error {
   }
 }
 
+const STORED = "mmoe-key";
+
+/** Keep a key for this tab until it is closed; null forgets it. */
+export const useKey = (key) => (key === null ? sessionStorage.removeItem(STORED) : sessionStorage.setItem(STORED, key));
+export const hasKey = () => sessionStorage.getItem(STORED) !== null;
+export const isKey = (text) => /^[!-~]+$/.test(text);
+
+/** Tells the page that the service wants a key, or another one. */
+export const KEY_NEEDED = "key-needed";
+
 async function call(path, options = {}) {
+  const key = sessionStorage.getItem(STORED);
+  const headers = { ...options.headers, ...(key === null ? {} : { Authorization: `Bearer ${key}` }) };
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, { ...options, headers });
   } catch {
     throw new ApiError(0, { detail: "The service does not answer. Is it still running?" });
   }
   const body = await response.json().catch(() => ({}));
+  if (response.status === 401) dispatchEvent(new CustomEvent(KEY_NEEDED, { detail: { refused: key !== null } }));
   if (!response.ok) throw new ApiError(response.status, body);
   return body;
 }
@@ -35,5 +48,6 @@ export const traffic = (name, window) => call(`${at(name)}/gates?window=${window
 export function curlLine(name, row) {
   const url = new URL(`${at(name)}:predict`, document.baseURI).href;
   const body = JSON.stringify({ instances: [row] }).replaceAll("'", "'\\''");
-  return `curl -s '${url}' -H 'Content-Type: application/json' -d '${body}'`;
+  const key = hasKey() ? ' -H "Authorization: Bearer $MMOE_KEY"' : "";
+  return `curl -s '${url}'${key} -H 'Content-Type: application/json' -d '${body}'`;
 }

@@ -1,6 +1,7 @@
 /** The page: which model, which view, and the three views' lives. */
 import * as api from "./api.js";
 import { h, onThemeChange } from "./dom.js";
+import { askForKey } from "./key.js";
 import { renderModel } from "./model.js";
 import { TrafficView } from "./traffic.js";
 import { renderTry } from "./try.js";
@@ -17,7 +18,7 @@ async function start() {
   try {
     listed = (await api.models()).models;
   } catch (error) {
-    return fail(`The models could not be read. ${error.message}`);
+    return error.status === 401 ? undefined : fail(`The models could not be read. ${error.message}`);
   }
   const names = listed.map((model) => model.name);
   if (!names.length) return fail("No model is loaded yet. Train one, or point MMOE_MODELS at a directory that holds one.");
@@ -36,7 +37,7 @@ async function load(name) {
     const [manifest, state] = await Promise.all([api.metadata(name), api.modelState(name)]);
     loaded = { manifest, state };
   } catch (error) {
-    return fail(`The model ${name} could not be read. ${error.message}`);
+    return error.status === 401 ? undefined : fail(`The model ${name} could not be read. ${error.message}`);
   }
   byId("model-title").textContent = name;
   document.title = `${name} · gates`;
@@ -50,6 +51,7 @@ async function load(name) {
 }
 
 function show() {
+  if (!viewNode("key").hidden) return;
   const asked = location.hash.slice(1);
   const current = VIEWS.includes(asked) ? asked : "try";
   for (const name of VIEWS) {
@@ -62,13 +64,32 @@ function show() {
   else traffic.stop();
 }
 
-function fail(sentence) {
+/** Show the form for the key instead of everything else; with a key that works the page begins anew. */
+function needKey({ refused }) {
+  traffic?.stop();
+  markBad("no key");
+  for (const name of VIEWS) viewNode(name).hidden = true;
+  askForKey(viewNode("key"), refused);
+}
+
+function markBad(text) {
   const badge = byId("model-state");
   badge.className = "badge bad";
-  badge.textContent = "not available";
+  badge.textContent = text;
+}
+
+function fail(sentence) {
+  markBad("not available");
   const view = viewNode("try");
   view.hidden = false;
   view.replaceChildren(h("p", { class: "notice bad", role: "alert", text: sentence }));
 }
 
+addEventListener(api.KEY_NEEDED, (event) => needKey(event.detail));
+const forget = byId("forget-key");
+forget.hidden = !api.hasKey();
+forget.addEventListener("click", () => {
+  api.useKey(null);
+  location.reload();
+});
 start();

@@ -1,4 +1,10 @@
 /* The API reference: Swagger UI on the document that this service gives of itself. */
 addEventListener("DOMContentLoaded", () => {
-  globalThis.SwaggerUIBundle({ url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null });
+  const requestInterceptor = (request) => {
+    const key = sessionStorage.getItem("mmoe-key"); // as the dashboard keeps it
+    const own = new URL(request.url, document.baseURI).origin === location.origin;
+    if (key !== null && own && !request.headers.Authorization && !request.headers["X-API-Key"]) request.headers.Authorization = `Bearer ${key}`;
+    return request;
+  };
+  globalThis.SwaggerUIBundle({ url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null, requestInterceptor });
 });

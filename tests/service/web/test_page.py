@@ -18,6 +18,9 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from service.keys import line_of, new_key
+from tests.support.server import running
+
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
@@ -276,3 +279,66 @@ def test_no_serious_accessibility_fault_and_nothing_sticks_out(
         wider = opened.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wider <= 0, f"{view} is {wider} px wider than the window"
     context.close()
+
+
+@pytest.fixture(scope="module")
+def locked(
+    tmp_path_factory: pytest.TempPathFactory, hand_model: Callable[..., Path]
+) -> Iterator[tuple[str, str, Path]]:
+    """Serve a model to callers with a key; give the address, the key and the file of keys."""
+    root = tmp_path_factory.mktemp("locked")
+    hand_model(root / "models", "hand", 1)
+    key, file = new_key(), root / "keys"
+    file.write_text(line_of("predict", "web", key))
+    with running(root / "models", keys_file=str(file)) as service:
+        yield service.url, key, file
+
+
+def test_with_keys_the_page_asks_for_one_and_then_does_all(browser: Browser, locked: tuple[str, str, Path]) -> None:
+    address, key, _ = locked
+    opened = browser.new_page()
+    opened.goto(address)
+    field = opened.get_by_label("API key", exact=True).and_(opened.locator("input"))
+    expect(field).to_be_focused()
+    expect(opened.locator("#view-try")).to_be_hidden()
+    field.fill("mmoe_wrong")
+    opened.get_by_role("button", name="Use this key").click()
+    expect(opened.get_by_role("alert")).to_have_text("The service does not know this key.")
+    field.fill("no key at all")
+    opened.get_by_role("button", name="Use this key").click()
+    expect(opened.get_by_role("alert")).to_contain_text("no blanks")
+    faults = [v for v in Axe().run(opened).response["violations"] if v["impact"] in ("serious", "critical")]
+    assert faults == []
+    field.fill(key)
+    field.press("Enter")
+    opened.get_by_role("button", name="Predict").click()
+    expect(opened.locator(".prediction")).to_have_count(3)
+    expect(opened.locator("#curl")).to_contain_text("$MMOE_KEY")
+    assert key not in opened.content()
+    opened.get_by_role("link", name="Traffic").click()
+    expect(opened.locator("#view-traffic .card").first).to_be_visible()
+    opened.get_by_role("link", name="API reference").click()
+    expect(opened.get_by_role("button", name="Authorize")).to_be_visible()
+    expect(opened.get_by_text("/v1/models/hand:predict").first).to_be_visible()
+    opened.go_back()
+    opened.get_by_role("button", name="Forget the key").click()
+    expect(field).to_be_visible()
+    opened.close()
+
+
+def test_a_key_that_leaves_is_asked_for_again(browser: Browser, locked: tuple[str, str, Path]) -> None:
+    address, key, file = locked
+    opened = browser.new_page()
+    opened.goto(address)
+    opened.evaluate("key => sessionStorage.setItem('mmoe-key', key)", key)
+    opened.reload()
+    opened.get_by_role("link", name="Traffic").click()
+    expect(opened.locator("#view-traffic .card").first).to_be_visible()
+    kept = file.read_text()
+    file.write_text(line_of("predict", "web", new_key()))
+    try:
+        expect(opened.get_by_role("alert")).to_have_text("The service does not know this key.")
+        expect(opened.locator("#view-traffic")).to_be_hidden()
+    finally:
+        file.write_text(kept)
+        opened.close()
