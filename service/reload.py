@@ -14,6 +14,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from service.engine import Engine, Prepared
 from service.errors import ArtifactError, ModelNotFound, NotReady, VersionConflict
@@ -32,6 +34,8 @@ PATIENCE_S = 10.0
 TIDY_S = 5.0
 SWITCH_S = 0.5e-3
 """How long a thread that loads may keep the event loop from running Python, where it would be 5 ms."""
+
+T = TypeVar("T")
 
 log = logging.getLogger("service")
 
@@ -96,6 +100,7 @@ class Keeper:
     ) -> None:
         self._engine, self._rally, self._preparation = engine, rally, preparation
         self._one_at_a_time = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reload")
         self._look_at, self._tidy_at = 0.0, 0.0
         self._problem = ""
         self.waiting: int | None = None
@@ -112,7 +117,7 @@ class Keeper:
             ModelNotFound: there is no such model.
             ArtifactError: it must not be served, or the directory of models cannot be read.
         """
-        await asyncio.to_thread(self._engine.look)
+        await self._in_thread(self._engine.look)
         await self._change(lambda wishes: {"unloaded": wishes.unloaded - {name}})
         self._state(name)
         try:
@@ -185,6 +190,7 @@ class Keeper:
                 self._rally.leave()
             if self._preparation is not None:
                 self._preparation.close()
+            self._thread.shutdown()
 
     async def _try_to_follow(self, interval_s: float) -> None:
         try:
@@ -197,13 +203,13 @@ class Keeper:
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + interval_s if interval_s else float("inf")
-            await asyncio.to_thread(self._engine.look)
+            await self._in_thread(self._engine.look)
         if self._engine.outdated():
             async with self._one_at_a_time:
                 await self._catch_up()
         if self._preparation is not None and now >= self._tidy_at:
             self._tidy_at = now + TIDY_S
-            await asyncio.to_thread(self._preparation.tidy)
+            await self._in_thread(self._preparation.tidy)
 
     def _complain(self, error: Exception) -> None:
         """Log what went wrong, once as long as it stays the same."""
@@ -218,11 +224,11 @@ class Keeper:
     async def _change(self, edit: Callable[[Wishes], dict[str, object]]) -> None:
         """Change the roster, and return when this worker serves what it asks for; the others then do too."""
         async with self._one_at_a_time:
-            await asyncio.to_thread(self._engine.roster.change, edit)
+            await self._in_thread(self._engine.roster.change, edit)
             await self._catch_up()
 
     async def _catch_up(self) -> None:
-        staged = await asyncio.to_thread(self._stage)
+        staged = await self._in_thread(self._stage)
         self.waiting = staged.wishes.change
         if self._rally is not None:
             await self._rally.meet(self.waiting)
@@ -230,7 +236,11 @@ class Keeper:
         gone = self._engine.commit(staged)
         self.after()
         del staged
-        await asyncio.to_thread(gone.clear)
+        await self._in_thread(gone.clear)
+
+    async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Call something in the one thread for all of this: memory that several free in turns is hard to give back."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     def _stage(self) -> Prepared:
         with _switching_often():
@@ -249,7 +259,7 @@ class Keeper:
             self._engine.get(name, version)
             return None
         try:
-            await asyncio.to_thread(self._engine.check, name, version)
+            await self._in_thread(self._engine.check, name, version)
         except ArtifactError as error:
             return str(error)
         return None

@@ -92,6 +92,10 @@ class GateTraffic:
         if len(rows):
             self._own.fold(len(rows), fold(self._layout, self._own.current, rows, seconds))
 
+    def release(self) -> None:
+        """Let go of the memory with the last reference: what records knows this object, and it knows what records."""
+        self.record = _not_any_more
+
     def _record_otherwise(self, weights: NDArray[np.float32], second: int, too_many: bool) -> None:
         """Record rows of which there are too many, by a sample, or that do not fit as they are, folding the others."""
         stamped = second
@@ -215,7 +219,11 @@ class Traffic:
                 path.with_suffix(".slots").unlink(missing_ok=True)
         forgotten = {path for path in self._readable if path.parent == folder} - set(paths[: self._kept])
         for path in forgotten:
-            del self._readable[path]
+            self._readable.pop(path).release()
+
+
+def _not_any_more(weights: NDArray[np.float32]) -> None:
+    """Record nothing."""
 
 
 def _loaded_at(path: Path) -> float:

@@ -12,6 +12,7 @@ class Effort:
         kills: workers killed one after another under load.
         flood_s: how long more comes than can be served, in seconds, for each shape of load.
         drains: services ended under load, one after another.
+        reload_s: how long new versions come every 200 ms, in seconds.
         steady_s: how long memory and descriptors are watched under plain load, in seconds.
     """
 
@@ -19,8 +20,9 @@ class Effort:
     kills: int
     flood_s: float
     drains: int
+    reload_s: float
     steady_s: float
 
 
-SHORT = Effort(soak=False, kills=1, flood_s=2, drains=1, steady_s=3)
-SOAK = Effort(soak=True, kills=6, flood_s=20, drains=5, steady_s=180)
+SHORT = Effort(soak=False, kills=1, flood_s=2, drains=1, reload_s=4, steady_s=3)
+SOAK = Effort(soak=True, kills=6, flood_s=20, drains=5, reload_s=60, steady_s=180)
