@@ -26,7 +26,7 @@ from service.settings import Settings
 from service.sockets import Address, addresses, bind, reserve
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
-STEADY_S = 60.0
+STEADY_S = 10.0
 """A worker that lived so long is restarted at once when it dies."""
 MARGIN_S = 5.0
 """How long after drain delay and timeout a worker may still live before it is killed."""

@@ -26,7 +26,10 @@ def test_only_its_requests_are_lost(
             held, took = 0, []
             async with Load(service.url, questions() + questions(rows=MOST_ROWS), CONNECTIONS) as load:
                 for kill in range(effort.kills):
+                    rested = time.monotonic() + effort.between_kills_s
                     await load.answers(500)
+                    while time.monotonic() < rested:
+                        await load.answers(100)
                     victim = children(service.process.pid)[kill % 2]
                     held += connections(victim, port)
                     os.kill(victim, signal.SIGKILL)

@@ -10,6 +10,7 @@ class Effort:
     Attributes:
         soak: whether this is `make soak`.
         kills: workers killed one after another under load.
+        between_kills_s: load before each kill, in seconds; a worker that has not lived for ten starts after a pause.
         flood_s: how long more comes than can be served, in seconds, for each shape of load.
         drains: services ended under load, one after another.
         reload_s: how long new versions come every 200 ms, in seconds.
@@ -18,11 +19,12 @@ class Effort:
 
     soak: bool
     kills: int
+    between_kills_s: float
     flood_s: float
     drains: int
     reload_s: float
     steady_s: float
 
 
-SHORT = Effort(soak=False, kills=1, flood_s=2, drains=1, reload_s=4, steady_s=3)
-SOAK = Effort(soak=True, kills=6, flood_s=20, drains=5, reload_s=60, steady_s=180)
+SHORT = Effort(soak=False, kills=1, between_kills_s=0, flood_s=2, drains=1, reload_s=4, steady_s=3)
+SOAK = Effort(soak=True, kills=6, between_kills_s=11, flood_s=20, drains=5, reload_s=60, steady_s=180)
