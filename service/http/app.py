@@ -7,13 +7,13 @@ The one table error -> status is in errors.py beside this file.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import Route
 
 from service.engine import Engine
 from service.errors import MalformedRequest, ServiceError
@@ -42,7 +42,7 @@ DESCRIPTION = (
     "Predictions of a multi-task mixture of experts with, for every row, each task's gate weights over the experts."
 )
 
-_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+_OF_STARLETTE = ("Not Found", "Method Not Allowed")
 
 
 class Apps(NamedTuple):
@@ -71,7 +71,7 @@ def create_apps(
 
     Args:
         engine: whose models are loaded.
-        telemetry: notes requests and answers for live traffic and metrics; without it there are no such routes.
+        telemetry: notes requests and answers for live traffic and metrics; without it there are no such figures.
         watch: keeps the logs of requests; one of worker 0 by default.
         keeper: of the engine's models, where it is one of several workers.
 
@@ -91,19 +91,20 @@ def create_apps(
     probes = [health_router(engine), v2_health_router(engine)]
     asking = [models_router(engine), gates_router(engine, endpoints), v2_router(engine, endpoints)]
     admin = [repository_router(engine, keeper, guard), versions_router(engine, keeper, guard)]
-    figures = []
+    figures = [metrics_router(telemetry)]
+    asking.append(traffic_router(engine, telemetry))
     if telemetry is not None:
         telemetry.refused = engine.refused
-        figures.append(metrics_router(telemetry))
-        asking.append(traffic_router(engine, telemetry))
 
     def build(app: FastAPI, open_to_all: list[APIRouter], guarded: list[APIRouter]) -> AsgiApp:
         for router in open_to_all:
             app.include_router(router)
         for router in guarded:
             app.include_router(router, dependencies=[Depends(guard.predict)], responses={401: {}})
-        _handle_errors(app, telemetry, watch)
-        behind: AsgiApp = _HeadLikeGet(app)
+        every = [*app.router.routes, *(route for router in (*open_to_all, *guarded) for route in router.routes)]
+        routes = [route for route in every if isinstance(route, Route)]
+        _handle_errors(app, routes, telemetry, watch)
+        behind: AsgiApp = _HeadLikeGet(app, routes)
         if telemetry is not None:
             behind = Counted(behind, engine, telemetry)
         return Watched(behind, engine, watch)
@@ -156,7 +157,7 @@ def _lifespan(
     return lifespan
 
 
-def _handle_errors(app: FastAPI, telemetry: Telemetry | None, watch: Watch) -> None:
+def _handle_errors(app: FastAPI, routes: Sequence[Route], telemetry: Telemetry | None, watch: Watch) -> None:
     """Answer every error in the shape of its protocol."""
 
     def known(request: Request) -> bytes:
@@ -177,6 +178,8 @@ def _handle_errors(app: FastAPI, telemetry: Telemetry | None, watch: Watch) -> N
 
     async def of_parameters(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        if _names_a_call(request.scope.get("path_params", {})):
+            return await of_http(request, HTTPException(404))
         first = error.errors()[0]
         came = f"the parameter {str(first['loc'][-1])!r} is {str(first.get('input'))[:100]!r}"
         expected = first["msg"].removeprefix("Input should be ").partition(", unable")[0]
@@ -186,13 +189,13 @@ def _handle_errors(app: FastAPI, telemetry: Telemetry | None, watch: Watch) -> N
         assert isinstance(error, HTTPException)
         path, detail = request.scope["path"], str(error.detail)
         status = error.status_code
-        if status == 405 and request.method == "POST" and ":" in path:  # of a model or version that cannot be
-            status = 404
-        if status == 404:
+        methods = _methods(routes, path) if status in (404, 405) and detail in _OF_STARLETTE else []
+        if status in (404, 405) and detail in _OF_STARLETTE:
+            status = 405 if methods and request.method not in methods else 404
             detail = f"There is nothing at {path[:200]!r}; GET /docs lists what there is."
         if status == 405:
             detail = f"{request.method} is not possible at {path[:200]!r}; GET /docs shows what is."
-        headers = [(b"allow", ", ".join(_methods(app, request.scope)).encode())] if status == 405 else []
+        headers = [(b"allow", ", ".join(methods).encode())] if status == 405 else []
         return _response(plain_problem(status, detail, path, known(request), headers))
 
     async def of_the_client(request: Request, error: Exception) -> Response:
@@ -220,23 +223,29 @@ def _response(answer: Problem) -> Response:
     return response
 
 
-def _methods(app: FastAPI, scope: Scope) -> list[str]:
+def _methods(routes: Sequence[Route], path: str) -> list[str]:
     """List the methods of all routes at a path."""
-    if ":" in scope["path"]:  # :predict and :gates take rows
-        return ["POST"]
-    routes = app.router.routes
-    found = {m for m in _METHODS if any(r.matches({**scope, "method": m})[0] is Match.FULL for r in routes)}
+    found: set[str] = set()
+    for route in routes:
+        match = route.path_regex.match(path)
+        if match is not None and not _names_a_call(match.groupdict()):
+            found |= route.methods or set()
     return sorted(found | {"HEAD"} if "GET" in found else found)
+
+
+def _names_a_call(parameters: Mapping[str, object]) -> bool:
+    """Tell whether a colon was taken for a part of a name: `hand:predict` is no model but a call."""
+    return any(":" in str(value) for key, value in parameters.items() if key != "path")
 
 
 class _HeadLikeGet:
     """Answer HEAD wherever GET is answered, with the same head and no body."""
 
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
+    def __init__(self, app: AsgiApp, routes: Sequence[Route]) -> None:
+        self._app, self._routes = app, routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "HEAD" or "GET" not in _methods(self._app, scope):
+        if scope["type"] != "http" or scope["method"] != "HEAD" or "GET" not in _methods(self._routes, scope["path"]):
             await self._app(scope, receive, send)
             return
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from service.engine import Engine
 from service.errors import ServiceError
@@ -15,6 +15,7 @@ from service.telemetry import Telemetry
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+TELEMETRY_OFF = "Figures are not kept here; MMOE_TELEMETRY=true keeps them."
 CLIENT_LEFT = 499
 """Counted where a connection ended before its answer began."""
 
@@ -92,7 +93,7 @@ class Counted:
             self._telemetry.request(route_of(scope["method"], path), status, model_of(self._engine, path))
 
 
-def metrics_router(telemetry: Telemetry) -> APIRouter:
+def metrics_router(telemetry: Telemetry | None) -> APIRouter:
     """Make the route that Prometheus scrapes; it is rendered in a thread, off the event loop."""
     router = APIRouter()
 
@@ -104,6 +105,8 @@ def metrics_router(telemetry: Telemetry) -> APIRouter:
     )
     async def metrics(request: Request) -> Response:
         """Write the metrics in the text format of Prometheus, or as OpenMetrics where that is accepted."""
+        if telemetry is None:
+            raise HTTPException(404, TELEMETRY_OFF)
         telemetry.flush()
         accept = request.headers.get("accept", "")
         page, content_type = await asyncio.to_thread(telemetry.prometheus, accept)

@@ -74,7 +74,7 @@ def health_router(engine: Engine) -> APIRouter:
 
 def _state(engine: Engine, name: str) -> ModelState:
     if ":" in name:  # GET .../name:gates
-        raise HTTPException(405, headers={"Allow": "POST"})
+        raise HTTPException(404)
     states = {state.name: state for state in engine.models()}
     if name not in states:
         raise ModelNotFound(name, None, list(states))

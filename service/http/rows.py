@@ -4,6 +4,7 @@ Lists of numbers take the fast path of numbers.py. What that does not take goes 
 know what is wrong and say it.
 """
 
+import re
 from collections.abc import Set
 from typing import Any
 
@@ -67,6 +68,9 @@ class RowParser:
         return self._reader.from_instances(document["instances"])
 
 
+_NO_JSON = re.compile(rb"\b(NaN|nan|Infinity|None|undefined)\b")
+
+
 def load_object(body: bytes, expected: str) -> dict[str, Any]:
     """Parse a body that must be a JSON object.
 
@@ -78,7 +82,8 @@ def load_object(body: bytes, expected: str) -> dict[str, Any]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise MalformedRequest(f"the body is not JSON: {error}", expected) from None
+        sentence = f"{expected}; a missing value is null" if _NO_JSON.search(body) else expected
+        raise MalformedRequest(f"the body is not JSON: {error}", sentence) from None
     if type(document) is not dict:
         raise MalformedRequest(f"the body is {_kind(document)}", expected)
     return document

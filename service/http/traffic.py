@@ -3,12 +3,13 @@
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Response
 
 from service.engine import Engine
 from service.errors import ModelNotFound
 from service.gate_report import DEFAULT_WINDOW
 from service.http.answers import answers
+from service.http.metrics import TELEMETRY_OFF
 from service.http.models import Name
 from service.telemetry import Telemetry
 from service.windows import WINDOWS
@@ -17,7 +18,7 @@ Window = Annotated[str, Query(description="How far to look back from now.", json
 Version = Annotated[int, Path(description="Version; also one that was served before and is still kept.", ge=1)]
 
 
-def traffic_router(engine: Engine, telemetry: Telemetry) -> APIRouter:
+def traffic_router(engine: Engine, telemetry: Telemetry | None) -> APIRouter:
     """Make the routes over live traffic. They read shared memory in a thread, off the event loop."""
     router = APIRouter(tags=["gates"])
 
@@ -51,7 +52,11 @@ def traffic_router(engine: Engine, telemetry: Telemetry) -> APIRouter:
     return router
 
 
-def _report(engine: Engine, telemetry: Telemetry, name: str | None, version: int | None, window: str) -> Response:
+def _report(
+    engine: Engine, telemetry: Telemetry | None, name: str | None, version: int | None, window: str
+) -> Response:
+    if telemetry is None:
+        raise HTTPException(404, TELEMETRY_OFF)
     try:
         model = engine.get(name, version)
     except ModelNotFound:

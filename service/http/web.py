@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from service.http.answers import TEXT, answers
+
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -35,20 +37,30 @@ class Asset(NamedTuple):
 
 def web_router() -> APIRouter:
     """Make the routes of the page; files that changed on disk are seen at the next start."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter()
     assets = dict(_assets(files("service.web"), ""))
 
-    @router.get("/")
+    @router.get(
+        "/",
+        summary="The dashboard, or a word that the service is alive",
+        tags=["operation"],
+        responses=answers("Alive", text__html=TEXT),
+    )
     async def page(request: Request) -> Response:
-        """Send the dashboard."""
-        return _send(assets["index.html"], request)
+        """Send the dashboard to a browser, and `{"status": "alive"}` to a client that does not ask for HTML.
 
-    @router.get("/docs")
+        KServe's client asks so whether a server of its first protocol is alive.
+        """
+        if "text/html" in request.headers.get("accept", ""):
+            return _send(assets["index.html"], request)
+        return Response(b'{"status":"alive"}', media_type="application/json", headers={"vary": "accept"})
+
+    @router.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
         """Send the API reference."""
         return _send(assets["docs.html"], request, DOCS_POLICY)
 
-    @router.get("/assets/{path:path}")
+    @router.get("/assets/{path:path}", include_in_schema=False)
     async def asset(request: Request, path: str) -> Response:
         """Send a file of the page."""
         found = assets.get(path)
@@ -79,6 +91,7 @@ def _send(asset: Asset, request: Request, policy: str = CONTENT_SECURITY_POLICY)
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",
         "cache-control": "no-cache",
+        "vary": "accept",
         "etag": asset.etag,
     }
     if request.headers.get("if-none-match") == asset.etag:

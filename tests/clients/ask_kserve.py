@@ -83,6 +83,7 @@ async def ask_v1(question: dict[str, Any]) -> dict[str, Any]:
     url = question["url"]
     async with InferenceRESTClient() as client:
         return {
+            "v1 live": await client.is_server_live(url),
             "v1 models ready": [await client.is_model_ready(url, name) for name in ("hand", "wide")],
             "v1": await client.infer(url, {"instances": question["instances"]}, model_name="hand"),
             "v1, no such model": await refusal(client.infer(url, {"instances": [{}]}, model_name="nope")),

@@ -145,6 +145,7 @@ def test_triton_raises_our_sentence(triton: dict[str, Any], case: str, status: s
 def test_kserve_asks_for_health_and_models(kserve: dict[str, Any]) -> None:
     assert (kserve["live"], kserve["ready"]) == (True, True)
     assert kserve["models ready"] == [True, True, False]
+    assert kserve["v1 live"]
     assert kserve["v1 models ready"] == [True, True]
 
 

@@ -88,6 +88,10 @@ def test_head_is_get_without_the_body(client: httpx.Client, path: str) -> None:
         ("HEAD", "/v2/repository/index", "POST"),
         ("GET", "/v1/models/hand:gates", "POST"),
         ("PUT", "/v1/models/hand:gates", "POST"),
+        ("GET", "/v1/models/hand/versions/1:gates", "POST"),
+        ("GET", "/v1/models/hand/versions/2:predict", "POST"),
+        ("GET", "/v2/models/hand/infer", "POST"),
+        ("DELETE", "/v1/models/hand/versions/1", "GET, HEAD"),
     ],
 )
 def test_a_refused_method_learns_all_that_are_possible(
@@ -95,6 +99,31 @@ def test_a_refused_method_learns_all_that_are_possible(
 ) -> None:
     answer = client.request(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize("path", ["/v1/models/hand:nothing", "/v1/models/hand/versions/1:nothing", "/v1/models/a:b:c"])
+def test_a_call_that_is_none_is_404_whatever_the_method(client: httpx.Client, path: str) -> None:
+    for method in ("GET", "POST", "PUT"):
+        answer = client.request(method, path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_without_telemetry_its_figures_are_not_found(start_service: Callable[..., Any], models: Path) -> None:
+    with start_service(models, telemetry="false", default_model="hand") as service:
+        for path in ("/v1/gates", "/v1/models/hand/gates", "/v1/models/hand/versions/2/gates", "/metrics"):
+            answer = httpx.get(service.url + path)
+            assert answer.status_code == 404, path
+            assert "MMOE_TELEMETRY" in answer.json()["detail"]
+        assert httpx.post(f"{service.url}/v1/gates", json={"instances": [{}]}).status_code == 200
+
+
+def test_a_browser_gets_the_dashboard_and_a_client_a_word(client: httpx.Client) -> None:
+    page = client.get("/", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.headers["content-type"].startswith("text/html")
+    for accept in ("application/json", "*/*"):
+        answer = client.get("/", headers={"accept": accept})
+        assert answer.json() == {"status": "alive"}
+        assert answer.headers["vary"] == page.headers["vary"] == "accept"
 
 
 def test_an_asset_that_is_not_there_is_a_problem(client: httpx.Client) -> None:

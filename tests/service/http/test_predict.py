@@ -195,6 +195,13 @@ def test_what_is_malformed_is_400(client: httpx.Client, model: str, body: str | 
     assert problem["errors"] == []
 
 
+@pytest.mark.parametrize("token", ["NaN", "-Infinity", "None"])
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/gates"])
+def test_who_sends_nan_learns_to_send_null(client: httpx.Client, token: str, path: str) -> None:
+    detail = assert_problem(post(client, f'{{"instances": [{{"age": {token}}}]}}', path), 400)["detail"]
+    assert "a missing value is null" in detail
+
+
 WRONG = [
     *((*case, 0, "infinite as float32") for case in in_every_form("1e39")),
     *((*case, 0, "infinite as float32") for case in in_every_form("-1e300")),

@@ -242,7 +242,7 @@ def test_the_model_view_tells_origin_metrics_and_features(page: Page, address: s
 
 
 def test_the_page_may_load_from_its_own_service_alone(address: str) -> None:
-    with urllib.request.urlopen(address) as answer:
+    with urllib.request.urlopen(urllib.request.Request(address, headers={"Accept": "text/html"})) as answer:
         policy, text = answer.headers["content-security-policy"], answer.read().decode()
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
