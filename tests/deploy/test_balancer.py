@@ -48,16 +48,16 @@ def balance(
     program: Callable[[str, str], str],
     port: Callable[[], int],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[], Any]:
-    """Give a context manager that runs two services and nginx before them."""
+) -> Callable[..., Any]:
+    """Give a context manager that runs two services, the second on other models if told so, and nginx before them."""
     nginx = program("nginx", "nginx")
 
     @contextmanager
-    def start() -> Iterator[Balanced]:
+    def start(others: Path = artifact.models_dir) -> Iterator[Balanced]:
         directory, number = tmp_path_factory.mktemp("nginx"), port()
         url, root = f"http://127.0.0.1:{number}", "user root;" if os.geteuid() == 0 else ""
         settings = {"drain_delay_s": "0.5"}
-        with start_service(artifact.models_dir, **settings) as a, start_service(artifact.models_dir, **settings) as b:
+        with start_service(artifact.models_dir, **settings) as a, start_service(others, **settings) as b:
             conf = write_config(directory, number, [a, b])
             command = [nginx, "-e", "stderr", "-c", str(conf), "-g", f"daemon off; {root}"]
             with start_program(command, url, "/health/ready", directory / "log"):
@@ -67,7 +67,7 @@ def balance(
 
 
 @pytest.fixture(scope="module")
-def balanced(balance: Callable[[], Any]) -> Iterator[Balanced]:
+def balanced(balance: Callable[..., Any]) -> Iterator[Balanced]:
     with balance() as running:
         yield running
 
@@ -106,6 +106,14 @@ def test_what_concerns_one_replica_is_not_passed_on(balanced: Balanced, method: 
     assert "replica" in answer.json()["error" if path.startswith("/v2") else "detail"]
 
 
+def test_a_replica_that_is_not_ready_is_asked_nothing(balance: Callable[..., Any], tmp_path: Path) -> None:
+    with balance(others=tmp_path) as running, httpx.Client(base_url=running.url, trust_env=False) as client:
+        not_ready = httpx.get(f"{running.replicas[1].url}/health/ready", trust_env=False)
+        assert not_ready.status_code == 503
+        paths = ("/v1/predict", "/v1/models/tiny_mmoe:predict", "/v1/models/tiny_mmoe:gates") * 5
+        assert {client.post(path, json=ROW).status_code for path in paths} == {200}
+
+
 async def ask(url: str, victim: Any, number: signal.Signals) -> Counter[str]:
     """Ask over many connections; signal a replica after BEFORE answers, go on for AFTER once it has ended."""
     seen: Counter[str] = Counter()
@@ -134,7 +142,7 @@ async def ask(url: str, victim: Any, number: signal.Signals) -> Counter[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_a_replica_that_ends_under_load_fails_no_request(balance: Callable[[], Any], number: signal.Signals) -> None:
+def test_a_replica_that_ends_under_load_fails_no_request(balance: Callable[..., Any], number: signal.Signals) -> None:
     with balance() as running:
         seen = asyncio.run(ask(running.url, running.replicas[0], number))
         assert set(seen) == {"200"}
