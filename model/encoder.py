@@ -83,6 +83,7 @@ class Encoder(nn.Module):
         self.numeric_features, self.categorical_features = len(features.numeric), len(sizes)
         self.embedding_dim, self.tables = embedding_dim, tables
         self.one_to_one = [c.feature for c in columns] == list(range(self.numeric_features))
+        self.alike = all((column.low, column.high) == (-LIMIT, LIMIT) for column in columns)
         self._keep_columns(columns, [feature.mean for feature in features.numeric], indicated)
         first = self.numeric_features
         owners = [c.feature for c in columns] + indicated
@@ -122,7 +123,8 @@ class Encoder(nn.Module):
             missing = numeric.isnan()  # (B, N)
             filled = torch.where(missing, self.fill, numeric)
             picked = filled if self.one_to_one else filled.index_select(-1, self.source)
-            parts.append(((picked - self.start) / self.size).clamp(self.low, self.high))
+            scaled = (picked - self.start) / self.size
+            parts.append(scaled.clamp(-LIMIT, LIMIT) if self.alike else scaled.clamp(self.low, self.high))
             if len(self.indicated):
                 parts.append(missing.index_select(-1, self.indicated).to(numeric.dtype))
         if self.embedding is not None:

@@ -17,6 +17,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from model.fused import fuse
 from model.schema import FIRST_VALUE, MISSING, UNKNOWN, FeatureSchema
 from model.serving_module import ServingModule
 
@@ -40,7 +41,7 @@ def build_graph(module: ServingModule, missing_values: Sequence[str] = (), blank
         missing_values: strings that mean "no value" in a categorical column besides the empty one.
         blanks: whether a blank before or behind a value is nothing, as it was to the reader of the table.
     """
-    traced = _trace(module)
+    traced = _trace(fuse(module))
     graph = traced.graph
     _look_up_categories(graph, lookup_table(module.features, missing_values, blanks))
     _keep_inputs(graph, module)

@@ -34,12 +34,13 @@ def for_complete_rows(model: bytes, tensor: str, defaults: frozenset[str]) -> by
     """Return the model for runs in which no number is missing and optional inputs are left out.
 
     `Where(IsNaN(x), fill, x)` becomes x, which spares a fifth of a large run, and inputs that have a default become
-    constants, which onnxruntime folds. Where there is nothing of the kind, the model comes back as it was.
+    constants, which onnxruntime folds; the logarithm of such masks, zero, is not added. Where there is nothing of the
+    kind, the model comes back as it was.
 
     Args:
         model: an ONNX file.
         tensor: the graph input that holds no NaN.
-        defaults: names of the optional inputs.
+        defaults: names of the optional inputs, masks whose default is ones, and which the graph only multiplies.
     """
     message = memoryview(model)
     parts: list[bytes | memoryview] = []
@@ -54,6 +55,7 @@ def for_complete_rows(model: bytes, tensor: str, defaults: frozenset[str]) -> by
 def _graph_of_complete_rows(graph: memoryview, tensor: str, defaults: frozenset[str]) -> bytes:
     parts: list[bytes | memoryview] = []
     missing: set[str] = set()
+    ones, zeros = set(defaults), set[str]()
     for entry in fields(graph):
         kept: bytes | memoryview = graph[entry.start : entry.end]
         if entry.number == INPUT and name_of(entry.payload) in defaults:
@@ -64,6 +66,12 @@ def _graph_of_complete_rows(graph: memoryview, tensor: str, defaults: frozenset[
                 missing.update(outputs)
             if operator == "Where" and inputs[0] in missing and inputs[2] == tensor:
                 kept = encode_field(NODE, _identity(tensor, outputs[0]))
+            if operator == "Mul" and ones.issuperset(inputs):
+                ones.update(outputs)
+            if operator == "Log" and ones.issuperset(inputs):
+                zeros.update(outputs)
+            if operator == "Add" and inputs[1] in zeros:
+                kept = encode_field(NODE, _identity(inputs[0], outputs[0]))
         parts.append(kept)
     return b"".join(parts)
 
