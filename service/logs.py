@@ -103,7 +103,7 @@ def described(error: BaseException) -> dict[str, str]:
 
 def rfc3339(since_1970_s: float) -> str:
     """Write a time in UTC, to the microsecond."""
-    return datetime.fromtimestamp(since_1970_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(since_1970_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def dumps(line: Mapping[str, Any]) -> bytes:

@@ -231,18 +231,17 @@ def _who(group: Sequence[_Prediction]) -> tuple[list[bytes], list[bytes], list[b
     """Return the time, the request's id, the trace's id and the number of each row."""
     times, requests, traces = list[bytes](), list[bytes](), list[bytes]()
     numbers: list[int] = []
+    known, text = -1, b""
     for prediction in group:
         rows = prediction.stop - prediction.start
-        times += [_time(prediction.time)] * rows
+        second, fraction = divmod(int(prediction.time * 1e6), 1_000_000)
+        if second != known:
+            known, text = second, time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(second)).encode()
+        times += [b"%b.%06d" % (text, fraction)] * rows
         requests += [orjson.dumps(prediction.request_id.decode())] * rows
         traces += [prediction.trace_id.encode()] * rows
         numbers += range(prediction.row, prediction.row + rows)
     return times, requests, traces, numbers
-
-
-def _time(since_1970_s: float) -> bytes:
-    seconds, fraction = divmod(int(since_1970_s * 1e6), 1_000_000)
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)).encode() + b".%06d" % fraction
 
 
 def _template(of: Version, features: bool) -> bytes:

@@ -54,18 +54,25 @@ class Sampler(NamedTuple):
     follows_caller: bool = True
     share: float = 1.0
 
-    def begin(self, caller: TraceContext | None) -> TraceContext:
-        """Begin a span in the caller's trace, or in a new one."""
-        span_id = f"{random.getrandbits(64) or 1:016x}"
+    def begin(self, caller: TraceContext | None) -> TraceContext | None:
+        """Begin a span in the caller's trace, or in a new one; None if it is not to be recorded."""
         if caller is None:
-            trace_id = f"{random.getrandbits(128) or 1:032x}"
-            return TraceContext(trace_id, span_id, int(self._samples(trace_id)))
+            low = random.getrandbits(64) or 1
+            if low >= self.share * 2**64:
+                return None
+            return TraceContext(f"{random.getrandbits(64):016x}{low:016x}", new_span_id(), _SAMPLED)
         sampled = caller.sampled if self.follows_caller else self._samples(caller.trace_id)
-        flags = caller.flags & ~_SAMPLED | int(sampled)
-        return TraceContext(caller.trace_id, span_id, flags, caller.state, caller.span_id)
+        if not sampled:
+            return None
+        return TraceContext(caller.trace_id, new_span_id(), caller.flags | _SAMPLED, caller.state, caller.span_id)
 
     def _samples(self, trace_id: str) -> bool:
         return int(trace_id[16:], 16) < self.share * 2**64  # the rule of OpenTelemetry's TraceIdRatioBased
+
+
+def new_span_id() -> str:
+    """Make the id of a span."""
+    return f"{random.getrandbits(64) or 1:016x}"
 
 
 def read_trace(traceparent: bytes, tracestate: bytes | None = None) -> TraceContext | None:

@@ -17,7 +17,7 @@ from service.background import Background
 from service.errors import SettingsError
 from service.logs import log_event
 from service.settings import Settings
-from service.trace_context import Sampler, TraceContext
+from service.trace_context import Sampler, TraceContext, new_span_id
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -113,6 +113,9 @@ class Tracer:
         exporter: makes what the spans are sent with; called on the thread.
         count: told how many requests were lost, by a name of `worker_numbers.RECORDS`; from either thread.
         worker: place of this worker.
+
+    Attributes:
+        begin: see `Sampler.begin`.
     """
 
     def __init__(
@@ -122,7 +125,7 @@ class Tracer:
         count: Callable[[str, int], object],
         worker: int = 0,
     ) -> None:
-        self._sampler, self._count = sampler, count
+        self.begin, self._count = sampler.begin, count
         self._sender = _Sender(exporter, count, worker)
         self._thread: Background[Traced] = Background("trace export", self._sender.send, ROOM_REQUESTS, GATHER_S)
 
@@ -132,11 +135,6 @@ class Tracer:
         if not wants_traces(settings, os.environ):
             return None
         return cls(read_sampler(os.environ), _otlp, count, worker)
-
-    def begin(self, caller: TraceContext | None) -> TraceContext | None:
-        """Begin a span in the caller's trace, or in a new one; None if it is not to be recorded."""
-        begun = self._sampler.begin(caller)
-        return begun if begun.sampled else None
 
     def record(self, request: Traced) -> None:
         """Send off a request's spans, soon."""
@@ -216,9 +214,8 @@ class _Spans:
         )  # fmt: skip
         spans = [server]
         for stage in request.stages:
-            span_id = Sampler().begin(None).span_id
             began, ended = (began_ns + int((at - request.arrived) * 1e9) for at in (stage.began, stage.ended))
-            inside = _span_context(context, span_id, remote=False)
+            inside = _span_context(context, new_span_id(), remote=False)
             spans.append(
                 ReadableSpan(stage.name, inside, own, start_time=began, end_time=max(began, ended), **self._shared)
             )

@@ -133,6 +133,7 @@ def test_a_request_has_a_span_with_its_stages_in_the_callers_trace(
 def traced(number: int = 0) -> Traced:
     context = read_trace(f"00-{TRACE}-{SPAN}-01".encode())
     begun = Sampler().begin(context)
+    assert begun is not None
     return Traced(begun, "POST", f"/v1/predict/{number}", "predict", 500, "internal", {}, 10**18, 0.0, 0.5, [])
 
 
