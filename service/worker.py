@@ -2,13 +2,9 @@
 
 import asyncio
 import contextlib
-import ctypes
-import gc
 import logging
 import math
 import os
-import resource
-import shlex
 import signal
 import socket
 from collections import deque
@@ -16,20 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
 import uvicorn
 
+from service.announcement import announce
 from service.engine import Engine
-from service.errors import NotReady
 from service.http.app import Apps, create_apps
 from service.http.eager import EagerProtocol
 from service.http.predict import AsgiApp
-from service.http.schemas import example_rows
 from service.http.watch import Watch
 from service.launcher import GO, GO_AND_ANNOUNCE, WorkerPipes
-from service.loaded_model import Model
 from service.logs import log_event
 from service.preparation import Preparation
+from service.process import allow_connections, settle_memory
 from service.reload import Keeper, Rally
 from service.roster import Roster
 from service.settings import Settings
@@ -39,10 +33,7 @@ from service.sockets import addresses, bind, url
 from service.telemetry import Telemetry
 
 BACKLOG = 2048
-GC_THRESHOLD = 20_000
 ENDING = (signal.SIGTERM, signal.SIGINT)
-_FEATURES_SHOWN = 3
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 32 << 20  # of glibc's malloc.h
 
 log = logging.getLogger("service")
 
@@ -132,8 +123,8 @@ def serve(settings: Settings, bound: Sequence[socket.socket], begin: Callable[[]
     rally = Rally(team.directory, team.place, team.workers) if team.workers > 1 else None
     watch = Watch(settings, team.place, telemetry.recorded if telemetry else lambda *_: None)
     apps = create_apps(engine, telemetry, watch, Keeper(engine, rally, preparation))
-    _settle_memory()
-    _allow_connections()
+    settle_memory()
+    allow_connections()
     announced = begin()
     config = _config(settings, apps.main)
     server = uvicorn.Server(config)
@@ -143,13 +134,6 @@ def serve(settings: Settings, bound: Sequence[socket.socket], begin: Callable[[]
         runner.run(_serve(server, engine, apps, bound, announced, team))
 
 
-def _allow_connections() -> None:
-    """Allow as many descriptors as the system lets the process have; the usual 1,024 are few for connections."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 def _config(settings: Settings, app: AsgiApp) -> uvicorn.Config:
     return uvicorn.Config(
         app, loop="uvloop", http=EagerProtocol, ws="none", interface="asgi3", lifespan="on", backlog=BACKLOG,
@@ -157,22 +141,6 @@ def _config(settings: Settings, app: AsgiApp) -> uvicorn.Config:
         server_header=False, timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
     )  # fmt: skip
-
-
-def _settle_memory() -> None:
-    """Spare the collector what lives as long as the process, and let it look for cycles less often.
-
-    Requests leave hardly any cycles behind; looking for them takes 6% of the time otherwise (measured). And let the
-    allocator keep what large bodies and runs have freed: to return it to the system and to fault it in again, page by
-    page, costs up to half of the time of a request with 200 kB (measured).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 20)
-    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 async def _serve(
@@ -268,35 +236,6 @@ def _opener(
         coming.add_done_callback(opening.discard)
 
     return open_here
-
-
-def announce(engine: Engine, address: str, operation: str | None = None) -> None:
-    """Log what is served and where, and a call that works."""
-    if operation is not None:
-        log_event(log, logging.INFO, "operation", "Probes, metrics and admin calls are on %s", operation, url=operation)
-    served = [f"{state.name} {state.served}" for state in engine.models() if state.ready]
-    log_event(
-        log, logging.INFO, "ready", "Serving %s on %s (documentation: %s/docs)",
-        ", ".join(served) or "no model yet", address, address, url=address, models=served,
-    )  # fmt: skip
-    if served:
-        try:
-            engine.check_ready()
-        except NotReady as error:
-            log_event(log, logging.WARNING, "not_ready", "%s", error)
-        ready = [state.name for state in engine.models() if state.ready]
-        name = engine.settings.default_model if engine.settings.default_model in ready else ready[0]
-        log_event(log, logging.INFO, "example", "Try: %s", example_call(engine.get(name), address))
-
-
-def example_call(model: Model, address: str) -> str:
-    """Return a shell line that asks the model for a prediction, with a few features of a known row."""
-    row = example_rows(model.manifest)[0]
-    few = {name: value for name, value in row.items() if value is not None}
-    if len(row) > 2 * _FEATURES_SHOWN:
-        few = dict(list(few.items())[:_FEATURES_SHOWN])
-    body = shlex.quote(orjson.dumps({"instances": [few]}).decode())
-    return f"curl -s {address}/v1/models/{model.name}:predict -H 'Content-Type: application/json' -d {body}"
 
 
 def _uvicorn_level(level: str) -> str:
