@@ -1,0 +1,195 @@
+"""The eager protocol bounds heads, bodies and clients that are slow to send or to take, and says so in HTTP."""
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.engine import Engine
+from service.http.app import create_app
+from service.http.eager import EagerProtocol
+from service.settings import Settings
+from tests.support.served_protocol import BODY, PREDICT, ROW, Bench, read_answer, request, serving
+
+
+@pytest.fixture
+def engine(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
+    hand_model(tmp_path, "hand", 1)
+    engine = Engine(Settings(models=tmp_path, max_body_bytes=4096))
+    engine.scan()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def impatient(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
+    hand_model(tmp_path, "hand", 1)
+    engine = Engine(Settings(models=tmp_path, client_timeout_s=0.05))
+    engine.scan()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def patient(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
+    hand_model(tmp_path, "hand", 1)
+    engine = Engine(Settings(models=tmp_path))
+    engine.scan()
+    yield engine
+    engine.close()
+
+
+HEAD = b"GET /health/live HTTP/1.1\r\nHost: test\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [HEAD + b"a: b\r\n" * 200 + b"\r\n"],
+        [HEAD, b"long: " + b"x" * 70_000 + b"\r\n\r\n"],
+        [HEAD + b"endless: ", *[b"x" * 10_000] * 8],
+        [b"GET /" + b"x" * 70_000],
+        [request(BODY), HEAD + b"a: b\r\n" * 200 + b"\r\n"],
+    ],
+)
+def test_a_head_over_the_limits_is_431(engine: Engine, pieces: list[bytes]) -> None:
+    async def run() -> None:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            found = await bench.talk(*pieces, answers=1 + pieces[0].startswith(b"POST"))
+            assert found[-1][0].startswith("HTTP/1.1 431 ")
+            assert b"100 headers" in found[-1][1]
+            ((fine, _),) = await bench.talk(HEAD + b"long: " + b"x" * 60_000 + b"\r\n\r\n")
+            assert fine.startswith("HTTP/1.1 200 ")
+            ((large, _),) = await bench.talk(request(b" " * 70_000))  # a body does not count
+            assert large.startswith("HTTP/1.1 413 ")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"), [(b"", b""), (HEAD, b"HTTP/1.1 408 "), (request() + HEAD, b"HTTP/1.1 200 ")]
+)
+def test_a_head_that_is_slow_to_come_ends_the_connection(impatient: Engine, sent: bytes, answers: bytes) -> None:
+    async def run() -> None:
+        async with serving(create_app(impatient), EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(sent)
+            came = await reader.read()
+            assert came.startswith(answers)
+            assert (b"HTTP/1.1 408 " in came) == (HEAD in sent)
+            writer.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("begun", [b"", BODY[:5]])
+@pytest.mark.parametrize(
+    "path", [PREDICT, f"{PREDICT}?query", "/v1/gates", "/v2/models/hand/infer", "/v2/repository/index"]
+)
+def test_a_body_that_does_not_come_is_408_and_ends_the_connection(impatient: Engine, path: str, begun: bytes) -> None:
+    for head in (request(BODY, path), request(b"", path, "Transfer-Encoding: chunked") + b"2c\r\n"):
+        stalled = head.removesuffix(BODY) + begun
+
+        async def run(sent: bytes = stalled) -> None:
+            async with serving(create_app(impatient), EagerProtocol) as bench, asyncio.timeout(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+                writer.write(sent)
+                answer, content = await read_answer(reader)
+                assert answer.startswith("HTTP/1.1 408 ")
+                assert answer.lower().count("connection: close") == 1
+                assert "x-request-id: 7" in answer
+                refusal = json.loads(content)
+                sentence = refusal["error"] if path.startswith("/v2") else refusal["detail"]
+                assert "MMOE_CLIENT_TIMEOUT_S" in sentence
+                assert await reader.read() == b""
+                writer.close()
+
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [(b"nonsense\r\n\r\n", "malformed"), (HEAD, "slow_client"), (HEAD + b"a: b\r\n" * 200 + b"\r\n", "head_too_large")],
+)
+@pytest.mark.parametrize("path", ["/health/live", "/v2/health/live"])
+def test_what_is_no_request_is_refused_in_the_shape_of_its_protocol(
+    impatient: Engine, sent: bytes, code: str, path: str
+) -> None:
+    async def run() -> None:
+        async with serving(create_app(impatient), EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(sent.replace(b"/health/live", path.encode()))
+            head, content = await read_answer(reader)
+            refusal = json.loads(content)
+            identity = re.search("x-request-id: (.+)\r\n", head)
+            assert identity
+            if path.startswith("/v2") and sent.startswith(b"GET"):
+                assert list(refusal) == ["error"]
+            else:
+                assert refusal["code"] == code
+                assert refusal["request_id"] == identity[1]
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(run())
+
+
+MANY_ROWS = json.dumps({"instances": [ROW] * 2000}).encode()
+
+
+async def _ask_without_reading(bench: Bench) -> socket.socket:
+    """Ask for more than the kernel keeps for a connection, of which the service's half is made small."""
+    loop, asking = asyncio.get_running_loop(), socket.socket()
+    asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    asking.setblocking(False)
+    await loop.sock_connect(asking, ("127.0.0.1", bench.port))
+    while not bench.state.connections:
+        await asyncio.sleep(0)
+    (connection,) = bench.state.connections
+    answering = connection.transport.get_extra_info("socket")
+    answering.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    await loop.sock_sendall(asking, request(MANY_ROWS))
+    return asking
+
+
+def test_a_client_that_does_not_take_its_answers_is_cut_off(impatient: Engine) -> None:
+    async def run() -> None:
+        async with serving(create_app(impatient), EagerProtocol) as bench, asyncio.timeout(20):
+            asking = await _ask_without_reading(bench)
+            (slow,) = bench.state.connections
+            while slow in bench.state.connections:
+                assert len(await bench.talk(request())) == 1
+                await asyncio.sleep(0)
+            asking.close()
+
+    asyncio.run(run())
+
+
+def test_nothing_more_is_read_from_a_client_that_does_not_take_its_answers_until_it_does(
+    patient: Engine,
+) -> None:
+    async def run() -> None:
+        async with serving(create_app(patient), EagerProtocol) as bench, asyncio.timeout(20):
+            loop, asking = asyncio.get_running_loop(), await _ask_without_reading(bench)
+            (connection,) = bench.state.connections
+            assert isinstance(connection, EagerProtocol)
+            while not connection.flow.write_paused:
+                await asyncio.sleep(0)
+            assert connection.flow.read_paused
+            taken = bytearray()
+            while connection.flow.write_paused:
+                taken += await loop.sock_recv(asking, 1 << 20)
+            assert not connection.flow.read_paused
+            head, _, content = bytes(taken).partition(b"\r\n\r\n")
+            left = int(re.search(rb"content-length: (\d+)", head)[1]) - len(content)  # type: ignore[index]
+            while left:
+                left -= len(await loop.sock_recv(asking, left))
+            await loop.sock_sendall(asking, request())
+            assert (await loop.sock_recv(asking, 20)).startswith(b"HTTP/1.1 200")
+            asking.close()
+
+    asyncio.run(run())
