@@ -1,0 +1,75 @@
+"""Say things in the Open Inference Protocol v2, and read its answers."""
+
+import json
+import struct
+from typing import Any
+
+import httpx
+import numpy as np
+
+LENGTH = "inference-header-content-length"
+NUMERIC = [[9.5, 12.0, -3.25], [1.0, 2.0, 3.0]]
+CATEGORICAL = [["red", "Oslo"], ["", "Å never seen"]]
+INFER = "/v2/models/hand/infer"
+WIDE = "/v2/models/wide/infer"
+
+
+def tensor(name: str, data: Any, datatype: str = "FP32", shape: Any = None) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape or list(np.shape(data)), "data": data}
+
+
+def inputs() -> list[dict[str, Any]]:
+    return [tensor("numeric", NUMERIC), tensor("categorical", CATEGORICAL, "BYTES")]
+
+
+def post(client: httpx.Client, body: object, path: str = INFER, **headers: str) -> httpx.Response:
+    content = body if isinstance(body, (bytes, str)) else json.dumps(body)
+    return client.post(path, content=content, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def post_raw(client: httpx.Client, header: object, raw: bytes, path: str = INFER, **more: str) -> httpx.Response:
+    text = json.dumps(header).encode()
+    return post(client, text + raw, path, **{LENGTH: str(len(text))} | more)
+
+
+def strings(values: Any) -> bytes:
+    encoded = [str(value).encode() for value in np.ravel(values)]
+    return b"".join(struct.pack("<I", len(each)) + each for each in encoded)
+
+
+def binary(name: str, raw: bytes, shape: list[int], datatype: str = "FP32") -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": len(raw)}}
+
+
+def arrays(response: httpx.Response) -> dict[str, Any]:
+    """Read the outputs of an answer, whichever way they came."""
+    assert response.status_code == 200, response.text
+    size = int(response.headers.get(LENGTH, len(response.content)))
+    rest, answer = response.content[size:], json.loads(response.content[:size])
+    found = {}
+    for output in answer["outputs"]:
+        assert output["datatype"] == "FP32"
+        if "data" in output:
+            assert all(not isinstance(value, list) for value in output["data"])
+            values = np.array(output["data"], np.float32)
+        else:
+            count = output["parameters"]["binary_data_size"]
+            values, rest = np.frombuffer(rest[:count], "<f4"), rest[count:]
+        found[output["name"]] = values.reshape(output["shape"])
+    assert not rest
+    return found
+
+
+def assert_error(response: httpx.Response, status: int = 400) -> str:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    assert list(response.json()) == ["error"]
+    sentence: str = response.json()["error"]
+    assert sentence.endswith(".")
+    return sentence
+
+
+def assert_expected(found: dict[str, Any], expected: dict[str, Any], names: list[str] | None = None) -> None:
+    assert list(found) == (names or ["price", "sold", "grade", "gate_weights"])
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name], rtol=2e-5, atol=1e-6)
