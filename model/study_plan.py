@@ -90,6 +90,15 @@ class Results:
         final = {key: curves.final for key, curves in self.cells.items()}
         return findings(final, {key: curves.lowest for key, curves in self.cells.items()})
 
+    def only(self, runs: range) -> "Results":
+        """Keep some of the runs of the compared cells."""
+        some = slice(runs.start, runs.stop)
+        kept = {
+            key: replace(curves, losses=curves.losses[some], similarity=curves.similarity[some])
+            for key, curves in self.cells.items()
+        }
+        return replace(self, cells=kept)
+
     def gate_correlation(self) -> Interval:
         """Tell how well MMoE's gates reveal the cosine of the tasks: Spearman's rank correlation over all runs."""
         similarity = np.stack([self.gates[cosine].similarity for cosine in sorted(self.gates)])

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -11,16 +11,16 @@ import numpy as np
 import torch
 
 from model import study_plots
-from model.claims import bootstrap, overall
-from model.mmoe import matching_shared_bottom
+from model.claims import IN_PARTS, bootstrap, overall
 from model.paper import END_LOSSES, LABEL_PEARSON, NAMES
 from model.plots import save_png
 from model.provenance import commit, now
-from model.study import COMPARED, COSINES, DIMS, EXPERT_HIDDEN, EXPERTS, LEARNING_RATES, TOWER_HIDDEN, Curves
-from model.study_plan import FIG3_HIDDEN, FIG3_LEARNING_RATE, Results, root_mean_square
+from model.study import COMPARED, COSINES, TOWER_HIDDEN, Curves
+from model.study_plan import FIG3_HIDDEN, FIG3_LEARNING_RATE, QUICK, Results
+from model.study_recipe import recipe_section, table
 
-PICTURES = "study"
-"""Directory of the pictures, beside the page."""
+PICTURES = "images/study"
+"""Directory of the pictures, below that of the page."""
 
 
 def write_study(directory: Path, results: Results, command: str, device: str) -> Path:
@@ -50,21 +50,12 @@ def write_study(directory: Path, results: Results, command: str, device: str) ->
         _fig4(results),
         _fig5(results),
         _gates(results),
-        _recipe(results),
+        recipe_section(results),
         _made(results, command, device),
     ]
     page = directory / "study.md"
     page.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     return page
-
-
-MMOE_SHARE = "MMoE's runs once below .1, p = 0.5"
-
-
-def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Lay out a Markdown table."""
-    rule = ["---"] * len(head)
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])
 
 
 def _head(results: Results, command: str) -> str:
@@ -91,6 +82,30 @@ def _claims(results: Results) -> str:
         "The evidence, part by part. Intervals are bootstraps over runs, paired where runs share their data; a part "
         '"holds" or "does not hold" when its whole interval says so, and is "open" when the interval allows both. '
         f"No correction is made for looking at {len(findings)} intervals: about one in twenty misses.\n\n{details}"
+        f"{_fewer_runs(results)}"
+    )
+
+
+def _fewer_runs(results: Results) -> str:
+    """Say what `--quick` can decide: judge these runs in sets as small as its own."""
+    sets = results.size.runs // QUICK.runs
+    if sets < 2:
+        return ""
+    whole = [finding.verdict for finding in results.findings()]
+    judged = [results.only(range(n * QUICK.runs, (n + 1) * QUICK.runs)).findings() for n in range(sets)]
+    pairs = [(few.verdict, many) for found in judged for few, many in zip(found, whole, strict=True)]
+    same, undecided = sum(a == b for a, b in pairs), sum(a == "open" != b for a, b in pairs)
+    lines = [
+        [f.measure, *(str(sum(found[i].verdict == v for found in judged)) for v in IN_PARTS), whole[i]]
+        for i, f in enumerate(judged[0])
+        if any(found[i].verdict != whole[i] for found in judged)
+    ]
+    return (
+        f"\n\n`--quick` has {QUICK.runs} runs a cell, which is too few for the smaller effects. These runs, judged in "
+        f"{sets} sets of {QUICK.runs}, give {same} of {len(pairs)} verdicts as above; {undecided} are open at "
+        f"{QUICK.runs} runs though decided above, and {len(pairs) - same - undecided} contradict it. `--quick` "
+        "itself is the first set, rounding apart. The parts on which sets differ:\n\n"
+        + table(["effect", *(f"sets: {verdict}" for verdict in IN_PARTS), "all runs"], lines)
     )
 
 
@@ -155,8 +170,14 @@ def _fig5(results: Results) -> str:
         + table(head, lines)
         + "\n\nIn the paper, MMoE has about 85 to 90 % of its runs below .1 at every p; Shared-Bottom has a "
         "bad mode near .45 with about 33 % of the runs at p = .5 and 16 % at p = 1; OMoE's peak lies near "
-        ".12 at p = .5 and near .05 at p = 1."
+        f".12 at p = .5 and near .05 at p = 1. Here {_bad_share(results, COSINES[0])} of Shared-Bottom's runs "
+        f"stay above .2 at p = .5 and {_bad_share(results, COSINES[-1])} at p = 1, but few reach .45: the scale of the "
+        "paper's labels is not known."
     )
+
+
+def _bad_share(results: Results, cosine: float) -> str:
+    return f"{np.mean(results.cells['shared_bottom', cosine].lowest > 0.2):.0%}"
 
 
 def _gates(results: Results) -> str:
@@ -177,81 +198,15 @@ def _gates(results: Results) -> str:
     )
 
 
-def _recipe(results: Results) -> str:
-    recipe = results.recipe
-    budget = matching_shared_bottom(DIMS, 2, EXPERTS, EXPERT_HIDDEN, TOWER_HIDDEN)
-    return (
-        "## What was run, and why so\n\n"
-        f"The paper fixes d = {DIMS}, {EXPERTS} experts of {EXPERT_HIDDEN}, towers of {TOWER_HIDDEN}, Shared-Bottom "
-        f"{budget}, and Adam with a learning rate from {{1e-4, 1e-3, 1e-2}}. It leaves open the "
-        "generator's c, m, alpha and beta, the scale of the labels, the number of rows and steps, and the batch size. "
-        f"Here: c = {recipe.scale:g}, alpha_i = 2i, beta = 0, m = {len(recipe.alpha)}, labels of unit variance, "
-        f"{recipe.steps:,} steps on batches of {recipe.batch} fresh rows ({recipe.steps * recipe.batch:,} rows a run), "
-        f"test loss on {recipe.test_rows:,} rows of each run's own. The generator was chosen for its fit to "
-        "Fig. 2; batch and steps for where the nine losses of Fig. 4 and the shape of Fig. 5 come closest, "
-        "not for the verdicts.\n\n"
-        f"### Learning rate\n\n{_tuning(results)}\n\n"
-        f"### Steps\n\n{_step_table(results)}\n\n"
-        f"### Other choices\n\n{_choices(results)}"
-    )
-
-
-def _tuning(results: Results) -> str:
-    lines = [
-        [NAMES[a], *(_marked(results.tuning[a, r], r == results.rates[a]) for r in LEARNING_RATES)] for a in COMPARED
-    ]
-    head = ["mean loss at the end", *(f"{rate:g}" for rate in LEARNING_RATES)]
-    return (
-        f"Chosen for each model by {results.size.tuning_runs} runs at p = {COSINES[0]:g} that are not among those "
-        f"reported.\n\n{table(head, lines)}"
-    )
-
-
-def _step_table(results: Results) -> str:
-    steps = next(iter(results.cells.values())).steps
-    lines = []
-    for point in np.unique(np.linspace(0, len(steps) - 1, 9).round().astype(np.int64))[1:]:
-        means = {key: float(curves.losses[:, point].mean()) for key, curves in results.cells.items()}
-        error = root_mean_square([means[key] - END_LOSSES[key] for key in means])
-        shown = [f"{means[a, p]:.3f}" for p in (COSINES[0], COSINES[-1]) for a in COMPARED]
-        hardest = results.cells["mmoe", COSINES[0]].losses[:, : point + 1].min(axis=1)
-        lines.append([f"{steps[point]:,}", *shown, f"{error:.3f}", f"{np.mean(hardest < 0.1):.0%}"])
-    return (
-        "The same runs, had they ended earlier: mean losses, and their root mean square distance to the "
-        "paper's nine.\n\n"
-        + table(["steps", *_loss_head((COSINES[0], COSINES[-1])), "distance to Fig. 4", MMOE_SHARE], lines)
-        + "\n\nA trial of 20 runs up to 1,600 steps chose: 1,500 steps are where 85 to 90 % of MMoE's runs have been "
-        "below .1, as in Fig. 5, and the distance to Fig. 4 is still near its lowest."
-    )
-
-
-def _choices(results: Results) -> str:
-    cosines = results.size.choice_cosines
-    lines = []
-    for words, choice in results.choices.items():
-        losses = [f"{choice.losses[a, p]:.3f}" for p in cosines for a in COMPARED]
-        spreads = " / ".join(f"{choice.spread[a, cosines[0]]:.3f}" for a in COMPARED)
-        lines.append([words, f"{choice.pearson_error:.3f}", *losses, spreads, f"{choice.loss_error:.3f}"])
-    head = ["choice", "distance to Fig. 2", *_loss_head(cosines), "sd of the lowest", "distance to Fig. 4"]
-    return (
-        f"One thing changed at a time, {results.size.choice_runs} runs a cell, at the learning rates chosen above. "
-        "Distances are root mean squares over the points of the figure; the standard deviations of the lowest losses "
-        f"are Shared-Bottom's, OMoE's and MMoE's at p = {cosines[0]:g}.\n\n{table(head, lines)}"
-    )
-
-
 def _made(results: Results, command: str, device: str) -> str:
     cores = f"{os.cpu_count()} cores" if device == "cpu" else torch.cuda.get_device_name()
     return (
         "## How it was made\n\n"
-        f"`{command}`, {now()}, commit {commit() or 'unknown'}, PyTorch {torch.__version__}, {platform.machine()}, "
-        f"{cores}. The runs took {_duration(results.core_s)} of {'CPU time' if device == 'cpu' else 'the GPU'} in all; "
-        f"this call, which found on disk what earlier calls had finished, took {_duration(results.wall_s)}."
+        f"`{command}`, {now()}, commit {commit() or 'unknown'} (runs found on disk may be of an earlier one), PyTorch "
+        f"{torch.__version__}, {platform.machine()}, {cores}. The runs took {_duration(results.core_s)} of "
+        f"{'CPU time on one core' if device == 'cpu' else 'the GPU'} in all; this call, which found on disk what "
+        f"earlier calls had finished, took {_duration(results.wall_s)}."
     )
-
-
-def _loss_head(cosines: Sequence[float]) -> list[str]:
-    return [f"{NAMES[a]}, p = {p:g}" for p in cosines for a in COMPARED]
 
 
 def _mean(curves: Curves) -> str:
@@ -261,10 +216,6 @@ def _mean(curves: Curves) -> str:
 
 def _steps(cells: Mapping[float, Curves]) -> int:
     return int(next(iter(cells.values())).steps[-1])
-
-
-def _marked(value: float, chosen: bool) -> str:
-    return f"**{value:.3f}**" if chosen else f"{value:.3f}"
 
 
 def _duration(seconds: float) -> str:

@@ -29,8 +29,8 @@ def page(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_picture_that_the_page_shows_is_there_and_no_other(page: Path) -> None:
-    shown = set(re.findall(r"\]\((study/[^)]+)\)", page.read_text()))
-    assert shown == {f"study/{file.name}" for file in (page.parent / "study").iterdir()}
+    shown = set(re.findall(r"\]\((images/study/[^)]+)\)", page.read_text()))
+    assert shown == {f"images/study/{file.name}" for file in (page.parent / "images" / "study").iterdir()}
     assert len(shown) == 5
     assert all((page.parent / name).read_bytes().startswith(b"\x89PNG") for name in shown)
 
