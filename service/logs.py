@@ -6,6 +6,7 @@ asyncio's too, comes out in the same form. No value of a feature is ever logged.
 
 import logging
 import os
+import select
 import sys
 import threading
 import traceback
@@ -17,6 +18,8 @@ from typing import Any, TextIO
 import orjson
 
 TEXT = "%(asctime)s %(levelname)s %(process)d %(message)s"
+PATIENCE_MS = 200
+"""How long a line may wait for a reader of the log."""
 _TRACEBACK_CHARACTERS = 20_000
 
 
@@ -30,7 +33,7 @@ def configure(form: str, level: str, worker: int | None = None, stream: TextIO |
         stream: stderr by default.
     """
     stream = stream or sys.stderr
-    handler = logging.StreamHandler(stream)
+    handler = PatientHandler(stream)
     as_json = is_json(form, stream)
     handler.setFormatter(JsonLines(worker) if as_json else logging.Formatter(TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
@@ -67,6 +70,21 @@ def log_event(
     """
     extra = {"event": event, "fields": {name: value for name, value in fields.items() if value is not None}}
     logger.log(level, message, *values, exc_info=exc_info, extra=extra)  # type: ignore[arg-type]
+
+
+class PatientHandler(logging.StreamHandler[TextIO]):
+    """Write records to a stream; one that nobody reads any more costs records and moments, but stops no service."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, unless there is no room for it for a while."""
+        try:
+            writable = select.poll()
+            writable.register(self.stream.fileno(), select.POLLOUT)
+            has_room = bool(writable.poll(PATIENCE_MS))
+        except (OSError, ValueError):  # no file of the system
+            has_room = True
+        if has_room:
+            super().emit(record)
 
 
 class JsonLines(logging.Formatter):
