@@ -1,0 +1,50 @@
+"""Small networks trained in a second, runs that are interrupted, and what makes two of them the same."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.config import ModelConfig, TrainConfig
+from model.progress import EpochRecord, History
+from model.schema import Dataset
+from model.train import Model, build_model, fit
+
+SMALL = ModelConfig(experts=3, expert_hidden=(8,), tower_hidden=(4,), embedding_dim=4, gate_dropout=0.2, dropout=0.1)
+PLAIN = ModelConfig(experts=3, expert_hidden=(8,), tower_hidden=(4,), embedding_dim=4)
+
+
+def settings(**changes: object) -> TrainConfig:
+    base: dict[str, object] = {"epochs": 4, "batch_size": 64, "learning_rate": 0.01, "device": "cpu"}
+    return TrainConfig.model_validate({**base, **changes})
+
+
+class Silent:
+    """Follow a run without a word, and end it like a pressed key at a given step."""
+
+    def __init__(self, interrupt_at: int = -1) -> None:
+        self.left = interrupt_at
+
+    def step(self, epoch: int, rows: int, loss_sum: Tensor) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+    def epoch(self, record: EpochRecord, best: bool) -> None:
+        pass
+
+
+def trained(
+    dataset: Dataset, config: TrainConfig, model: ModelConfig = SMALL, checkpoint: Path | None = None, stop: int = -1
+) -> tuple[Model, History]:
+    whole = build_model(dataset.features, dataset.tasks, model, config.seed)
+    return whole, fit(whole, dataset, config, checkpoint, Silent(stop))
+
+
+def same(a: Model, b: Model) -> bool:
+    pairs = zip(a.state_dict().items(), b.state_dict().items(), strict=True)
+    return all(m == n and torch.equal(v, w) for (m, v), (n, w) in pairs)
+
+
+def facts(history: History) -> list[tuple[float, float, object]]:
+    return [(r.train_loss, r.validation_loss, r.metrics) for r in history.epochs]
