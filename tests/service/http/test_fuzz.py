@@ -34,9 +34,10 @@ ROW = dict(zip(["age", "height", "balance", "colour", "city"], [*NUMERIC, *CATEG
 TOKENS = [
     b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999", b"1e39", b"1e-999", b"9" * 400, b"-0", b"01", b"null",
     b"true", b'""', b"{}", b"[]", b"[" * 2000, b'{"a":' * 2000, b'"\\ud800"', b'"\\u0000"', b"\x00", b"\xff",
-    b"\xef\xbb\xbf", b"18446744073709551616", b"-9223372036854775809", b'"instances":[{}],', b'"inputs":{},', b",", b":",
-    b"}", b"]", b'"shape":[-1,3]', b'"shape":[1e3,3]', b'"shape":[99999999999999999999,3]', b'"binary_data_size":-1',
-    b'"binary_data_size":99999999999999999999', b'"datatype":"BOOL"', b'"datatype":"FP16"', "é".encode("utf-16"),
+    b"\xef\xbb\xbf", b"18446744073709551616", b"-9223372036854775809", b'"instances":[{}],', b'"inputs":{},', b",",
+    b":", b"}", b"]", b'"shape":[-1,3]', b'"shape":[1e3,3]', b'"shape":[99999999999999999999,3]',
+    b'"binary_data_size":-1', b'"binary_data_size":99999999999999999999', b'"datatype":"BOOL"', b'"datatype":"FP16"',
+    "é".encode("utf-16"),
 ]  # fmt: skip
 NOISE = [b"\x00", b"\r\n", b"\xff", b":", b"transfer-encoding: chunked\r\n", b"content-length: 5\r\n"]
 
