@@ -11,7 +11,7 @@ from model.config import Config, ModelConfig
 from model.predict import Model, build_model
 from model.schema import CategoricalFeature, Dataset, FeatureSchema, NumericFeature, Task
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save_model(path: Path, model: Model, dataset: Dataset, config: Config) -> None:
