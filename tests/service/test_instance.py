@@ -204,10 +204,11 @@ def test_versions_are_followed_and_rolled_back_in_every_worker(
         for _ in range(8):
             assert (await client.get("/v1/models/hand")).json()["pinned"] == 2
         os.kill(instance.workers[0], signal.SIGKILL)
-        restarted = 0.0
-        while not restarted or await metric(client, "mmoe_workers") < 2:
-            with contextlib.suppress(httpx.TransportError):
+        restarted = workers = 0.0
+        while not restarted or workers < 2:
+            with contextlib.suppress(httpx.TransportError):  # a connection that was given to the dead worker
                 restarted = await metric(client, "mmoe_worker_restarts_total")
+                workers = await metric(client, "mmoe_workers")
         await serves(client, "2")
         assert (await client.post("/v1/models/hand:pin", json={"version": None})).status_code == 200
         await serves(client, "3")
