@@ -8,20 +8,20 @@ RUN useradd --uid 10001 --create-home mmoe && install -d -o mmoe /models
 WORKDIR /app
 
 
-# Lists of what to install, from the one place that names it: these layers are built anew only when a list changes.
+# Lists of what to install, from the places that name it: layers with packages are built anew only when their list changes.
 FROM base AS requirements
-COPY pyproject.toml ./
+COPY pyproject.toml constraints.txt ./
 RUN python3 -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; base = p['dependencies']; \
 train = p['optional-dependencies']['train']; open('service.txt', 'w').write('\\n'.join(base)); \
-open('trainer.txt', 'w').write('\\n'.join(base + train))"
+open('trainer.txt', 'w').write('\\n'.join(base + train)); pins = open('constraints.txt').read().partition('# [dev]')[0]; \
+open('trainer-pins.txt', 'w').write(pins); open('service-pins.txt', 'w').write(pins.partition('# [train]')[0])"
 
 
 FROM base AS service-packages
-COPY constraints.txt ./
-COPY --from=requirements /app/service.txt ./
+COPY --from=requirements /app/service.txt /app/service-pins.txt ./
 RUN python3 -m venv /opt/venv
 # What the service never imports goes out again: pip, headers, tests, tools for preparing models.
-RUN pip install --no-cache-dir -c constraints.txt -r service.txt \
+RUN pip install --no-cache-dir -c service-pins.txt -r service.txt \
  && pip uninstall -q -y pip setuptools \
  && cd /opt/venv/lib/python3*/site-packages \
  && rm -rf numpy/*/tests numpy/tests numpy/_core/include numpy/f2py onnxruntime/tools onnxruntime/transformers \
@@ -31,10 +31,9 @@ RUN pip install --no-cache-dir -c constraints.txt -r service.txt \
 FROM base AS trainer-packages
 # A second place where pip looks for packages, such as PyTorch's index of CPU builds: see README, "Docker".
 ARG PIP_EXTRA_INDEX_URL
-COPY constraints.txt ./
-COPY --from=requirements /app/trainer.txt ./
+COPY --from=requirements /app/trainer.txt /app/trainer-pins.txt ./
 RUN python3 -m venv /opt/venv
-RUN pip install --no-cache-dir -c constraints.txt -r trainer.txt
+RUN pip install --no-cache-dir -c trainer-pins.txt -r trainer.txt
 
 
 FROM base AS trainer
