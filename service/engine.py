@@ -5,8 +5,9 @@
 The engine knows neither HTTP nor JSON. Its calls are for the event loop, unless they say otherwise.
 """
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -14,20 +15,26 @@ from typing import NamedTuple
 from service.artifact import Manifest, check_tasks
 from service.batcher import Batcher, Limits, Observer
 from service.disk import check_place, look, model_file
-from service.errors import ModelNotFound, NotReady
+from service.errors import ModelNotFound, NotReady, VersionConflict
 from service.loaded_model import GateRecorder, Model
+from service.logs import log_event
 from service.model_log import ModelLog
 from service.predictor import Predictor
 from service.repository import ModelState, Repository, Staged, Wanted
 from service.roster import Roster, Wishes
 from service.settings import Settings
+from service.shadow import Shadow, Shadows
+from service.shadow_tally import ShadowFigures
+
+log = logging.getLogger("service")
 
 
 class Prepared(NamedTuple):
-    """Hold what was loaded and the wishes that it fulfils."""
+    """Hold what was loaded, the wishes that it fulfils, and the versions that are to be compared with another."""
 
     wishes: Wishes
     staged: Staged[Model]
+    shadows: list[tuple[Model, Shadow]]
 
 
 class Engine:
@@ -38,10 +45,12 @@ class Engine:
         observer: told of every run.
         recorder_of: opens the recorder of a model version that was loaded: name, version, manifest.
         roster: what all workers are to serve.
+        shadows: compares versions; without it none are.
 
     Attributes:
         open: reads, proves and warms a model file that is to be served under a name.
         clock: seconds, monotonic; what `arrived` is measured on.
+        shadowed: what compares the served version with another, by model.
         draining: set when the process is about to end; it serves on, but is not ready.
     """
 
@@ -51,12 +60,15 @@ class Engine:
         observer: Observer | None = None,
         recorder_of: Callable[[str, int, Manifest], GateRecorder | None] = lambda name, version, manifest: None,
         roster: Roster | None = None,
+        shadows: Shadows | None = None,
     ) -> None:
         self.settings = settings
         self.clock = time.perf_counter
         self.draining = False
         self.roster = roster or Roster()
         self.open = self._open
+        self.shadows = shadows
+        self.shadowed: dict[str, Shadow] = {}
         self._recorder_of = recorder_of
         self._model_log = ModelLog()
         self._served_change = -1
@@ -94,8 +106,11 @@ class Engine:
         """Load what the roster asks for; it is not served yet. For a thread, one at a time."""
         wishes = self.roster.read()
         pinned = {**self.settings.pinned_versions, **wishes.pinned}
-        wanted = Wanted(wishes.unloaded, pinned, wishes.pinned.keys())
-        return Prepared(wishes, self.repository.stage(wishes.disk or {}, wanted))
+        asked = self._shadows_asked(wishes)
+        beside = {name: version for name, (version, _) in asked.items()}
+        wanted = Wanted(wishes.unloaded, pinned, wishes.pinned.keys(), beside)
+        staged = self.repository.stage(wishes.disk or {}, wanted)
+        return Prepared(wishes, staged, self._make_shadows(asked, staged))
 
     def commit(self, prepared: Prepared) -> list[Model]:
         """Serve what was staged, from one moment to the next; return the versions that are let go.
@@ -108,6 +123,11 @@ class Engine:
         self._model_log.tell(self.models())
         kept = set(map(id, self.repository.all()))
         gone = [model for model in before if id(model) not in kept]
+        shadows = {id(staged): shadow for staged, shadow in prepared.shadows}
+        for model in (*gone, *self.repository.all()):
+            shadow = shadows.get(id(model))
+            model.aside.offer = shadow.offer if shadow is not None else None
+        self.shadowed = {shadow.pair.model: shadow for _, shadow in prepared.shadows}
         for model in gone:
             model.transport = None  # it knows its model: without this they would keep each other alive
         return gone
@@ -147,20 +167,54 @@ class Engine:
     def close(self) -> None:
         """End the threads; runs in them are waited for."""
         self._threads.shutdown(wait=True)
+        if self.shadows is not None:
+            self.shadows.close()
 
     def refused(self) -> list[tuple[str, int]]:
         """List the versions whose files must not be served, by name and number."""
         return [(model.name, v.version) for model in self.models() for v in model.versions if v.is_refused]
 
-    def check(self, name: str, version: int) -> None:
-        """Load a version and let it go again. For a thread.
+    def shadow_figures(self) -> list[ShadowFigures]:
+        """Return what was found of every pair of versions, over all workers; one entry for a pair, the latest."""
+        tallies = self.shadows.tallies.all() if self.shadows is not None else []
+        latest = {(t.pair.model, t.pair.served, t.pair.candidate): t for t in reversed(tallies)}
+        return [tally.total() for tally in latest.values()]
+
+    def last_shadow(self, name: str) -> ShadowFigures | None:
+        """Return what the last comparison of a model's versions has found; None if there was none."""
+        return next((figures for figures in reversed(self.shadow_figures()) if figures.pair.model == name), None)
+
+    def check(self, name: str, version: int) -> Manifest:
+        """Load a version, let it go again and return its manifest. For a thread.
 
         Raises:
             ArtifactError: it must not be served.
         """
         path = model_file(self.settings.models, name, version)
         check_place(self.settings.models, name, path)
-        self._open_of_allowed_tasks(path, name)
+        return self._open_of_allowed_tasks(path, name).manifest
+
+    def _shadows_asked(self, wishes: Wishes) -> dict[str, tuple[int, float]]:
+        """Return the version to run beside the served one, and its share, by model; a call outdoes a setting."""
+        share = self.settings.shadow_share
+        set_up = {name: (version, share) for name, version in self.settings.shadow_versions.items()}
+        return {name: asked for name, asked in {**set_up, **wishes.shadows}.items() if asked is not None}
+
+    def _make_shadows(
+        self, asked: Mapping[str, tuple[int, float]], staged: Staged[Model]
+    ) -> list[tuple[Model, Shadow]]:
+        """Make the shadows of the versions that are about to be served."""
+        made = []
+        for name, (version, share) in asked.items():
+            served, candidate = staged.table.get((name, None)), staged.table.get((name, version))
+            if served is None or candidate is None or served is candidate or self.shadows is None:
+                continue
+            try:
+                ends = (served.version, served.predictor), (version, candidate.predictor)
+                made.append((served, self.shadows.shadow(name, *ends, share)))
+            except VersionConflict as error:
+                log_event(log, logging.ERROR, "shadow_refused", "%s", error, model=name, version=version)
+        return made
 
     def _load(self, path: Path, name: str) -> Model:
         started = self.clock()

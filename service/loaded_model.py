@@ -29,12 +29,23 @@ OUT_OF_RANGE = (
     "the model's answer to this row is not finite: its numbers are too extreme; check them against the ranges"
 )
 
+Finished = Callable[[Sequence[Part]], None]
+
 
 class GateRecorder(Protocol):
     """Take notice of the gate weights of a model version's answers."""
 
     def record(self, weights: Floats, /) -> None:
         """Note the weights (B, T, E) of rows that were served; called on the event loop."""
+
+
+class Aside:
+    """Hold what is to be offered the finished runs of predictions; None most of the time."""
+
+    __slots__ = ("offer",)
+
+    def __init__(self) -> None:
+        self.offer: Finished | None = None
 
 
 class Model:
@@ -53,6 +64,7 @@ class Model:
         loaded_at: seconds since 1970.
         load_s: how long loading took, in seconds.
         transport: whatever a transport prepares for this model; it goes when the model goes.
+        aside: what else is done with its predictions, after they were given.
     """
 
     def __init__(
@@ -69,10 +81,13 @@ class Model:
         self.reader = FeatureReader(self.manifest, settings.max_rows)
         self.loaded_at, self.load_s = time.time(), 0.0
         self.transport: object | None = None
+        self.aside = Aside()
         finished = _recording(recorder)
         inline_rows = measured_inline_rows(predictor, settings.inline_rows)
         experts = max(self.manifest.experts, 1)
-        self._predictions: Lane[Batch, Part] = batcher.lane(_joining(predictor.run), inline_rows, finished)
+        self._predictions: Lane[Batch, Part] = batcher.lane(
+            _joining(predictor.run), inline_rows, _finishing(finished, self.aside)
+        )
         self._gates: Lane[Batch, Part] = batcher.lane(
             _joining(lambda batch: predictor.run(batch, GATE_WEIGHTS_ONLY)), inline_rows, finished
         )
@@ -138,7 +153,7 @@ def _joining(run: Callable[[Batch], Answer]) -> Callable[[list[Batch]], list[Par
         answer = run(joined)
         if not all(map(all_finite, answer.arrays())):
             raise InvalidFeatures([Problem(row, None, OUT_OF_RANGE) for row in answer.rows_not_finite()[:20]])
-        shared, parts, start = Run(answer, joined.rows, began), [], 0
+        shared, parts, start = Run(answer, joined.rows, began, joined), [], 0
         for batch in batches:
             parts.append(Part(shared, start, start + batch.rows))
             start += batch.rows
@@ -151,7 +166,19 @@ def _ablating(predictor: Predictor) -> Callable[[list[Batch]], list[Ablation]]:
     return lambda batches: [Ablation(predictor.ablate(batch), batch.rows) for batch in batches]
 
 
-def _recording(recorder: GateRecorder | None) -> Callable[[Sequence[Part]], None] | None:
+def _finishing(record: Finished | None, aside: Aside) -> Finished:
+    """Return what is done with finished predictions."""
+
+    def finished(parts: Sequence[Part]) -> None:
+        if record is not None:
+            record(parts)
+        if aside.offer is not None:
+            aside.offer(parts)
+
+    return finished
+
+
+def _recording(recorder: GateRecorder | None) -> Finished | None:
     """Return what hands the gate weights of finished runs to the recorder, each run once."""
     if recorder is None:
         return None

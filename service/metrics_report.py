@@ -11,6 +11,8 @@ from service.drift import Drift
 from service.gate_report import drifts
 from service.instruments import REASONS, ROUTES, STAGES, STATUSES, VERSIONS, Figures
 from service.metrics import Metrics
+from service.shadow_report import shadow_metrics
+from service.shadow_tally import ShadowFigures
 from service.traffic import GateTraffic, Traffic
 from service.windows import TIERS
 from service.worker_numbers import WorkerNumbers
@@ -23,12 +25,13 @@ Workers = list[tuple[WorkerNumbers, Figures, bool]]
 Labels = tuple[str, ...]
 Samples = Mapping[Labels, float]
 Refused = Callable[[], Sequence[tuple[str, int]]]
+Compared = Callable[[], Sequence[ShadowFigures]]
 
 
-def registry(metrics: Metrics, traffic: Traffic, refused: Refused) -> CollectorRegistry:
+def registry(metrics: Metrics, traffic: Traffic, refused: Refused, shadows: Compared) -> CollectorRegistry:
     """Make the registry to render; collecting reads the shared memory and changes nothing."""
     made = CollectorRegistry(auto_describe=False)
-    made.register(InstanceCollector(metrics, traffic, refused))
+    made.register(InstanceCollector(metrics, traffic, refused, shadows))
     return made
 
 
@@ -39,10 +42,11 @@ class InstanceCollector(Collector):
         metrics: of any worker.
         traffic: of the same worker.
         refused: lists the versions that must not be served, as the same worker sees it.
+        shadows: tells what comparisons of versions have found.
     """
 
-    def __init__(self, metrics: Metrics, traffic: Traffic, refused: Refused) -> None:
-        self._metrics, self._traffic, self._refused = metrics, traffic, refused
+    def __init__(self, metrics: Metrics, traffic: Traffic, refused: Refused, shadows: Compared) -> None:
+        self._metrics, self._traffic, self._refused, self._shadows = metrics, traffic, refused, shadows
 
     def describe(self) -> list[Metric]:
         """Describe nothing beforehand: the names are all this registry's own."""
@@ -59,6 +63,7 @@ class InstanceCollector(Collector):
         text = "1 for a version on disk that must not be served, as GET /v1/models says why."
         yield _gauge("mmoe_model_refused", text, ("model", "version"), refused)
         yield from _processes(workers)
+        yield from shadow_metrics(self._shadows())
         yield from _gates({(t.gates.model, t.gates.version): t for t in reversed(self._traffic.all())}.values())
 
 

@@ -1,5 +1,6 @@
 """What runs give back: the answer of one run, and each request's part of it."""
 
+from service.features import Batch
 from service.predictor import Answer, Outputs
 
 
@@ -9,13 +10,14 @@ class Run:
     Attributes:
         rows: of all of them.
         began: when, on the clock of the engine.
+        batch: the rows themselves, where they are kept.
         rendered: a transport's own rendering of all rows, made when the first of the requests asks for it.
     """
 
-    __slots__ = ("answer", "began", "rendered", "rows")
+    __slots__ = ("answer", "batch", "began", "rendered", "rows")
 
-    def __init__(self, answer: Answer, rows: int, began: float = 0.0) -> None:
-        self.answer, self.rows, self.began = answer, rows, began
+    def __init__(self, answer: Answer, rows: int, began: float = 0.0, batch: Batch | None = None) -> None:
+        self.answer, self.rows, self.began, self.batch = answer, rows, began, batch
         self.rendered: list[bytes] | None = None
 
 

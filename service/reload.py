@@ -23,6 +23,7 @@ from service.logs import log_event
 from service.preparation import Preparation
 from service.repository import ModelState
 from service.roster import Wishes
+from service.shadow import check_features
 from service.slots import RunDirectory
 
 FOLLOW_S = 0.1
@@ -171,6 +172,40 @@ class Keeper:
         if version is not None and (reason := await self._reason_against(name, version)) is not None:
             raise VersionConflict(f"Version {version} must not be served: {reason}", "Pin another")
         await self._pin(name, version)
+
+    async def shadow(self, name: str, version: int | None, share: float | None = None) -> None:
+        """Run a version beside the served one and compare them on a share of the runs; None ends that.
+
+        Raises:
+            ModelNotFound: there is no such model, or version.
+            VersionConflict: it must not be served, is served itself, or takes other rows.
+        """
+        asked = None
+        if version is not None:
+            await self._check_shadow(name, version)
+            asked = version, self._engine.settings.shadow_share if share is None else share
+        else:
+            self._state(name)
+        await self._change(lambda wishes: {"shadows": {**wishes.shadows, name: asked}})
+
+    async def _check_shadow(self, name: str, version: int) -> None:
+        state = self._state(name)
+        versions = [version.version for version in state.versions]
+        if version not in versions:
+            raise ModelNotFound(name, version, versions, "there is no such version")
+        if state.served is None:
+            raise VersionConflict(f"No version of model {name!r} is served", "Look at the index for the reasons")
+        if version == state.served:
+            raise VersionConflict(
+                f"Version {version} of model {name!r} is the one that is served",
+                "Pin the version that is to be served, then compare this one with it",
+            )
+        try:
+            manifest = await self._in_thread(self._engine.check, name, version)
+        except ArtifactError as error:
+            raise VersionConflict(f"Version {version} must not be served: {error}", "Compare another") from None
+        served = self._engine.get(name)
+        check_features(name, (served.version, served.manifest), (version, manifest))
 
     async def rescan(self) -> None:
         """Look at the disk and follow it; where that fails, the log says so."""

@@ -76,6 +76,14 @@ class Settings(BaseModel):
         description="Tasks that a model's versions must have, these and no others, as name=task+task with commas "
         "between models: census=income+never_married. Another version is refused.",
     )
+    shadow_versions: Annotated[dict[str, Annotated[int, Field(ge=1)]], BeforeValidator(_split_pins)] = Field(
+        default_factory=dict,
+        description="Versions to run beside the served ones and to compare with them, as name=version with commas "
+        "between: census=4. They are not served themselves.",
+    )
+    shadow_share: float = Field(
+        default=0.1, gt=0, le=1, allow_inf_nan=False, description="Share of the runs to compare with a shadow version."
+    )
     poll_interval_s: float = Field(
         default=5.0,
         ge=0,

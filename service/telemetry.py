@@ -12,6 +12,7 @@ from service.errors import ModelNotFound
 from service.gate_report import DEFAULT_WINDOW, Report, gate_report
 from service.metrics import Metrics
 from service.metrics_report import registry
+from service.shadow_tally import ShadowFigures
 from service.slots import RunDirectory
 from service.traffic import Gates, GateTraffic, Traffic
 
@@ -32,6 +33,7 @@ class Telemetry:
 
     Attributes:
         refused: lists the versions that must not be served.
+        shadows: tells what comparisons of versions have found.
     """
 
     def __init__(self, directory: RunDirectory) -> None:
@@ -39,7 +41,8 @@ class Telemetry:
         self._traffic = Traffic(directory, self._claim.index)
         self._metrics = Metrics(directory, self._claim.index, os.getpid())
         self.refused: Callable[[], Sequence[Version]] = list
-        self._registry = registry(self._metrics, self._traffic, lambda: self.refused())
+        self.shadows: Callable[[], Sequence[ShadowFigures]] = list
+        self._registry = registry(self._metrics, self._traffic, lambda: self.refused(), lambda: self.shadows())
         self._recorders: dict[Version, GateTraffic] = {}
         self._replaced: list[GateTraffic] = []
         self._told: dict[Version, float] = {}

@@ -27,6 +27,7 @@ from service.process import allow_connections, settle_memory
 from service.reload import Keeper, Rally
 from service.roster import Roster
 from service.settings import Settings
+from service.shadow import Shadows
 from service.sharing import Acceptor, Sharing
 from service.slots import RunDirectory
 from service.sockets import addresses, bind, url
@@ -116,7 +117,7 @@ def serve(settings: Settings, bound: Sequence[socket.socket], begin: Callable[[]
     telemetry = Telemetry(team.directory) if settings.telemetry else None
     roster = Roster(team.directory.path)
     recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
-    engine = Engine(settings, telemetry, recorder_of, roster)
+    engine = Engine(settings, telemetry, recorder_of, roster, Shadows(team.directory, team.place))
     preparation = Preparation(team.directory.path, settings.max_batch_rows)
     engine.open = preparation.load_at_once
     engine.scan()

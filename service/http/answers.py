@@ -131,11 +131,38 @@ SCHEMAS: dict[str, Schema] = {
             "default": {**TRUTH, "description": "Whether the short calls mean it."},
             "version": {"type": ["integer", "null"], "description": "The one that answers."},
             "pinned": {"type": ["integer", "null"], "description": "The one that is served in place of the highest."},
+            "shadow": {"type": ["integer", "null"], "description": "The one that is loaded to be compared with it."},
             "note": {"type": ["string", "null"], "description": "What an operator should know, and what ends it."},
             "versions": array(obj(_VERSION_ENTRY)),
         }
     ),
     "Pinned": obj({"model": TEXT, "version": {"type": "integer"}, "pinned": TRUTH}),
+    "ShadowAsked": obj({"model": TEXT, "shadow": {"type": ["integer", "null"]}, "share": or_null(NUMBER)}),
+    "Shadow": obj(
+        {
+            "model": TEXT,
+            "version": {"type": ["integer", "null"]},
+            "shadow": {"type": ["integer", "null"]},
+            "active": TRUTH,
+            "share": or_null(NUMBER),
+            "rows": COUNT,
+            "dropped_rows": COUNT,
+            "failed_rows": COUNT,
+            "tasks": mapping(
+                obj(
+                    {
+                        "kind": TEXT,
+                        "mean_absolute_difference": or_null(NUMBER),
+                        "largest_absolute_difference": or_null(NUMBER),
+                        "disagreement": or_null(NUMBER),
+                        "gates": or_null(
+                            obj({"jensen_shannon": or_null(NUMBER), "top_expert_agreement": or_null(NUMBER)})
+                        ),
+                    }
+                )
+            ),
+        }
+    ),
     "Models": obj({"models": array(ref("Model"))}),
     "Answer": obj(
         {"model": TEXT, "version": {"type": "integer"}},

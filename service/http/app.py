@@ -31,7 +31,7 @@ from service.http.predict import AsgiApp, HotPath
 from service.http.repository import repository_router
 from service.http.traffic import traffic_router
 from service.http.v2 import SERVER, v2_health_router, v2_router
-from service.http.versions import versions_router
+from service.http.versions import shadow_router, versions_router
 from service.http.watch import Watch, Watched, Watching
 from service.http.web import web_router
 from service.keys import Keys
@@ -90,11 +90,12 @@ def create_apps(
     keeper.after = tick
     probes = [health_router(engine), v2_health_router(engine)]
     asking = [models_router(engine), gates_router(engine, endpoints), v2_router(engine, endpoints)]
+    asking.append(shadow_router(engine))
     admin = [repository_router(engine, keeper, guard), versions_router(engine, keeper, guard)]
     figures = [metrics_router(telemetry)]
     asking.append(traffic_router(engine, telemetry))
     if telemetry is not None:
-        telemetry.refused = engine.refused
+        telemetry.refused, telemetry.shadows = engine.refused, engine.shadow_figures
 
     def build(app: FastAPI, open_to_all: list[APIRouter], guarded: list[APIRouter]) -> AsgiApp:
         for router in open_to_all:

@@ -88,6 +88,7 @@ def _describe(engine: Engine, state: ModelState) -> dict[str, Any]:
         "default": state.ready and state.name == _default_name(engine),
         "version": state.served,
         "pinned": state.pinned,
+        "shadow": state.shadow,
         "note": state.note,
         "versions": [version._asdict() for version in state.versions],
     }

@@ -66,7 +66,7 @@ def load(metrics: Metrics, name: str, version: int, load_s: float) -> Served:
 
 
 def text(metrics: Metrics, directory: RunDirectory) -> str:
-    return generate_latest(registry(metrics, Traffic(directory, 2), lambda: [("hand", 4)])).decode()
+    return generate_latest(registry(metrics, Traffic(directory, 2), lambda: [("hand", 4)], list)).decode()
 
 
 def samples(metrics: Metrics, directory: RunDirectory) -> Samples:
