@@ -193,9 +193,18 @@ def test_versions_are_followed_and_rolled_back_in_every_worker(
         made.parent.rename(tmp_path / "models" / "hand" / str(version))
 
     async def run(client: httpx.AsyncClient) -> None:
+        await load(client, 40)
         publish(2)
         instance.process.send_signal(signal.SIGHUP)
         await serves(client, "2")
+        before = await everywhere(client, "/v1/models/hand/versions/1/gates")
+        assert len({answer["rows"] for answer in before}) == 1
+        assert before[0]["rows"] >= 40, "what the version before did stays readable"
+        since = await everywhere(client, "/v1/models/hand/gates")
+        assert {(answer["version"], answer["rows"]) for answer in since} == {(2, since[0]["rows"])}, (
+            "a window of its own"
+        )
+        assert before[0]["rows"] + since[0]["rows"] == await metric(client, "mmoe_gate_rows_total")
         publish(3)
         os.kill(instance.workers[1], signal.SIGHUP)
         await serves(client, "3")
