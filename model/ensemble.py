@@ -19,6 +19,9 @@ from model.synthetic import SineTasks
 
 State = dict[str, Any]
 
+WORTH_TRACING = 30
+"""The step on batches of one shape that is recorded; that takes as long as a hundred steps."""
+
 
 class Ensemble:
     """Hold R networks of equal shape as stacked parameters (R, ...) with one Adam that acts on all of them.
@@ -41,7 +44,9 @@ class Ensemble:
         self._optimiser = torch.optim.Adam(list(self.parameters.values()), lr=learning_rate, fused=True)
         self._losses = vmap(self._loss)
         self._weights = vmap(self._gates)
-        self._traced: dict[torch.Size, GraphModule] = {}
+        self._gradients = vmap(grad_and_value(self._loss))
+        self._traced: GraphModule | None = None
+        self._shape, self._steps = torch.Size(), 0
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:
         """Take one step of every run on its own batch; return the losses (R,) before the step.
@@ -51,10 +56,13 @@ class Ensemble:
             y: (R, B, T).
         """
         parameters = {name: value.detach() for name, value in self.parameters.items()}
-        if x.shape not in self._traced:
-            self._traced[x.shape] = flat_graph(vmap(grad_and_value(self._loss)), parameters, x, y)
+        if x.shape != self._shape:
+            self._shape, self._steps, self._traced = x.shape, 0, None
+        self._steps += 1
+        if self._steps == WORTH_TRACING:
+            self._traced = flat_graph(self._gradients, parameters, x, y)
         losses: Tensor
-        gradients, losses = self._traced[x.shape](parameters, x, y)  # losses (R,)
+        gradients, losses = (self._traced or self._gradients)(parameters, x, y)  # losses (R,)
         for name, value in self.parameters.items():
             value.grad = gradients[name]
         self._optimiser.step()

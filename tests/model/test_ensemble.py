@@ -47,6 +47,13 @@ def test_a_run_is_what_a_plain_training_loop_gives() -> None:
         torch.testing.assert_close(ensemble.parameters[name][1], value, rtol=1e-4, atol=1e-5)
 
 
+def test_a_step_that_was_recorded_is_not_taken_for_batches_of_another_size() -> None:
+    ensemble, stream = trained(SEEDS, steps=40)
+    x, y = stream.rows(5)
+    expected = ensemble.losses(x, y)
+    torch.testing.assert_close(ensemble.step(x, y), expected)
+
+
 def test_goes_on_from_a_saved_state_as_if_never_stopped() -> None:
     whole, _ = trained(SEEDS, steps=20)
     half, stream = trained(SEEDS, steps=10)
