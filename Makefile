@@ -43,7 +43,7 @@ train: config $(VENV)/.train  ## Train on a config and publish the model (CONFIG
 config:
 	@[ -n "$(CONFIG)" ] || { echo 'Say which config: make train CONFIG=scripts/configs/synthetic.toml' >&2; exit 2; }
 
-study: $(VENV)/.train  ## Repeat the paper's synthetic study and write docs/study.md (ARGS="--quick" for two minutes)
+study: $(VENV)/.study  ## Repeat the paper's synthetic study, or a table's, and write its page (ARGS="--quick", "census", "hotel")
 	@$(BIN)/python -m scripts.study $(ARGS)
 
 test: $(VENV)/.dev  ## Run the tests (ARGS="-k gates" passes anything to pytest)
@@ -86,6 +86,10 @@ $(VENV)/.train: $(PINS) | $(VENV)/bin/python
 	@echo 'Installing the trainer and the service into $(VENV) (most of it downloads) ...'
 	@$(CPU_HINT)
 	@$(BIN)/python $(INSTALL) $(if $(wildcard $@),-q) -e '.[train]'
+	@touch $@
+
+$(VENV)/.study: $(VENV)/.train
+	@$(BIN)/python $(INSTALL) -q -e '.[train,study]'
 	@touch $@
 
 $(VENV)/.dev: $(PINS) | $(VENV)/bin/python

@@ -206,7 +206,7 @@ def yardstick(dataset: Dataset, threads: int) -> Metrics:
     """Train LightGBM for each task by itself, and measure it on the test rows; empty if it is not installed."""
     try:
         import lightgbm
-    except ImportError:
+    except (ImportError, OSError):  # the latter without the system's OpenMP
         return {}
     numbers = dataset.train.numeric.shape[1]
     categorical = list(range(numbers, numbers + dataset.train.codes.shape[1]))

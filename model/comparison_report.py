@@ -24,6 +24,9 @@ MAIN_METRIC: dict[TaskKind, str] = {"binary": "auc", "regression": "rmse", "mult
 TREES_MARGIN = 0.003
 """How far under LightGBM's AUC a network may stay."""
 
+FAR = 0.003
+"""A seed whose AUC is this far under its network's median is named."""
+
 Floats = NDArray[np.float64]
 
 
@@ -38,7 +41,8 @@ def write_comparisons(path: Path, title: str, comparisons: Sequence[Comparison],
         command: that makes this page again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    head = f"# {title}\n\nWritten by `{command}`, {now()}, commit {commit() or 'unknown'}.\n\n{remarks}"
+    made = f"{now()}, commit {commit() or 'unknown'} (runs found on disk may be of an earlier one)"
+    head = f"# {title}\n\nWritten by `{command}`, {made}.\n\n{remarks}"
     path.write_text("\n\n".join([head, *map(_section, comparisons)]) + "\n", encoding="utf-8")
 
 
@@ -92,7 +96,35 @@ def _section(comparison: Comparison) -> str:
         f"{seeds} seeds each; means with a 95 % bootstrap interval over seeds, and the best seed. Widths are such "
         "that all networks have about the same number of parameters; learning rate and dropout were chosen on "
         f"validation rows, by a seed that is not among those.\n\n{_table(comparison)}\n\n{asked}"
+        f"{_remarks(comparison)}"
     )
+
+
+def _remarks(comparison: Comparison) -> str:
+    """Name seeds that ended far under the others, and say what networks and trees are apart."""
+    found = []
+    for index, task in enumerate(comparison.tasks):
+        metric = MAIN_METRIC[task.kind]
+        if metric != "auc":
+            continue
+        every = {a: values(comparison, a, index) for a in ARCHITECTURES}
+        for a, aucs in every.items():
+            low = aucs[aucs < np.median(aucs) - FAR]
+            if len(low):
+                shown = ", ".join(f"{auc:.4f}" for auc in low)
+                found.append(
+                    f"{task.name}: {len(low)} of {len(aucs)} seeds of {TITLES[a]} ended far under the others, at "
+                    f"{shown}; their median is {np.median(aucs):.4f}. The mean and its interval are with them."
+                )
+        trees = comparison.yardstick.get(task.name, {}).get(metric)
+        means = [float(aucs.mean()) for aucs in every.values()]
+        if trees is not None and trees - max(means) > TREES_MARGIN:
+            found.append(
+                f"{task.name}: LightGBM is ahead of every network, the one that shares nothing among them; the "
+                f"networks' means are {max(means) - min(means):.4f} apart. The distance is that of networks and trees "
+                "on this table, at these sizes and this length of training, not one that sharing or gates would cause."
+            )
+    return "".join(f"\n- {words}" for words in found)
 
 
 def _table(comparison: Comparison) -> str:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from model.mmoe import Output
 from model.synthetic import SineTasks
@@ -113,6 +112,8 @@ def flat_graph(function: Callable[..., Any], *arguments: Any) -> GraphModule:
 
     For small networks that work takes as long as the arithmetic. Views that change nothing are left out.
     """
+    from torch.fx.experimental.proxy_tensor import make_fx  # a second to import, which short trainings spare
+
     traced = make_fx(lambda *told: function(*told))(*arguments)  # it takes a method's self for an argument
     views = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default, torch.ops.aten.expand.default)
     for node in list(traced.graph.nodes):

@@ -93,6 +93,19 @@ def test_what_is_asked_of_mmoe_is_judged(made: Callable[[float, float], Comparis
     assert [verdict for _, verdict in verdicts(made(0.93, 0.94))] == ["no", "no", "no"]
 
 
+def test_a_seed_far_under_the_others_is_named_and_trees_ahead_of_all_are_explained(
+    made: Callable[[float, float], Comparison], tmp_path: Path
+) -> None:
+    comparison = made(0.945, 0.944)
+    comparison.outcomes["mmoe"][4].metrics["income"]["auc"] = 0.9  # type: ignore[index]
+    write_comparisons(tmp_path / "page.md", "Made", [comparison], "", "the command")
+    page = (tmp_path / "page.md").read_text()
+    assert "income: 1 of 10 seeds of MMoE ended far under the others, at 0.9000" in page
+    assert "LightGBM is ahead of every network" in page
+    write_comparisons(tmp_path / "page.md", "Made", [made(0.949, 0.948)], "", "the command")
+    assert "LightGBM is ahead" not in (tmp_path / "page.md").read_text()
+
+
 def test_the_paper_s_split_joins_its_training_file_and_halves_the_test_file(tmp_path: Path) -> None:
     config = load_config(CENSUS)
     train, test = b"1, a, x\n2, b, y\n", b"3, a, x\n4, b, y\n5, a, x\n6, b, y\n"
