@@ -23,8 +23,12 @@ export function h(tag, props = {}, ...children) {
 
 export const card = (title, ...children) => h("section", { class: "card" }, h("h2", { text: title }), ...children);
 
-/** Four significant digits at most, without a tail of zeros. */
-export const number = (value) => (value === null || value === undefined ? "–" : Number(Number(value).toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 }));
+/** Four significant digits at most, without a tail of zeros; what six decimals would show as 0, as a power of ten. */
+export function number(value) {
+  if (value === null || value === undefined) return "–";
+  if (value !== 0 && Math.abs(value) < 1e-4) return Number(value).toExponential(1).replaceAll("-", "−");
+  return Number(Number(value).toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 7 }).replace("-", "−");
+}
 export const weight = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
 export const percent = (value, digits = 1) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(digits)}\u202f%`);
 
@@ -33,7 +37,7 @@ export function probability(value) {
   const rest = Math.min(value, 1 - value);
   return percent(value, rest > 0 && rest < 0.001 ? Math.min(6, Math.ceil(-Math.log10(rest)) - 1) : 1);
 }
-export const signed = (value) => `${value < 0 ? "−" : "+"}${number(Math.abs(value))}`;
+export const signed = (value) => (value === 0 ? "0" : `${value < 0 ? "−" : "+"}${number(Math.abs(value))}`);
 export const expertName = (index) => `expert ${index}`;
 
 const dark = matchMedia("(prefers-color-scheme: dark)");

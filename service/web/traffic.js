@@ -128,11 +128,11 @@ function utilisationCard({ tasks, baseline, experts }) {
     map("Now", tasks), map(`Baseline (${baseline.rows.toLocaleString("en")} validation rows)`, baseline.tasks), h("dl", { class: "figures" }, ...facts));
 }
 
-function driftCard({ tasks, thresholds }) {
+function driftCard({ tasks, thresholds, baseline }) {
   const { jensen_shannon: js, population_stability_index: psi } = thresholds;
-  const head = h("tr", {}, ...["Task", "Verdict", "Jensen-Shannon", "Stability index", "Moved most"].map((text, i) => h("th", { scope: "col", class: i === 2 || i === 3 ? "number" : null, text })));
-  const line = ([name, { drift }]) => h("tr", {}, h("th", { scope: "row", text: name }), h("td", {}, pill(drift.level)), h("td", { class: "number", text: number(drift.jensen_shannon) }),
-    h("td", { class: "number", text: number(drift.population_stability_index) }), h("td", { text: movedMost(drift.population_stability_index_by_expert) }));
+  const head = h("tr", {}, ...["Task", "Verdict", "Jensen-Shannon", "Stability index", "Took over most"].map((text, i) => h("th", { scope: "col", class: i === 2 || i === 3 ? "number" : null, text })));
+  const line = ([name, { drift, utilisation }]) => h("tr", {}, h("th", { scope: "row", text: name }), h("td", {}, pill(drift.level)), h("td", { class: "number", text: number(drift.jensen_shannon) }),
+    h("td", { class: "number", text: number(drift.population_stability_index) }), h("td", { text: tookOverMost(utilisation, baseline.tasks[name].utilisation) }));
   const meaning = `Jensen-Shannon divergence says whether work has moved between experts (moderate from ${js.moderate}, major from ${js.major}); the population stability index whether the spread of the weights has changed (moderate from ${psi.moderate}, major from ${psi.major}). What chance alone would give so few rows is taken off first.`;
   return card("Drift from the baseline", h("p", { class: "soft", text: meaning }),
     h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Drift per task" }, h("table", { class: "plain" }, h("thead", {}, head), h("tbody", {}, ...Object.entries(tasks).map(line)))));
@@ -143,9 +143,11 @@ function pill(level) {
   return h("span", { class: `pill ${kind}`, text });
 }
 
-function movedMost(byExpert) {
-  const most = byExpert.indexOf(Math.max(...byExpert));
-  return `${expertName(most)} (${number(byExpert[most])})`;
+/** Name the expert whose utilisation has grown most over the baseline, and from what to what. */
+function tookOverMost(now, then) {
+  const gains = now.map((value, e) => value - then[e]);
+  const most = gains.indexOf(Math.max(...gains));
+  return `${expertName(most)}: ${weight(then[most])} → ${weight(now[most])}`;
 }
 
 function similarityCard({ task_names: names, similarity, baseline }) {

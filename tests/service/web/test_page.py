@@ -211,6 +211,39 @@ def test_traffic_appears_within_two_seconds_and_agrees_with_the_api(page: Page, 
         assert line == pytest.approx(task["utilisation"], abs=0.00051)
 
 
+def test_drift_names_the_expert_that_took_over_and_dead_experts_are_named(page: Page, address: str) -> None:
+    ask(address, "/v1/models/hand:predict", {"instances": [{"age": 90, "height": 1, "colour": "blue"}] * 600})
+    page.get_by_role("link", name="Traffic").click()
+    page.get_by_role("button", name="last hour").click()
+    drift = page.get_by_role("group", name="Drift per task")
+    expect(drift).to_be_visible()
+    expect(page.locator("#view-traffic")).to_contain_text("in the last hour")
+    report = ask(address, "/v1/models/hand/gates?window=1h")
+    words = {"moderate": "moderate drift", "major": "major drift", "stable": "stable"}
+    for name, task in report["tasks"].items():
+        then = report["baseline"]["tasks"][name]["utilisation"]
+        most = max(range(len(then)), key=lambda e: task["utilisation"][e] - then[e])
+        line = drift.get_by_role("row", name=name)
+        expect(line).to_contain_text(words[task["drift"]["level"]])
+        expect(line).to_contain_text(f"expert {most}: {then[most]:.3f} → {task['utilisation'][most]:.3f}")
+    verdict = page.locator("#traffic-verdict")
+    assert "major" in {task["drift"]["level"] for task in report["tasks"].values()}
+    expect(verdict).to_contain_text("(major)")
+    for expert in report["dead_experts"]:
+        expect(verdict).to_contain_text(f"expert {expert}")
+
+
+def test_a_number_is_never_shown_as_a_signed_zero(page: Page) -> None:
+    shown = page.evaluate(
+        "import('./assets/dom.js').then(({ number, signed }) => "
+        "[signed(0), signed(-0), signed(-2.5e-9), number(-0.0001234), number(-1234.5), number(null)])"
+    )
+    minus = [text.replace("-", MINUS) for text in ("-2.5e-9", "-0.0001234", "-1,235")]
+    assert shown[:2] == ["0", "0"]
+    assert shown[2:5] == minus
+    assert shown[5] == "\N{EN DASH}"
+
+
 def test_a_service_that_is_gone_is_said_and_the_last_figures_stay(page: Page, address: str) -> None:
     ask(address, "/v1/models/hand:predict", {"instances": [{"age": 30}]})
     page.get_by_role("link", name="Traffic").click()
@@ -276,6 +309,8 @@ def test_no_serious_accessibility_fault_and_nothing_sticks_out(
         expect(opened.locator("main section:not([hidden]) .card").first).to_be_visible()
         faults = [v for v in Axe().run(opened).response["violations"] if v["impact"] in ("serious", "critical")]
         assert faults == [], f"{view}: {[(v['id'], [n['html'] for n in v['nodes']]) for v in faults]}"
+        hidden = opened.evaluate("(nav => nav.scrollWidth - nav.clientWidth)(document.querySelector('nav'))")
+        assert hidden <= 0, f"{hidden} px of the links are out of sight"
         wider = opened.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wider <= 0, f"{view} is {wider} px wider than the window"
     context.close()
