@@ -306,7 +306,7 @@ class Lane(Generic[Item, Result]):
     def _deliver(self, batch: list[_Waiting[Item, Result]], rows: int, execution: "_Execution[Result]") -> None:
         """Give every caller its own outcome."""
         if self._finished is not None:
-            self._finished([outcome for outcome in execution.outcomes if not isinstance(outcome, Exception)])
+            self._finished(execution.results)
         for (_, _, future, _, _), outcome in zip(batch, execution.outcomes, strict=True):
             if future.done():
                 continue
@@ -318,12 +318,14 @@ class Lane(Generic[Item, Result]):
 
 
 class _Execution(Generic[Result]):
-    """Hold what one run gave: for each item its result or its error, and when it ran."""
+    """Hold what one run gave: for each item its result or its error, the results alone, and when it ran."""
 
-    __slots__ = ("outcomes", "run_s", "started")
+    __slots__ = ("outcomes", "results", "run_s", "started")
 
-    def __init__(self, outcomes: "Sequence[Result | Exception]", started: float, run_s: float) -> None:
-        self.outcomes, self.started, self.run_s = outcomes, started, run_s
+    def __init__(
+        self, outcomes: "Sequence[Result | Exception]", results: "Sequence[Result]", started: float, run_s: float
+    ) -> None:
+        self.outcomes, self.results, self.started, self.run_s = outcomes, results, started, run_s
 
 
 def _execute(run: Run[Item, Result], batch: list[_Waiting[Item, Result]], clock: Clock) -> _Execution[Result]:
@@ -332,10 +334,11 @@ def _execute(run: Run[Item, Result], batch: list[_Waiting[Item, Result]], clock:
     items, rows = [item for item, _, _, _, _ in batch], [rows for _, rows, _, _, _ in batch]
     outcomes: Sequence[Result | Exception]
     try:
-        outcomes = _checked(run, items, rows)
+        outcomes = results = _checked(run, items, rows)
     except Exception as error:
         outcomes = [error] if len(batch) == 1 else [_alone(run, *one) for one in zip(items, rows, strict=True)]
-    return _Execution(outcomes, started, clock() - started)
+        results = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
+    return _Execution(outcomes, results, started, clock() - started)
 
 
 def _alone(run: Run[Item, Result], item: Item, rows: int) -> Result | Exception:

@@ -14,6 +14,7 @@ An event is five numbers in the worker's ledger (`ledger.py`); `fold` turns many
 """
 
 from collections.abc import Callable
+from struct import Struct
 from typing import NamedTuple
 
 import numpy as np
@@ -89,6 +90,8 @@ COUNTS = tuple(float(2**power) for power in range(15))
 """Upper bounds of the buckets of rows and requests of a run, 1 to 16,384."""
 
 RUN, FORGET = -1.0, -2.0
+event: Callable[[float, float, float, float, float], bytes] = Struct("5f").pack
+"""Write an event as it lies in the ledger."""
 NOT_MEASURED = float("nan")
 _KEYS = len(ROUTES) * len(STATUSES)
 _HISTOGRAMS, _VERSIONS, _REQUESTS = 0, 1, 2

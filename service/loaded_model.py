@@ -185,8 +185,9 @@ def _recording(recorder: GateRecorder | None) -> Finished | None:
     record = recorder.record
 
     def finished(parts: Sequence[Part]) -> None:
-        for part in parts:
-            if not part.start and (weights := part.run.answer.gate_weights) is not None:
+        shared = bool(parts) and parts[-1].start > 0  # else each ran by itself
+        for part in parts[:1] if shared else parts:
+            if (weights := part.run.answer.gate_weights) is not None:
                 record(weights)
 
     return finished

@@ -1,20 +1,21 @@
 """Counters and gauges of one worker, in shared memory: cheap to note, read by any worker for all of them.
 
-An event costs a tuple to note; `flush` moves them to shared memory (`ledger.py`) twenty times a second, and `fold`
-adds them up every second. What is not an event lies in a second file, a slot of plain numbers and names per worker.
-Counters go on from where a dead worker left them. `metrics_report.py` merges the slots into what Prometheus reads.
+An event costs 20 bytes at the end of a buffer to note; `flush` moves them to shared memory (`ledger.py`) twenty times
+a second, and `fold` adds them up every second. What is not an event lies in a second file, a slot of plain numbers and
+names per worker. Counters go on from where a dead worker left them. `metrics_report.py` merges the slots into what
+Prometheus reads.
 """
 
 import resource
 import time
 from collections.abc import Callable
-from itertools import chain
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from service.instruments import FORGET, NOT_MEASURED, RUN, SHAPE, VERSIONS, Figures, fold, request_code
+from service.instruments import FORGET, NOT_MEASURED, RUN, SHAPE, VERSIONS, Figures, event, fold, request_code
 from service.ledger import Full, Ledger
 from service.slots import RunDirectory
 from service.worker_numbers import (
@@ -52,14 +53,11 @@ class Served(Protocol):
         """Return its version."""
 
 
-Event = tuple[float, float, float, float, float]
-"""See `instruments.py`."""
-
-
 class Metrics:
     """Note what one worker does; every method is for the thread of its event loop.
 
-    What is noted lies in a list until the next `flush`, so that a request pays for no more than that.
+    What is noted lies in a buffer until the next `flush`, so that a request pays for no more than that. The buffer is
+    written over and over: objects that live until then would cost a request several times as much (measured).
 
     Args:
         directory: shared by the workers.
@@ -69,7 +67,8 @@ class Metrics:
         pid: of this process.
 
     Attributes:
-        note: takes an `Event`, for callers who know their `code`. The next run, `request` or `fold` has it flushed.
+        note: takes an `instruments.event`, for callers who know their `code`. The next run, `request` or `fold` has it
+            flushed.
         later: calls what it is given, soon; at once unless told otherwise.
     """
 
@@ -86,8 +85,8 @@ class Metrics:
         self._workers = [WorkerNumbers(slot) for slot in directory.map("metrics/numbers", "numbers 1", SLOT_BYTES)]
         self._own, self.numbers = self._ledgers[worker], self._workers[worker]
         self._words = self.numbers.words
-        self._noted: list[Event] = []
-        self.note = self._noted.append
+        self._noted = BytesIO()
+        self.note: Callable[[bytes], object] = self._noted.write
         self.later: Callable[[Callable[[], None]], object] = lambda flush: flush()
         self._due = False
         self._figures_due = 0.0
@@ -132,22 +131,21 @@ class Metrics:
             render_s: time from the results to bytes.
             total_s: time from the request to the end of its answer.
         """
-        self.note((self.code(route, status, model), rows, parse_s, render_s, total_s))
+        self.note(event(self.code(route, status, model), rows, parse_s, render_s, total_s))
         self._flush_soon()
 
     def ran(self, requests: int, rows: int, queue_s: float, run_s: float) -> None:
         """Note a run: how many requests and rows were joined, how long the oldest waited, how long it took."""
-        self.note((RUN, requests, rows, queue_s, run_s))
+        self.note(event(RUN, requests, rows, queue_s, run_s))
         if not self._due:
             self._flush_soon()
 
     def flush(self) -> None:
         """Put what was noted where other workers see it, and where it stays if this one dies."""
         self._due = False
-        noted = self._noted.copy()
-        self._noted.clear()
-        width, room = SHAPE.row[0], SHAPE.capacity
-        events = np.fromiter(chain.from_iterable(noted), np.float32, width * len(noted)).reshape(-1, width)
+        noted = self._noted.getbuffer()[: self._noted.tell()].tobytes()
+        self._noted.seek(0)
+        events, room = np.frombuffer(noted, np.float32).reshape(-1, *SHAPE.row), SHAPE.capacity
         for start in range(0, len(events), room):
             part = events[start : start + room]
             try:
@@ -255,7 +253,7 @@ class Metrics:
         place = min(unloaded, key=lambda entry: entry.loaded_at).index
         self.fold()  # its rows are all in the sums, so that forgetting it forgets them
         self.numbers.forget_version(place)
-        self.note((FORGET, place, 0, 0, 0))
+        self.note(event(FORGET, place, 0, 0, 0))
         self.fold()
         return place
 

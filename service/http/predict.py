@@ -32,6 +32,7 @@ from service.http.guard import Guard
 from service.http.heads import Call, Heads, Route
 from service.http.refusals import Refusals
 from service.http.watch import TRACEPARENT, Identity, Seen, Watch
+from service.instruments import NOT_MEASURED, event
 from service.loaded_model import Model
 from service.parts import Part
 from service.settings import Settings
@@ -45,7 +46,6 @@ _INFER = re.compile(rf"/v2/models/{_NAME}{_VERSION}/infer")
 
 JSON = b"content-type", b"application/json"
 
-_NOT_MEASURED = float("nan")
 _ROUTES_KEPT = 1000
 """Paths are only kept once they led to a model, so that strangers cannot fill the memory; this bounds the rest."""
 
@@ -54,8 +54,8 @@ class Notes(Protocol):
     """Take notice of answered requests."""
 
     @property
-    def note(self) -> Callable[[tuple[float, float, float, float, float]], object]:
-        """Note a request: its code, rows, and seconds of parsing, rendering and in total."""
+    def note(self) -> Callable[[bytes], object]:
+        """Note the event of a request: its code, rows, and seconds of parsing, rendering and in total."""
 
     def code(self, route: str, status: int, model: Model | None) -> int:
         """Return the number under which such requests count."""
@@ -181,11 +181,11 @@ class HotPath:
         if self._note is not None:
             if given is None:
                 code = self._code(call.route, status)
-                self._note((code, 0, _NOT_MEASURED, _NOT_MEASURED, self._clock() - arrived))
+                self._note(event(code, 0, NOT_MEASURED, NOT_MEASURED, self._clock() - arrived))
             else:
                 endpoint, batch, _, parse_s, render_s, _ = given
                 code = endpoint.codes.get(call.route.counted_as) or self._code(call.route, status, endpoint)
-                self._note((code, batch.rows, parse_s, render_s, self._clock() - arrived))
+                self._note(event(code, batch.rows, parse_s, render_s, self._clock() - arrived))
         if identity is not None and (given is None or (self._watch.everything and self._watch.wants(identity))):
             total_s = self._clock() - arrived
             seen = identity, call.method, call.path, call.route.counted_as, status, failure
