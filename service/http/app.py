@@ -90,8 +90,8 @@ def create_apps(
     keeper.after = tick
     probes = [health_router(engine), v2_health_router(engine)]
     asking = [models_router(engine), gates_router(engine, endpoints), v2_router(engine, endpoints)]
-    asking.append(shadow_router(engine))
     admin = [repository_router(engine, keeper, guard), versions_router(engine, keeper, guard)]
+    admin.append(shadow_router(engine, guard))
     figures = [metrics_router(telemetry)]
     asking.append(traffic_router(engine, telemetry))
     if telemetry is not None:

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from service.errors import MalformedRequest, RequestTooLarge, SlowClient, UnsupportedMediaType
+from service.errors import MalformedRequest, NotReady, RequestTooLarge, SlowClient, UnsupportedMediaType
 from service.settings import Settings
 
 Scope = MutableMapping[str, Any]
@@ -35,6 +35,7 @@ async def read_body(headers: Headers, receive: Receive, settings: Settings) -> b
         MalformedRequest: compressed and broken.
         UnsupportedMediaType: compressed in another way than gzip or deflate.
         SlowClient: it did not come in time.
+        NotReady: the service ends, and did not wait longer.
         Disconnected: the client left.
     """
     limit = settings.max_body_bytes
@@ -63,6 +64,8 @@ async def _read_in_time(receive: Receive, settings: Settings) -> bytes:
                 more = message.get("more_body", False)
     except TimeoutError:
         raise SlowClient("body", settings.client_timeout_s) from None
+    except asyncio.CancelledError:  # by the server, at the end of `drain_timeout_s`, and by nobody else
+        raise NotReady("the service has ended before the body had come") from None
     if size > settings.max_body_bytes:
         raise _too_large(None, settings.max_body_bytes)
     return b"".join(pieces)

@@ -74,17 +74,19 @@ def versions_router(engine: Engine, keeper: Keeper, guard: Guard) -> APIRouter:
     return router
 
 
-def shadow_router(engine: Engine) -> APIRouter:
+def shadow_router(engine: Engine, guard: Guard) -> APIRouter:
     """Make the call that tells what a comparison has found."""
-    router = APIRouter(tags=["models"])
+    router = APIRouter(tags=["models"], dependencies=[Depends(guard.admin)])
 
     @router.get(
-        "/v1/models/{name}/shadow", summary="Differences of the shadow version", responses=answers("Shadow", 404)
+        "/v1/models/{name}/shadow",
+        summary="Differences of the shadow version",
+        responses=answers("Shadow", 401, 403, 404),
     )
     def shadow(name: Name) -> dict[str, Any]:
         """Tell how the shadow version's predictions and gates differ from the served one's, over all workers.
 
-        After the end of a comparison it tells what the last one found.
+        After the end of a comparison it tells what the last one found. An admin call.
         """
         names = [state.name for state in engine.models()]
         if name not in names:

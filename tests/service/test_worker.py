@@ -1,6 +1,8 @@
 """The life of a service: what signals do while it loads, under load, with slow clients; with one worker and two."""
 
 import asyncio
+import contextlib
+import functools
 import re
 import signal
 import socket
@@ -76,11 +78,18 @@ def test_under_load_no_request_fails(own: Path, workers: str) -> None:
 def test_a_client_that_never_ends_its_request_does_not_keep_it(own: Path, workers: str) -> None:
     with running(own, workers=workers, drain_timeout_s="1") as service:
         port = int(service.url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-            connection.sendall(b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
-            assert httpx.get(f"{service.url}/health/ready").status_code == 200
+        with contextlib.ExitStack() as stack:
+            clients = []
+            for path in (b"/v1/predict", b"/v1/gates", b"/v2/models/hand/infer"):
+                clients.append(stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)))
+                clients[-1].sendall(b"POST " + path + b" HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+                assert httpx.get(f"{service.url}/health/ready").status_code == 200
             assert service.end() == 0
-            assert not connection.recv(100).startswith(b"HTTP/1.1 2")
+            for client in clients:
+                answer = b"".join(iter(functools.partial(client.recv, 4096), b""))
+                assert answer.startswith(b"HTTP/1.1 503")
+                assert b"the service has ended before the body had come" in answer
+        assert not any("Traceback" in line for line in service.lines)
 
 
 @WORKERS
@@ -152,6 +161,7 @@ def test_with_a_second_port_metrics_and_admin_calls_are_answered_there_alone(own
                 ("GET", "/metrics"),
                 ("POST", "/v2/repository/index"),
                 ("POST", "/v2/repository/models/hand/load"),
+                ("GET", "/v1/models/hand/shadow"),
             ):
                 assert (status(service.url, method, path), status(second, method, path)) == (404, 200)
             for method, path in (("GET", "/"), ("GET", "/docs"), ("GET", "/v1/models"), ("GET", "/openapi.json")):
