@@ -24,8 +24,8 @@ MAIN_METRIC: dict[TaskKind, str] = {"binary": "auc", "regression": "rmse", "mult
 TREES_MARGIN = 0.003
 """How far under LightGBM's AUC a network may stay."""
 
-FAR = 0.003
-"""A seed whose AUC is this far under its network's median is named."""
+FAR, FAR_SPREADS = 0.003, 4.0
+"""A seed is named whose AUC is this far under its network's median, and so many times the seeds' usual spread."""
 
 Floats = NDArray[np.float64]
 
@@ -109,7 +109,7 @@ def _remarks(comparison: Comparison) -> str:
             continue
         every = {a: values(comparison, a, index) for a in ARCHITECTURES}
         for a, aucs in every.items():
-            low = aucs[aucs < np.median(aucs) - FAR]
+            low = aucs[_far_under(aucs)]
             if len(low):
                 shown = ", ".join(f"{auc:.4f}" for auc in low)
                 found.append(
@@ -121,10 +121,17 @@ def _remarks(comparison: Comparison) -> str:
         if trees is not None and trees - max(means) > TREES_MARGIN:
             found.append(
                 f"{task.name}: LightGBM is ahead of every network, the one that shares nothing among them; the "
-                f"networks' means are {max(means) - min(means):.4f} apart. The distance is that of networks and trees "
-                "on this table, at these sizes and this length of training, not one that sharing or gates would cause."
+                f"networks' means are {max(means) - min(means):.4f} apart. So the distance is not one that sharing or "
+                "gates cause; other sizes, batches and lengths of training were not compared."
             )
     return "".join(f"\n- {words}" for words in found)
+
+
+def _far_under(aucs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which seeds ended far under the others; the spread is the median distance to the median, as for a normal."""
+    median = np.median(aucs)
+    spread = 1.4826 * np.median(np.abs(aucs - median))
+    return np.asarray(aucs < median - max(FAR, FAR_SPREADS * spread))
 
 
 def _table(comparison: Comparison) -> str:
