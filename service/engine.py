@@ -24,7 +24,7 @@ from service.repository import ModelState, Repository, Staged, Wanted
 from service.roster import Roster, Wishes
 from service.settings import Settings
 from service.shadow import Shadow, Shadows
-from service.shadow_tally import ShadowFigures
+from service.shadow_tally import ShadowFigures, Tally
 
 log = logging.getLogger("service")
 
@@ -175,14 +175,16 @@ class Engine:
         return [(model.name, v.version) for model in self.models() for v in model.versions if v.is_refused]
 
     def shadow_figures(self) -> list[ShadowFigures]:
-        """Return what was found of every pair of versions, over all workers; one entry for a pair, the latest."""
+        """Return what was found of every pair of versions, over all workers, the last compared first."""
         tallies = self.shadows.tallies.all() if self.shadows is not None else []
-        latest = {(t.pair.model, t.pair.served, t.pair.candidate): t for t in reversed(tallies)}
+        latest: dict[tuple[str, int, int], Tally] = {}  # a file may have been replaced under its number
+        for tally in tallies:
+            latest.setdefault((tally.pair.model, tally.pair.served, tally.pair.candidate), tally)
         return [tally.total() for tally in latest.values()]
 
     def last_shadow(self, name: str) -> ShadowFigures | None:
         """Return what the last comparison of a model's versions has found; None if there was none."""
-        return next((figures for figures in reversed(self.shadow_figures()) if figures.pair.model == name), None)
+        return next((figures for figures in self.shadow_figures() if figures.pair.model == name), None)
 
     def check(self, name: str, version: int) -> Manifest:
         """Load a version, let it go again and return its manifest. For a thread.

@@ -173,7 +173,10 @@ class Repository(Generic[Served]):
                 served = self._settle(name, shelf, wanted, entries)
                 listed = tuple(_state(version, entries.get((name, version))) for version in shelf.versions)
                 note = PINNED.format(name=name) if name in wanted.pinned_by_call else None
-                states[name] = ModelState(name, served, listed, wanted.pinned.get(name), wanted.beside.get(name), note)
+                beside = wanted.beside.get(name)
+                loaded = any(state.version == beside and state.state == "loaded" for state in listed)
+                shadow = beside if loaded and beside != served else None
+                states[name] = ModelState(name, served, listed, wanted.pinned.get(name), shadow, note)
         table: dict[tuple[str | None, int | None], Served] = {
             key: entry.loaded for key, entry in entries.items() if entry.loaded is not None
         }

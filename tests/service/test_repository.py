@@ -112,6 +112,25 @@ def test_a_pinned_version_is_served_and_no_other_in_its_place(root: Path, loader
     assert not broken.ready
 
 
+def test_a_version_beside_is_answered_by_number_alone_and_named_only_while_it_is_beside(
+    root: Path, loader: Loader
+) -> None:
+    for version, text in ((1, "v1"), (2, "v2"), (3, "bad")):
+        write(root, "census", version, text)
+    repository = Repository(root, loader)
+    for beside, pinned, served, named in (
+        (2, {}, 1, 2),
+        (2, {"census": 2}, 2, None),
+        (3, {}, 2, None),
+        (9, {}, 2, None),
+    ):
+        repository.scan(Wanted(pinned=pinned, beside={"census": beside}))
+        (model,) = repository.models()
+        assert (model.served, model.shadow) == (served, named)
+        assert repository.get("census") == f"census: v{served}"
+        assert repository.get("census", 2) == "census: v2"
+
+
 def test_several_versions_may_be_kept_loaded(root: Path, loader: Loader) -> None:
     for version, text in ((1, "v1"), (2, "v2"), (3, "bad"), (4, "v4"), (5, "v5")):
         write(root, "census", version, text)

@@ -119,6 +119,24 @@ def test_a_share_is_chosen_and_the_end_ends_it(engine: Engine, batch: Batch) -> 
     play(scenario())
 
 
+def test_the_last_comparison_is_told_whose_file_was_replaced_too(engine: Engine, hand_model: HandModel) -> None:
+    async def scenario() -> None:
+        keeper = Keeper(engine)
+        await keeper.shadow("hand", 2, 1.0)
+        await keeper.shadow("hand", 3, 1.0)
+        models = engine.settings.models
+        hand_model(models.parent / "aside", "hand", 2, tasks=("price",)).replace(models / "hand" / "2" / "model.onnx")
+        await keeper.rescan()
+        for version, tasks in ((2, 1), (3, 3)):
+            await keeper.shadow("hand", version, 1.0)
+            await keeper.shadow("hand", None)
+            last = engine.last_shadow("hand")
+            assert last is not None
+            assert (last.pair.candidate, len(last.pair.tasks)) == (version, tasks)
+
+    play(scenario())
+
+
 def test_neither_a_slow_nor_a_failing_candidate_is_in_the_way(engine: Engine, batch: Batch) -> None:
     async def scenario() -> None:
         await Keeper(engine).shadow("hand", 2, 1.0)
