@@ -35,7 +35,7 @@ serve: $(VENV)/.train  ## Install, train the demo model if there is no model yet
 	@trap 'exit 0' INT; ls $(MODELS)/*/*/model.onnx >/dev/null 2>&1 \
 	  || { echo "No model in $(MODELS)/ yet: training the demo ($(DEMO)), less than a minute ..." \
 	  && $(BIN)/python -m scripts.train $(DEMO) --models $(MODELS); }
-	@trap 'exit 0' INT; MMOE_MODELS=$(MODELS) MMOE_HOST=$(HOST) MMOE_PORT=$(PORT) $(BIN)/python -m service
+	@MMOE_MODELS=$(MODELS) MMOE_HOST=$(HOST) MMOE_PORT=$(PORT) exec $(BIN)/python -m service
 
 train: config $(VENV)/.train  ## Train on a config and publish the model (CONFIG=a.toml, SET="key=value ...")
 	@$(BIN)/python -m scripts.train $(CONFIG) --models $(MODELS) $(foreach pair,$(SET),--set $(pair))

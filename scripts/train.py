@@ -76,7 +76,13 @@ def train(config: Config, models: Path, checkpoint: Path, resume: bool) -> None:
     metrics = evaluate(predict(model, dataset.test), dataset.test, dataset.tasks)
     print(f"\nTest metrics ({len(dataset.test):,} rows):\n{tabulate(metrics)}\n")
     print(f"Published {version} (report: {version / 'report.md'})")
-    print(f"Serve it:  MMOE_MODELS={models} python -m service")
+    print(f"Serve it:  MMOE_MODELS={models} {_python()} -m service")
+
+
+def _python() -> Path:
+    """Return this interpreter as the caller would type it."""
+    running = Path(sys.executable)
+    return running.relative_to(Path.cwd()) if running.is_relative_to(Path.cwd()) else running
 
 
 def describe(config: Config, dataset: Dataset) -> str:

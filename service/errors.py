@@ -163,7 +163,7 @@ class ModelNotFound(RequestError):
     ) -> None:
         self.name, self.version = name, version
         if name is None:
-            came = "No model was named, and no single default model is set"
+            came = "No model was named, and there is more than one or none: name one, or set MMOE_DEFAULT_MODEL"
         elif version is None:
             came = f"There is no model {name!r}"
         else:

@@ -29,6 +29,15 @@ export function number(value) {
   if (value !== 0 && Math.abs(value) < 1e-4) return Number(value).toExponential(1).replaceAll("-", "−");
   return Number(Number(value).toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 7 }).replace("-", "−");
 }
+
+/** The fewest digits that still mean the same float32: 12.47 and not 12.470000267028809. */
+export function shortest(value) {
+  for (let digits = 1; digits < 17; digits += 1) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === Math.fround(value)) return short;
+  }
+  return value;
+}
 export const weight = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
 export const percent = (value, digits = 1) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(digits)}\u202f%`);
 

@@ -1,5 +1,5 @@
 /** A form made from the manifest: fields, the row they spell, and rows pasted as JSON or CSV. */
-import { h, number } from "./dom.js";
+import { h, number, shortest } from "./dom.js";
 
 const FIRST_SHOWN = 24;
 const MISSING = "";
@@ -77,7 +77,7 @@ class Field {
 
   write(value) {
     if (this.feature.kind === "numeric") {
-      this.control.value = value ?? "";
+      this.control.value = typeof value === "number" ? shortest(value) : (value ?? "");
       return;
     }
     const text = value === null ? MISSING : String(value);

@@ -1,5 +1,6 @@
 import fcntl
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def test_the_command_says_what_came_of_it(models: Path, capsys: pytest.CaptureFi
     assert "task_1" in out
     assert "rmse" in out
     assert f"Published {models / 'synthetic' / '2'}" in out
-    assert f"MMOE_MODELS={models} python -m service" in out
+    assert re.search(rf"MMOE_MODELS={models} \S*python\S* -m service", out)
 
 
 @pytest.mark.parametrize(

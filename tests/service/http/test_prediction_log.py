@@ -41,8 +41,10 @@ def logged(
             return answer, found[:-1]
 
         def records() -> Records:
-            lines = [line for path in sorted(log.glob("*.jsonl")) for line in path.read_text().splitlines()]
-            return [json.loads(line) for line in lines]
+            lines = [
+                line for path in sorted(log.glob("*.jsonl")) for line in path.read_text().splitlines(keepends=True)
+            ]
+            return [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be half written
 
         yield send
 
