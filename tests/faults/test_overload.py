@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.effort import Effort
 from tests.support.load import Load, Question, get, play
-from tests.support.metrics import settled
+from tests.support.metrics import falls_to_zero, settled
 from tests.support.processes import children, cpu_s, resident_mb
 from tests.support.server import running
 
@@ -92,7 +92,7 @@ def test_a_flood_leaves_the_accepted_their_throughput(
             assert quantile(probed, 0.5) < 1
 
         play(scenario())
-        assert settled(service.url, "mmoe_queue_rows") == 0
+        assert falls_to_zero(service.url, "mmoe_queue_rows")
 
 
 def check_answers(flood: Load, probes: Load, after: Load) -> None:

@@ -1,5 +1,7 @@
 """Read a running service's metrics."""
 
+import time
+
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -18,3 +20,12 @@ def settled(url: str, name: str, **labels: str) -> float:
         again = metric(url, name, **labels)
         value, alike = again, alike + 1 if again == value else 0
     return value
+
+
+def falls_to_zero(url: str, name: str, within_s: float = 30) -> bool:
+    """Wait until a gauge is 0; it is up to a second old."""
+    until = time.monotonic() + within_s
+    while metric(url, name):
+        if time.monotonic() > until:
+            return False
+    return True
