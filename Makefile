@@ -94,8 +94,8 @@ $(VENV)/.study: $(VENV)/.train
 
 $(VENV)/.dev: $(PINS) | $(VENV)/bin/python
 	@echo 'Installing the trainer, the service and the tools into $(VENV) (most of it downloads) ...'
-	@$(BIN)/python $(INSTALL) -q -e '.[train,dev]'
-	@touch $(VENV)/.train $@
+	@$(BIN)/python $(INSTALL) -q -e '.[train,study,dev]'
+	@touch $(VENV)/.train $(VENV)/.study $@
 
 $(SERVICE_VENV)/.service: $(PINS) | $(SERVICE_VENV)/bin/python
 	@echo 'Installing the service alone into $(SERVICE_VENV) ...'
