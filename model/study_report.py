@@ -2,16 +2,15 @@
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from model import study_plots
-from model.claims import IN_PARTS, bootstrap, overall
+from model.claims import IN_PARTS, Finding, bootstrap, overall
 from model.paper import END_LOSSES, LABEL_PEARSON, NAMES
 from model.plots import save_png
 from model.provenance import commit, now
@@ -70,41 +69,57 @@ def _head(results: Results, command: str) -> str:
 
 
 def _claims(results: Results) -> str:
-    findings = results.findings()
-    parts = [(claim, list(group)) for claim, group in groupby(findings, key=lambda finding: finding.claim)]
-    summary = table(["claim of the paper", "here"], [[claim, f"**{overall(group)}**"] for claim, group in parts])
+    findings, sets = results.findings(), _small_sets(results)
+    columns = {"verdict": findings} | ({f"of the first {QUICK.runs} runs": sets[0]} if sets else {})
+    claims = dict.fromkeys(finding.claim for finding in findings)
+    summary = table(
+        ["claim of the paper", *columns],
+        [
+            [claim, *(f"**{overall([f for f in found if f.claim == claim])}**" for found in columns.values())]
+            for claim in claims
+        ],
+    )
     details = table(
-        ["claim", "effect", "value and 95 % interval", "verdict"],
-        [[f.claim, f.measure, str(f.interval), f.verdict] for f in findings],
+        ["claim", "effect", "value and 95 % interval", *columns],
+        [
+            [f.claim, f.measure, str(f.interval), *(found[i].verdict for found in columns.values())]
+            for i, f in enumerate(findings)
+        ],
     )
     return (
         f"## Claims and verdicts\n\n{summary}\n\n"
         "The evidence, part by part. Intervals are bootstraps over runs, paired where runs share their data; a part "
         '"holds" or "does not hold" when its whole interval says so, and is "open" when the interval allows both. '
         f"No correction is made for looking at {len(findings)} intervals: about one in twenty misses.\n\n{details}"
-        f"{_fewer_runs(results)}"
+        f"{_fewer_runs(findings, sets)}"
     )
 
 
-def _fewer_runs(results: Results) -> str:
-    """Say what `--quick` can decide: judge these runs in sets as small as its own."""
+def _small_sets(results: Results) -> list[list[Finding]]:
+    """Judge the runs in sets as small as those of `--quick`, whose own is the first; none if they are one set."""
     sets = results.size.runs // QUICK.runs
     if sets < 2:
+        return []
+    return [results.only(range(n * QUICK.runs, (n + 1) * QUICK.runs)).findings() for n in range(sets)]
+
+
+def _fewer_runs(whole: Sequence[Finding], sets: Sequence[Sequence[Finding]]) -> str:
+    """Say what `--quick` can decide."""
+    if not sets:
         return ""
-    whole = [finding.verdict for finding in results.findings()]
-    judged = [results.only(range(n * QUICK.runs, (n + 1) * QUICK.runs)).findings() for n in range(sets)]
-    pairs = [(few.verdict, many) for found in judged for few, many in zip(found, whole, strict=True)]
+    pairs = [(few.verdict, many.verdict) for found in sets for few, many in zip(found, whole, strict=True)]
     same, undecided = sum(a == b for a, b in pairs), sum(a == "open" != b for a, b in pairs)
     lines = [
-        [f.measure, *(str(sum(found[i].verdict == v for found in judged)) for v in IN_PARTS), whole[i]]
-        for i, f in enumerate(judged[0])
-        if any(found[i].verdict != whole[i] for found in judged)
+        [f.measure, *(str(sum(found[i].verdict == verdict for found in sets)) for verdict in IN_PARTS), f.verdict]
+        for i, f in enumerate(whole)
+        if any(found[i].verdict != f.verdict for found in sets)
     ]
     return (
-        f"\n\n`--quick` has {QUICK.runs} runs a cell, which is too few for the smaller effects. These runs, judged in "
-        f"{sets} sets of {QUICK.runs}, give {same} of {len(pairs)} verdicts as above; {undecided} are open at "
-        f"{QUICK.runs} runs though decided above, and {len(pairs) - same - undecided} contradict it. `--quick` "
-        "itself is the first set, rounding apart. The parts on which sets differ:\n\n"
+        f"\n\n`--quick` makes the first {QUICK.runs} of these runs, so that its verdicts are those of the last column; "
+        "another processor may round differently and move one near its bound. "
+        f"{QUICK.runs} runs are too few for the smaller effects: judged in {len(sets)} sets, these runs "
+        f"give {same} of {len(pairs)} verdicts as all of them do, {undecided} are open though decided by all, and "
+        f"{len(pairs) - same - undecided} contradict it. The parts on which sets differ:\n\n"
         + table(["effect", *(f"sets: {verdict}" for verdict in IN_PARTS), "all runs"], lines)
     )
 

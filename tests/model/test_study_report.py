@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from model.laboratory import Laboratory
 from model.paper import END_LOSSES, LABEL_PEARSON
 from model.study import COMPARED, COSINES, LEARNING_RATES, Recipe
-from model.study_plan import GATE_COSINES, Results, Size, main_cells, planned_run_steps, run_study, tuning_cells
+from model.study_plan import GATE_COSINES, QUICK, Results, Size, main_cells, planned_run_steps, run_study, tuning_cells
 from model.study_report import write_study
 
 TINY = Recipe(steps=2, batch=4, points=2, test_rows=10)
@@ -86,3 +87,12 @@ def test_the_plan_counts_what_will_be_run(tmp_path: Path) -> None:
 def test_the_paper_s_figures_cover_what_is_compared() -> None:
     assert set(END_LOSSES) == {(architecture, cosine) for architecture in COMPARED for cosine in COSINES}
     assert max(LABEL_PEARSON) == max(GATE_COSINES) == 1.0
+
+
+def test_a_study_of_many_runs_says_beside_its_own_verdicts_what_a_quick_one_says(tmp_path: Path) -> None:
+    many = replace(SMALL, runs=2 * QUICK.runs)
+    whole = run_study(Laboratory(tmp_path / "many", block=QUICK.runs), TINY, many)
+    quick = run_study(Laboratory(tmp_path / "quick", block=QUICK.runs), TINY, replace(SMALL, runs=QUICK.runs))
+    text = write_study(tmp_path, whole, "the command", "cpu").read_text()
+    for finding, few in zip(whole.findings(), quick.findings(), strict=True):
+        assert f"| {finding.measure} | {finding.interval} | {finding.verdict} | {few.verdict} |" in text
