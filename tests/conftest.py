@@ -1,15 +1,16 @@
-"""Models trained in a few seconds and exported by the real path, and how long the tests of faults go on."""
+"""Real services, models trained in a few seconds and exported by the real path, and how long tests of faults go on."""
 
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from tests.support.effort import SHORT, SOAK, Effort
+from tests.support.server import running
 
 if TYPE_CHECKING:  # the service's tests also run where the trainer's packages are not installed
     from model.config import Config
@@ -48,6 +49,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if lines := config.stash.get(MEASURED, []):
         terminalreporter.section("measured")
         terminalreporter.write_line("\n".join(lines))
+
+
+@pytest.fixture(scope="session")
+def start_service() -> Callable[..., Any]:
+    """Give a context manager that runs a service: `with start_service(models, max_rows="5") as service`."""
+    return running
 
 
 CONFIG = """

@@ -2,21 +2,19 @@
 
 import json
 import os
-import queue
 import random
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.server import ROOT, running
+
 README = (ROOT / "README.md").read_text()
-START_TIMEOUT_S = 60
 
 
 def blocks(language: str) -> list[str]:
@@ -46,35 +44,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def printed(models: Path) -> Iterator[list[str]]:
     """Serve it on a free port; give the lines that a terminal would show until the service has shown a call."""
-    env = {**os.environ, "MMOE_MODELS": str(models), "MMOE_PORT": "0", "MMOE_LOG_FORMAT": "text"}
-    service = subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    lines: queue.Queue[str] = queue.Queue()
-
-    def read() -> None:
-        assert service.stdout
-        for line in service.stdout:
-            lines.put(line)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        seen = [lines.get(timeout=START_TIMEOUT_S)]
-        while "curl" not in seen[-1]:
-            seen.append(lines.get(timeout=START_TIMEOUT_S))
-        yield seen
-    finally:
-        service.terminate()
-        service.wait(timeout=30)
-        reader.join()
-        assert service.stdout
-        service.stdout.close()
+    with running(models, log_format="text") as service:
+        service.wait_for("curl")
+        yield service.lines
 
 
 def curl(command: str) -> object:

@@ -1,14 +1,10 @@
-"""Real services, nginx and Prometheus on free ports of this machine, and what the dashboard asks of Prometheus."""
+"""Real nginx and Prometheus on free ports of this machine, and what the dashboard asks of Prometheus."""
 
 import json
-import os
-import queue
-import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,8 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-ROOT = Path(__file__).parents[2]
-START_TIMEOUT_S, END_TIMEOUT_S = 60, 40
+from tests.support.server import ROOT, START_TIMEOUT_S, end
+
+END_TIMEOUT_S = 40
 VARIABLES = {"$__rate_interval": "1m", "$model": ".*", "$task": ".*"}
 
 
@@ -31,20 +28,9 @@ class Program:
     process: "subprocess.Popen[str]"
     url: str
 
-    @property
-    def port(self) -> int:
-        return httpx.URL(self.url).port or 0
-
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Signal it, if it still runs, and return its status; kill it if it does not end."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        try:
-            return self.process.wait(END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise
+        return end(self.process, number, END_TIMEOUT_S)
 
 
 def free_port() -> int:
@@ -68,39 +54,6 @@ def wait_until(answers: Callable[[], bool], program: Program, log: Path) -> None
 
 
 @contextmanager
-def running_service(models: Path, **settings: str) -> Iterator[Program]:
-    quiet = {key: value for key, value in os.environ.items() if not key.startswith("MMOE_")}
-    given = {f"MMOE_{key.upper()}": value for key, value in settings.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        cwd=ROOT,
-        env=quiet | {"MMOE_MODELS": str(models), "MMOE_PORT": "0"} | given,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    lines: queue.Queue[str] = queue.Queue()
-
-    def read() -> None:
-        assert process.stderr
-        for line in process.stderr:
-            lines.put(line)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    program = Program(process, "")
-    try:
-        while not (found := re.search(r"(http://127\.0\.0\.1:\d+)", lines.get(timeout=START_TIMEOUT_S))):
-            pass
-        program = Program(process, found[1])
-        yield program
-    finally:
-        program.end()
-        reader.join()
-        assert process.stderr
-        process.stderr.close()
-
-
-@contextmanager
 def running_program(command: list[str], url: str, ready: str, log: Path) -> Iterator[Program]:
     """Run a program that logs to a file; it is up when it answers a path with 200."""
     with log.open("w") as file:
@@ -111,12 +64,6 @@ def running_program(command: list[str], url: str, ready: str, log: Path) -> Iter
         yield program
     finally:
         program.end()
-
-
-@pytest.fixture(scope="session")
-def start_service() -> Callable[..., Any]:
-    """Give a context manager that runs a service: `with start_service(models, drain_delay_s="1") as service`."""
-    return running_service
 
 
 @pytest.fixture(scope="session")

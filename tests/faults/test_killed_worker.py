@@ -20,7 +20,7 @@ def test_only_its_requests_are_lost(
     models: Path, questions: Callable[..., list[Question]], effort: Effort, measured: Callable[[str], None]
 ) -> None:
     with running(models, workers="2") as service:
-        port = int(service.url.rpartition(":")[2])
+        port = service.port
 
         async def scenario() -> None:
             held, took = 0, []

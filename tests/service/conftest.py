@@ -1,4 +1,4 @@
-"""Hand-made models, whose answers have a closed form, and real services that serve them."""
+"""Hand-made models, whose answers have a closed form."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,6 @@ import pytest
 
 from tests.support.hand_model import write_model
 from tests.support.hand_weights import make_weights, raw_rows
-from tests.support.server import running
 
 
 @pytest.fixture(scope="session")
@@ -27,12 +26,6 @@ def hand_weights() -> Callable[..., Any]:
 def hand_rows() -> Callable[..., Any]:
     """Draw raw rows for such weights: `hand_rows(weights, rows, seed)` -> (numeric, categorical)."""
     return raw_rows
-
-
-@pytest.fixture(scope="session")
-def start_service() -> Callable[..., Any]:
-    """Give a context manager that runs a service: `with start_service(models, max_rows="5") as service`."""
-    return running
 
 
 @pytest.fixture(scope="session")

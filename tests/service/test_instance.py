@@ -3,10 +3,7 @@
 import asyncio
 import contextlib
 import os
-import re
 import signal
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +15,8 @@ from numpy.testing import assert_allclose
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import gates
+from tests.support.processes import children
+from tests.support.server import Service, running
 
 TASKS = ("price", "sold")
 ROW = {"age": 9.5, "height": 8.0, "colour": "red", "city": "Oslo"}
@@ -26,56 +25,30 @@ ROW = {"age": 9.5, "height": 8.0, "colour": "red", "city": "Oslo"}
 class Instance(NamedTuple):
     """A launcher with two workers."""
 
-    process: "subprocess.Popen[str]"
-    url: str
+    service: Service
     memory: Path
 
     @property
     def workers(self) -> list[int]:
         """List the process ids of the workers that live now."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return children(self.service.process.pid)
 
 
 @pytest.fixture
 def instance(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Instance]:
     hand_model(tmp_path / "models", "hand", 1, tasks=TASKS)
     memory = tmp_path / "memory"
-    environment = {
-        **os.environ,
-        "MMOE_MODELS": str(tmp_path / "models"),
-        "MMOE_PORT": "0",
-        "MMOE_WORKERS": "2",
-        "MMOE_LOCAL_ADMIN": "true",
-        "MMOE_RUN_DIR": str(memory),
-        "MMOE_POLL_INTERVAL_S": "0",
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        env=environment,
-        cwd=Path(__file__).parents[2],
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        log: list[str] = []
-        for line in process.stderr:
-            log.append(line)
-            if found := re.search(r"Serving .* on (http://\S+)", line):
-                yield Instance(process, found[1], memory)
-                break
-        else:
-            pytest.fail(f"the service did not start: {''.join(log)}")
-        process.send_signal(signal.SIGTERM)
-        process.stderr.read()
-    assert process.returncode == 0
+    settings = {"workers": "2", "local_admin": "true", "run_dir": str(memory), "poll_interval_s": "0"}
+    with running(tmp_path / "models", **settings) as service:
+        yield Instance(service, memory)
+        assert service.end() == 0
     assert list(memory.iterdir()) == [], "the shared memory goes with the instance"
 
 
 def connect(instance: Instance) -> httpx.AsyncClient:
     """Make a client that opens a connection for every call, so that any of the workers may answer."""
     limits = httpx.Limits(max_keepalive_connections=0)
-    return httpx.AsyncClient(base_url=instance.url, trust_env=False, limits=limits)
+    return httpx.AsyncClient(base_url=instance.service.url, trust_env=False, limits=limits)
 
 
 async def predict(client: httpx.AsyncClient, age: float) -> "np.ndarray[Any, np.dtype[np.float64]] | None":
@@ -93,6 +66,15 @@ async def metric(client: httpx.AsyncClient, name: str) -> float:
     page = (await client.get("/metrics")).text
     samples = [s for family in text_string_to_metric_families(page) for s in family.samples]
     return sum(sample.value for sample in samples if sample.name == name)
+
+
+async def restart(client: httpx.AsyncClient) -> None:
+    """Wait until a killed worker has been replaced."""
+    restarted = workers = 0.0
+    while not restarted or workers < 2:
+        with contextlib.suppress(httpx.TransportError):  # a connection that was given to the dead worker
+            restarted = await metric(client, "mmoe_worker_restarts_total")
+            workers = await metric(client, "mmoe_workers")
 
 
 async def load(client: httpx.AsyncClient, requests: int) -> list[Any]:
@@ -166,11 +148,7 @@ def test_loading_and_unloading_reach_every_worker_and_outlive_one(instance: Inst
         assert (await client.post("/v2/repository/models/hand/unload")).status_code == 200
         await statuses(client, 503)
         os.kill(instance.workers[0], signal.SIGKILL)
-        restarted = workers = 0.0
-        while not restarted or workers < 2:
-            with contextlib.suppress(httpx.TransportError):  # a connection that was given to the dead worker
-                restarted = await metric(client, "mmoe_worker_restarts_total")
-                workers = await metric(client, "mmoe_workers")
+        await restart(client)
         await statuses(client, 503)
         assert (await client.post("/v2/repository/models/hand/load")).status_code == 200
         await statuses(client, 200)
@@ -195,7 +173,7 @@ def test_versions_are_followed_and_rolled_back_in_every_worker(
     async def run(client: httpx.AsyncClient) -> None:
         await load(client, 40)
         publish(2)
-        instance.process.send_signal(signal.SIGHUP)
+        instance.service.process.send_signal(signal.SIGHUP)
         await serves(client, "2")
         before = await everywhere(client, "/v1/models/hand/versions/1/gates")
         assert len({answer["rows"] for answer in before}) == 1
@@ -213,11 +191,7 @@ def test_versions_are_followed_and_rolled_back_in_every_worker(
         for _ in range(8):
             assert (await client.get("/v1/models/hand")).json()["pinned"] == 2
         os.kill(instance.workers[0], signal.SIGKILL)
-        restarted = workers = 0.0
-        while not restarted or workers < 2:
-            with contextlib.suppress(httpx.TransportError):  # a connection that was given to the dead worker
-                restarted = await metric(client, "mmoe_worker_restarts_total")
-                workers = await metric(client, "mmoe_workers")
+        await restart(client)
         await serves(client, "2")
         assert (await client.post("/v1/models/hand:pin", json={"version": None})).status_code == 200
         await serves(client, "3")

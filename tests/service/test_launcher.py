@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,24 +14,14 @@ import httpx
 import pytest
 
 from service.launcher import usable_cores
+from tests.support.processes import alive, children, connections
+from tests.support.server import completed
 
-ROOT = Path(__file__).parents[2]
 ROW = {"instances": [{"age": 1.5}]}
 
 
-def program(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    quiet = {key: value for key, value in os.environ.items() if not key.startswith("MMOE_")}
-    environment = quiet | {f"MMOE_{key.upper()}": value for key, value in settings.items()}
-    command = [sys.executable, "-m", "service", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 def test_help_prints_every_setting_with_its_sentence() -> None:
-    run = program("--help")
+    run = completed("--help")
     assert run.returncode == 0
     for name, sentence in (("MMOE_MODELS", "Directory of the models"), ("MMOE_WORKERS", "Worker processes")):
         assert name in run.stdout
@@ -52,7 +41,7 @@ def test_help_prints_every_setting_with_its_sentence() -> None:
 def test_what_cannot_be_ends_with_a_sentence(
     arguments: list[str], settings: dict[str, str], status: int, sentence: str
 ) -> None:
-    run = program(*arguments, **settings)
+    run = completed(*arguments, **settings)
     assert run.returncode == status
     assert sentence in run.stderr
     assert "Traceback" not in run.stderr
@@ -61,7 +50,7 @@ def test_what_cannot_be_ends_with_a_sentence(
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_port_in_use_ends_with_a_sentence(tmp_path: Path, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        run = program(models=str(tmp_path), port=str(other.getsockname()[1]), workers=workers)
+        run = completed(models=str(tmp_path), port=str(other.getsockname()[1]), workers=workers)
     assert run.returncode == 2
     assert "MMOE_PORT" in run.stderr
     assert "Traceback" not in run.stderr
@@ -88,8 +77,7 @@ def test_a_signal_ends_it_cleanly(
 
 def test_a_request_in_flight_is_answered_before_the_end(start_service: Callable[..., Any], models: Path) -> None:
     with start_service(models, default_model="hand") as service:
-        port = int(service.url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
             body = b'{"instances": [{}]}'
             head = b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
             connection.sendall(head + body[:5])
@@ -137,23 +125,8 @@ def test_connections_are_spread_over_the_workers(start_service: Callable[..., An
         for _ in range(10):
             client = stack.enter_context(httpx.Client(base_url=service.url))
             assert client.get("/health/live").status_code == 200
-        counts = [_connections(pid, service.url) for pid in children(service.process.pid)]
+        counts = [connections(pid, service.port) for pid in children(service.process.pid)]
     assert counts == [5, 5]
-
-
-def _connections(pid: int, url: str) -> int:
-    """Count the established connections that a process holds on the service's port."""
-    port = f":{int(url.rpartition(':')[2]):04X}"
-    inodes = {
-        fields[9]
-        for fields in map(str.split, Path("/proc/net/tcp").read_text().splitlines()[1:])
-        if fields[1].endswith(port) and fields[3] == "01"
-    }
-    links = []
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            links.append(os.readlink(descriptor))
-    return sum(link.removeprefix("socket:[").rstrip("]") in inodes for link in links)
 
 
 def test_workers_end_when_their_launcher_is_gone(start_service: Callable[..., Any], models: Path) -> None:
@@ -161,11 +134,11 @@ def test_workers_end_when_their_launcher_is_gone(start_service: Callable[..., An
         workers = children(service.process.pid)
         service.process.kill()
         service.process.wait()
-        _await(lambda: not any(_alive(pid) for pid in workers))
+        _await(lambda: not any(alive(pid) for pid in workers))
 
 
 def test_a_worker_that_cannot_start_ends_the_start(start_service: Callable[..., Any], tmp_path: Path) -> None:
-    run = program(models=str(tmp_path / "nope"), port="0", workers="3")
+    run = completed(models=str(tmp_path / "nope"), port="0", workers="3")
     assert run.returncode == 1
     assert "cannot be read" in run.stderr
 
@@ -196,12 +169,6 @@ def test_cores_are_counted_by_affinity_and_quota(tmp_path: Path) -> None:
 
 def _ask(url: str) -> str:
     return httpx.post(f"{url}/v1/predict", json=ROW, timeout=30).text  # a connection of its own each time
-
-
-def _alive(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
 
 
 def _await(condition: Callable[[], Any], timeout_s: float = 30.0) -> Any:

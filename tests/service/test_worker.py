@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -19,7 +18,7 @@ from tests.support.hand_questions import predictions
 from tests.support.hand_weights import make_weights
 from tests.support.load import Load, play
 from tests.support.processes import alive, children
-from tests.support.server import ROOT, Service, running
+from tests.support.server import Service, completed, running
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
 
@@ -46,7 +45,7 @@ def test_any_number_of_signals_end_it_with_status_0(own: Path, workers: str, num
 def test_a_signal_while_it_loads_ends_it_with_status_0(own: Path, tmp_path: Path, workers: str) -> None:
     run_dir = tmp_path / "run"
     run_dir.mkdir()
-    service = Service(own, {"MMOE_WORKERS": workers, "MMOE_RUN_DIR": str(run_dir)})
+    service = Service(own, {"workers": workers, "run_dir": str(run_dir)})
     while not any(run_dir.iterdir()):
         assert service.process.poll() is None
     assert service.end() == 0
@@ -77,11 +76,10 @@ def test_under_load_no_request_fails(own: Path, workers: str) -> None:
 @WORKERS
 def test_a_client_that_never_ends_its_request_does_not_keep_it(own: Path, workers: str) -> None:
     with running(own, workers=workers, drain_timeout_s="1") as service:
-        port = int(service.url.rpartition(":")[2])
         with contextlib.ExitStack() as stack:
             clients = []
             for path in (b"/v1/predict", b"/v1/gates", b"/v2/models/hand/infer"):
-                clients.append(stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)))
+                clients.append(stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=30)))
                 clients[-1].sendall(b"POST " + path + b" HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
                 assert httpx.get(f"{service.url}/health/ready").status_code == 200
             assert service.end() == 0
@@ -100,8 +98,7 @@ def test_ctrl_c_does_not_wait_for_balancers(own: Path, workers: str) -> None:
 
 def test_a_manager_that_signals_launcher_and_workers_alike_cuts_no_request(own: Path) -> None:
     with running(own, workers="2", drain_delay_s="0.2") as service:
-        port = int(service.url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
             connection.sendall(b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 19\r\n\r\n")
             assert httpx.get(f"{service.url}/health/ready").status_code == 200
             for pid in (*children(service.process.pid), service.process.pid):
@@ -136,9 +133,7 @@ def test_sighup_rescans_models_and_keys(own: Path, tmp_path: Path, workers: str)
 def test_a_wrong_file_of_keys_ends_the_start(own: Path, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("predict me mmoe_secret")
     for workers in ("1", "2"):
-        settings = {"MMOE_MODELS": str(own), "MMOE_KEYS_FILE": str(tmp_path / "keys"), "MMOE_WORKERS": workers}
-        command = [sys.executable, "-m", "service"]
-        run = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60, check=False)
+        run = completed(models=str(own), keys_file=str(tmp_path / "keys"), workers=workers)
         assert run.returncode == 2
         assert "line 1 ends with no hash" in run.stderr
         assert "mmoe_secret" not in run.stderr
@@ -182,10 +177,6 @@ def test_a_second_port_in_use_ends_the_start(own: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         for workers in ("1", "2"):
-            settings = {"MMOE_MODELS": str(own), "MMOE_PORT": "0", "MMOE_OPERATION_PORT": port, "MMOE_WORKERS": workers}
-            command = [sys.executable, "-m", "service"]
-            run = subprocess.run(
-                command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60, check=False
-            )
+            run = completed(models=str(own), port="0", operation_port=port, workers=workers)
             assert run.returncode == 2
             assert f"MMOE_OPERATION_PORT is '{port}'; expected a free port" in run.stderr

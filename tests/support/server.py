@@ -12,23 +12,53 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "service")
 START_TIMEOUT_S, END_TIMEOUT_S = 60, 30
+
+
+def environment(settings: dict[str, str]) -> dict[str, str]:
+    """Return this process's environment with these settings of the service and no other: `{"workers": "2"}`."""
+    quiet = {key: value for key, value in os.environ.items() if not key.startswith("MMOE_")}
+    return quiet | {f"MMOE_{key.upper()}": value for key, value in settings.items()}
+
+
+def completed(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """Run the service where it ends by itself, such as with settings that cannot be, and wait until it has."""
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=ROOT, env=environment(settings), capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+
+def end(
+    process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGTERM, timeout_s: float = END_TIMEOUT_S
+) -> int:
+    """Signal a process, if it still runs, wait until it ends, return its status; kill it if it does not."""
+    if process.poll() is None:
+        process.send_signal(number)
+    try:
+        return process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
 
 
 class Service:
     """Hold a running service."""
 
     def __init__(self, models: Path, settings: dict[str, str]) -> None:
-        quiet = {key: value for key, value in os.environ.items() if not key.startswith("MMOE_")}
-        environment = quiet | {"MMOE_MODELS": str(models), "MMOE_PORT": "0", "PYTHONUNBUFFERED": "1"} | settings
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "service"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-        )
+        given = environment({"models": str(models), "port": "0"} | settings) | {"PYTHONUNBUFFERED": "1"}
+        self.process = subprocess.Popen(COMMAND, cwd=ROOT, env=given, stderr=subprocess.PIPE, text=True)
         self.lines: list[str] = []
         self._queue: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         self.url = ""
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     def _read(self) -> None:
         assert self.process.stderr
@@ -47,14 +77,8 @@ class Service:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Signal the process, wait until it ends, return its status; kill it if it does not."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
         try:
-            return self.process.wait(END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise
+            return end(self.process, number)
         finally:
             self._reader.join()
             assert self.process.stderr
@@ -63,7 +87,8 @@ class Service:
 
 @contextmanager
 def running(models: Path, **settings: str) -> Iterator[Service]:
-    service = Service(models, {f"MMOE_{key.upper()}": value for key, value in settings.items()})
+    """Run a service: `with running(models, max_rows="5") as service`."""
+    service = Service(models, settings)
     try:
         service.url = service.wait_for(r"Serving .* on (http://\S+)")[1]
         yield service

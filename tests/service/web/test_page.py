@@ -1,12 +1,9 @@
 """The dashboard in a real Chromium, against a real service with a model whose answers are known."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,21 +36,8 @@ def address(tmp_path_factory: pytest.TempPathFactory, hand_model: Callable[..., 
     models = tmp_path_factory.mktemp("models")
     hand_model(models, "hand", 1)
     hand_model(models, "plain", 1, kind="plain")
-    settings = {"MMOE_MODELS": str(models), "MMOE_PORT": "0", "MMOE_DEFAULT_MODEL": "hand", "MMOE_WORKERS": "1"}
-    command = [sys.executable, "-m", "service"]
-    with subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        try:
-            lines = []
-            for line in process.stderr:
-                lines.append(line)
-                if found := re.search(r"on (http://\S+)", line):
-                    break
-            assert found, "".join(lines)
-            yield found[1]
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
+    with running(models, default_model="hand", workers="1") as service:
+        yield service.url
 
 
 @pytest.fixture(scope="module")
