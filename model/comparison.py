@@ -24,9 +24,9 @@ from model.train import fit, predict
 ARCHITECTURES: tuple[Architecture, ...] = ("single_task", "shared_bottom", "omoe", "mmoe")
 RATE_FACTORS = (0.5, 1.0, 2.0)
 """The grid: the configuration's learning rate times these."""
-DROPOUTS = (0.0, 0.1)
-TUNING_SEED = 1000
-"""Of the runs that choose; none of those that are judged has it."""
+DROPOUTS = (0.0, 0.1, 0.2)
+TUNING_SEEDS = (1000, 1001)
+"""Of the runs that choose; none of those that are judged has one of them."""
 
 Metrics = Mapping[str, Mapping[str, float]]
 
@@ -67,7 +67,7 @@ class Comparison:
         tasks: of the table, the main one first.
         rows: in training, validation and test.
         notes: on the table, for example how it was split.
-        chosen: by architecture, the variant with the lowest validation loss (its seed is of no meaning).
+        chosen: by architecture, the variant with the lowest mean validation loss (its seed is of no meaning).
         outcomes: by architecture, one per seed.
         yardstick: LightGBM's test metrics by task; empty if LightGBM is not installed.
     """
@@ -112,15 +112,9 @@ class TableLaboratory:
         """Choose on validation rows, then run every architecture with `seeds` seeds."""
         dataset = read_dataset(self._config)
         widths = equal_budgets(dataset, self._config)
-        base = self._config.train.learning_rate
-        grid = [
-            Variant(architecture, widths[architecture], base * factor, dropout, TUNING_SEED)
-            for architecture in ARCHITECTURES
-            for factor in RATE_FACTORS
-            for dropout in DROPOUTS
-        ]
-        losses = dict(zip(grid, (o.validation_loss for o in self._run(grid, dataset.digest)), strict=True))
-        chosen = {a: min((v for v in grid if v.architecture == a), key=lambda v: losses[v]) for a in ARCHITECTURES}
+        grids = {a: _grid(a, widths[a], self._config.train.learning_rate) for a in ARCHITECTURES}
+        self._run([variant for grid in grids.values() for seeds in grid for variant in seeds], dataset.digest)
+        chosen = {a: self._choose(grid, dataset.digest) for a, grid in grids.items()}
         judged = {a: [Variant(**{**asdict(chosen[a]), "seed": seed}) for seed in range(seeds)] for a in ARCHITECTURES}
         self._run([variant for variants in judged.values() for variant in variants], dataset.digest)
         return Comparison(
@@ -132,6 +126,11 @@ class TableLaboratory:
             outcomes={a: self._run(variants, dataset.digest) for a, variants in judged.items()},
             yardstick=yardstick(dataset, self._workers),
         )
+
+    def _choose(self, grid: Sequence[Sequence[Variant]], digest: str) -> Variant:
+        """Return a variant whose validation loss is lowest, as the mean of the tuning seeds."""
+        losses = [sum(outcome.validation_loss for outcome in self._run(seeds, digest)) for seeds in grid]
+        return grid[losses.index(min(losses))][0]
 
     def _run(self, variants: Sequence[Variant], digest: str) -> list[Outcome]:
         paths = {variant: self._path(variant, digest) for variant in variants}
@@ -145,9 +144,18 @@ class TableLaboratory:
         return self._directory / name
 
 
+def _grid(architecture: Architecture, width: int, rate: float) -> list[list[Variant]]:
+    """List what is tried, each with every tuning seed."""
+    return [
+        [Variant(architecture, width, rate * factor, dropout, seed) for seed in TUNING_SEEDS]
+        for factor in RATE_FACTORS
+        for dropout in DROPOUTS
+    ]
+
+
 def runs_of(seeds: int) -> int:
     """Count the runs of a comparison."""
-    return len(ARCHITECTURES) * (len(RATE_FACTORS) * len(DROPOUTS) + seeds)
+    return len(ARCHITECTURES) * (len(RATE_FACTORS) * len(DROPOUTS) * len(TUNING_SEEDS) + seeds)
 
 
 def run_variants(config: Config, jobs: Iterator[tuple[Variant, Path]], advance: Advance) -> None:

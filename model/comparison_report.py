@@ -95,7 +95,8 @@ def _section(comparison: Comparison) -> str:
         f"{train:,} rows for training, {validation:,} for validation, {test:,} for test. {notes}\n\n"
         f"{seeds} seeds each; means with a 95 % bootstrap interval over seeds, and the best seed. Widths are such "
         "that all networks have about the same number of parameters; learning rate and dropout were chosen on "
-        f"validation rows, by a seed that is not among those.\n\n{_table(comparison)}\n\n{asked}"
+        "validation rows, for each network by itself and by seeds that are not among those. The rest is as the "
+        f"configuration has it, alike for all.\n\n{_table(comparison)}\n\n{asked}"
         f"{_remarks(comparison)}"
     )
 
@@ -122,7 +123,7 @@ def _remarks(comparison: Comparison) -> str:
             found.append(
                 f"{task.name}: LightGBM is ahead of every network, the one that shares nothing among them; the "
                 f"networks' means are {max(means) - min(means):.4f} apart. So the distance is not one that sharing or "
-                "gates cause; other sizes, batches and lengths of training were not compared."
+                "gates cause."
             )
     return "".join(f"\n- {words}" for words in found)
 

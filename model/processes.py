@@ -31,7 +31,9 @@ def run_in_processes(
     Raises:
         TrainError: if a process ends before its work does.
     """
-    if min(workers, len(jobs)) <= 1:
+    if not jobs:
+        return
+    if min(workers, len(jobs)) == 1:
         work(iter(jobs), advance)
         return
     context = mp.get_context("spawn")  # a forked torch may hang in its threads
