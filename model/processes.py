@@ -5,6 +5,7 @@ import multiprocessing as mp
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.context import SpawnProcess
 from multiprocessing.sharedctypes import Synchronized
 from typing import TypeVar
 
@@ -46,21 +47,28 @@ def run_in_processes(
         with _without_interrupts():
             for process in processes:
                 process.start()
-        told = 0
-        while any(process.is_alive() for process in processes):
-            next(process for process in processes if process.is_alive()).join(timeout=0.2)
-            now = done.value
-            advance(now - told)
-            told = now
-            failed = [process.exitcode for process in processes if process.exitcode]
-            if failed:
-                raise TrainError(f"a process ended with code {failed[0]}; what was finished is kept, so run again")
-        advance(done.value - told)
+        _wait(processes, done, advance)
     finally:
         for process in processes:
             if process.pid is not None:
                 process.terminate()
                 process.join()
+
+
+def _wait(processes: Sequence[SpawnProcess], done: "Synchronized[int]", advance: Advance) -> None:
+    """Return when all processes have ended, and tell meanwhile what they do."""
+    told = 0
+    while True:
+        alive = [process for process in processes if process.is_alive()]  # first: who is gone has nothing more to tell
+        now = done.value
+        advance(now - told)
+        told = now
+        failed = [process.exitcode for process in processes if process.exitcode]
+        if failed:
+            raise TrainError(f"a process ended with code {failed[0]}; what was finished is kept, so run again")
+        if not alive:
+            return
+        alive[0].join(timeout=0.2)
 
 
 @contextmanager

@@ -1,9 +1,12 @@
-"""Fit a process out for serving: its memory and its descriptors."""
+"""Fit a process out for serving: its memory, its descriptors, its signals."""
 
+import asyncio
 import contextlib
 import ctypes
 import gc
 import resource
+import signal
+from collections.abc import Callable
 
 GC_THRESHOLD = 20_000
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 32 << 20  # of glibc's malloc.h
@@ -30,3 +33,9 @@ def settle_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def on_signal(number: int, action: Callable[..., object], *arguments: object) -> None:
+    """Do something on the running loop at a signal; the loop's own handlers would be gone some time before the end."""
+    loop = asyncio.get_running_loop()
+    signal.signal(number, lambda *_: loop.call_soon_threadsafe(action, *arguments))

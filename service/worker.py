@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import uvicorn
 
 from service.announcement import announce
+from service.drain import Drain
 from service.engine import Engine
 from service.http.app import Apps, create_apps
 from service.http.eager import EagerProtocol
@@ -23,7 +24,7 @@ from service.http.watch import Watch
 from service.launcher import GO, GO_AND_ANNOUNCE, WorkerPipes
 from service.logs import log_event
 from service.preparation import Preparation
-from service.process import allow_connections, settle_memory
+from service.process import allow_connections, on_signal, settle_memory
 from service.reload import Keeper, Rally
 from service.roster import Roster
 from service.settings import Settings
@@ -34,7 +35,7 @@ from service.sockets import addresses, bind, url
 from service.telemetry import Telemetry
 
 BACKLOG = 2048
-ENDING = (signal.SIGTERM, signal.SIGINT)
+HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 log = logging.getLogger("service")
 
@@ -152,44 +153,11 @@ async def _serve(
     announced: bool,
     team: Team,
 ) -> None:
-    loop = asyncio.get_running_loop()
-    drain_delay_s = engine.settings.drain_delay_s
-    doors: list[Sharing | Acceptor] = [_share(server, bound[0], team)]
-    if apps.operation is not None:
-        config = _config(engine.settings, apps.operation)
-        config.load()
-        doors.append(Acceptor(bound[1], _opener(server, config, set())))
-    looking: deque[asyncio.Future[None]] = deque(maxlen=8)  # the loop itself holds tasks weakly
-
-    def close() -> None:
-        for door in doors:
-            door.close()
-        server.should_exit = True
-
-    def stop(delay_s: float) -> None:
-        if engine.draining:  # asked a second time: do not wait any longer; a launcher would kill
-            server.should_exit = server.force_exit = team.lifeline is None
-            return
-        engine.draining = True
-        sentence = "Draining: not ready from now on, closing in %g s"
-        log_event(log, logging.INFO, "draining", sentence, delay_s, closing_in_s=delay_s)
-        loop.call_later(delay_s, close)
-
-    def look_again() -> None:
-        log_event(log, logging.INFO, "rescan", "SIGHUP: looking at the files of models and keys again")
-        looking.append(asyncio.ensure_future(apps.rescan()))
-
-    def orphaned(pipe: int) -> None:
-        loop.remove_reader(pipe)
-        stop(drain_delay_s)
-
-    _on_signal(signal.SIGTERM, stop, drain_delay_s)
-    _on_signal(signal.SIGINT, stop, 0.0)
-    _on_signal(signal.SIGHUP, look_again)
+    doors = _doors(server, engine.settings, apps, bound, team)
+    Drain(server, engine, doors, team.lifeline).heed_signals()
+    _rescan_at_sighup(apps)
     if announced:
         announce(engine, *map(url, bound))
-    if team.lifeline is not None:
-        loop.add_reader(team.lifeline, orphaned, team.lifeline)
     serving = asyncio.ensure_future(server.serve([]))
     await asyncio.sleep(0)  # now it has what a connection needs
     for door in doors:
@@ -198,14 +166,30 @@ async def _serve(
     if server.force_exit:  # uvicorn leaves it out then
         await server.lifespan.shutdown()
     log_event(log, logging.INFO, "ended", "Ended")
-    for number in (*ENDING, signal.SIGHUP):  # it is ending: one more must not change its exit status
+    for number in HEEDED:  # it is ending: one more must not change its exit status
         signal.signal(number, signal.SIG_IGN)
 
 
-def _on_signal(number: int, action: Callable[..., object], *arguments: object) -> None:
-    """Do something on the running loop at a signal; the loop's own handlers would be gone some time before the end."""
-    loop = asyncio.get_running_loop()
-    signal.signal(number, lambda *_: loop.call_soon_threadsafe(action, *arguments))
+def _rescan_at_sighup(apps: Apps) -> None:
+    looking: deque[asyncio.Future[None]] = deque(maxlen=8)  # the loop itself holds tasks weakly
+
+    def look_again() -> None:
+        log_event(log, logging.INFO, "rescan", "SIGHUP: looking at the files of models and keys again")
+        looking.append(asyncio.ensure_future(apps.rescan()))
+
+    on_signal(signal.SIGHUP, look_again)
+
+
+def _doors(
+    server: uvicorn.Server, settings: Settings, apps: Apps, bound: Sequence[socket.socket], team: Team
+) -> list[Sharing | Acceptor]:
+    """Return what lets connections in, one per port; only those for predictions are shared with other workers."""
+    doors: list[Sharing | Acceptor] = [_share(server, bound[0], team)]
+    if apps.operation is not None:
+        config = _config(settings, apps.operation)
+        config.load()
+        doors.append(Acceptor(bound[1], _opener(server, config, set())))
+    return doors
 
 
 def _share(server: uvicorn.Server, bound: socket.socket, team: Team) -> Sharing:
