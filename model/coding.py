@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.columns import numbers, parse, texts
+from model.columns import holds_dates, numbers, parse, texts
 from model.config import Config
 from model.data_config import TableData
 from model.errors import DataError
@@ -36,7 +36,7 @@ def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> 
         training: (R,) true for the rows that descriptions are made from.
 
     Returns:
-        The features with the arrays of all rows, and notes on columns that were left out.
+        The features with the arrays of all rows, and notes on columns that were left out or look like another kind.
 
     Raises:
         DataError: for a column that does not exist or does not hold what the configuration says.
@@ -60,6 +60,8 @@ def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> 
     if not numeric and not categorical:
         raise DataError("the table has no features: every column is a label, dropped or empty; see features.*")
     features = FeatureSchema(tuple(n[0] for n in numeric), tuple(c[0] for c in categorical))
+    undeclared = [f.name for f in features.categorical if f.name not in declared]
+    notes += [_dates(name) for name in undeclared if holds_dates(table.frame[name])]
     rows = len(table)
     return Coded(
         features,
@@ -118,6 +120,13 @@ def _without(name: str, declared: bool, min_count: int) -> str:
             f"feature '{name}' tells nothing: {reason}; take it out of features.* or see features.min_count"
         )
     return f"Column '{name}' was left out: {reason}."
+
+
+def _dates(name: str) -> str:
+    return (
+        f"Column '{name}' looks like dates and is taken as categories, so a day that training has not met is unknown. "
+        "Put a number in its place, such as days since a first one, or add it to data.drop."
+    )
 
 
 def _describe(name: str, values: NDArray[np.float32], bins: int) -> NumericFeature:

@@ -20,6 +20,7 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+DATE = r"^\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([T\s].*)?$"
 
 
 def numbers(table: Table, name: str, key: str) -> NDArray[np.float64]:
@@ -100,6 +101,12 @@ def compare(table: Table, name: str, symbol: str, value: str, key: str) -> NDArr
         return np.asarray(held.to_numpy(), np.float64)
     column = numbers(table, name, key)
     return np.where(np.isnan(column), np.nan, compared(column, bound).astype(np.float64))
+
+
+def holds_dates(series: pl.Series) -> bool:
+    """Tell whether a column of text looks like dates: day or year first, in each of its first thousand values."""
+    some = series.drop_nulls().head(1000) if series.dtype == pl.String else None
+    return some is not None and len(some) > 0 and bool(some.str.contains(DATE).all())
 
 
 def keep_rows(table: Table, conditions: Sequence[str]) -> tuple[Table, list[str]]:

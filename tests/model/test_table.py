@@ -182,6 +182,14 @@ def test_columns_without_a_value_are_left_out_with_a_note(read: Read) -> None:
     assert refusal(read, table, features={"numeric": ["empty"]}).startswith("feature 'empty' tells nothing")
 
 
+@pytest.mark.parametrize("days", [["2024-01-31", "2024-2-1"], ["31.01.2024", "1.2.2024"], ["2024/01/31 10:00", None]])
+def test_dates_taken_as_categories_are_pointed_out(read: Read, days: list[Any]) -> None:
+    table = {**columns(), "day": days * 20, "code": ["2024-13", "10-11-12"] * 20}
+    (note,) = [note for note in read(table).notes if "looks like dates" in note]
+    assert note.startswith("Column 'day'")
+    assert not any("'day'" in note for note in read(table, features={"categorical": ["day"]}).notes)
+
+
 def test_piecewise_linear_models_get_rising_bin_edges(read: Read) -> None:
     table = {**columns(), "one": [3.0] * 40}
     dataset = read(table, model={"numeric_encoding": "piecewise_linear", "bins": 4})
