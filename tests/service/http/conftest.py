@@ -1,5 +1,6 @@
 """A real service that all tests here ask, and the closed form of the model that it serves by default."""
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+
+from service.engine import Engine
+from service.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +26,33 @@ def service(models: Path, start_service: Callable[..., Any]) -> Iterator[Any]:
 def client(service: Any) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=service.url, timeout=30) as made:
         yield made
+
+
+@pytest.fixture
+def own_hand(tmp_path: Path, hand_model: Callable[..., Path]) -> Path:
+    """Write version 1 of `hand` to a directory of the test's own; return the directory of models, `tmp_path`."""
+    hand_model(tmp_path, "hand", 1)
+    return tmp_path
+
+
+@pytest.fixture
+def open_engine() -> Iterator[Callable[..., Engine]]:
+    """Give a function that opens an engine, closed when the test ends: `open_engine(models, max_rows=50)`."""
+    with contextlib.ExitStack() as stack:
+
+        def open_one(models: Path, **settings: Any) -> Engine:
+            engine = Engine(Settings(models=models, **settings))
+            stack.callback(engine.close)
+            engine.scan()
+            return engine
+
+        yield open_one
+
+
+@pytest.fixture
+def engine(own_hand: Path, open_engine: Callable[..., Engine]) -> Engine:
+    """Open an engine that serves `hand`, version 1, and takes bodies of at most 4 KiB."""
+    return open_engine(own_hand, max_body_bytes=4096)
 
 
 @dataclass(frozen=True)

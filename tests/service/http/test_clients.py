@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.v2_answers import METADATA
+
 pytestmark = pytest.mark.clients
 
 ROOT = Path(__file__).parents[3]
@@ -18,18 +20,6 @@ CATEGORICAL = [["red", "Oslo"], ["", "Å never seen"], ["blue", ""]]
 COMPLETE = [[0.0 if value is None else value for value in row] for row in NUMERIC]
 WIDE = np.random.default_rng(0).normal(10, 3, (4, 100)).round(3).tolist()
 EVERYTHING = ["price", "sold", "grade", "gate_weights"]
-SIGNATURE = {
-    "inputs": [
-        {"name": "numeric", "datatype": "FP32", "shape": [-1, 3]},
-        {"name": "categorical", "datatype": "BYTES", "shape": [-1, 2]},
-    ],
-    "outputs": [
-        {"name": "price", "datatype": "FP32", "shape": [-1]},
-        {"name": "sold", "datatype": "FP32", "shape": [-1]},
-        {"name": "grade", "datatype": "FP32", "shape": [-1, 3]},
-        {"name": "gate_weights", "datatype": "FP32", "shape": [-1, 3, 4]},
-    ],
-}
 
 
 def ask(script: str, url: str) -> dict[str, Any]:
@@ -82,8 +72,7 @@ def test_triton_asks_for_health_and_models(triton: dict[str, Any]) -> None:
     assert (triton["live"], triton["ready"]) == (True, True)
     assert triton["models ready"] == [True, True, False]
     assert triton["server"]["extensions"] == ["binary_tensor_data", "model_repository"]
-    about = {"name": "hand", "versions": ["2", "1"], "platform": "onnx_onnxv1"}
-    assert triton["metadata"] == about | SIGNATURE
+    assert triton["metadata"] == METADATA
     assert [(entry["name"], entry["version"]) for entry in triton["index"]] == [
         ("hand", "2"),
         ("hand", "1"),

@@ -4,8 +4,7 @@ import asyncio
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -14,18 +13,7 @@ from service.http import eager
 from service.http.app import create_app
 from service.http.eager import EagerProtocol
 from service.http.predict import HotPath
-from service.settings import Settings
 from tests.support.served_protocol import BODY, PREDICT, ROW, both, read_answer, request, serving
-
-
-@pytest.fixture
-def engine(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
-    hand_model(tmp_path, "hand", 1)
-    engine = Engine(Settings(models=tmp_path, max_body_bytes=4096))
-    engine.scan()
-    yield engine
-    engine.close()
-
 
 CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 GZIPPED = gzip.compress(BODY)

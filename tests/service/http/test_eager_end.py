@@ -1,8 +1,6 @@
 """How the eager protocol's connections end: with the server, by the client, by a failure, by silence."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,17 +12,7 @@ from service.http.body import Receive
 from service.http.eager import EagerProtocol
 from service.http.heads import Call
 from service.http.predict import Answer, HotPath
-from service.settings import Settings
 from tests.support.served_protocol import BODY, PREDICT, both, read_answer, request, serving
-
-
-@pytest.fixture
-def engine(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
-    hand_model(tmp_path, "hand", 1)
-    engine = Engine(Settings(models=tmp_path, max_body_bytes=4096))
-    engine.scan()
-    yield engine
-    engine.close()
 
 
 class Held(HotPath):

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,35 +12,17 @@ import pytest
 from service.engine import Engine
 from service.http.app import create_app
 from service.http.eager import EagerProtocol
-from service.settings import Settings
 from tests.support.served_protocol import BODY, PREDICT, ROW, Bench, read_answer, request, serving
 
 
 @pytest.fixture
-def engine(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
-    hand_model(tmp_path, "hand", 1)
-    engine = Engine(Settings(models=tmp_path, max_body_bytes=4096))
-    engine.scan()
-    yield engine
-    engine.close()
+def impatient(own_hand: Path, open_engine: Callable[..., Engine]) -> Engine:
+    return open_engine(own_hand, client_timeout_s=0.05)
 
 
 @pytest.fixture
-def impatient(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
-    hand_model(tmp_path, "hand", 1)
-    engine = Engine(Settings(models=tmp_path, client_timeout_s=0.05))
-    engine.scan()
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def patient(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
-    hand_model(tmp_path, "hand", 1)
-    engine = Engine(Settings(models=tmp_path))
-    engine.scan()
-    yield engine
-    engine.close()
+def patient(own_hand: Path, open_engine: Callable[..., Engine]) -> Engine:
+    return open_engine(own_hand)
 
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: test\r\n"

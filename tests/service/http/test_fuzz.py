@@ -12,7 +12,7 @@ import socket
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -24,7 +24,6 @@ from hypothesis import strategies as st
 
 from service.engine import Engine
 from service.http.app import create_app
-from service.settings import Settings
 from tests.support.effort import Effort
 
 FORMS = {"application/json", "application/problem+json", "application/octet-stream"}
@@ -196,12 +195,8 @@ def strict(text: bytes) -> Any:
 
 
 @pytest.fixture
-def engine(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
-    hand_model(tmp_path, "hand", 1)
-    engine = Engine(Settings(models=tmp_path, max_rows=50, max_body_bytes=200_000, max_inflated_bytes=400_000))
-    engine.scan()
-    yield engine
-    engine.close()
+def engine(own_hand: Path, open_engine: Callable[..., Engine]) -> Engine:
+    return open_engine(own_hand, max_rows=50, max_body_bytes=200_000, max_inflated_bytes=400_000)
 
 
 class InProcess:

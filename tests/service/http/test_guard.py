@@ -1,6 +1,5 @@
 """Who may call what: with keys, without, from here, from elsewhere."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from service.keys import line_of, new_key
 from service.settings import Settings
 from service.slots import RunDirectory
 from service.telemetry import Telemetry
+from tests.support.calls import ask
 
 ROWS = {"instances": [{"age": 9.5}]}
 INFER = {
@@ -86,17 +86,13 @@ class Bench:
         self.file.write_text("".join(line_of(role, role, self.keys[role]) + "\n" for role in ("predict", "admin")))
 
     def ask(self, *calls: Call, peer: str = "127.0.0.1", headers: Any = None, **settings: Any) -> list[httpx.Response]:
-        async def run() -> list[httpx.Response]:
-            transport = httpx.ASGITransport(create_app(engine, telemetry), client=(peer, 1))
-            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
-                return [await client.request(call.method, call.path, json=call.body) for call in calls]
-
         with RunDirectory.create(1, self._run_dir) as directory:
             telemetry = Telemetry(directory)
             engine = Engine(Settings(models=self._models, **settings), telemetry, telemetry.recorder_of)
             engine.scan()
             telemetry.tick(0, engine.loaded())
-            answers = asyncio.run(run())
+            sent = [(call.method, call.path, call.body) for call in calls]
+            answers = ask(create_app(engine, telemetry), *sent, peer=peer, headers=headers)
             telemetry.close()
             engine.close()
         return answers

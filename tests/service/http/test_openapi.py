@@ -1,16 +1,16 @@
 """The document names every call with what it answers, whatever is loaded."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from service.engine import Engine
 from service.http.app import create_app
-from service.settings import Settings
+from tests.support.calls import ask
+
+Document = Callable[[Path], dict[str, Any]]
 
 ROWS = [
     "/v1/predict", "/v1/gates", "/v1/models/{name}:predict", "/v1/models/{name}:gates",
@@ -20,24 +20,22 @@ ROWS = [
 WITHOUT_JSON = {"/metrics", "/v2/repository/models/{name}/load", "/v2/repository/models/{name}/unload"}
 
 
-def openapi(models: Path) -> dict[str, Any]:
-    engine = Engine(Settings(models=models))
-    engine.scan()
+@pytest.fixture
+def openapi(open_engine: Callable[..., Engine]) -> Document:
+    """Give a function that asks a service of these models for its document."""
 
-    async def ask() -> dict[str, Any]:
-        transport = httpx.ASGITransport(create_app(engine))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            document: dict[str, Any] = (await client.get("/openapi.json")).json()
-            return document
+    def get(models: Path) -> dict[str, Any]:
+        (answer,) = ask(create_app(open_engine(models)), ("GET", "/openapi.json", None))
+        document: dict[str, Any] = answer.json()
+        return document
 
-    try:
-        return asyncio.run(ask())
-    finally:
-        engine.close()
+    return get
 
 
 @pytest.fixture(params=["no model", "one", "two, no default"])
-def document(request: pytest.FixtureRequest, tmp_path: Path, hand_model: Callable[..., Path]) -> dict[str, Any]:
+def document(
+    request: pytest.FixtureRequest, tmp_path: Path, hand_model: Callable[..., Path], openapi: Document
+) -> dict[str, Any]:
     for name in {"no model": [], "one": ["hand"], "two, no default": ["hand", "other"]}[request.param]:
         hand_model(tmp_path, name, 1)
     return openapi(tmp_path)
@@ -75,9 +73,8 @@ def test_no_two_calls_share_an_identity(document: dict[str, Any]) -> None:
     assert len(set(identities)) == len(identities)
 
 
-def test_each_served_model_stands_there_with_its_own_features(tmp_path: Path, hand_model: Callable[..., Path]) -> None:
-    hand_model(tmp_path, "hand", 1)
-    document = openapi(tmp_path)
+def test_each_served_model_stands_there_with_its_own_features(own_hand: Path, openapi: Document) -> None:
+    document = openapi(own_hand)
     for path in ("/v1/models/hand:predict", "/v1/predict"):
         content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         assert content["schema"]["$ref"] == "#/components/schemas/hand.Request"

@@ -1,42 +1,23 @@
 """Loading and unloading over HTTP; who may is in test_guard.py."""
 
-import asyncio
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from service.engine import Engine
 from service.http.app import create_app
-from service.settings import Settings
+from tests.support.calls import Call, ask
 
 ROWS = {"instances": [{"age": 9.5}]}
 
-Call = tuple[str, str, Any]
-
 
 @pytest.fixture
-def engine(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
+def engine(tmp_path: Path, hand_model: Callable[..., Path], open_engine: Callable[..., Engine]) -> Engine:
     for name in ("hand", "other"):
         hand_model(tmp_path, name, 1)
-    engine = Engine(Settings(models=tmp_path, local_admin=True))
-    engine.scan()
-    yield engine
-    engine.close()
-
-
-def ask(engine: Engine, *calls: Call) -> list[httpx.Response]:
-    """Make calls, one after the other."""
-
-    async def run() -> list[httpx.Response]:
-        transport = httpx.ASGITransport(create_app(engine))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            return [await client.request(method, path, json=body) for method, path, body in calls]
-
-    return asyncio.run(run())
+    return open_engine(tmp_path, local_admin=True)
 
 
 LOAD: Call = ("POST", "/v2/repository/models/hand/load", {})
@@ -49,31 +30,33 @@ def test_an_unloaded_model_answers_no_more_until_it_is_loaded(engine: Engine) ->
     version = ("POST", "/v1/models/hand/versions/1:predict", ROWS)
     other = ("POST", "/v1/models/other:predict", ROWS)
     ready = ("GET", "/v2/models/hand/ready", None)
-    unload, gone, by_version, not_ready, still, index = ask(engine, UNLOAD, predict, version, ready, other, INDEX)
+    unload, gone, by_version, not_ready, still, index = ask(
+        create_app(engine), UNLOAD, predict, version, ready, other, INDEX
+    )
     assert (unload.status_code, unload.content) == (200, b"")
     assert (gone.status_code, by_version.status_code, not_ready.status_code) == (503, 404, 503)
     assert "POST /v2/repository/models/hand/load brings it back" in gone.json()["detail"]
     assert still.status_code == 200
     states = {entry["name"]: (entry["state"], entry["reason"][:18]) for entry in index.json()}
     assert states == {"hand": ("UNAVAILABLE", "unloaded by a call"), "other": ("READY", "")}
-    load, back = ask(engine, LOAD, predict)
+    load, back = ask(create_app(engine), LOAD, predict)
     assert (load.status_code, load.content, back.status_code) == (200, b"", 200)
 
 
 def test_loading_brings_what_is_new_on_disk(engine: Engine, tmp_path: Path, hand_model: Callable[..., Path]) -> None:
     hand_model(tmp_path, "hand", 2)
-    load, found = ask(engine, LOAD, ("POST", "/v1/models/hand:predict", ROWS))
+    load, found = ask(create_app(engine), LOAD, ("POST", "/v1/models/hand:predict", ROWS))
     assert (load.status_code, found.json()["version"]) == (200, 2)
 
 
 def test_what_is_not_there_can_be_neither_loaded_nor_unloaded(engine: Engine, tmp_path: Path) -> None:
     for call in ("load", "unload"):
-        (answer,) = ask(engine, ("POST", f"/v2/repository/models/nope/{call}", None))
+        (answer,) = ask(create_app(engine), ("POST", f"/v2/repository/models/nope/{call}", None))
         assert answer.status_code == 404
         assert "no model 'nope'" in answer.json()["error"]
     (tmp_path / "hand" / "2").mkdir()
     (tmp_path / "hand" / "2" / "model.onnx").write_bytes(b"no model")
     shutil.rmtree(tmp_path / "hand" / "1")
-    (refused,) = ask(engine, LOAD)
+    (refused,) = ask(create_app(engine), LOAD)
     assert refused.status_code == 409
     assert "no version of model 'hand'" in refused.json()["error"]

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.support.v2 import assert_error
+from tests.support.v2_answers import METADATA, assert_error
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/"])
@@ -24,21 +24,7 @@ def test_health(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", ["/v2/models/hand", "/v2/models/hand/versions/2"])
 def test_model_metadata(client: httpx.Client, path: str) -> None:
-    assert client.get(path).json() == {
-        "name": "hand",
-        "versions": ["2", "1"],
-        "platform": "onnx_onnxv1",
-        "inputs": [
-            {"name": "numeric", "datatype": "FP32", "shape": [-1, 3]},
-            {"name": "categorical", "datatype": "BYTES", "shape": [-1, 2]},
-        ],
-        "outputs": [
-            {"name": "price", "datatype": "FP32", "shape": [-1]},
-            {"name": "sold", "datatype": "FP32", "shape": [-1]},
-            {"name": "grade", "datatype": "FP32", "shape": [-1, 3]},
-            {"name": "gate_weights", "datatype": "FP32", "shape": [-1, 3, 4]},
-        ],
-    }
+    assert client.get(path).json() == METADATA
 
 
 def test_models_and_their_readiness(client: httpx.Client) -> None:

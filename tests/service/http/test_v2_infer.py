@@ -8,22 +8,8 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.support.v2 import (
-    CATEGORICAL,
-    INFER,
-    LENGTH,
-    NUMERIC,
-    WIDE,
-    arrays,
-    assert_error,
-    assert_expected,
-    binary,
-    inputs,
-    post,
-    post_raw,
-    strings,
-    tensor,
-)
+from tests.support.v2 import CATEGORICAL, INFER, LENGTH, NUMERIC, WIDE, binary, inputs, post, post_raw, strings, tensor
+from tests.support.v2_answers import arrays, assert_error, assert_expected
 
 
 @pytest.fixture(scope="module")

@@ -8,20 +8,8 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.support.v2 import (
-    CATEGORICAL,
-    INFER,
-    LENGTH,
-    NUMERIC,
-    WIDE,
-    assert_error,
-    binary,
-    inputs,
-    post,
-    post_raw,
-    strings,
-    tensor,
-)
+from tests.support.v2 import CATEGORICAL, INFER, LENGTH, NUMERIC, WIDE, binary, inputs, post, post_raw, strings, tensor
+from tests.support.v2_answers import assert_error
 
 ROW = [0.5] * 100
 
