@@ -12,6 +12,8 @@ import pytest
 
 from service.engine import Engine
 from service.settings import Settings
+from service.slots import RunDirectory
+from service.telemetry import Telemetry
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +55,15 @@ def open_engine() -> Iterator[Callable[..., Engine]]:
 def engine(own_hand: Path, open_engine: Callable[..., Engine]) -> Engine:
     """Open an engine that serves `hand`, version 1, and takes bodies of at most 4 KiB."""
     return open_engine(own_hand, max_body_bytes=4096)
+
+
+@pytest.fixture
+def telemetry(tmp_path: Path) -> Iterator[Telemetry]:
+    """Give the telemetry of an instance of one worker."""
+    with RunDirectory.create(1, tmp_path / "memory") as directory:
+        made = Telemetry(directory)
+        yield made
+        made.close()
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,7 @@ from service.errors import GatesUnavailable
 from service.http.handlers import ErrorHandlers
 from service.http.watch import Watch, Watched
 from service.settings import Settings
-from service.slots import RunDirectory
 from service.telemetry import Telemetry
-
-
-@pytest.fixture
-def telemetry(tmp_path: Path) -> Iterator[Telemetry]:
-    with RunDirectory.create(1, tmp_path / "memory") as directory:
-        made = Telemetry(directory)
-        yield made
-        made.close()
 
 
 @pytest.fixture

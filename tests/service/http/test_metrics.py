@@ -14,18 +14,9 @@ from service.http.app import create_app
 from service.http.metrics import CLIENT_LEFT, Counted, route_of
 from service.instruments import ROUTES
 from service.settings import Settings
-from service.slots import RunDirectory
 from service.telemetry import Telemetry
 
 ROW = {"instances": [{"age": 9.5}]}
-
-
-@pytest.fixture
-def telemetry(tmp_path: Path) -> Iterator[Telemetry]:
-    with RunDirectory.create(1, tmp_path / "run") as directory:
-        made = Telemetry(directory)
-        yield made
-        made.close()
 
 
 @pytest.fixture
