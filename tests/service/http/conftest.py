@@ -1,4 +1,4 @@
-"""A real service that all tests here ask, and the closed form of the model that it serves by default."""
+"""A real service that all tests here ask, engines of a test's own, and the closed form of the default model."""
 
 import contextlib
 import json
