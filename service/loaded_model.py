@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from service.answer import Answer, Floats, Outputs
 from service.artifact import GATE_WEIGHTS, Manifest, golden_inputs
 from service.batcher import Batcher, Lane
 from service.errors import GatesUnavailable, InvalidFeatures, Problem
 from service.features import Batch, FeatureReader, all_finite
 from service.parts import Ablation, Part, Run
-from service.predictor import Answer, Floats, Outputs, Predictor
+from service.predictor import Predictor
 from service.settings import Settings
 
 INLINE_BUDGET_S = 0.5e-3

@@ -1,7 +1,7 @@
 """What runs give back: the answer of one run, and each request's part of it."""
 
+from service.answer import Answer, Outputs
 from service.features import Batch
-from service.predictor import Answer, Outputs
 
 
 class Run:

@@ -20,12 +20,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from service.answer import Floats, Outputs
 from service.background import Background, breathe
 from service.features import Batch
 from service.logs import log_event
 from service.manifest import Manifest
 from service.parts import Part
-from service.predictor import Floats, Outputs
 from service.rotated_files import RotatedFiles
 from service.settings import Settings
 

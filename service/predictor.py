@@ -5,29 +5,25 @@ weights (made at load), gate weights alone, and everything with contributions (m
 have a second one, for rows that miss no number: without the choice of what to put there they cost a fifth less.
 """
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.answer import Answer, Floats, Outputs
 from service.artifact import MANIFEST_KEY, for_complete_rows, golden_inputs, keep_outputs, parse_manifest, read_model
 from service.errors import ArtifactError, GatesUnavailable
-from service.features import Batch, all_finite
+from service.features import Batch
 from service.manifest import EXPERT_MASK, GATE_CONTRIBUTIONS, GATE_WEIGHTS, NUMERIC, ROW_EXPERT_MASK, Manifest
+from service.session import open_session
 from service.wire import metadata
 
 if TYPE_CHECKING:
     import onnxruntime
-
-Floats = NDArray[np.float32]
-Outputs = dict[str, Floats]
-
-_ERRORS_ONLY = 3
 
 RUN_ROWS = 1024
 """Rows of one run; more are run in parts, which costs nothing (measured) and keeps the memory of a run small."""
@@ -39,41 +35,6 @@ MODEL, ANY_ROWS, COMPLETE_ROWS = "model.onnx", "any_rows.ort", "complete_rows.or
 """Files that a predictor saves for another process: the model, and the optimised graphs of its two sessions."""
 
 _NONE: Mapping[str, bytes] = MappingProxyType({})
-
-
-class Answer(NamedTuple):
-    """Hold what a run gave for B rows, in their order.
-
-    Attributes:
-        tasks: name -> float32 (B,), or (B, K) for multiclass; empty where only gates were asked for.
-        gate_weights: float32 (B, T, E); None without gates.
-        contributions: float32 (B, T, E, N + C), only where asked for.
-    """
-
-    tasks: Outputs
-    gate_weights: Floats | None
-    contributions: Floats | None = None
-
-    def slice(self, start: int, stop: int) -> "Answer":
-        """Return rows start to stop (exclusive) as views."""
-        return Answer(
-            {name: values[start:stop] for name, values in self.tasks.items()},
-            None if self.gate_weights is None else self.gate_weights[start:stop],
-            None if self.contributions is None else self.contributions[start:stop],
-        )
-
-    def arrays(self) -> list[Floats]:
-        """List every array."""
-        return [*self.tasks.values(), *[a for a in (self.gate_weights, self.contributions) if a is not None]]
-
-    def is_finite(self) -> bool:
-        """Tell whether no number is NaN or infinite; cheap enough for every answer."""
-        return all(map(all_finite, self.arrays()))
-
-    def rows_not_finite(self) -> list[int]:
-        """List the rows with a NaN or infinity in any answer: numbers so extreme that float32 overflows on the way."""
-        wrong = [~np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in self.arrays()]
-        return [int(row) for row in np.flatnonzero(np.any(wrong, axis=0))]
 
 
 class Predictor:
@@ -250,10 +211,10 @@ class Predictor:
     ) -> "onnxruntime.InferenceSession":
         """Open a session of these outputs, and prove it by these golden rows."""
         if saved_as in optimised:
-            session = _open_session(optimised[saved_as], self._threads, optimised=True)
+            session = open_session(optimised[saved_as], self._threads, optimised=True)
         else:
             to = None if save is None else save / saved_as
-            session = _open_session(keep_outputs(model(), outputs), self._threads, save=to)
+            session = open_session(keep_outputs(model(), outputs), self._threads, save=to)
         self._prove(session, outputs, rows)
         return session
 
@@ -279,40 +240,6 @@ class Predictor:
             came_of = self._run(session, names, {n: array[some] for n, array in inputs.items()}, len(some), RUN_ROWS)
             for name, came in zip(names, came_of, strict=True):
                 _compare(name, came, np.array(golden.outputs[name], np.float64)[some], golden.tolerance)
-
-
-def _open_session(
-    model: bytes, threads: int, optimised: bool = False, save: Path | None = None
-) -> "onnxruntime.InferenceSession":
-    """Open a session whose threads never spin: parallelism is by request and by process.
-
-    Args:
-        model: of ONNX; in onnxruntime's own format where it is `optimised` already.
-        threads: of one run.
-        optimised: whether to leave the graph as it is.
-        save: file to write the optimised graph to.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime is first imported
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    level = onnxruntime.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_DISABLE_ALL if optimised else level.ORT_ENABLE_ALL
-    if save is not None:
-        options.optimized_model_filepath = str(save)
-        options.add_session_config_entry("session.save_model_format", "ORT")
-    if optimised:
-        options.add_session_config_entry("session.load_model_format", "ORT")
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = _ERRORS_ONLY
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own errors share no narrower base
-        first_line = str(error).strip().splitlines()[0]
-        raise ArtifactError(f"The file is refused by onnxruntime {onnxruntime.__version__}: {first_line}") from None
 
 
 def _compare(name: str, came: Floats, expected: NDArray[np.float64], tolerance: float) -> None:

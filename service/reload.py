@@ -3,14 +3,12 @@
     look (every few seconds, SIGHUP, a call) -> roster, the same for all workers
     each worker: roster changed -> stage: load, prove, warm in a thread -> wait for the others -> commit: one reference
 
-All workers swap at the same moment: each notes when it is done, and they swap shortly after the last one is. Who is
-gone, or takes too long, is not waited for; it follows when it can.
+All workers swap at the same moment: see rally.py.
 """
 
 import asyncio
 import contextlib
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,17 +19,13 @@ from service.engine import Engine, Prepared
 from service.errors import ArtifactError, ModelNotFound, NotReady, VersionConflict
 from service.logs import log_event
 from service.preparation import Preparation
+from service.rally import Rally
 from service.repository import ModelState
 from service.roster import Wishes
 from service.shadow import check_features
-from service.slots import RunDirectory
 
 FOLLOW_S = 0.1
 """How long a worker may not know yet that the roster has changed."""
-MEET_S = 0.02
-"""How often a worker looks whether the others are done, and twice how long after that all swap."""
-PATIENCE_S = 10.0
-"""How long to wait for others before swapping without them."""
 TIDY_S = 5.0
 SWITCH_S = 0.5e-3
 """How long a thread that loads may keep the event loop from running Python, where it would be 5 ms."""
@@ -39,45 +33,6 @@ SWITCH_S = 0.5e-3
 T = TypeVar("T")
 
 log = logging.getLogger("service")
-
-
-class Rally:
-    """Agree with the other workers on when to swap.
-
-    Args:
-        directory: shared by the workers.
-        place: of this worker; a restarted worker has the place of the dead one.
-        workers: how many there are.
-    """
-
-    def __init__(self, directory: RunDirectory, place: int, workers: int) -> None:
-        slots = directory.map("rally", f"rally {workers}", 3 * 8)
-        self._words = [slot.cast("d") for slot in slots[:workers]]
-        self._own = self._words[place]
-
-    def staged(self, change: int) -> None:
-        """Note that this worker could serve the roster's change of this number."""
-        self._own[1], self._own[2] = change, time.monotonic()
-        self._own[0] = os.getpid()
-
-    def leave(self) -> None:
-        """Note that this worker swaps no more."""
-        self._own[0] = 0
-
-    async def meet(self, change: int) -> None:
-        """Return when every living worker could serve the change, at the same moment in all of them."""
-        self.staged(change)
-        deadline = time.monotonic() + PATIENCE_S
-        while (others := self._others()) and time.monotonic() < deadline:
-            if all(staged >= change for staged, _ in others):
-                last = max(self._own[2], *(at for _, at in others))
-                await asyncio.sleep(last + 2 * MEET_S - time.monotonic())
-                return
-            await asyncio.sleep(MEET_S)
-
-    def _others(self) -> list[tuple[float, float]]:
-        """List what the other living workers could serve, and since when."""
-        return [(words[1], words[2]) for words in self._words if words is not self._own and _is_alive(int(words[0]))]
 
 
 class Keeper:
@@ -314,15 +269,3 @@ def _switching_often() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
-
-
-def _is_alive(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

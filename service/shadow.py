@@ -17,12 +17,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from service.answer import Answer
 from service.errors import VersionConflict
 from service.features import Batch
 from service.logs import log_event
 from service.manifest import Manifest
 from service.parts import Part
-from service.predictor import Answer, Predictor
+from service.predictor import Predictor
 from service.shadow_tally import Pair, ShadowFigures, Tallies, Tally
 from service.slots import RunDirectory
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from service import gates
+from service.answer import Answer
 from service.ledger import MARK, Body, Ledger, Shape
 from service.manifest import Manifest
-from service.predictor import Answer
 from service.slots import RunDirectory
 
 KEPT_PAIRS = 8

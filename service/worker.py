@@ -25,7 +25,8 @@ from service.launcher import GO, GO_AND_ANNOUNCE, WorkerPipes
 from service.logs import log_event
 from service.preparation import Preparation
 from service.process import allow_connections, on_signal, settle_memory
-from service.reload import Keeper, Rally
+from service.rally import Rally
+from service.reload import Keeper
 from service.roster import Roster
 from service.settings import Settings
 from service.shadow import Shadows

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
 from service import gates
+from service.answer import Answer, Outputs
 from service.artifact import Manifest
 from service.engine import Engine
 from service.errors import MalformedRequest, RequestTooLarge
@@ -17,7 +18,6 @@ from service.http.endpoint import Endpoint, Endpoints
 from service.http.models import Name, Version
 from service.http.render import dumps
 from service.http.rows import EXPECTED, load_object
-from service.predictor import Answer, Outputs
 
 OPTIONS = frozenset({"contributions", "ablation", "top_k"})
 MOST_NUMBERS = 1_000_000

@@ -11,9 +11,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from service.answer import Answer
 from service.artifact import Manifest
 from service.parts import Part
-from service.predictor import Answer
 
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 

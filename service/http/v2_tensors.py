@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from service.answer import Answer
 from service.artifact import CATEGORICAL, GATE_CONTRIBUTIONS, GATE_WEIGHTS, NUMERIC, Manifest
 from service.errors import InvalidFeatures, MalformedRequest, Problem
 from service.features import Batch, FeatureReader
 from service.http.numbers import NumberParser
-from service.predictor import Answer
 
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "UINT8": np.dtype("<u1"), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"), "UINT64": np.dtype("<u8"),

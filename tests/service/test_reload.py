@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import shutil
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,7 +13,8 @@ import pytest
 from service.engine import Engine
 from service.errors import ArtifactError, ModelNotFound, NotReady, VersionConflict
 from service.preparation import Preparation
-from service.reload import Keeper, Rally
+from service.rally import Rally
+from service.reload import Keeper
 from service.roster import Roster
 from service.settings import Settings
 from service.slots import RunDirectory
@@ -285,16 +285,6 @@ def test_a_worker_waits_until_the_other_could_swap_too(team: Team, publish: Call
         await asyncio.gather(task, following, return_exceptions=True)
 
     play(scenario())
-
-
-def test_a_dead_worker_is_not_waited_for(tmp_path: Path) -> None:
-    with RunDirectory.create(2, tmp_path) as directory:
-        dead = os.fork()
-        if not dead:
-            Rally(directory, 1, 2).staged(1)
-            os._exit(0)
-        os.waitpid(dead, 0)
-        play(Rally(directory, 0, 2).meet(7))
 
 
 def test_a_model_that_is_not_there_is_said(engine: Engine) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.answer import Answer
 from service.artifact import Manifest, parse_manifest
 from service.gates import jensen_shannon
-from service.predictor import Answer, Predictor
+from service.predictor import Predictor
 from service.shadow_tally import KEPT_PAIRS, Pair, ShadowFigures, Tallies
 from service.slots import RunDirectory
 

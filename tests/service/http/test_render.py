@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.answer import Answer
 from service.artifact import Manifest, read_model
 from service.http.render import Renderer
 from service.parts import Part, Run
-from service.predictor import Answer
 
 
 @pytest.fixture
