@@ -15,21 +15,14 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol
 
 from service.errors import DeadlineExceeded, Overloaded
-
-Item = TypeVar("Item")
-Result = TypeVar("Result", bound=Sized)
-
-Run = Callable[[list[Item]], Sequence[Result]]
-Clock = Callable[[], float]
-
-RATE_WINDOW_S = 0.5
-"""How long to count rows before the rate behind Retry-After is renewed."""
+from service.execution import Clock, Execution, Item, Result, Run, checked, execute
+from service.rate import Rate
 
 LONGEST_RETRY_S = 60
 
@@ -96,7 +89,7 @@ class Batcher:
         self.executor = executor
         self.free_threads = limits.threads
         self._observer = observer
-        self._rate = _Rate(clock())
+        self._rate = Rate(clock())
         self._waiting_lanes: list[Lane[Any, Any]] = []
         self._due = False
         self._cut_short_at = math.inf
@@ -232,7 +225,7 @@ class Lane(Generic[Item, Result]):
         started = clock()
         if started - arrived > timeout_s:
             raise DeadlineExceeded(timeout_s)
-        results = _checked(self._run, [item], [rows])
+        results = checked(self._run, [item], [rows])
         self._to_note = results, rows, started - arrived, clock() - started
         return results[0]
 
@@ -250,11 +243,12 @@ class Lane(Generic[Item, Result]):
         self._one_at_a_time = len(self._queue) == 1 and not self._two_met and not self._batcher.limits.wait_us
         self._two_met = False
         while batch := self._take():
-            rows = sum([rows for _, rows, _, _, _ in batch])
+            items, counts = [item for item, _, _, _, _ in batch], [rows for _, rows, _, _, _ in batch]
+            rows = sum(counts)
             if rows <= self.inline_rows:
-                self._deliver(batch, rows, _execute(self._run, batch, self._batcher.clock))
+                self._deliver(batch, rows, execute(self._run, items, counts, self._batcher.clock))
             else:
-                self._run_in_thread(batch, rows)
+                self._run_in_thread(batch, items, counts, rows)
             if self._queue and self._batcher.clock() > until:
                 return True
         return False
@@ -291,19 +285,22 @@ class Lane(Generic[Item, Result]):
         self.queued_rows -= rows
         self._batcher.queued_rows -= rows
 
-    def _run_in_thread(self, batch: list[_Waiting[Item, Result]], rows: int) -> None:
-        def finish(future: "asyncio.Future[_Execution[Result]]") -> None:
-            self._batcher.thread_freed()
+    def _run_in_thread(
+        self, batch: list[_Waiting[Item, Result]], items: list[Item], counts: list[int], rows: int
+    ) -> None:
+        batcher = self._batcher
+
+        def finish(future: "asyncio.Future[Execution[Result]]") -> None:
+            batcher.thread_freed()
             if not future.cancelled():
                 self._deliver(batch, rows, future.result())
 
-        self._batcher.free_threads -= 1
+        batcher.free_threads -= 1
         loop = asyncio.get_running_loop()
-        loop.run_in_executor(self._batcher.executor, _execute, self._run, batch, self._batcher.clock).add_done_callback(
-            finish
-        )
+        running = loop.run_in_executor(batcher.executor, execute, self._run, items, counts, batcher.clock)
+        running.add_done_callback(finish)
 
-    def _deliver(self, batch: list[_Waiting[Item, Result]], rows: int, execution: "_Execution[Result]") -> None:
+    def _deliver(self, batch: list[_Waiting[Item, Result]], rows: int, execution: Execution[Result]) -> None:
         """Give every caller its own outcome."""
         if self._finished is not None:
             self._finished(execution.results)
@@ -315,61 +312,3 @@ class Lane(Generic[Item, Result]):
             else:
                 future.set_result(outcome)
         self._batcher.ran(len(batch), rows, execution.started - batch[0][3], execution.run_s)
-
-
-class _Execution(Generic[Result]):
-    """Hold what one run gave: for each item its result or its error, the results alone, and when it ran."""
-
-    __slots__ = ("outcomes", "results", "run_s", "started")
-
-    def __init__(
-        self, outcomes: "Sequence[Result | Exception]", results: "Sequence[Result]", started: float, run_s: float
-    ) -> None:
-        self.outcomes, self.results, self.started, self.run_s = outcomes, results, started, run_s
-
-
-def _execute(run: Run[Item, Result], batch: list[_Waiting[Item, Result]], clock: Clock) -> _Execution[Result]:
-    """Run a batch; if it fails, run its items one by one, so that a bad one fails alone. Raises nothing."""
-    started = clock()
-    items, rows = [item for item, _, _, _, _ in batch], [rows for _, rows, _, _, _ in batch]
-    outcomes: Sequence[Result | Exception]
-    try:
-        outcomes = results = _checked(run, items, rows)
-    except Exception as error:
-        outcomes = [error] if len(batch) == 1 else [_alone(run, *one) for one in zip(items, rows, strict=True)]
-        results = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
-    return _Execution(outcomes, results, started, clock() - started)
-
-
-def _alone(run: Run[Item, Result], item: Item, rows: int) -> Result | Exception:
-    try:
-        return _checked(run, [item], [rows])[0]
-    except Exception as error:
-        return error
-
-
-def _checked(run: Run[Item, Result], items: list[Item], rows: list[int]) -> Sequence[Result]:
-    """Run items and make sure that each gets as many rows as it sent."""
-    results = run(items)
-    if (came := list(map(len, results))) != rows:
-        raise RuntimeError(f"A run of requests with {rows} rows answered {came} rows; no answer was given out.")
-    return results
-
-
-class _Rate:
-    """Measure the rows completed per second, over windows in which there was work."""
-
-    def __init__(self, now: float) -> None:
-        self.rows_per_s = math.inf
-        self._rows = 0
-        self._since = self._latest = now
-
-    def count(self, rows: int, arrived: float, now: float) -> None:
-        """Count the rows of a run that has just finished, the oldest of which arrived at `arrived`."""
-        if arrived - self._latest > RATE_WINDOW_S:  # nothing was there, which says nothing about how fast it can be
-            self._rows, self._since = 0, arrived
-        self._latest = now
-        self._rows += rows
-        if now - self._since >= RATE_WINDOW_S:
-            self.rows_per_s = self._rows / (now - self._since)
-            self._rows, self._since = 0, now

@@ -1,0 +1,32 @@
+"""How fast rows are done while there are any: what tells a refused caller when to come back."""
+
+import math
+
+WINDOW_S = 0.5
+"""How long to count rows before the rate is renewed."""
+
+
+class Rate:
+    """Measure the rows completed per second, over windows in which there was work.
+
+    Args:
+        now: seconds, on the clock of all calls.
+
+    Attributes:
+        rows_per_s: of the last window; infinite before the first is over.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.rows_per_s = math.inf
+        self._rows = 0
+        self._since = self._latest = now
+
+    def count(self, rows: int, arrived: float, now: float) -> None:
+        """Count the rows of a run that has just finished, the oldest of which arrived at `arrived`."""
+        if arrived - self._latest > WINDOW_S:  # nothing was there, which says nothing about how fast it can be
+            self._rows, self._since = 0, arrived
+        self._latest = now
+        self._rows += rows
+        if now - self._since >= WINDOW_S:
+            self.rows_per_s = self._rows / (now - self._since)
+            self._rows, self._since = 0, now
