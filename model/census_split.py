@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -33,16 +34,15 @@ def paper_split(
         blob: git's id of the training file, compressed or not.
 
     Raises:
-        DataError: if the training file is another.
+        DataError: if the training file is another, or one of the files is damaged.
     """
-    stored = training.read_bytes()
-    plain = _plain(stored)
+    stored, plain = training.read_bytes(), _plain(training)
     found = {git_blob(stored), git_blob(plain)}
     if blob not in found:
         raise DataError(
             f"{training}: git's id is {git_blob(plain)}, but the paper's training file is {blob}; fetch it anew"
         )
-    rows = _plain(test.read_bytes()).splitlines()
+    rows = _plain(test).splitlines()
     halves = np.random.default_rng(0).permutation(np.arange(len(rows)) % 2)
     parts = [(row, b"train") for row in plain.splitlines()]
     parts += [(row, (b"validation", b"test")[half]) for row, half in zip(rows, halves, strict=True)]
@@ -61,5 +61,9 @@ def git_blob(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def _plain(content: bytes) -> bytes:
-    return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+def _plain(path: Path) -> bytes:
+    content = path.read_bytes()
+    try:
+        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    except (OSError, EOFError, zlib.error):
+        raise DataError(f"{path}: the compressed file is cut short or damaged; fetch it anew") from None

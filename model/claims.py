@@ -4,6 +4,7 @@ Runs of one number share their data across architectures and their randomness ac
 run by run. Intervals are percentile bootstraps over runs (Efron & Tibshirani 1993), 95 %, each for itself.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from model.mmoe import Architecture
 from model.paper import NAMES
@@ -71,6 +73,13 @@ def bootstrap(statistic: Callable[..., Floats], *runs: Floats, seed: int = 0) ->
     picks = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
     low, high = np.quantile(statistic(*(values[picks] for values in runs)), [0.025, 0.975])
     return Interval(float(statistic(*runs)), float(low), float(high))
+
+
+def mean_interval(values: Floats) -> Interval:
+    """Return a mean with its 95 % interval by Student's t, for samples too small to resample; one value has none."""
+    mean, count = float(values.mean()), len(values)
+    half = float(student.ppf(0.975, count - 1) * values.std(ddof=1) / math.sqrt(count)) if count > 1 else 0.0
+    return Interval(mean, mean - half, mean + half)
 
 
 def above(interval: Interval, bound: float = 0.0) -> Verdict:

@@ -1,23 +1,28 @@
-"""Compare the four architectures on a real table: equal budgets, a tuned grid, many seeds, LightGBM."""
+"""Compare the four architectures on a real table: equal budgets, a tuned grid, many seeds, LightGBM.
+
+A seed decides a run's initial weights and order of rows and, where the table is split at random, the split: what is
+said of all seeds then holds for other rows of the table too, not for one test set alone.
+"""
 
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
+from model import trees
 from model.config import Config, config_text
-from model.metrics import Predictions, evaluate
+from model.data_config import TableData
+from model.metrics import evaluate
 from model.mmoe import Architecture, count_parameters
 from model.predict import build_model
 from model.processes import Advance, run_in_processes
 from model.progress import EpochRecord
-from model.schema import Dataset, Rows, Task
+from model.schema import Dataset, Task
 from model.table import read_dataset
 from model.train import fit, predict
 
@@ -27,6 +32,9 @@ RATE_FACTORS = (0.5, 1.0, 2.0)
 DROPOUTS = (0.0, 0.1, 0.2)
 TUNING_SEEDS = (1000, 1001)
 """Of the runs that choose; none of those that are judged has one of them."""
+
+LAYOUT = 1
+"""Goes up when a run's result changes although its configuration does not, so that kept runs are made anew."""
 
 Metrics = Mapping[str, Mapping[str, float]]
 
@@ -43,13 +51,20 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Trees:
+    """Name a run of LightGBM; the seed decides the split."""
+
+    seed: int
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Hold what came of a run.
 
     Attributes:
-        validation_loss: the lowest of its epochs, whose weights were kept.
+        validation_loss: of a network: the lowest of its epochs, whose weights were kept.
         metrics: of the test rows, by task and metric.
-        parameters: trained numbers, embeddings included.
+        parameters: of a network: trained numbers, embeddings included.
     """
 
     validation_loss: float
@@ -67,18 +82,22 @@ class Comparison:
         tasks: of the table, the main one first.
         rows: in training, validation and test.
         notes: on the table, for example how it was split.
+        splits: how many there were: one for each seed, or one for all.
         chosen: by architecture, the variant with the lowest mean validation loss (its seed is of no meaning).
         outcomes: by architecture, one per seed.
-        yardstick: LightGBM's test metrics by task; empty if LightGBM is not installed.
+        yardstick: of LightGBM, one outcome per split; empty if it cannot be used here.
+        yardstick_missing: why not.
     """
 
     name: str
     tasks: tuple[Task, ...]
     rows: tuple[int, int, int]
     notes: tuple[str, ...]
+    splits: int
     chosen: Mapping[Architecture, Variant]
     outcomes: Mapping[Architecture, Sequence[Outcome]]
-    yardstick: Metrics
+    yardstick: Sequence[Outcome]
+    yardstick_missing: str
 
 
 @dataclass(frozen=True)
@@ -113,18 +132,21 @@ class TableLaboratory:
         dataset = read_dataset(self._config)
         widths = equal_budgets(dataset, self._config)
         grids = {a: _grid(a, widths[a], self._config.train.learning_rate) for a in ARCHITECTURES}
-        self._run([variant for grid in grids.values() for seeds in grid for variant in seeds], dataset.digest)
+        self._run([variant for grid in grids.values() for tried in grid for variant in tried], dataset.digest)
         chosen = {a: self._choose(grid, dataset.digest) for a, grid in grids.items()}
-        judged = {a: [Variant(**{**asdict(chosen[a]), "seed": seed}) for seed in range(seeds)] for a in ARCHITECTURES}
-        self._run([variant for variants in judged.values() for variant in variants], dataset.digest)
+        judged = {a: [replace(chosen[a], seed=seed) for seed in range(seeds)] for a in ARCHITECTURES}
+        beside = [Trees(seed) for seed in range(splits_of(self._config, seeds))] if not trees.why_missing() else []
+        self._run([*(variant for variants in judged.values() for variant in variants), *beside], dataset.digest)
         return Comparison(
             name=self._config.name,
             tasks=dataset.tasks,
             rows=(len(dataset.train), len(dataset.validation), len(dataset.test)),
             notes=dataset.notes,
+            splits=splits_of(self._config, seeds),
             chosen=chosen,
             outcomes={a: self._run(variants, dataset.digest) for a, variants in judged.items()},
-            yardstick=yardstick(dataset, self._workers),
+            yardstick=self._run(beside, dataset.digest),
+            yardstick_missing=trees.why_missing(),
         )
 
     def _choose(self, grid: Sequence[Sequence[Variant]], digest: str) -> Variant:
@@ -132,15 +154,18 @@ class TableLaboratory:
         losses = [sum(outcome.validation_loss for outcome in self._run(seeds, digest)) for seeds in grid]
         return grid[losses.index(min(losses))][0]
 
-    def _run(self, variants: Sequence[Variant], digest: str) -> list[Outcome]:
-        paths = {variant: self._path(variant, digest) for variant in variants}
-        missing = [(variant, path) for variant, path in paths.items() if not path.exists()]
-        run_in_processes(partial(run_variants, self._config), missing, self._workers, self._advance)
+    def _run(self, jobs: Sequence[Variant | Trees], digest: str) -> list[Outcome]:
+        paths = {job: self._path(job, digest) for job in jobs}
+        missing = [(job, path) for job, path in paths.items() if not path.exists()]
+        missing.sort(key=lambda pair: pair[0].seed)  # a process reads each split once
+        run_in_processes(partial(run_jobs, self._config), missing, self._workers, self._advance)
         return [Outcome(**json.loads(path.read_text())) for path in paths.values()]
 
-    def _path(self, variant: Variant, digest: str) -> Path:
-        described = f"{config_text(configured(self._config, variant))}{digest}"
-        name = f"{self._config.name}-{variant.architecture}-{hashlib.sha256(described.encode()).hexdigest()[:16]}.json"
+    def _path(self, job: Variant | Trees, digest: str) -> Path:
+        described = f"{LAYOUT}{config_text(configured(self._config, job))}{digest}"
+        described += trees.version() if isinstance(job, Trees) else torch.__version__
+        kind = "lightgbm" if isinstance(job, Trees) else job.architecture
+        name = f"{self._config.name}-{kind}-{hashlib.sha256(described.encode()).hexdigest()[:16]}.json"
         return self._directory / name
 
 
@@ -153,16 +178,25 @@ def _grid(architecture: Architecture, width: int, rate: float) -> list[list[Vari
     ]
 
 
-def runs_of(seeds: int) -> int:
+def runs_of(config: Config, seeds: int) -> int:
     """Count the runs of a comparison."""
-    return len(ARCHITECTURES) * (len(RATE_FACTORS) * len(DROPOUTS) * len(TUNING_SEEDS) + seeds)
+    networks = len(ARCHITECTURES) * (len(RATE_FACTORS) * len(DROPOUTS) * len(TUNING_SEEDS) + seeds)
+    return networks + (0 if trees.why_missing() else splits_of(config, seeds))
 
 
-def run_variants(config: Config, jobs: Iterator[tuple[Variant, Path]], advance: Advance) -> None:
-    """Do the runs of one process; the table is read once."""
-    dataset = read_dataset(config)
-    for variant, path in jobs:
-        outcome = run_variant(configured(config, variant), dataset)
+def splits_of(config: Config, seeds: int) -> int:
+    """Count the splits of a table: one for each seed if rows are split at random, else one."""
+    return seeds if isinstance(config.data, TableData) and config.data.split.kind == "random" else 1
+
+
+def run_jobs(config: Config, jobs: Iterator[tuple[Variant | Trees, Path]], advance: Advance) -> None:
+    """Do the runs of one process; a table is read anew only when its split changes."""
+    dataset, data = None, None
+    for job, path in jobs:
+        told = configured(config, job)
+        if dataset is None or told.data != data:
+            dataset, data = read_dataset(told), told.data
+        outcome = Outcome(0.0, trees.measure(dataset), 0, 0.0) if isinstance(job, Trees) else run_variant(told, dataset)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial_path = path.with_suffix(f".{os.getpid()}.partial")
         partial_path.write_text(json.dumps(asdict(outcome)))
@@ -179,22 +213,27 @@ def run_variant(config: Config, dataset: Dataset) -> Outcome:
     return Outcome(lowest, metrics, count_parameters(model), history.seconds)
 
 
-def configured(config: Config, variant: Variant) -> Config:
-    """Return the configuration of a variant; the last layer of the experts gets its width."""
-    hidden = (*config.model.expert_hidden[:-1], variant.hidden)
-    model = {"architecture": variant.architecture, "expert_hidden": hidden, "dropout": variant.dropout}
-    train = {"learning_rate": variant.learning_rate, "seed": variant.seed, "device": "cpu"}
-    return config.model_copy(
-        update={"model": config.model.model_copy(update=model), "train": config.train.model_copy(update=train)}
-    )
+def configured(config: Config, job: Variant | Trees) -> Config:
+    """Return the configuration of a run: its split and, for a network, its shape; the width is the experts' last."""
+    data = config.data
+    if isinstance(data, TableData) and data.split.kind == "random":
+        split = data.split.model_copy(update={"seed": data.split.seed + job.seed})
+        data = data.model_copy(update={"split": split})
+    if isinstance(job, Trees):
+        return config.model_copy(update={"data": data})
+    hidden = (*config.model.expert_hidden[:-1], job.hidden)
+    model = {"architecture": job.architecture, "expert_hidden": hidden, "dropout": job.dropout}
+    train = {"learning_rate": job.learning_rate, "seed": job.seed, "device": "cpu"}
+    changed = {"model": config.model.model_copy(update=model), "train": config.train.model_copy(update=train)}
+    return config.model_copy(update={"data": data, **changed})
 
 
 def equal_budgets(dataset: Dataset, config: Config) -> dict[Architecture, int]:
-    """Find for each architecture the width that brings its network nearest to the parameters of the MMoE."""
+    """Find for each architecture the width that brings it nearest to the MMoE's parameters, embeddings included."""
 
     def parameters(architecture: Architecture, hidden: int) -> int:
         shaped = configured(config, Variant(architecture, hidden, 1.0, 0.0, 0)).model
-        return count_parameters(build_model(dataset.features, dataset.tasks, shaped, seed=0).network)
+        return count_parameters(build_model(dataset.features, dataset.tasks, shaped, seed=0))
 
     own = config.model.expert_hidden[-1]
     budget = parameters("mmoe", own)
@@ -208,43 +247,3 @@ def equal_budgets(dataset: Dataset, config: Config) -> dict[Architecture, int]:
             low, high = (middle, high) if parameters(architecture, middle) < budget else (low, middle)
         widths[architecture] = min((low, high), key=lambda hidden: abs(parameters(architecture, hidden) - budget))
     return widths
-
-
-def yardstick(dataset: Dataset, threads: int) -> Metrics:
-    """Train LightGBM for each task by itself, and measure it on the test rows; empty if it is not installed."""
-    try:
-        import lightgbm
-    except (ImportError, OSError):  # the latter without the system's OpenMP
-        return {}
-    numbers = dataset.train.numeric.shape[1]
-    categorical = list(range(numbers, numbers + dataset.train.codes.shape[1]))
-    predicted: dict[str, NDArray[np.float32]] = {}
-    for index, task in enumerate(dataset.tasks):
-        parts = [_for_trees(rows, index) for rows in (dataset.train, dataset.validation)]
-        train = lightgbm.Dataset(*parts[0], categorical_feature=categorical)
-        objective = {"regression": "regression", "binary": "binary", "multiclass": "multiclass"}[task.kind]
-        settings = {
-            "objective": objective,
-            "learning_rate": 0.05,
-            "seed": 0,
-            "deterministic": True,
-            "num_threads": threads,
-            "verbose": -1,
-        }
-        if task.kind == "multiclass":
-            settings["num_class"] = len(task.classes)
-        stop = lightgbm.early_stopping(50, verbose=False)
-        valid = lightgbm.Dataset(*parts[1], reference=train)
-        trees = lightgbm.train(settings, train, 2000, valid_sets=[valid], callbacks=[stop])
-        predicted[task.name] = np.asarray(trees.predict(_columns(dataset.test)), dtype=np.float32)
-    return evaluate(Predictions(predicted, None), dataset.test, dataset.tasks)
-
-
-def _for_trees(rows: Rows, task: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    labels = rows.labels[:, task]
-    labelled = ~np.isnan(labels)
-    return _columns(rows)[labelled], labels[labelled]
-
-
-def _columns(rows: Rows) -> NDArray[np.float64]:
-    return np.concatenate([rows.numeric, rows.codes], axis=1, dtype=np.float64)

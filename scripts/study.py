@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # heavy imports wait until the command line is known to be ri
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 CONFIGS = Path(__file__).parent / "configs"
+TRIALS = Path("build/study-page")
+"""Where the pages of smaller studies go, so that they do not replace those of the whole ones."""
 TABLES = {"census": ("census_income", "census_education"), "hotel": ("hotel",)}
 
 
@@ -46,7 +48,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="20 runs a cell, or 3 seeds, instead of 200, or 10: minutes"
     )
-    parser.add_argument("--out", type=Path, default=Path("docs"), help="where the page goes (default: docs)")
+    parser.add_argument(
+        "--out", type=Path, help=f"where the page goes (default: docs, and {TRIALS} unless the study is whole)"
+    )
     parser.add_argument(
         "--work", type=Path, default=Path("build/study"), help="keeps finished runs (default: build/study)"
     )
@@ -56,7 +60,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--steps", type=_positive, help="of every synthetic run, to try things out")
     parser.add_argument("--seeds", type=_positive, help="of every model on a real table, to try things out")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    on_table = options.study != "synthetic"
+    if on_table and (options.steps or options.device == "cuda"):
+        parser.error("--steps and --device cuda belong to the synthetic study; runs on tables take neither")
+    if options.seeds and not on_table:
+        parser.error("--seeds belongs to a study on a table: census or hotel")
+    options.out = options.out or (TRIALS if options.quick or options.steps or options.seeds else Path("docs"))
+    return options
 
 
 def synthetic(options: argparse.Namespace) -> None:
@@ -98,10 +109,11 @@ def tables(options: argparse.Namespace) -> None:
     seeds = options.seeds or (3 if options.quick else 10)
     configs, remarks = _configs(options.study, options.work)
     comparisons: list[Comparison] = []
-    with tqdm(total=len(configs) * runs_of(seeds), unit=" runs", desc=options.study, dynamic_ncols=True) as bar:
+    planned = [runs_of(config, seeds) for config in configs]
+    with tqdm(total=sum(planned), unit=" runs", desc=options.study, dynamic_ncols=True) as bar:
         for number, config in enumerate(configs, start=1):
             comparisons.append(TableLaboratory(config, options.work, options.workers, bar.update).compare(seeds))
-            bar.update(number * runs_of(seeds) - bar.n)  # what was on disk already
+            bar.update(sum(planned[:number]) - bar.n)  # what was on disk already
     page = options.out / f"{options.study}.md"
     write_comparisons(page, f"The four architectures on {options.study}", comparisons, remarks, _command(options))
     for comparison in comparisons:

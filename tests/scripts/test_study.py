@@ -68,3 +68,19 @@ def test_a_table_that_is_not_there_is_an_error_in_a_sentence(
     monkeypatch.setenv("MMOE_DATA", str(tmp_path))
     assert main(["census", "--out", str(tmp_path / "docs"), "--work", str(tmp_path / "work")]) == 2
     assert "set MMOE_DATA" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["census", "--steps", "3"], ["hotel", "--device", "cuda"], ["--seeds", "2"]])
+def test_an_option_of_the_other_kind_of_study_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse(arguments)
+    assert arguments[-2] in capsys.readouterr().err
+
+
+def test_only_a_whole_study_replaces_the_pages_that_are_kept() -> None:
+    assert parse([]).out == parse(["census"]).out == Path("docs")
+    for smaller in (["--quick"], ["--steps", "3"], ["hotel", "--seeds", "1"]):
+        assert parse(smaller).out != Path("docs")
+    assert parse(["--quick", "--out", "here"]).out == Path("here")
