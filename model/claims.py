@@ -4,6 +4,7 @@ Runs of one number share their data across architectures and their randomness ac
 run by run. Intervals are percentile bootstraps over runs (Efron & Tibshirani 1993), 95 %, each for itself.
 """
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -150,13 +151,14 @@ def _least_sensitive(final: Losses, cosines: list[float]) -> list[Finding]:
 
 
 def _alike_only_at_one(final: Losses, cosines: list[float]) -> list[Finding]:
+    """Hold the difference against one and the same margin at every cosine: beyond it below 1, within it at 1."""
     found = []
     for cosine in cosines:
         omoe, mmoe = final["omoe", cosine], final["mmoe", cosine]
         interval = bootstrap(_difference, omoe, mmoe)
         margin = ALIKE_SHARE * float(min(omoe.mean(), mmoe.mean()))
-        measure = f"OMoE less MMoE at p = {cosine:g}" + (f", alike within ±{margin:.3f}" if cosine == 1 else "")
-        verdict = within(interval, margin) if cosine == 1 else above(interval)
+        wanted, verdict = ("within", within(interval, margin)) if cosine == 1 else ("beyond", above(interval, margin))
+        measure = f"OMoE less MMoE at p = {cosine:g}: {wanted} ±{margin:.3f}, a tenth of the smaller loss"
         found.append(Finding("OMoE equals MMoE only at p = 1", measure, interval, verdict))
     return found
 
@@ -186,20 +188,22 @@ def _spreads_most(lowest: Losses, cosines: list[float]) -> list[Finding]:
 
 
 def _best_are_alike(lowest: Losses, cosines: list[float]) -> list[Finding]:
-    """Compare the best runs, on the scale of what separates typical runs."""
+    """Compare the best runs, on the scale of what separates typical runs of Shared-Bottom and MMoE."""
 
-    def gap(shared: Floats, mmoe: Floats) -> Floats:
-        best = np.quantile(shared, BEST_QUANTILE, axis=-1) - np.quantile(mmoe, BEST_QUANTILE, axis=-1)
+    def gap(other: Floats, mmoe: Floats, shared: Floats) -> Floats:
+        best = np.quantile(other, BEST_QUANTILE, axis=-1) - np.quantile(mmoe, BEST_QUANTILE, axis=-1)
         share: Floats = np.abs(best) / np.abs(_difference(shared, mmoe))
         return share
 
+    others: tuple[Architecture, ...] = ("shared_bottom", "omoe")
     found = []
-    for cosine in cosines:
-        interval = bootstrap(gap, lowest["shared_bottom", cosine], lowest["mmoe", cosine])
+    for other, cosine in itertools.product(others, cosines):
+        shared = lowest["shared_bottom", cosine]
+        interval = bootstrap(gap, lowest[other, cosine], lowest["mmoe", cosine], shared)
         turned = Interval(-interval.effect, -interval.high, -interval.low)
         measure = (
-            f"distance of Shared-Bottom's best {BEST_QUANTILE:.0%} to MMoE's over that of the means, p = {cosine:g}; "
-            f"alike below {BEST_GAP:g}"
+            f"distance of {NAMES[other]}'s best {BEST_QUANTILE:.0%} to MMoE's over that of Shared-Bottom's mean to "
+            f"MMoE's, p = {cosine:g}; alike below {BEST_GAP:g}"
         )
         claim = "The best runs are alike: trainability, not capacity"
         found.append(Finding(claim, measure, interval, above(turned, -BEST_GAP)))

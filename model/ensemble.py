@@ -1,7 +1,8 @@
 """Train many independent runs of one architecture at once: networks of `model/mmoe.py` stacked by torch.func.
 
-A run keeps its own data, weights and optimiser state, so its result is the same alone or among others; only the
-arithmetic is shared. Axes: R runs, B rows, D features, T regression tasks, E experts.
+A run keeps its own data, weights and optimiser state, so its result is the same alone or among others, up to rounding:
+only the arithmetic is shared. (Over a thousand steps training makes a last bit's difference a visible one.)
+Axes: R runs, B rows, D features, T regression tasks, E experts.
 """
 
 import copy

@@ -67,17 +67,17 @@ def test_nothing_holds_for_differences_where_all_models_are_the_same() -> None:
     losses: dict[tuple[Architecture, float], Floats] = {
         (name, cosine): random.normal(0.2, 0.05, 80) for name in NAMES for cosine in COSINES
     }
-    for finding in findings(losses, losses):
-        if finding.claim in ("OMoE and MMoE both beat Shared-Bottom", "Every model does better as p rises"):
-            assert finding.interval.low < 0.05
-            assert abs(finding.interval.effect) < 0.03
+    found = [f for f in findings(losses, losses) if "beat" in f.claim or "rises" in f.claim or "spread" in f.claim]
+    assert sum(finding.verdict == "open" for finding in found) >= len(found) - 2  # one in twenty misses
 
 
 def test_best_runs_that_differ_as_typical_runs_do_are_not_alike() -> None:
     losses = paper_like()
     for cosine in COSINES:
         losses["shared_bottom", cosine] = losses["mmoe", cosine] + 0.2
-    assert verdicts(findings(losses, losses))["The best runs are alike: trainability, not capacity"] == "does not hold"
+    parts = [f for f in findings(losses, losses) if f.claim.startswith("The best runs are alike")]
+    assert {f.verdict for f in parts if f.measure.startswith("distance of Shared-Bottom's")} == {"does not hold"}
+    assert {f.verdict for f in parts if f.measure.startswith("distance of OMoE's")} == {"holds"}
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
