@@ -90,6 +90,7 @@ class Load:
     Attributes:
         statuses: answers by status.
         broken: connections that ended while an answer was owed.
+        bereft: the clients that this happened to, until somebody empties the set.
         unreached: connections that could not be opened.
         late: questions of the rate that found no free connection.
         wrong: what was wrong with answers; the first few.
@@ -105,6 +106,7 @@ class Load:
         self.address = (parts.hostname, parts.port)
         self.statuses: Counter[int] = Counter()
         self.broken = self.unreached = self.late = self.rows = 0
+        self.bereft: set[_Client] = set()
         self.wrong: list[str] = []
         self.refused: dict[int, bytes] = {}
         self.stopping = False
@@ -288,7 +290,9 @@ class _Client(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        self._load.broken += self._number is not None
+        if self._number is not None:
+            self._load.broken += 1
+            self._load.bereft.add(self)
         self._number = None
         if self._ended is not None:
             self._ended.set_result(None)
