@@ -29,7 +29,8 @@ from service.http.shadow import shadow_router
 from service.http.traffic import traffic_router
 from service.http.v2 import SERVER, v2_health_router, v2_router
 from service.http.versions import versions_router
-from service.http.watch import Watch, Watched
+from service.http.watch import Watch
+from service.http.watched import Watched
 from service.http.web import web_router
 from service.keys import Keys
 from service.reload import Keeper

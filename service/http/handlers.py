@@ -15,7 +15,8 @@ from service.http.body import Disconnected
 from service.http.errors import Response as Problem
 from service.http.errors import find, plain_problem, write
 from service.http.methods import methods_at, names_a_call
-from service.http.watch import Watch, Watching
+from service.http.watch import Watch
+from service.http.watched import Watching
 from service.telemetry import Telemetry
 
 _OF_STARLETTE = ("Not Found", "Method Not Allowed")

@@ -13,7 +13,8 @@ from starlette.routing import Route
 from service.engine import Engine
 from service.errors import GatesUnavailable
 from service.http.handlers import ErrorHandlers
-from service.http.watch import Watch, Watched
+from service.http.watch import Watch
+from service.http.watched import Watched
 from service.settings import Settings
 from service.telemetry import Telemetry
 
