@@ -76,10 +76,17 @@ def bootstrap(statistic: Callable[..., Floats], *runs: Floats, seed: int = 0) ->
     return Interval(float(statistic(*runs)), float(low), float(high))
 
 
-def mean_interval(values: Floats) -> Interval:
-    """Return a mean with its 95 % interval by Student's t, for samples too small to resample; one value has none."""
+def mean_interval(values: Floats, comparisons: int = 1) -> Interval:
+    """Return a mean with its 95 % interval by Student's t, for samples too small to resample.
+
+    Args:
+        values: independent; one alone gives an interval without width.
+        comparisons: among how many this one was picked by its result; all their intervals hold together (Bonferroni).
+    """
     mean, count = float(values.mean()), len(values)
-    half = float(student.ppf(0.975, count - 1) * values.std(ddof=1) / math.sqrt(count)) if count > 1 else 0.0
+    if count == 1:
+        return Interval(mean, mean, mean)
+    half = float(student.ppf(1.0 - 0.025 / comparisons, count - 1) * values.std(ddof=1) / math.sqrt(count))
     return Interval(mean, mean - half, mean + half)
 
 

@@ -14,6 +14,7 @@ from model.claims import (
     above,
     bootstrap,
     findings,
+    mean_interval,
     overall,
     rank_correlation,
     spearman,
@@ -132,3 +133,12 @@ def test_gates_that_follow_the_cosine_are_found_and_others_are_not() -> None:
     noise = random.normal(0.0, 0.1, (3, 40))
     assert rank_correlation(cosines, cosines[:, None] + noise).low > 0.8
     assert rank_correlation(cosines, noise).low < 0.2
+
+
+def test_the_interval_of_a_mean_covers_the_truth_as_often_as_it_says() -> None:
+    samples = np.random.default_rng(5).normal(1.0, 2.0, (2000, 10))
+    for comparisons, wanted in ((1, 0.95), (3, 1 - 0.05 / 3)):
+        intervals = [mean_interval(sample, comparisons) for sample in samples]
+        covered = np.mean([interval.low <= 1.0 <= interval.high for interval in intervals])
+        assert covered == pytest.approx(wanted, abs=0.015)
+    assert mean_interval(np.array([0.5])) == Interval(0.5, 0.5, 0.5)
