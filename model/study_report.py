@@ -31,6 +31,7 @@ def write_study(directory: Path, results: Results, command: str, device: str) ->
         command: that makes this page again.
         device: that it was made on.
     """
+    made = _made(results, command, device)  # names the commit, which the pictures may change
     pictures = directory / PICTURES
     pictures.mkdir(parents=True, exist_ok=True)
     for name, draw in {
@@ -50,7 +51,7 @@ def write_study(directory: Path, results: Results, command: str, device: str) ->
         _fig5(results),
         _gates(results),
         recipe_section(results),
-        _made(results, command, device),
+        made,
     ]
     page = directory / "study.md"
     page.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
@@ -109,6 +110,7 @@ def _fewer_runs(whole: Sequence[Finding], sets: Sequence[Sequence[Finding]]) -> 
         return ""
     pairs = [(few.verdict, many.verdict) for found in sets for few, many in zip(found, whole, strict=True)]
     same, undecided = sum(a == b for a, b in pairs), sum(a == "open" != b for a, b in pairs)
+    opposed = sum({a, b} == {"holds", "does not hold"} for a, b in pairs)
     lines = [
         [f.measure, *(str(sum(found[i].verdict == verdict for found in sets)) for verdict in IN_PARTS), f.verdict]
         for i, f in enumerate(whole)
@@ -118,8 +120,9 @@ def _fewer_runs(whole: Sequence[Finding], sets: Sequence[Sequence[Finding]]) -> 
         f"\n\n`--quick` makes the first {QUICK.runs} of these runs, so that its verdicts are those of the last column; "
         "another processor may round differently and move one near its bound. "
         f"{QUICK.runs} runs are too few for the smaller effects: judged in {len(sets)} sets, these runs "
-        f"give {same} of {len(pairs)} verdicts as all of them do, {undecided} are open though decided by all, and "
-        f"{len(pairs) - same - undecided} contradict it. The parts on which sets differ:\n\n"
+        f"give {same} of {len(pairs)} verdicts as all of them do, {undecided} are open though decided by all, "
+        f"{len(pairs) - same - undecided - opposed} are decided though open by all, and {opposed} say the opposite. The "
+        "parts on which sets differ:\n\n"
         + table(["effect", *(f"sets: {verdict}" for verdict in IN_PARTS), "all runs"], lines)
     )
 

@@ -34,5 +34,5 @@ def test_census_income_reaches_the_paper_s_auc_as_the_mean_of_three_seeds() -> N
         metrics = evaluate(predict(model, dataset.test), dataset.test, dataset.tasks)
         found.append((metrics["income"]["auc"], metrics["never_married"]["auc"]))
     income, never_married = np.mean(found, axis=0)
-    assert income >= 0.940
-    assert never_married >= 0.993
+    assert income >= 0.947
+    assert never_married >= 0.994
