@@ -121,8 +121,8 @@ def _fewer_runs(whole: Sequence[Finding], sets: Sequence[Sequence[Finding]]) -> 
         "another processor may round differently and move one near its bound. "
         f"{QUICK.runs} runs are too few for the smaller effects: judged in {len(sets)} sets, these runs "
         f"give {same} of {len(pairs)} verdicts as all of them do, {undecided} are open though decided by all, "
-        f"{len(pairs) - same - undecided - opposed} are decided though open by all, and {opposed} say the opposite. The "
-        "parts on which sets differ:\n\n"
+        f"{len(pairs) - same - undecided - opposed} are decided though open by all, and {opposed} say the opposite. "
+        "The parts on which sets differ:\n\n"
         + table(["effect", *(f"sets: {verdict}" for verdict in IN_PARTS), "all runs"], lines)
     )
 
