@@ -46,7 +46,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "study", nargs="?", default="synthetic", choices=("synthetic", *TABLES), help="default: synthetic"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="20 runs a cell, or 3 seeds, instead of 200, or 10: minutes"
+        "--quick",
+        action="store_true",
+        help="20 runs a cell instead of 200, in about two minutes; on a table 3 seeds instead of 10",
     )
     parser.add_argument(
         "--out", type=Path, help=f"where the page goes (default: docs, and {TRIALS} unless the study is whole)"
