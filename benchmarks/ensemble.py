@@ -140,7 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--architecture", choices=COMPARED, default="mmoe")
     parser.add_argument("--steps", type=int, default=recipe.steps, help=f"of each run (default: {recipe.steps})")
     parser.add_argument("--batch-size", type=int, default=recipe.batch, help=f"rows per step (default: {recipe.batch})")
-    parser.add_argument("--block", type=int, default=25, help="runs stacked in a process (default: 25)")
+    parser.add_argument(
+        "--block", type=int, default=20, help="runs stacked in a process (default: 20, as the study has them)"
+    )
     options = parser.parse_args(arguments)
     recipe = replace(recipe, steps=options.steps, batch=options.batch_size)
     cores = os.cpu_count() or 1
