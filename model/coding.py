@@ -98,7 +98,7 @@ def _kinds(table: Table, config: Config, training: NDArray[np.bool_]) -> tuple[d
     guessed = [name for name in kinds if name not in declared]
     if guessed and config.features.rest == "infer" and isinstance(config.data, TableData):
         numeric = sum(kinds[name] == "numeric" for name in guessed)
-        notes.append(f"Kinds inferred: {numeric} columns are numeric, {len(guessed) - numeric} categorical.")
+        notes.append(f"Kinds inferred: {numeric} numeric, {len(guessed) - numeric} categorical.")
     return kinds, notes
 
 

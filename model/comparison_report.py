@@ -134,7 +134,7 @@ def _remarks(comparison: Comparison) -> str:
         means = [float(aucs.mean()) for aucs in every.values()]
         if comparison.yardstick and float(trees(comparison, index).mean()) - max(means) > TREES_MARGIN:
             found.append(
-                f"{task.name}: LightGBM is ahead of every network, the one that shares nothing among them; the "
+                f"{task.name}: LightGBM is ahead of every network, also of the one that shares nothing; the "
                 f"networks' means are {max(means) - min(means):.4f} apart. Other sizes, batches and lengths of "
                 "training were not compared here."
             )

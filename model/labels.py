@@ -22,19 +22,22 @@ def labelled_rows(table: Table, tasks: Sequence[TaskConfig]) -> tuple[Table, lis
     """Drop the rows that have a label for no task.
 
     Returns:
-        The rest of the table, and a note if rows were dropped.
+        The rest of the table, and notes on labels that are missing.
 
     Raises:
         DataError: if a task has no labels at all.
     """
-    present = np.zeros(len(table), bool)
+    present, notes = np.zeros(len(table), bool), []
     for task in tasks:
         here = table.column(task.column, f"task '{task.name}'").is_not_null().to_numpy()
         if not here.any():
             raise DataError(f"task '{task.name}' has no labels: column '{task.column}' is missing in every row")
         present |= here
+        if len(tasks) > 1 and not here.all():
+            notes.append(f"Task '{task.name}' has no label in {int((~here).sum()):,} of {len(here):,} rows.")
     dropped = int((~present).sum())
-    notes = [f"Left out: {dropped:,} row{'s' * (dropped > 1)} without any label."] if dropped else []
+    if dropped:
+        notes.append(f"Left out: {dropped:,} row{'s' * (dropped > 1)} without any label.")
     return table.keep(present), notes
 
 

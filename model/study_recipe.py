@@ -34,12 +34,16 @@ def recipe_section(results: Results) -> str:
         f"Here: c = {recipe.scale:g}, alpha_i = 2i, beta = 0, m = {len(recipe.alpha)}, labels of unit variance, "
         f"{recipe.steps:,} steps on batches of {recipe.batch} fresh rows ({recipe.steps * recipe.batch:,} rows a run), "
         f"test loss on {recipe.test_rows:,} rows of each run's own. The generator was chosen for its fit to "
-        "Fig. 2; batch and steps for where the nine losses of Fig. 4 and the shape of Fig. 5 come closest, "
-        "not for the verdicts.\n\n"
+        "Fig. 2; batch and steps{_trial(recipe)} for where the nine losses of Fig. 4 and the shape of Fig. 5 "
+        "come closest, not for the verdicts.\n\n"
         f"### Learning rate\n\n{_tuning(results)}\n\n"
         f"### Steps\n\n{_step_table(results)}\n\n"
         f"### Other choices\n\n{_choices(results)}"
     )
+
+
+def _trial(recipe: Recipe) -> str:
+    return "" if recipe.steps == Recipe().steps else f" (of the study; this page is a trial of {recipe.steps} steps)"
 
 
 def _tuning(results: Results) -> str:

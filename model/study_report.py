@@ -120,8 +120,8 @@ def _fewer_runs(whole: Sequence[Finding], sets: Sequence[Sequence[Finding]]) -> 
         f"\n\n`--quick` makes the first {QUICK.runs} of these runs, so that its verdicts are those of the last column; "
         "another processor may round differently and move one near its bound. "
         f"{QUICK.runs} runs are too few for the smaller effects: judged in {len(sets)} sets, these runs "
-        f"give {same} of {len(pairs)} verdicts as all of them do, {undecided} are open though decided by all, "
-        f"{len(pairs) - same - undecided - opposed} are decided though open by all, and {opposed} say the opposite. "
+        f"give {same} of {len(pairs)} verdicts as all of them do. The rest: {undecided} open though decided by all, "
+        f"{len(pairs) - same - undecided - opposed} decided though open by all, {opposed} the opposite. "
         "The parts on which sets differ:\n\n"
         + table(["effect", *(f"sets: {verdict}" for verdict in IN_PARTS), "all runs"], lines)
     )

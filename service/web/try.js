@@ -25,7 +25,7 @@ class TryView {
     const example = h("button", { type: "button", text: "Example row", on: { click: () => this.example() } });
     const clear = h("button", { type: "button", text: "Clear", on: { click: () => this.form.fill({}) } });
     const form = h("form", { novalidate: true, on: { submit: (event) => this.submit(event) } }, this.form.node, this.problem, h("div", { class: "row actions" }, this.send, example, clear));
-    return card("A row", h("p", { class: "soft", text: "A feature left empty is missing; the model was trained to cope with that. Ranges are those of the training rows." }), this.pasteBox(), form);
+    return card("A row", h("p", { class: "soft", text: "A feature left empty is missing: a number counts as its mean in training, a category as none. Ranges are those of the training rows." }), this.pasteBox(), form);
   }
 
   pasteBox() {

@@ -179,7 +179,8 @@ def test_rows_without_any_label_are_dropped() -> None:
     configs = [task("regression"), task("regression").model_copy(update={"name": "u", "column": "other"})]
     rest, notes = labelled_rows(table(["1", None, None], other=[None, "2", None]), configs)
     assert rest.row_numbers.tolist() == [1, 2]
-    assert notes == ["Left out: 1 row without any label."]
+    assert notes[-1] == "Left out: 1 row without any label."
+    assert [note.partition(" has no label ")[2] for note in notes[:-1]] == ["in 2 of 3 rows.", "in 2 of 3 rows."]
 
 
 def test_a_task_without_labels_is_refused() -> None:
