@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.claims import Interval, mean_interval
-from model.comparison import ARCHITECTURES, Comparison
+from model.comparison import ARCHITECTURES, DROPOUTS, RATE_FACTORS, TUNING_SEEDS, Comparison
 from model.metrics import HIGHER_IS_BETTER
 from model.mmoe import Architecture
 from model.paper import CENSUS
@@ -95,7 +95,7 @@ def _beside_networks(comparison: Comparison, index: int) -> tuple[str, str]:
 def _section(comparison: Comparison) -> str:
     train, validation, test = comparison.rows
     notes = " ".join(note.rstrip(".") + "." for note in comparison.notes)
-    seeds = len(comparison.outcomes["mmoe"])
+    seeds, others = len(comparison.outcomes["mmoe"]), len(ARCHITECTURES) - 1
     asked = "\n".join(f"- {words}: **{verdict}**" for words, verdict in verdicts(comparison))
     splits = (
         "each with a split of its own (their seeds count up from the configuration's)"
@@ -106,11 +106,12 @@ def _section(comparison: Comparison) -> str:
         f"## {comparison.name}\n\n"
         f"{train:,} rows for training, {validation:,} for validation, {test:,} for test. {notes}\n\n"
         f"{seeds} seeds, {splits}; means with a 95 % interval (Student's t), and the best seed. Widths are such "
-        "that all networks have about the same number of parameters, embeddings included. Dropout (0, 0.1 or 0.2) and "
-        "learning rate (half, once or twice the configuration's) were chosen on validation rows, for each network by "
-        "itself, by the mean of two seeds that are not among those. The rest is as the configuration has it, alike for "
-        "all. MMoE is compared seed by seed. That the best other network is picked among three by the same runs "
-        "favours it, so the interval of that difference is one for three comparisons (Bonferroni).\n\n"
+        "that all networks have about the same number of parameters, embeddings included. Dropout "
+        f"({_listed(DROPOUTS)}) and learning rate ({_listed(RATE_FACTORS)} times the configuration's) were chosen on "
+        f"validation rows, for each network by itself, by the mean of {len(TUNING_SEEDS)} seeds that are not among "
+        "those. The rest is as the configuration has it, alike for all. MMoE is compared seed by seed. That the best "
+        f"other network is picked among {others} by the same runs favours it, so the interval of that difference is "
+        f"one for {others} comparisons (Bonferroni).\n\n"
         f"{_table(comparison)}\n\n{asked}{_remarks(comparison)}"
     )
 
@@ -186,6 +187,10 @@ def _line(comparison: Comparison, architecture: Architecture) -> list[str]:
 def _mean_and_best(found: Floats, metric: str) -> list[str]:
     best = found.max() if HIGHER_IS_BETTER[metric] else found.min()
     return [_show(mean_interval(found)) if len(found) > 1 else f"{found[0]:.4f}", f"{best:.4f}"]
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
 
 
 def _show(interval: Interval) -> str:

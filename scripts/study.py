@@ -86,9 +86,8 @@ def synthetic(options: argparse.Namespace) -> None:
     device = pick_device(options.device).type
     recipe = Recipe(steps=options.steps) if options.steps else Recipe()
     size = QUICK if options.quick else Size()
-    block = (
-        QUICK.runs if device == "cpu" else size.runs
-    )  # fits the caches, and --quick makes a full study's first block
+    # On the CPU, blocks that fit the caches; --quick then makes the first block of a full study.
+    block = QUICK.runs if device == "cpu" else size.runs
     with tqdm(unit=" run-steps", unit_scale=True, desc="study", dynamic_ncols=True, smoothing=0.05) as bar:
         laboratory = Laboratory(options.work, device, block, options.workers, bar.update)
         bar.reset(planned_run_steps(laboratory, recipe, size))

@@ -24,7 +24,7 @@ def tables() -> None:
 
 @pytest.mark.data
 @pytest.mark.usefixtures("tables")
-def test_census_income_reaches_the_paper_s_auc_as_the_mean_of_three_seeds() -> None:
+def test_census_income_reaches_its_auc_as_the_mean_of_three_seeds() -> None:
     found = []
     for seed in range(3):
         config = load_config(CONFIGS / "census_income.toml", [f"train.seed={seed}", "train.device=cpu"])

@@ -71,7 +71,7 @@ def test_an_exception_stays_in_its_line() -> None:
     assert "worker" not in line
 
 
-@pytest.mark.parametrize("name", ["uvicorn.error", "asyncio", "some.library"])
+@pytest.mark.parametrize("name", ["uvicorn.error", "asyncio", "some.package"])
 def test_other_loggers_come_out_in_the_same_form(name: str) -> None:
     stream = io.StringIO()
     configure("json", "info", 0, stream)
