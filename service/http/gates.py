@@ -141,7 +141,7 @@ async def _nothing() -> None:
 
 
 def _asked(document: dict[str, Any]) -> Asked:
-    flags = {key: document.get(key, False) for key in ("contributions", "ablation")}
+    flags = {key: False if document.get(key) is None else document[key] for key in ("contributions", "ablation")}
     for key, value in flags.items():
         if type(value) is not bool:
             raise MalformedRequest(f'"{key}" is {dumps(value).decode()[:40]}', "true or false")

@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 
 from service.engine import Engine
 from service.errors import ServiceError
-from service.http.answers import SCHEMAS, Schema, array, obj, ref
+from service.http.answers import SCHEMAS, Schema, array, obj, or_null, ref
 from service.http.models import NAME_PATTERN
 from service.http.schemas import VALUE, infer_example, model_schemas, rows_schema
 from service.loaded_model import Model
@@ -73,27 +73,29 @@ _INFER_REQUEST = obj(
                     "datatype": {"type": "string"},
                 },
                 {
-                    "data": {"type": "array", "description": "Flat or nested, in rows."},
-                    "parameters": {"type": "object", "description": "`binary_data_size` for raw data."},
+                    "data": {"type": ["array", "null"], "description": "Flat or nested, in rows."},
+                    "parameters": {"type": ["object", "null"], "description": "`binary_data_size` for raw data."},
                 },
             ),
             minItems=1,
         )
     },
     {
-        "id": {"type": "string"},
-        "parameters": {"type": "object", "description": "`binary_data_output`: all outputs as raw data."},
-        "outputs": array(
-            obj(
-                {"name": {"type": "string"}},
-                {"parameters": {"type": "object", "description": "`binary_data`: as raw data."}},
-            ),
-            description="Left out: the tasks and the gate weights.",
+        "id": {"type": ["string", "null"]},
+        "parameters": {"type": ["object", "null"], "description": "`binary_data_output`: all outputs as raw data."},
+        "outputs": or_null(
+            array(
+                obj(
+                    {"name": {"type": "string"}},
+                    {"parameters": {"type": ["object", "null"], "description": "`binary_data`: as raw data."}},
+                ),
+                description="Left out: the tasks and the gate weights.",
+            )
         ),
     },
 )
 
-_INDEX_REQUEST = obj({}, {"ready": {"type": "boolean", "description": "List only what answers."}})
+_INDEX_REQUEST = obj({}, {"ready": {"type": ["boolean", "null"], "description": "List only what answers."}})
 
 
 _SECURITY: Schema = {

@@ -23,7 +23,9 @@ def repository_router(engine: Engine, keeper: Keeper, guard: Guard) -> APIRouter
     async def index(request: Request) -> list[dict[str, str]]:
         """List every version on disk and its state; `{"ready": true}` lists those that answer."""
         body = await read_body(dict(request.scope["headers"]), request.receive, engine.settings)
-        only_ready = load_object(body, '{"ready": true}, or nothing').get("ready", False) if body else False
+        only_ready = load_object(body, '{"ready": true}, or nothing').get("ready") if body else None
+        if only_ready is None:
+            only_ready = False
         if type(only_ready) is not bool:
             raise MalformedRequest(f'"ready" is {json.dumps(only_ready)[:40]}', "true or false")
         entries = [entry for model in engine.models() for entry in _entries(model)]

@@ -46,7 +46,7 @@ class RowParser:
                 self._reader.check_rows(len(numeric))
                 return Batch(numeric, None, len(numeric), complete=True), False
         document = load_object(body, EXPECTED)
-        return self.read(document), "inputs" in document
+        return self.read(document), document.get("inputs") is not None
 
     def read(self, document: dict[str, Any], options: Set[str] = frozenset()) -> Batch:
         """Return the rows of a parsed body, which may hold `options` beside them.
@@ -58,14 +58,15 @@ class RowParser:
         """
         if strangers := document.keys() - options - IGNORED_KEYS - {"instances", "inputs"}:
             raise MalformedRequest(f"the body has an unknown key {min(strangers)!r}", EXPECTED)
-        if ("instances" in document) == ("inputs" in document):
-            both = "both" if "inputs" in document else "neither"
+        instances, inputs = document.get("instances"), document.get("inputs")  # null is absent
+        if (instances is None) == (inputs is None):
+            both = "both" if inputs is not None else "neither"
             raise MalformedRequest(
                 f'the body has {both} "instances" {"and" if both == "both" else "nor"} "inputs"', EXPECTED
             )
-        if "inputs" in document:
-            return self._reader.from_inputs(document["inputs"])
-        return self._reader.from_instances(document["instances"])
+        if inputs is not None:
+            return self._reader.from_inputs(inputs)
+        return self._reader.from_instances(instances)
 
 
 _NO_JSON = re.compile(rb"\b(NaN|nan|Infinity|None|undefined)\b")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from service.artifact import CategoricalFeature, Manifest, NumericFeature, Task
-from service.http.answers import NUMBER, TEXT, Schema, array, obj, ref
+from service.http.answers import NUMBER, TEXT, Schema, array, obj, or_null, ref
 from service.loaded_model import Model
 
 _SHOWN_VALUES = 12
@@ -12,9 +12,12 @@ VALUE: Schema = {"type": ["number", "string", "null"]}
 """One value of any row; null is a missing one."""
 
 _OPTIONS: dict[str, Schema] = {
-    "contributions": {"type": "boolean", "description": "Each feature's share in each gate logit, sorted by size."},
-    "top_k": {"type": "integer", "minimum": 1, "description": "List so many features per gate logit."},
-    "ablation": {"type": "boolean", "description": "How each prediction moves when each expert is left out."},
+    "contributions": {
+        "type": ["boolean", "null"],
+        "description": "Each feature's share in each gate logit, sorted by size.",
+    },
+    "top_k": {"type": ["integer", "null"], "minimum": 1, "description": "List so many features per gate logit."},
+    "ablation": {"type": ["boolean", "null"], "description": "How each prediction moves when each expert is left out."},
 }
 
 
@@ -54,15 +57,18 @@ def rows_schema(row: Schema, columns: Schema, inspection: bool = False) -> Schem
         inspection: whether it may hold the options of `:gates`.
     """
     properties: Schema = {
-        "instances": {"type": "array", "minItems": 1, "items": row},
-        "inputs": {"description": "Columns instead of rows: feature name -> one value per row.", **columns},
+        "instances": or_null({"type": "array", "minItems": 1, "items": row}),
+        "inputs": or_null({"description": "Columns instead of rows: feature name -> one value per row.", **columns}),
         "signature_name": {"description": "Ignored; TensorFlow Serving's clients send it."},
     }
     return {
         "type": "object",
         "properties": properties | (_OPTIONS if inspection else {}),
         "additionalProperties": False,
-        "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
+        "oneOf": [
+            {"required": [key], "properties": {key: {"type": kind}}}
+            for key, kind in (("instances", "array"), ("inputs", "object"))
+        ],
     }
 
 

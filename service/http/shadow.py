@@ -62,7 +62,9 @@ def _read(body: bytes, default_share: float) -> tuple[int | None, float]:
     """Return the version and the share of the rows that are asked for."""
     document = load_object(body, _EXPECTED)
     version = read_version(document, {"version", "share"}, _EXPECTED)
-    share = document.get("share", default_share)
+    share = document.get("share")
+    if share is None:
+        share = default_share
     if type(share) not in (int, float) or not 0 < share <= 1:
         raise MalformedRequest(f'"share" is {orjson.dumps(share)[:40].decode()}', "more than 0 and at most 1")
     return version, share

@@ -12,7 +12,7 @@ from service.http.body import Headers
 from service.http.errors import RawHeaders
 from service.http.render import dumps
 from service.http.rows import load_object
-from service.http.v2_tensors import Signature, refuse_unsupported
+from service.http.v2_tensors import Signature, optional_object, refuse_unsupported
 from service.loaded_model import Model
 from service.parts import Part
 
@@ -108,11 +108,11 @@ def _header_length(announced: bytes, size: int) -> int:
 
 
 def _wanted(signature: Signature, request: dict[str, Any]) -> Wanted:
-    """Read "id", "parameters" and "outputs"; unknown keys are allowed by the protocol."""
-    identity, parameters, outputs = request.get("id"), request.get("parameters", {}), request.get("outputs")
+    """Read "id", "parameters" and "outputs", of which null is absent; unknown keys are allowed by the protocol."""
+    identity, outputs, parameters = request.get("id"), request.get("outputs"), optional_object(request)
     if identity is not None and type(identity) is not str:
         raise MalformedRequest('the request\'s "id" is no string', "a string, or none")
-    if type(parameters) is not dict:
+    if parameters is None:
         raise MalformedRequest('the request\'s "parameters" are no object', "an object, or none")
     binary = _flag(parameters, "binary_data_output", False, "the request")
     if not outputs:
@@ -129,17 +129,19 @@ def _wanted(signature: Signature, request: dict[str, Any]) -> Wanted:
 def _output(signature: Signature, output: object, binary: bool) -> tuple[str, bool]:
     if type(output) is not dict or type(output.get("name")) is not str:
         raise MalformedRequest('an output is no object with a "name"', '{"name", "parameters"?}')
-    name, parameters = output["name"], output.get("parameters", {})
+    name, parameters = output["name"], optional_object(output)
     if name not in signature.known:
         raise MalformedRequest(f"the output {name[:100]!r} is unknown", " or ".join(map(repr, signature.known)))
-    if type(parameters) is not dict:
+    if parameters is None:
         raise MalformedRequest(f'output {name!r} has "parameters" that are no object', "an object, or none")
     refuse_unsupported(parameters, f"output {name!r}")
     return name, _flag(parameters, "binary_data", binary, f"output {name!r}")
 
 
 def _flag(parameters: dict[str, Any], key: str, default: bool, what: str) -> bool:
-    value = parameters.get(key, default)
+    value = parameters.get(key)
+    if value is None:
+        return default
     if type(value) is not bool:
         raise MalformedRequest(f"{what} has {key} {orjson.dumps(value).decode()[:40]}", "true or false")
     return value

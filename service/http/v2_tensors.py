@@ -155,24 +155,24 @@ class Signature:
         """Check one input against the model; return it and the raw bytes behind its own."""
         if type(entry) is not dict or type(entry.get("name")) is not str:
             raise MalformedRequest('an input is no object with a "name"', _EXPECTED_INPUT)
-        name, datatype, parameters = entry["name"], entry.get("datatype"), entry.get("parameters", {})
+        name, datatype, parameters = entry["name"], entry.get("datatype"), optional_object(entry)
         if name not in self._inputs:
             raise MalformedRequest(f"the input {name[:100]!r} is unknown", f"{_list(self._inputs)}")
         taken = ["BYTES"] if name == CATEGORICAL else [*DTYPES]
         if datatype not in taken:
             raise MalformedRequest(f"input {name!r} has datatype {datatype!r}", " or ".join(taken))
         shape = _shape(name, entry.get("shape"), self._inputs[name])
-        if type(parameters) is not dict:
+        if parameters is None:
             raise MalformedRequest(f'input {name!r} has "parameters" that are no object', _EXPECTED_INPUT)
         refuse_unsupported(parameters, f"input {name!r}")
-        if "binary_data_size" not in parameters:
-            if "data" not in entry:
+        size, data = parameters.get("binary_data_size"), entry.get("data")
+        if size is None:
+            if data is None:
                 raise MalformedRequest(f"input {name!r} has no data", _EXPECTED_INPUT)
             if datatype == "FP16":
                 raise MalformedRequest(f"input {name!r} is FP16 as JSON", "FP16 as binary data, or FP32")
-            return Input(name, datatype, shape, entry["data"]), raw
-        size = parameters["binary_data_size"]
-        if type(size) is not int or size < 0 or "data" in entry:
+            return Input(name, datatype, shape, data), raw
+        if type(size) is not int or size < 0 or data is not None:
             raise MalformedRequest(f"input {name!r} has binary_data_size {size!r}", 'a size in bytes, and no "data"')
         if size > len(raw):
             raise MalformedRequest(f"input {name!r} announces {size} bytes, and {len(raw)} are left", "all of them")
@@ -182,6 +182,14 @@ class Signature:
 _EXPECTED_INPUT = '{"name", "shape", "datatype", "data"}, or "parameters": {"binary_data_size"} instead of data'
 
 
+def optional_object(holder: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the "parameters" of a request, an input or an output: empty where absent or null, None if no object."""
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
+    return parameters if type(parameters) is dict else None
+
+
 def refuse_unsupported(parameters: Mapping[str, Any], what: str) -> None:
     """Refuse extensions that are not spoken here, rather than ignore them.
 
@@ -189,7 +197,7 @@ def refuse_unsupported(parameters: Mapping[str, Any], what: str) -> None:
         MalformedRequest: one was asked for.
     """
     for key in _UNSUPPORTED:
-        if key in parameters:
+        if parameters.get(key) is not None:
             raise MalformedRequest(f"{what} asks for {key!r}", "neither shared memory nor classification")
 
 

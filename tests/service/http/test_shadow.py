@@ -28,6 +28,8 @@ def test_a_shadow_is_asked_for_told_and_ended(tmp_path: Path, hand_model: Callab
             "it is the one that is served"
         )
         await client.post("/v1/models/hand:pin", json={"version": 1})
+        by_default = await client.post("/v1/models/hand:shadow", json={"version": 2, "share": None})
+        assert by_default.json()["share"] == 0.1
         started = await client.post("/v1/models/hand:shadow", json={"version": 2, "share": 1})
         assert started.json() == {"model": "hand", "shadow": 2, "share": 1}
         assert (await client.get("/v1/models/hand")).json()["shadow"] == 2
