@@ -18,14 +18,14 @@ from tests.support.server import running
 TIMEOUT_S, KEEP_ALIVE_S, LONGEST_S, TRICKLE_S = 2, 5, 60, 0.2
 ANSWERS = 500
 
-HEAD = b"POST /v1/models/hand:predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-LARGE = b"GET /assets/vendor/swagger-ui/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n"
+HEAD = b"POST /v1/models/hand:predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+LARGE = b"GET /assets/vendor/swagger-ui/swagger-ui-bundle.js HTTP/1.1\r\nhost: localhost\r\n\r\n"
 HEADS, BODIES, SILENT, IDLE, UNREAD = "heads", "bodies", "silent", "idle", "unread"
 SENT = {
     HEADS: HEAD,
     BODIES: HEAD + b"content-length: 1000\r\n\r\n",
     SILENT: b"",
-    IDLE: b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n",
+    IDLE: b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n",
     UNREAD: LARGE * 4,  # more than the kernel takes for a connection
 }
 COUNTS = {HEADS: 300, BODIES: 300, SILENT: 150, IDLE: 200, UNREAD: 50}

@@ -79,7 +79,7 @@ def test_a_request_in_flight_is_answered_before_the_end(start_service: Callable[
     with start_service(models, default_model="hand") as service:
         with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
             body = b'{"instances": [{}]}'
-            head = b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+            head = b"POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
             connection.sendall(head + body[:5])
             service.process.send_signal(signal.SIGTERM)
             service.wait_for("Draining")

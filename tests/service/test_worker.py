@@ -80,7 +80,7 @@ def test_a_client_that_never_ends_its_request_does_not_keep_it(own: Path, worker
             clients = []
             for path in (b"/v1/predict", b"/v1/gates", b"/v2/models/hand/infer"):
                 clients.append(stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=30)))
-                clients[-1].sendall(b"POST " + path + b" HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+                clients[-1].sendall(b"POST " + path + b" HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{")
                 assert httpx.get(f"{service.url}/health/ready").status_code == 200
             assert service.end() == 0
             for client in clients:
@@ -99,7 +99,7 @@ def test_ctrl_c_does_not_wait_for_balancers(own: Path, workers: str) -> None:
 def test_a_manager_that_signals_launcher_and_workers_alike_cuts_no_request(own: Path) -> None:
     with running(own, workers="2", drain_delay_s="0.2") as service:
         with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
-            connection.sendall(b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 19\r\n\r\n")
+            connection.sendall(b"POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: 19\r\n\r\n")
             assert httpx.get(f"{service.url}/health/ready").status_code == 200
             for pid in (*children(service.process.pid), service.process.pid):
                 subprocess.run(["kill", "-TERM", str(pid)], check=True)

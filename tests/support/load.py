@@ -46,13 +46,14 @@ class Question:
 def post(path: str, content: object, check: Callable[[bytes], object], rows: int = 1) -> Question:
     """Make the question that posts an object as JSON."""
     body = orjson.dumps(content)
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    lines = (f"POST {path} HTTP/1.1", "host: localhost", "content-type: application/json")
+    head = "\r\n".join((*lines, f"content-length: {len(body)}", "", ""))
     return Question(head.encode() + body, check, rows)
 
 
 def get(path: str, check: Callable[[bytes], object] = lambda body: None) -> Question:
     """Make the question that gets a path, such as a probe."""
-    return Question(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode(), check)
+    return Question(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode(), check)
 
 
 def play(scenario: Coroutine[Any, Any, T]) -> T:

@@ -21,7 +21,7 @@ PREDICT = "/v1/models/hand:predict"
 def request(
     body: bytes = BODY, path: str = PREDICT, *headers: str, method: str = "POST", version: str = "1.1"
 ) -> bytes:
-    lines = [f"{method} {path} HTTP/{version}", "Host: test", "Content-Type: application/json", "X-Request-Id: 7"]
+    lines = [f"{method} {path} HTTP/{version}", "Host: localhost", "Content-Type: application/json", "X-Request-Id: 7"]
     if not any("chunked" in header for header in headers):
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, *headers, "", ""]).encode() + body

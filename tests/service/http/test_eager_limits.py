@@ -25,7 +25,7 @@ def patient(own_hand: Path, open_engine: Callable[..., Engine]) -> Engine:
     return open_engine(own_hand)
 
 
-HEAD = b"GET /health/live HTTP/1.1\r\nHost: test\r\n"
+HEAD = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,12 @@ LENGTH = b"content-length: 25"
 
 
 def request(path: str = "/v1/predict", body: bytes = BODY, method: str = "POST", version: str = "1.1") -> bytes:
-    lines = [f"{method} {path} HTTP/{version}", "host: x", "content-type: application/json", "connection: close"]
+    lines = [
+        f"{method} {path} HTTP/{version}",
+        "host: localhost",
+        "content-type: application/json",
+        "connection: close",
+    ]
     return "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body
 
 

@@ -105,7 +105,7 @@ def test_bytes_and_number_of_headers(client: httpx.Client, method: str, headers:
 
 def test_the_length_of_a_path_counts_as_a_header(url: str, client: httpx.Client) -> None:
     with connect(url) as connection:
-        connection.sendall(b"GET /v1/models/%b HTTP/1.1\r\nhost: x\r\n\r\n" % (b"x" * (64 << 10)))
+        connection.sendall(b"GET /v1/models/%b HTTP/1.1\r\nhost: localhost\r\n\r\n" % (b"x" * (64 << 10)))
         assert connection.recv(65536).startswith(b"HTTP/1.1 431 ")
 
 
@@ -113,9 +113,9 @@ def test_the_length_of_a_path_counts_as_a_header(url: str, client: httpx.Client)
     "sent",
     [
         b"POST /v1/predict HTTP/1.1\r\nhost",
-        b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{",
-        b"POST /v1/gates HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{",
-        b"POST /v2/repository/index HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n",
+        b"POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{",
+        b"POST /v1/gates HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{",
+        b"POST /v2/repository/index HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n",
     ],
 )
 def test_seconds_until_a_request_has_come(url: str, client: httpx.Client, sent: bytes) -> None:
@@ -126,6 +126,6 @@ def test_seconds_until_a_request_has_come(url: str, client: httpx.Client, sent: 
 
 def test_seconds_of_an_idle_connection(url: str, client: httpx.Client) -> None:
     with connect(url) as connection:
-        connection.sendall(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n")
         while answer := connection.recv(65536):
             assert b"200" in answer or b"live" in answer

@@ -17,9 +17,8 @@ from tests.support.v1 import JSON, assert_problem, post
 def test_a_body_over_the_limit_is_refused_before_it_is_sent(service: Any) -> None:
     address = urlsplit(service.url)
     with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
-        head = (
-            "POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100001\r\n\r\n"
-        )
+        kind, length = "content-type: application/json", "content-length: 100001"
+        head = f"POST /v1/predict HTTP/1.1\r\nhost: localhost\r\n{kind}\r\n{length}\r\n\r\n"
         connection.sendall(head.encode() + b"{")  # and no more
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
