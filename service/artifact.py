@@ -21,6 +21,7 @@ from service.manifest import (
     NumericFeature,
     Task,
     TaskGate,
+    listed,
     parse_manifest,
 )
 from service.trim import for_complete_rows, keep_outputs
@@ -71,7 +72,7 @@ def check_graph(manifest: Manifest, graph: Interface) -> None:
     ):
         by_name = {tensor.name: tensor for tensor in tensors}
         if set(by_name) != set(names):
-            raise ArtifactError(f"The graph's {what}s are {sorted(by_name)}; its manifest promises {sorted(names)}")
+            raise ArtifactError(f"The graph's {what}s are {listed(by_name)}; its manifest promises {listed(names)}")
         for name in names:
             _check_tensor(what, by_name[name], shape(name, 0))
 

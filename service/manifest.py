@@ -1,10 +1,13 @@
 """The manifest of a model file: its entries, typed, and whether they agree with each other. See docs/artifact.md."""
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import ArtifactError
 
@@ -18,6 +21,24 @@ Name = Annotated[str, Field(min_length=1, max_length=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Numbers = tuple[float, ...]
 Matrix = tuple[Numbers, ...]
+
+_MOST_QUOTED, _MOST_LISTED = 100, 10
+"""Characters that an error quotes of a value, and names that it lists: a manifest may hold any number of either."""
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value in which every number is finite: 1e999 is read as infinity, which any answer is close to."""
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, (int, float)) and not -sys.float_info.max <= part <= sys.float_info.max:
+            raise ValueError("a number that is too large, or none; expected finite ones")
+        if isinstance(part, (list, tuple, dict)):
+            pending.extend(part.values() if isinstance(part, dict) else part)
+    return value
+
+
+Json = Annotated[Any, AfterValidator(_finite)]
 
 
 class _Part(BaseModel):
@@ -110,7 +131,7 @@ class Golden(_Part):
     tolerance: Annotated[float, Field(gt=0, le=0.1)]
     numeric: tuple[tuple[float | None, ...], ...] | None = None
     categorical: tuple[tuple[str, ...], ...] | None = None
-    outputs: Mapping[str, Any]
+    outputs: Mapping[str, Json]
 
     @property
     def rows(self) -> int:
@@ -129,24 +150,24 @@ class Manifest(_Part):
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
     gates: GateBaseline | None
     golden: Golden
-    provenance: Mapping[str, Any] = Field(default_factory=dict)
+    provenance: Mapping[str, Json] = Field(default_factory=dict)
 
-    @property
+    @cached_property
     def numeric(self) -> tuple[NumericFeature, ...]:
         """List the N numeric features in the order of the tensor `numeric`."""
         return tuple(f for f in self.features if isinstance(f, NumericFeature))
 
-    @property
+    @cached_property
     def categorical(self) -> tuple[CategoricalFeature, ...]:
         """List the C categorical features in the order of the tensor `categorical`."""
         return tuple(f for f in self.features if isinstance(f, CategoricalFeature))
 
-    @property
+    @cached_property
     def feature_names(self) -> tuple[str, ...]:
         """List all N + C names in the order of a row."""
         return tuple(f.name for f in self.features)
 
-    @property
+    @cached_property
     def task_names(self) -> tuple[str, ...]:
         """List the task names in the order of axis T."""
         return tuple(task.name for task in self.tasks)
@@ -175,8 +196,12 @@ class Manifest(_Part):
         if name in (GATE_WEIGHTS, GATE_CONTRIBUTIONS):
             gates = (rows, len(self.tasks), self.experts)
             return gates if name == GATE_WEIGHTS else (*gates, len(self.features))
-        width = next(task.width for task in self.tasks if task.name == name)
+        width = self._widths[name]
         return (rows,) if width is None else (rows, width)
+
+    @cached_property
+    def _widths(self) -> dict[str, int | None]:
+        return {task.name: task.width for task in self.tasks}
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
@@ -196,19 +221,26 @@ def parse_manifest(text: str | bytes) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=True)[0]
     if first["loc"] == ("schema_version",) and first["type"] != "missing":
+        came = repr(first["input"])[:_MOST_QUOTED]
         raise ArtifactError(
-            f"The manifest has schema_version {first['input']!r}, and this service reads {SCHEMA_VERSION}",
+            f"The manifest has schema_version {came}, and this service reads {SCHEMA_VERSION}",
             "Export the model again, or use the service that belongs to it",
         )
-    place = ".".join(map(str, first["loc"]))
+    place = ".".join(map(str, first["loc"]))[:_MOST_QUOTED]
     raise ArtifactError(f"The manifest is wrong{f' at {place}' if place else ''}: {first['msg']}")
+
+
+def listed(names: Collection[str]) -> str:
+    """Return names in order for an error, the first few of many."""
+    few = sorted(names)[:_MOST_LISTED]
+    return f"{few}" if len(few) == len(names) else f"{few} and {len(names) - len(few)} more"
 
 
 def _name_faults(manifest: Manifest) -> Iterator[str]:
     reserved = {NUMERIC, CATEGORICAL, EXPERT_MASK, ROW_EXPERT_MASK, GATE_WEIGHTS, GATE_CONTRIBUTIONS}
     for what, names in (("feature", manifest.feature_names), ("task", manifest.task_names)):
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            yield f"{what} {twice[0]!r} is listed twice"
+        if twice := min((name for name, count in Counter(names).items() if count > 1), default=None):
+            yield f"{what} {twice!r} is listed twice"
     if taken := sorted(reserved & set(manifest.task_names)):
         yield f"a task is called {taken[0]!r}, which is the name of another tensor"
     if manifest.features != manifest.numeric + manifest.categorical:
@@ -227,7 +259,7 @@ def _gate_faults(manifest: Manifest) -> Iterator[str]:
     if list(gates.histogram_edges) != sorted(set(gates.histogram_edges)):
         yield "gates.histogram_edges must increase"
     if set(gates.tasks) != set(manifest.task_names):
-        yield f"gates.tasks names {sorted(gates.tasks)}; the tasks are {sorted(manifest.task_names)}"
+        yield f"gates.tasks names {listed(gates.tasks)}; the tasks are {listed(manifest.task_names)}"
     shapes: list[tuple[str, object, tuple[int, ...]]] = [
         ("average_logits", gates.average_logits, (tasks, experts)),
         ("similarity", gates.similarity, (tasks, tasks)),
@@ -256,7 +288,7 @@ def _golden_faults(manifest: Manifest) -> Iterator[str]:
         yield "golden has no rows"
     needed = {*manifest.task_names, *([GATE_WEIGHTS] if manifest.has_gates else [])}
     if not needed <= set(golden.outputs) <= set(manifest.outputs):
-        yield f"golden.outputs names {sorted(golden.outputs)}; expected {sorted(needed)}"
+        yield f"golden.outputs names {listed(golden.outputs)}; expected {listed(needed)}"
         return
     for name, values in golden.outputs.items():
         if (came := _shape(values)) != (shape := manifest.output_shape(name, golden.rows)):

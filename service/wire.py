@@ -12,7 +12,10 @@ from service.errors import ArtifactError
 GRAPH, METADATA, NODE, INITIALIZER, INPUT, OUTPUT = 7, 14, 1, 5, 11, 12
 _ELEMENT_TYPES = {1: "float", 7: "int64", 8: "string", 11: "double"}
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
-_TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION, _LOCATION_EXTERNAL = 13, 14, 1
+_KEY_END, _NUMBER_END = 1 << 32, 1 << 64
+"""A key has 32 bits and a number 64. Protobuf drops what stands above, and would read another field or value than here;
+no writer makes such bytes."""
+_TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION, _LOCATION_DEFAULT = 13, 14, 0
 
 _TENSORS_WITHIN = {
     "model": {7: "graph", 25: "function"},
@@ -52,7 +55,7 @@ def fields(message: memoryview) -> Iterator[Field]:
     position = 0
     while position < len(message):
         start = position
-        key, position = _varint(message, position)
+        key, position = _varint(message, position, _KEY_END)
         wire_type, value, payload = key & 7, 0, message[:0]
         if wire_type == _VARINT:
             value, position = _varint(message, position)
@@ -147,7 +150,7 @@ def holds_external_data(model: bytes) -> bool:
         for field in fields(message):
             if kind == "tensor":
                 if field.number == _TENSOR_EXTERNAL_DATA or (
-                    field.number == _TENSOR_DATA_LOCATION and field.value == _LOCATION_EXTERNAL
+                    field.number == _TENSOR_DATA_LOCATION and field.value != _LOCATION_DEFAULT
                 ):
                     return True
             elif field.number in _TENSORS_WITHIN[kind]:
@@ -180,8 +183,8 @@ def name_of(value_info: memoryview) -> str:
     return next((bytes(f.payload).decode(errors="replace") for f in fields(value_info) if f.number == 1), "")
 
 
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Return the number that begins at a position, and the position after it."""
+def _varint(message: memoryview, position: int, end: int = _NUMBER_END) -> tuple[int, int]:
+    """Return the number below `end` that begins at a position, in as few bytes as it needs, and the position after."""
     value = shift = 0
     while shift < 70:
         if position >= len(message):
@@ -190,6 +193,8 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
+            if value >= end or (shift and not byte):
+                raise ArtifactError("The file is no ONNX model: it holds a number in more bytes than it needs")
             return value, position
         shift += 7
     raise ArtifactError("The file is no ONNX model: it holds an endless number")

@@ -1,5 +1,6 @@
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,69 @@ def test_a_wrong_manifest_is_refused_with_the_place(text: str, fault: str) -> No
     edit(document)
     with pytest.raises(ArtifactError, match=expected):
         parse_manifest(json.dumps(document))
+
+
+def places(value: Any, *path: str | int) -> Iterator[tuple[str | int, ...]]:
+    """List the places of all numbers with a fraction, and of all other numbers that may have one."""
+    if isinstance(value, dict | list):
+        for step, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(part, *path, step)
+    elif isinstance(value, float):
+        yield path
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "Infinity", "-Infinity", "NaN", "1" + 400 * "0"])
+def test_no_number_may_be_infinite_or_none_wherever_it_stands(text: str, number: str) -> None:
+    document = json.loads(text)
+    document["provenance"]["seconds"] = {"training": [1.5]}
+    every = list(places(document))
+    assert len({path[0] for path in every}) == 5, "features, tasks, gates, golden, provenance"
+    for path in every:
+        broken = copy.deepcopy(document)
+        put(*path, value="HERE")(broken)
+        with pytest.raises(ArtifactError, match=r"manifest is wrong"):
+            parse_manifest(json.dumps(broken).replace('"HERE"', number))
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN"])
+def test_a_golden_answer_that_anything_is_close_to_is_refused(text: str, number: str) -> None:
+    document = json.loads(text)
+    document["golden"]["outputs"]["sold"][1] = "HERE"
+    with pytest.raises(ArtifactError, match=r"at golden\.outputs\.sold: .*expected finite"):
+        parse_manifest(json.dumps(document).replace('"HERE"', number))
+
+
+def test_tens_of_thousands_of_names_are_compared_once_each(text: str) -> None:
+    document = json.loads(text)
+    feature, rows, count = document["features"][0], document["golden"]["numeric"], 50_000
+    document["features"] = [feature | {"name": f"feature {number}"} for number in range(count)]
+    del document["golden"]["categorical"]
+    document["golden"]["numeric"] = [[1.5] * count for _ in rows]
+    assert len(parse_manifest(json.dumps(document)).numeric) == count
+    document["features"][-1]["name"] = "feature 7"
+    with pytest.raises(ArtifactError, match="feature 'feature 7' is listed twice"):
+        parse_manifest(json.dumps(document))
+
+
+def test_tens_of_thousands_of_tasks_take_their_shapes_from_one_look(text: str) -> None:
+    document, count = json.loads(text), 50_000
+    document |= {"architecture": "single_task", "experts": 0, "gates": None}
+    document["tasks"] = [{"name": f"task {number}", "kind": "regression"} for number in range(count)]
+    document["golden"]["outputs"] = {f"task {number}": [0.5] * 4 for number in range(count)}
+    manifest = parse_manifest(json.dumps(document))
+    assert {manifest.output_shape(name, 2) for name in manifest.outputs} == {(2,)}
+
+
+def test_an_error_lists_a_few_names_of_many(text: str) -> None:
+    document = json.loads(text)
+    document["golden"]["outputs"] |= {f"other {number}": [0.5] * 4 for number in range(5000)}
+    with pytest.raises(ArtifactError, match=r"golden\.outputs names .* and 4994 more; expected") as caught:
+        parse_manifest(json.dumps(document))
+    assert len(str(caught.value)) < 1000
+    document["schema_version"] = "x" * 100_000
+    with pytest.raises(ArtifactError, match="has schema_version 'xxx") as caught:
+        parse_manifest(json.dumps(document))
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "\x00", '{"schema_version": 1e999}'])

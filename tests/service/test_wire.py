@@ -70,6 +70,47 @@ def test_external_data_is_found_in_a_function() -> None:
     assert wire.holds_external_data(proto.SerializeToString())
 
 
+def varint(number: int, length: int) -> bytes:
+    """Write a number in so many bytes."""
+    return bytes(number >> 7 * place & 0x7F | (0x80 if place < length - 1 else 0) for place in range(length))
+
+
+def nested(key: bytes, value: bytes) -> bytes:
+    """Put a field into the one initializer of a model."""
+    tensor = key + value
+    graph = bytes([5 << 3 | 2, len(tensor)]) + tensor
+    return bytes([7 << 3 | 2, len(graph)]) + graph
+
+
+ENTRY = wire.encode_field(1, b"location") + wire.encode_field(2, b"/etc/passwd")
+EXTERNAL_DATA, DATA_LOCATION = 13 << 3 | 2, 14 << 3
+DISGUISES = {
+    "key of 5 bytes with bits above 32": nested(varint(EXTERNAL_DATA | 1 << 32, 5), bytes([len(ENTRY)]) + ENTRY),
+    "key of 10 bytes": nested(varint(EXTERNAL_DATA | 1 << 63, 10), bytes([len(ENTRY)]) + ENTRY),
+    "key in more bytes than it needs": nested(varint(EXTERNAL_DATA, 5), bytes([len(ENTRY)]) + ENTRY),
+    "length in more bytes than it needs": nested(bytes([EXTERNAL_DATA]), varint(len(ENTRY), 5) + ENTRY),
+    "place with bits above 32": nested(bytes([DATA_LOCATION]), varint(1 | 1 << 32, 5)),
+    "place with bits above 64": nested(bytes([DATA_LOCATION]), varint(1 | 1 << 64, 10)),
+    "a place of later formats": nested(bytes([DATA_LOCATION]), varint(2, 1)),
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_external_data_is_found_however_it_is_spelled(disguise: str) -> None:
+    try:
+        found = wire.holds_external_data(DISGUISES[disguise])
+    except ArtifactError as error:
+        found = "more bytes than it needs" in str(error)
+    assert found
+
+
+@pytest.mark.parametrize("number", [0, 1, 127, 128, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 64) - 1])
+def test_numbers_as_writers_write_them_are_read(number: int) -> None:
+    length = max(-(-number.bit_length() // 7), 1)
+    (field,) = wire.fields(memoryview(bytes([8]) + varint(number, length)))
+    assert field.value == number
+
+
 def test_inline_weights_are_no_external_data(model: bytes) -> None:
     assert not wire.holds_external_data(model)
 
