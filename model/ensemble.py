@@ -15,6 +15,7 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.fx import GraphModule
 
 from model.mmoe import Output
+from model.network.fast import fast
 from model.synthetic import SineTasks
 
 State = dict[str, Any]
@@ -40,7 +41,7 @@ class Ensemble:
             name: value.detach().to(device).contiguous().requires_grad_() for name, value in stacked.items()
         }
         self.runs = len(networks)
-        self._skeleton = copy.deepcopy(networks[0]).to("meta")
+        self._skeleton = fast(copy.deepcopy(networks[0]).to("meta"))
         self._optimiser = torch.optim.Adam(list(self.parameters.values()), lr=learning_rate, fused=True)
         self._losses = vmap(self._loss)
         self._weights = vmap(self._gates)

@@ -39,15 +39,6 @@ def init_uniform(parameter: Tensor, fan_in: int, gain: float) -> None:
     nn.init.uniform_(parameter, -bound, bound)
 
 
-def linear_by_row(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Map (B, D) to (B, H) by weight (H, D) as F.linear does, but with the numbers of all rows beside each other.
-
-    In training the next operations work on many rows at a time, and small products take a quarter of the time.
-    """
-    by_column = weight @ x.t()  # (H, B)
-    return (by_column if bias is None else by_column + bias.unsqueeze(-1)).t()
-
-
 class StackedLinear(nn.Module):
     """Apply E linear layers at once; weight is (E, H, D), bias (E, H)."""
 
@@ -64,8 +55,7 @@ class StackedLinear(nn.Module):
         if x.dim() == 3:
             return torch.matmul(x.transpose(0, 1), self.weight.transpose(1, 2)).transpose(0, 1) + self.bias
         weight, bias = self.weight.reshape(stack * hidden, width), self.bias.reshape(-1)  # one wide product is faster
-        wide = linear_by_row(x, weight, bias) if self.training else x @ weight.t() + bias  # (B, E*H)
-        return wide.view(-1, stack, hidden)
+        return (x @ weight.t() + bias).view(-1, stack, hidden)
 
 
 class Experts(nn.Module):
@@ -84,11 +74,30 @@ class Experts(nn.Module):
         return x
 
 
-class Gate(nn.Module):
-    """Weigh the experts: softmax(W x / temperature), linear and without bias (paper, §4).
+class GateDropout(nn.Module):
+    """Dropout of experts: training leaves each out of a row's softmax with probability `p`, and never all of them."""
 
-    `gates` is T for one gate per task (MMoE) or 1 for a gate that all tasks share (OMoE). In training, gate dropout
-    leaves each expert out of a row's softmax with the given probability, and never all of them.
+    def __init__(self, p: float = 0.0) -> None:
+        super().__init__()
+        self.p = p
+
+    def extra_repr(self) -> str:
+        """Show the probability."""
+        return f"p={self.p}"
+
+    def forward(self, gate_logits: Tensor) -> Tensor:
+        """Map gate logits (B, gates, E) to the same with -inf for the experts left out."""
+        if self.p == 0.0 or not self.training:
+            return gate_logits
+        draw = torch.rand_like(gate_logits)
+        keep = (draw >= self.p) | (draw == draw.amax(-1, keepdim=True))
+        return gate_logits.masked_fill(~keep, -math.inf)
+
+
+class Gate(nn.Module):
+    """Weights of the experts: softmax(W x / temperature), linear and without bias (paper, §4).
+
+    `gates` is T for one gate per task (MMoE) or 1 for a gate that all tasks share (OMoE).
     """
 
     def __init__(
@@ -98,13 +107,13 @@ class Gate(nn.Module):
         self.weight = nn.Parameter(torch.empty(gates, experts, width))
         self.tasks = tasks
         self.temperature = temperature
-        self.dropout = dropout
+        self.dropout = GateDropout(dropout)
         init_uniform(self.weight, width, math.sqrt(1.0 / 3.0))
 
     def extra_repr(self) -> str:
         """Show the sizes and options."""
         gates, experts, width = self.weight.shape
-        return f"{gates=}, {experts=}, {width=}, temperature={self.temperature}, dropout={self.dropout}"
+        return f"{gates=}, {experts=}, {width=}, temperature={self.temperature}"
 
     def matrix(self) -> Tensor:
         """Give (T, E, D) such that gate_logits[b, t, e] = sum_d matrix[t, e, d] x[b, d]."""
@@ -118,17 +127,10 @@ class Gate(nn.Module):
         """
         gates, experts, width = self.weight.shape
         weight = self.weight.reshape(gates * experts, width) / self.temperature
-        wide = linear_by_row(x, weight, None) if self.training else x @ weight.t()
-        gate_logits = wide.view(-1, gates, experts)  # (B, T or 1, E)
-        if self.training and self.dropout > 0.0:
-            draw = torch.rand_like(gate_logits)
-            keep = (draw >= self.dropout) | (draw == draw.amax(-1, keepdim=True))
-            gate_logits = gate_logits.masked_fill(~keep, -math.inf)
+        gate_logits = self.dropout((x @ weight.t()).view(-1, gates, experts))  # (B, T or 1, E)
         gate_logits = gate_logits.expand(-1, self.tasks, -1)  # (B, T, E)
         if expert_mask is not None:
             gate_logits = gate_logits + expert_mask.log()
-        if self.training:  # the same softmax; torch's kernel for a short last axis takes six times as long
-            return F.softmax(gate_logits.permute(1, 2, 0), dim=1).permute(2, 0, 1)
         return F.softmax(gate_logits, dim=-1)
 
 
@@ -149,13 +151,9 @@ class Tower(nn.Module):
     def forward(self, mixture: Tensor) -> Tensor:
         """Map (B, H) to (B,), or to (B, K) for K > 1; a batch of one row keeps its axis."""
         for layer in self.hidden:
-            mixture = self.dropout(torch.relu(self._apply_layer(layer, mixture)))
-        output = self._apply_layer(self.last, mixture)  # (B, K)
+            mixture = self.dropout(torch.relu(layer(mixture)))
+        output: Tensor = self.last(mixture)  # (B, K)
         return output.squeeze(-1) if self.last.out_features == 1 else output
-
-    def _apply_layer(self, layer: nn.Module, x: Tensor) -> Tensor:
-        assert isinstance(layer, nn.Linear)
-        return linear_by_row(x, layer.weight, layer.bias) if self.training else layer(x)
 
 
 class Mixture(nn.Module):
@@ -175,11 +173,7 @@ class Mixture(nn.Module):
         """Answer for B encoded rows; `expert_mask` broadcasts against (B, T, E), 0 leaves an expert out."""
         experts = self.experts(x)  # (B, E, H)
         gate_weights = self.gate(x, expert_mask)  # (B, T, E)
-        if self.training:  # the same sums; their gradient takes half the time of a product of many small matrices
-            weighted = gate_weights.permute(1, 2, 0).unsqueeze(2) * experts.permute(1, 2, 0)  # (T, E, H, B)
-            mixtures = [mixture.t() for mixture in weighted.sum(1).unbind()]  # T of (B, H)
-        else:
-            mixtures = list(torch.matmul(gate_weights, experts).unbind(1))
+        mixtures = torch.matmul(gate_weights, experts).unbind(1)  # T of (B, H)
         return Output(tuple(tower(m) for tower, m in zip(self.towers, mixtures, strict=True)), gate_weights)
 
 

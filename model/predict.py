@@ -9,6 +9,7 @@ from model.config import ModelConfig
 from model.encoder import Encoder
 from model.metrics import Predictions
 from model.mmoe import Output, build
+from model.network.fast import fast
 from model.schema import FeatureSchema, Rows, Task
 
 
@@ -29,6 +30,10 @@ class Model(nn.Module):
         """Answer for raw numbers (B, N), NaN = missing, and per-column codes (B, C); the mask as in model/mmoe.py."""
         output: Output = self.network(self.encoder(numeric, codes), expert_mask)
         return output
+
+    def training_layout(self) -> "Model":
+        """Return a twin on the same parameters whose network works in the layout that trains fastest."""
+        return Model(self.encoder, fast(self.network), self.tasks)
 
 
 def build_model(features: FeatureSchema, tasks: Sequence[Task], config: ModelConfig, seed: int | None = None) -> Model:

@@ -58,6 +58,7 @@ class Run:
     """Hold everything that a run changes, apart from torch's generators.
 
     Attributes:
+        learner: the model in its training layout, on the same parameters.
         epoch: finished epochs.
         step: finished steps of the epoch after these.
         loss_sum: over those steps, summed over rows.
@@ -78,9 +79,13 @@ class Run:
     best_state: dict[str, Tensor] = field(default_factory=dict)
     records: list[EpochRecord] = field(default_factory=list)
     seconds: float = 0.0
+    learner: Model = field(init=False)
 
     PLAIN = ("epoch", "step", "loss_sum", "epoch_seconds", "best_value", "best_epoch", "best_state", "seconds")
     MODULES = ("model", "losses", "optimizer")
+
+    def __post_init__(self) -> None:
+        self.learner = self.model.training_layout()
 
     def state(self) -> dict[str, Any]:
         """Collect what a resumed run needs to go on as if nothing had happened."""

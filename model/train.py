@@ -143,7 +143,7 @@ def run_epoch(run: Run, setting: Setting) -> None:
     order = row_order(rows, config.seed, run.epoch).to(setting.train.numeric.device)
     began = saved = time.perf_counter()
     earlier = run.epoch_seconds
-    run.model.train()
+    run.learner.train()
     while run.step < setting.steps:
         batch = order[run.step * config.batch_size : (run.step + 1) * config.batch_size]
         run.loss_sum += len(batch) * train_step(run, setting.train.take(batch), learning_rate(run, setting))
@@ -176,7 +176,7 @@ def train_step(run: Run, batch: Tensors, rate: float) -> Tensor:
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     run.optimizer.zero_grad(set_to_none=True)
-    per_task = run.losses.per_task(run.model(batch.numeric, batch.codes).outputs, batch.targets)
+    per_task = run.losses.per_task(run.learner(batch.numeric, batch.codes).outputs, batch.targets)
     run.losses.objective(per_task).backward()  # type: ignore[no-untyped-call]
     run.optimizer.step()
     return run.losses.total(per_task.detach())

@@ -1,0 +1,1 @@
+"""Networks: encoder, multi-task model, fast training layout."""
