@@ -37,8 +37,8 @@ class Input(NamedTuple):
     """Hold one input as it came.
 
     Attributes:
-        shape: as declared, checked against the model.
-        data: nested or flat lists of JSON, or raw bytes.
+        shape: as declared, checked against the model and the most rows.
+        data: nested or flat lists of JSON, or raw bytes, as many as the shape needs (of strings at least).
     """
 
     name: str
@@ -124,7 +124,6 @@ class Signature:
             arrays = {name: _array(each) for name, each in inputs.items()}
             return self._reader.from_arrays(arrays.get(NUMERIC), arrays.get(CATEGORICAL), nan_is_missing=True)
         rows = [_rows(inputs[name]) for name in self._inputs]
-        self._reader.check_rows(len(rows[0]))
         return self._reader.from_instances([list(chain(*parts)) for parts in zip(*rows, strict=True)])
 
     def tensors(self, answer: Answer, names: Sequence[str]) -> list[tuple[str, NDArray[np.float32]]]:
@@ -162,6 +161,7 @@ class Signature:
         if datatype not in taken:
             raise MalformedRequest(f"input {name!r} has datatype {datatype!r}", " or ".join(taken))
         shape = _shape(name, entry.get("shape"), self._inputs[name])
+        self._reader.check_rows(shape[0])
         if parameters is None:
             raise MalformedRequest(f'input {name!r} has "parameters" that are no object', _EXPECTED_INPUT)
         refuse_unsupported(parameters, f"input {name!r}")
@@ -176,6 +176,7 @@ class Signature:
             raise MalformedRequest(f"input {name!r} has binary_data_size {size!r}", 'a size in bytes, and no "data"')
         if size > len(raw):
             raise MalformedRequest(f"input {name!r} announces {size} bytes, and {len(raw)} are left", "all of them")
+        _check_size(name, datatype, shape, size)
         return Input(name, datatype, shape, raw[:size]), raw[size:]
 
 
@@ -215,18 +216,30 @@ def _shape(name: str, shape: object, width: int) -> tuple[int, ...]:
     return tuple(shape)
 
 
+def _check_size(name: str, datatype: str, shape: tuple[int, ...], size: int) -> None:
+    """Refuse raw bytes that are not what a shape claims, before anything of that shape is made.
+
+    Raises:
+        MalformedRequest: not the size of so many numbers, or too few bytes for the lengths of so many strings.
+    """
+    count = shape[0] * shape[1]
+    if name == CATEGORICAL:
+        if size < _LENGTH.size * count:
+            expected = f"at least {_LENGTH.size * count}, {_LENGTH.size} for the length of each of {count} elements"
+            raise MalformedRequest(f"input {name!r} has {size} bytes", expected)
+    elif size != count * DTYPES[datatype].itemsize:
+        expected = f"{count * DTYPES[datatype].itemsize} for {datatype} {list(shape)}"
+        raise MalformedRequest(f"input {name!r} has {size} bytes", expected)
+
+
 def _array(each: Input) -> NDArray[Any]:
-    """Turn raw bytes into the graph's type: float32 (B, N), or str as object (B, C)."""
+    """Turn raw bytes, of a checked size, into the graph's type: float32 (B, N), or str as object (B, C)."""
     rows, width = each.shape
     if each.name == CATEGORICAL:
         strings = np.empty(rows * width, np.object_)
         strings[:] = list(_strings(each, rows * width))
         return strings.reshape(rows, width)
-    dtype = DTYPES[each.datatype]
-    if len(each.data) != rows * width * dtype.itemsize:
-        expected = f"{rows * width * dtype.itemsize} for {each.datatype} {list(each.shape)}"
-        raise MalformedRequest(f"input {each.name!r} has {len(each.data)} bytes", expected)
-    numbers = np.frombuffer(each.data, dtype).reshape(rows, width)
+    numbers = np.frombuffer(each.data, DTYPES[each.datatype]).reshape(rows, width)
     with np.errstate(over="ignore"):
         # Behind a JSON header the numbers are rarely aligned; one copy here spares slow reads and a copy in the run.
         return numbers.astype(np.float32, copy=not numbers.flags.aligned)
@@ -258,6 +271,8 @@ def _rows(each: Input) -> list[list[Any]]:
     data = each.data
     if type(data) is not list:
         raise MalformedRequest(f'the "data" of input {each.name!r} is no array', "a flat or a nested array")
+    if len(data) not in (rows, rows * width):
+        raise _other_length(each)
     if each.name == NUMERIC and DTYPES[each.datatype].kind in "iu":
         _check_whole(each)
     if len(data) == rows * width and (width > 1 or not any(type(value) is list for value in data)):
@@ -268,8 +283,13 @@ def _rows(each: Input) -> list[list[Any]]:
                 problem = Problem(index, None, f"has {len(row)} values; expected {width}")
                 raise InvalidFeatures([problem])
         return data
-    raise MalformedRequest(
-        f'the "data" of input {each.name!r} has {len(data)} elements',
+    raise _other_length(each)
+
+
+def _other_length(each: Input) -> MalformedRequest:
+    rows, width = each.shape
+    return MalformedRequest(
+        f'the "data" of input {each.name!r} has {len(each.data)} elements',
         f"{rows * width} values, or {rows} arrays of {width}, as its shape {list(each.shape)} says",
     )
 
