@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import ArtifactError
+from service.files import OutsideError, open_beneath, read_descriptor
 from service.manifest import (
     CATEGORICAL,
     EXPERT_MASK,
@@ -48,6 +49,7 @@ __all__ = [
     "for_complete_rows",
     "golden_inputs",
     "keep_outputs",
+    "outside",
     "parse_manifest",
     "read_model",
 ]
@@ -103,17 +105,16 @@ def golden_inputs(manifest: Manifest) -> dict[str, NDArray[Any]]:
 def read_model(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> tuple[bytes, Manifest]:
     """Read a model file and its manifest, checked against each other, without running anything.
 
+    Args:
+        path: <directory of models>/<name>/<version>/<file>; what lies outside of that directory, links followed, is not
+            read, even if a link changes meanwhile.
+        max_bytes: of the file.
+
     Raises:
         ArtifactError: unreadable, empty, too large, truncated, with external data, without a valid manifest, or with a
             graph that does not fit it.
     """
-    try:
-        size = path.stat().st_size
-        if not 0 < size <= max_bytes:
-            raise ArtifactError(f"The file has {size} bytes; expected 1 to {max_bytes}")
-        model = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"The file cannot be read: {error.strerror}", "Check that it exists and its mode") from None
+    model = _read(path.absolute(), max_bytes)
     text = metadata(model).get(MANIFEST_KEY)
     if text is None:
         raise ArtifactError(f"The file has no metadata {MANIFEST_KEY!r}", "Export it with this project's exporter")
@@ -122,6 +123,28 @@ def read_model(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> tuple[bytes, Man
     manifest = parse_manifest(text)
     check_graph(manifest, interface(model))
     return model, manifest
+
+
+def outside() -> ArtifactError:
+    """Return the error of a file that is not in the directory of models."""
+    return ArtifactError(
+        "The file lies outside of the directory of models, behind a link", "Copy it into the directory"
+    )
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    root = path.parents[min(2, len(path.parents) - 1)]
+    try:
+        model = read_descriptor(open_beneath(root, path.relative_to(root)), max_bytes)
+    except OutsideError:
+        raise outside() from None
+    except OSError as error:
+        raise ArtifactError(f"The file cannot be read: {error.strerror}", "Check that it exists and its mode") from None
+    except ValueError as error:
+        raise ArtifactError(f"The file is too large: {error}; expected 1 to {max_bytes}") from None
+    if not model:
+        raise ArtifactError(f"The file has 0 bytes; expected 1 to {max_bytes}")
+    return model
 
 
 def _check_tensor(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:

@@ -3,11 +3,15 @@
 Looking reads directories and the status of files, never a file, so it is cheap enough to be done every few seconds.
 """
 
+import errno
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
+from service.artifact import outside
 from service.errors import ArtifactError
+from service.files import OutsideError, open_beneath
 
 MODEL_FILE = "model.onnx"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -34,19 +38,20 @@ Disk = dict[str, Shelf]
 
 
 def look(root: Path) -> Disk:
-    """Look at the directory; names in order. Directories under other names than numbers are no versions.
+    """Look at the directory; names in order, as text. Directories under other names than numbers are not versions.
 
     Raises:
         ArtifactError: it cannot be read.
     """
     try:
-        names = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        with os.scandir(root) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_directory(entry))
     except OSError as error:
         raise ArtifactError(
             f"The directory of models {str(root)!r} cannot be read: {error.strerror}",
             "Make it, or set MMOE_MODELS to the directory that holds <name>/<version>/model.onnx",
         ) from None
-    shelves = {name: _shelf(root / name) for name in names}
+    shelves = {_spelled(name): _shelf(root / name) for name in names}
     return {name: shelf for name, shelf in shelves.items() if shelf.versions or shelf.problem}
 
 
@@ -58,6 +63,8 @@ def model_file(root: Path, name: str, version: int) -> Path:
 def check_place(root: Path, name: str, path: Path) -> None:
     """Check that a file lies in the directory, links followed, and that its model's name can stand in a URL.
 
+    The file may be another one when it is read: `artifact.read_model` makes sure again of what it reads.
+
     Raises:
         ArtifactError: it must not be served.
     """
@@ -67,13 +74,13 @@ def check_place(root: Path, name: str, path: Path) -> None:
             "Rename its directory to letters, digits, dots, dashes and underscores",
         )
     try:
-        inside = path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError) as error:  # links that lead in a circle
-        raise ArtifactError(f"The path of the file cannot be followed: {error}", "Replace the links") from None
-    if not inside:
-        raise ArtifactError(
-            "The file lies outside of the directory of models, behind a link", "Copy it into the directory"
-        )
+        os.close(open_beneath(root, path.relative_to(root)))
+    except OutsideError:
+        raise outside() from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ArtifactError("The path of the file leads in a circle of links", "Replace the links") from None
+        # Whether the file can be read is a matter of reading it.
 
 
 def fingerprint(path: Path) -> Fingerprint | None:
@@ -83,6 +90,19 @@ def fingerprint(path: Path) -> Fingerprint | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    """Tell whether something in the directory is one itself; what cannot be looked at is listed with the reason."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return True
+
+
+def _spelled(name: str) -> str:
+    """Return a name as text that a JSON file can hold: if it is not UTF-8, then with a backslash, which is refused."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _shelf(directory: Path) -> Shelf:

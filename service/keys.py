@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from service.errors import SettingsError
+from service.files import read_file
 from service.logs import log_event
 from service.settings import variable
 
@@ -58,7 +59,7 @@ class Keys:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._content = _read(path)
+            self._content = read_file(path, _MOST_BYTES)
             self._entries = parse(self._content)
         except (OSError, ValueError) as error:
             raise SettingsError(variable("keys_file"), str(path), f"a file of API keys: {_reason(error)}") from None
@@ -84,7 +85,7 @@ class Keys:
     def reload(self) -> None:
         """Take the file as it is now; if it is wrong, say so in the log, once, and keep the keys as they were."""
         try:
-            content = _read(self._path)
+            content = read_file(self._path, _MOST_BYTES)
             if content == self._content:
                 self._complaint = ""
                 return
@@ -142,14 +143,6 @@ def new_key() -> str:
 def line_of(role: Role, name: str, key: str) -> str:
     """Return the line of the file that lets a key in."""
     return f"{role} {name} {_HASH}{hashlib.sha256(key.encode()).hexdigest()}"
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"it has more than {_MOST_BYTES} bytes")
-    return content
 
 
 def _text(content: bytes) -> str:

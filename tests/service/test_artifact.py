@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,29 @@ def test_a_file_that_is_not_there_or_too_large_is_refused(hand_model: HandModel,
         read_model(hand_model(tmp_path), max_bytes=100)
     with pytest.raises(ArtifactError, match="cannot be read"):
         read_model(tmp_path)
+
+
+@pytest.mark.parametrize("level", ["hand", "hand/1", "hand/1/model.onnx"])
+def test_a_file_behind_a_link_is_read_only_inside_of_the_directory(
+    hand_model: HandModel, tmp_path: Path, level: str
+) -> None:
+    path = hand_model(tmp_path / "models")
+    place = tmp_path / "models" / level
+    place.rename(place.parent / ".moved")
+    place.symlink_to(place.parent / ".moved")
+    assert read_model(path)[1].name == "hand"
+    (place.parent / ".moved").rename(tmp_path / "elsewhere")
+    place.unlink()
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match="outside of the directory of models"):
+        read_model(path)
+
+
+def test_a_fifo_in_the_place_of_a_file_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "hand" / "1").mkdir(parents=True)
+    os.mkfifo(tmp_path / "hand" / "1" / "model.onnx")
+    with pytest.raises(ArtifactError, match="expected a regular file"):
+        read_model(tmp_path / "hand" / "1" / "model.onnx")
 
 
 def without_a_numeric_feature(manifest: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from service.disk import Shelf, check_place, fingerprint, look, model_file
 from service.errors import ArtifactError
+from service.roster import Wishes
 
 
 def publish(root: Path, name: str, version: int, text: str = "x") -> Path:
@@ -65,6 +66,19 @@ def test_a_directory_that_cannot_be_read_is_no_directory_without_versions(
     assert list(disk["census"].versions) == [1]
     assert disk["hotel"] == Shelf({}, disk["hotel"].problem)
     assert "Permission denied" in (disk["hotel"].problem or "")
+
+
+def test_a_name_that_is_not_utf8_is_the_same_at_every_look(tmp_path: Path) -> None:
+    published = publish(tmp_path, "census", 1)
+    (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+    published.parent.rename(tmp_path / os.fsdecode(b"caf\xe9") / "1")
+    disk = look(tmp_path)
+    assert list(disk) == ["caf\\xe9"]
+    assert list(disk["caf\\xe9"].versions.values()) != [None], "its file is found"
+    kept = Wishes.model_validate_json(Wishes(disk=disk).model_dump_json())
+    assert kept.disk == look(tmp_path)
+    with pytest.raises(ArtifactError, match="cannot stand in a URL"):
+        check_place(tmp_path, "caf\\xe9", model_file(tmp_path, "caf\\xe9", 1))
 
 
 def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Keys in a file: found, followed through its changes, and never shown."""
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,25 @@ def test_changes_are_followed_and_a_broken_file_keeps_the_keys(path: Path, caplo
     assert "names 2 keys now" in mended
     assert first not in caplog.text
     assert second not in caplog.text
+
+
+def test_a_fifo_in_the_place_of_the_file_keeps_the_keys_and_holds_up_nothing(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = new_key(), new_key()
+    write(path, line_of("predict", "web", first))
+    keys = Keys(path)
+    path.unlink()
+    os.mkfifo(path)
+    keys.reload()  # nobody writes to it, so a reader would wait for ever
+    assert keys.find(first.encode()) == Key("predict", "web")
+    assert "expected a regular file" in caplog.text
+    with pytest.raises(SettingsError, match="expected a regular file"):
+        Keys(path)
+    path.unlink()
+    write(path, line_of("predict", "web", second))
+    keys.reload()
+    assert keys.find(second.encode()) == Key("predict", "web")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

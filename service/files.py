@@ -1,0 +1,129 @@
+"""Files that others may change at any time: opened once, looked at and read through the same descriptor.
+
+Whatever lies at a path may be another thing a moment later: a link that leads elsewhere, a FIFO on which a reader waits
+for ever. So nothing is opened a second time, opening never waits, and what is not a regular file is refused.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path, PurePath
+
+_MOST_LINKS = 40
+"""As many as the kernel follows on one path."""
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_STEP = _READ | os.O_NOFOLLOW
+
+
+class OutsideError(OSError):
+    """A path that leads out of its directory."""
+
+
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """Read a regular file, links followed, without ever waiting for a writer.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+        ValueError: it has more than `most_bytes`.
+    """
+    return read_descriptor(os.open(path, _READ), most_bytes)
+
+
+def read_descriptor(descriptor: int, most_bytes: int) -> bytes:
+    """Read the regular file of a descriptor from its beginning, and close it; errors are those of `read_file`."""
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a FIFO, a socket or a device"
+            raise OSError(errno.EINVAL, f"It is {kind}; expected a regular file")
+        content = b""
+        if status.st_size <= most_bytes:
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read(status.st_size + 1)
+                while len(content) <= most_bytes and (more := file.read(1 << 16)):  # somebody appends to it
+                    content += more
+        if max(status.st_size, len(content)) > most_bytes:
+            raise ValueError(f"it has more than {most_bytes} bytes")
+        return content
+    finally:
+        os.close(descriptor)
+
+
+def open_beneath(root: Path, relative: PurePath) -> int:
+    """Open a file of a directory for reading, and never one outside of it, whatever changes meanwhile.
+
+    Links are followed as long as they stay inside, absolute ones too; each step is taken from the descriptor of the
+    step before, so that no directory can be exchanged under way.
+
+    Raises:
+        OutsideError: a link leads out of the directory.
+        OSError: it cannot be opened.
+    """
+    walk = _Walk(root)
+    try:
+        return walk.open(relative)
+    finally:
+        walk.close()
+
+
+class _Walk:
+    """Hold the descriptors of the directories from the root to the one that was reached."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._reached = [os.open(root, _READ | os.O_DIRECTORY)]
+
+    def open(self, relative: PurePath) -> int:
+        """Open what the path leads to from here."""
+        pending, links = list(reversed(relative.parts)), 0
+        while pending:
+            part = pending.pop()
+            if part == "..":
+                self._leave()
+                continue
+            try:
+                return_it = self._step(part, last=not pending)
+            except OSError as error:
+                if error.errno not in (errno.ELOOP, errno.EMLINK, errno.ENOTDIR):  # a link, as systems put it
+                    raise
+                links += 1
+                if links > _MOST_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+                pending += self._target(part, error)
+                continue
+            if return_it is not None:
+                return return_it
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+    def close(self) -> None:
+        """Let go of all directories."""
+        while self._reached:
+            os.close(self._reached.pop())
+
+    def _step(self, part: str, last: bool) -> int | None:
+        """Enter a directory, or return the descriptor of the file at the end."""
+        opened = os.open(part, _STEP if last else _STEP | os.O_DIRECTORY, dir_fd=self._reached[-1])
+        if last:
+            return opened
+        self._reached.append(opened)
+        return None
+
+    def _leave(self) -> None:
+        if len(self._reached) == 1:
+            raise OutsideError(errno.EXDEV, "It lies outside of the directory")
+        os.close(self._reached.pop())
+
+    def _target(self, link: str, error: OSError) -> list[str]:
+        """Return the steps that a link stands for, the last one first; an absolute one begins at the root again."""
+        try:
+            target = PurePath(os.readlink(link, dir_fd=self._reached[-1]))
+        except OSError:  # it was no link
+            raise error from None
+        if target.is_absolute():
+            if not target.is_relative_to(self._root):
+                raise OutsideError(errno.EXDEV, "It lies outside of the directory")
+            while len(self._reached) > 1:
+                self._leave()
+            target = target.relative_to(self._root)
+        return list(reversed(target.parts))
