@@ -1,6 +1,6 @@
 """Choose the features of a table, describe them by the training rows, and turn all rows into arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -45,10 +45,13 @@ def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> 
     numeric: list[tuple[NumericFeature, NDArray[np.float32]]] = []
     categorical: list[tuple[CategoricalFeature, NDArray[np.int64], NDArray[np.object_]]] = []
     bins = config.model.bins if config.model.numeric_encoding == "piecewise_linear" else 0
+    markers = np.array(table.markers.numbers, np.float64).astype(np.float32)
     for name, kind in kinds.items():
         if kind == "numeric":
             values = numbers(table, name, "features.numeric").astype(np.float32)
-            numeric.append((_describe(name, values[training], bins), values))
+            values[np.isin(values, markers)] = np.nan  # as the graph sees them: in float32
+            described = _describe(name, values[training], bins)
+            numeric.append((replace(described, missing_values=table.markers.numbers), values))
         else:
             categorical.append(_encode(table, name, training, config.features.min_count))
     declared = {*config.features.numeric, *config.features.categorical}
@@ -108,7 +111,7 @@ def _infer(table: Table, name: str, training: NDArray[np.bool_]) -> str:
         raise DataError(f"column '{name}' holds {series.dtype}, which is no feature; add it to data.drop")
     if series.dtype == pl.Boolean or (series.dtype == pl.String and table.typed):
         return "categorical"
-    parsed = parse(series)
+    parsed = parse(series, table.numerals)
     wrong = np.zeros(len(series), bool) if parsed is None else (parsed.is_null() & series.is_not_null()).to_numpy()
     return "categorical" if (wrong & training).any() else "numeric"
 

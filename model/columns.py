@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from model.data_config import CONDITION
 from model.errors import DataError
+from model.numerals import PLAIN, Numerals
 from model.source import Table
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -35,7 +36,7 @@ def numbers(table: Table, name: str, key: str) -> NDArray[np.float64]:
         DataError: for a value that is no number, or is infinite in float32, the type that the network computes in.
     """
     series = table.column(name, key)
-    parsed = parse(series)
+    parsed = parse(series, table.numerals)
     if parsed is None:
         raise DataError(f"{key} wants numbers, and column '{name}' holds {series.dtype}")
     wrong = np.flatnonzero((parsed.is_null() & series.is_not_null()).to_numpy())
@@ -44,12 +45,13 @@ def numbers(table: Table, name: str, key: str) -> NDArray[np.float64]:
             f"{key} wants numbers, and column '{name}' holds {series[int(wrong[0])]!r} in row "
             f"{table.row_numbers[wrong[0]]}; choose another kind for it, mend the value, or add it to data.missing"
         )
+    parsed = parsed.set(table.markers.mask(parsed), None)  # -2e2 is the marker -200 too
     values: NDArray[np.float64] = parsed.fill_null(float("nan")).to_numpy().astype(np.float64)
     with np.errstate(over="ignore"):
         infinite = np.isinf(values.astype(np.float32))
     if not infinite.any():
         return values
-    if "inf" in table.missing:
+    if np.inf in table.markers.numbers:
         return np.where(infinite, np.nan, values)
     row = int(np.flatnonzero(infinite)[0])
     raise DataError(
@@ -58,12 +60,12 @@ def numbers(table: Table, name: str, key: str) -> NDArray[np.float64]:
     )
 
 
-def parse(series: pl.Series) -> pl.Series | None:
+def parse(series: pl.Series, numerals: Numerals = PLAIN) -> pl.Series | None:
     """Cast to float64, with null where text is no number; None for a type without numbers, such as dates."""
     if not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Boolean, pl.Null)):
         return None
     if series.dtype == pl.String:
-        series = series.str.strip_chars()
+        return numerals.read(series)
     return series.cast(pl.Float64, strict=False)
 
 

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, mode
 CONDITION = re.compile(r"^(?P<column>.*?)\s*(?P<operator>>=|<=|==|!=|>|<)\s*(?P<value>\S.*)$")
 """A comparison such as "adr >= 0" (data.keep) or, without a column, "> 0" (tasks.positive_if)."""
 
+ALWAYS_MISSING = ("NA", "NaN", "nan", "NULL", "null")
+"""Texts that mean missing unless `data.missing_only` says otherwise; the empty text always does."""
+
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Strict(False)]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Strict(False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -103,9 +106,21 @@ class TableData(Section):
         "It is an error otherwise.",
     )
     missing: Annotated[tuple[str, ...], Strict(False)] = Field(
-        default=("", "NA", "NaN", "nan", "NULL", "null"),
-        description="Values that mean missing, compared after `strip`. Empty text always does. Put `inf` here to take "
-        "infinities for missing; they are an error otherwise.",
+        default=(),
+        description="Values that mean missing, in every column and in requests, besides empty text, `NA`, `NaN`, "
+        "`nan`, `NULL` and `null`. Compared after `strip`; a number is compared as a number, so that `-200` is also "
+        "`-200.0`. Put `inf` here to take infinities for missing; they are an error otherwise. See docs/values.md.",
+    )
+    missing_only: Annotated[tuple[str, ...], Strict(False)] | None = Field(
+        default=None,
+        description="Replaces `missing` and the values that it adds to: these, and empty text, alone mean missing. "
+        'For a table in which `NA` is Namibia: `missing_only = [""]`.',
+    )
+    decimal: Literal[".", ","] = Field(default=".", description="Sign before the decimals of a number in text.")
+    thousands: Literal["", ",", ".", " ", "'", "_"] = Field(
+        default="",
+        description="Sign between the thousands of a number in text, if there is one; a blank stands for every kind "
+        "of blank.",
     )
     strip: bool = Field(default=True, description="Whether to remove blanks around every value.")
     drop: Names = Field(default=(), description="Columns that are never features.")
@@ -125,8 +140,19 @@ class TableData(Section):
                 raise ValueError(f"{condition!r} is no condition; write a column, an operator and a value: 'adr >= 0'")
         return conditions
 
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """List the texts that mean missing, those that always do included."""
+        if self.missing_only is not None:
+            return ("", *self.missing_only)
+        return ("", *ALWAYS_MISSING, *self.missing)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.missing and self.missing_only is not None:
+            raise ValueError("'missing' adds to what always means missing and 'missing_only' replaces it; keep one")
+        if self.decimal == self.thousands:
+            raise ValueError(f"'decimal' and 'thousands' are both {self.decimal!r}; they must differ")
         if not self.header and not self.columns:
             raise ValueError("a table without a header needs 'columns': the list of its column names")
         return self

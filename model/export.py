@@ -11,6 +11,7 @@ from model.errors import ExportError
 from model.graph import build_graph
 from model.manifest import METADATA_KEY, build_manifest, manifest_text
 from model.metrics import Predictions, evaluate
+from model.missing import markers_of
 from model.parity import check_parity, golden_rows, golden_tolerance
 from model.predict import Model, predict
 from model.progress import History
@@ -42,7 +43,7 @@ def export(model: Model, dataset: Dataset, config: Config, history: History, mod
     """
     model = copy.deepcopy(model).cpu().eval()
     test = predict(model, dataset.test)
-    content, manifest = _artifact(model, dataset, config, test)
+    content, manifest = build_artifact(model, dataset, config, test)
 
     def write(directory: Path) -> None:
         (directory / "model.onnx").write_bytes(content)
@@ -58,7 +59,7 @@ def export(model: Model, dataset: Dataset, config: Config, history: History, mod
         ) from error
 
 
-def _artifact(model: Model, dataset: Dataset, config: Config, test: Predictions) -> tuple[bytes, dict[str, Any]]:
+def build_artifact(model: Model, dataset: Dataset, config: Config, test: Predictions) -> tuple[bytes, dict[str, Any]]:
     """Make the ONNX file, checked against torch, and its manifest."""
     module = serve(model, dataset)
     tolerance = golden_tolerance(module, dataset)
@@ -66,7 +67,7 @@ def _artifact(model: Model, dataset: Dataset, config: Config, test: Predictions)
     validation = predict(model, dataset.validation)
     manifest = build_manifest(config, dataset, module, golden_rows(dataset), tolerance, validation, metrics)
     table = config.data if isinstance(config.data, TableData) else None
-    graph = build_graph(module) if table is None else build_graph(module, table.missing, table.strip)
+    graph = build_graph(module) if table is None else build_graph(module, sorted(markers_of(table).texts), table.strip)
     onnx.helper.set_model_props(graph, {METADATA_KEY: manifest_text(manifest)})
     graph.producer_name = "mmoe-serve"
     content = graph.SerializeToString()

@@ -181,7 +181,7 @@ def _whole_numbers(table: Table, config: TaskConfig, key: str) -> pl.Series | No
         DataError: for numbers with a fraction, which are no classes.
     """
     series = table.column(config.column, key)
-    parsed = None if series.dtype == pl.Boolean else parse(series)
+    parsed = None if series.dtype == pl.Boolean else parse(series, table.numerals)
     if parsed is None or bool((parsed.is_null() & series.is_not_null()).any()):
         return None
     parsed = parsed.fill_nan(None)

@@ -1,6 +1,7 @@
 """The manifest: what the artifact says about itself, as docs/artifact.md fixes it."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,6 +75,7 @@ def _numeric(feature: NumericFeature) -> dict[str, Any]:
         "mean": feature.mean,
         "std": feature.std,
         "missing_share": feature.missing_share,
+        "missing_values": [value for value in feature.missing_values if math.isfinite(value)],
     }
 
 

@@ -21,6 +21,7 @@ class NumericFeature:
         std: over present values; 1.0 for a constant column.
         missing_share: in [0, 1].
         bin_edges: strictly increasing quantile edges for piecewise-linear encoding; empty when not in use.
+        missing_values: numbers that mean "no value", as float32; infinity stands for both infinities.
     """
 
     name: str
@@ -30,6 +31,7 @@ class NumericFeature:
     maximum: float
     missing_share: float = 0.0
     bin_edges: tuple[float, ...] = ()
+    missing_values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

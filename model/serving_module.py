@@ -1,5 +1,8 @@
 """The network as it is served: raw numbers and category codes in, answers in natural units and gate weights out."""
 
+import itertools
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,6 +26,7 @@ class ServingModule(nn.Module):
     average input add up to the row's logits.
     """
 
+    missing_values: Tensor
     gate_matrix: Tensor
     average_input: Tensor
     feature_of_column: Tensor
@@ -39,6 +43,7 @@ class ServingModule(nn.Module):
         self.model = model
         self.tasks = model.tasks
         self.features = features
+        self.register_buffer("missing_values", _marker_table(features))
         self.gated = isinstance(model.network, Mixture)
         self.experts = 0
         if isinstance(model.network, Mixture) and average_input is not None:
@@ -62,12 +67,12 @@ class ServingModule(nn.Module):
         """Answer B rows.
 
         Args:
-            numeric: (B, N) raw values, NaN = missing.
+            numeric: (B, N) raw values; NaN and a feature's missing_values = missing.
             codes: (B, C) codes of each category column.
             expert_mask: (E,), 0 leaves an expert out.
             row_expert_mask: (1 or B, 1, E), the same per row.
         """
-        x = self.model.encoder(numeric, codes)  # (B, D)
+        x = self.model.encoder(self.without_markers(numeric), codes)  # (B, D)
         mask = row_expert_mask if expert_mask is None else expert_mask
         if expert_mask is not None and row_expert_mask is not None:
             mask = expert_mask * row_expert_mask  # (1 or B, 1, E)
@@ -76,6 +81,15 @@ class ServingModule(nn.Module):
         if not self.gated:
             return answers
         return (*answers, output.gate_weights, self.contributions(x))
+
+    def without_markers(self, numeric: Tensor) -> Tensor:
+        """Put NaN in the place of each number (B, N) that means "no value" to its feature."""
+        if not len(self.missing_values):
+            return numeric
+        marked = numeric == self.missing_values[0]
+        for values in self.missing_values[1:]:
+            marked = marked | (numeric == values)
+        return torch.where(marked, torch.nan, numeric)
 
     def contributions(self, x: Tensor) -> Tensor:
         """Split each gate logit of x (B, D), less its value at the average input, into (B, T, E, N + C)."""
@@ -102,6 +116,15 @@ class ServingModule(nn.Module):
         masks = [None if mask is None else torch.from_numpy(mask) for mask in (expert_mask, row_expert_mask)]
         outputs = self(torch.from_numpy(numeric), torch.from_numpy(codes), *masks)
         return {name: value.numpy() for name, value in zip(self.output_names, outputs, strict=True)}
+
+
+def _marker_table(features: FeatureSchema) -> Tensor:
+    """Lay out the numbers that mean "no value": float32 (M, N), NaN, which equals no number, where there are fewer."""
+    columns = [
+        [*f.missing_values, *(-value for value in f.missing_values if math.isinf(value))] for f in features.numeric
+    ]
+    rows = list(itertools.zip_longest(*columns, fillvalue=math.nan))
+    return torch.tensor(rows, dtype=torch.float64).float().reshape(len(rows), len(columns))
 
 
 def serve(model: Model, dataset: Dataset) -> ServingModule:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from model.data_config import TableData
 from model.errors import DataError
 from model.explain import nearest
+from model.missing import NONE, Markers, markers_of
+from model.numerals import PLAIN, Numerals
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,15 @@ class Table:
     Attributes:
         frame: the columns; text is trimmed and missing text is null.
         row_numbers: int64, place of each row in the file, from 1, the header not counted.
-        missing: the texts that mean missing.
+        markers: what means missing.
+        numerals: convention of numbers in columns of text.
         typed: whether the file itself tells numbers from text, as Parquet does and CSV does not.
     """
 
     frame: pl.DataFrame
     row_numbers: NDArray[np.int64]
-    missing: frozenset[str] = frozenset({""})
+    markers: Markers = NONE
+    numerals: Numerals = PLAIN
     typed: bool = False
 
     def __len__(self) -> int:
@@ -79,9 +83,10 @@ def read_table(data: TableData) -> tuple[Table, str]:
     frame = _read_parquet(content, path) if parquet else _read_csv(content, data, path)
     if not frame.height:
         raise DataError(f"{path}: the table has no rows")
-    missing = frozenset(("", *data.missing))
-    frame = frame.with_columns(_clean(series, missing, data.strip) for series in frame.iter_columns())
-    table = Table(frame, np.arange(1, frame.height + 1), missing, typed=parquet)
+    markers = markers_of(data)
+    frame = frame.with_columns(_clean(series, markers, data.strip) for series in frame.iter_columns())
+    numerals = Numerals(data.decimal, data.thousands)
+    table = Table(frame, np.arange(1, frame.height + 1), markers, numerals, typed=parquet)
     return table, f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
@@ -193,13 +198,17 @@ def _lengths(content: bytes, data: TableData) -> Iterator[tuple[int, int]]:
     return enumerate(map(len, lines), start=0 if data.header else 1)
 
 
-def _clean(series: pl.Series, missing: frozenset[str], strip: bool) -> pl.Series:
+def _clean(series: pl.Series, markers: Markers, strip: bool) -> pl.Series:
+    """Make values that mean "no value" null, in columns of every type; text is trimmed and in Unicode's form NFC."""
     if series.dtype in (pl.Categorical, pl.Enum):
         series = series.cast(pl.String)
-    if series.dtype != pl.String:
-        return series.fill_nan(None) if series.dtype.is_float() else series
-    text = series.str.strip_chars() if strip else series
-    return text.set(text.is_in(list(missing)).fill_null(False), None)
+    if series.dtype == pl.String:
+        series = series.str.normalize("NFC")
+        series = series.str.strip_chars() if strip else series
+    elif series.dtype.is_float():
+        series = series.fill_nan(None)
+    marked = markers.mask(series)
+    return series.set(marked, None) if marked.any() else series
 
 
 def _first_line(error: Exception) -> str:

@@ -131,7 +131,7 @@ def _times(table: Table, column: pl.Series) -> NDArray[Any]:
     """Turn a column into values that sort by time."""
     if column.dtype.is_temporal():
         return column.to_physical().to_numpy()
-    values = parse(column)
+    values = parse(column, table.numerals)
     if values is not None and not values.is_null().any():
         return values.to_numpy()
     months = column.str.to_lowercase().str.slice(0, 3)
