@@ -53,7 +53,8 @@ def loader_epoch(dataset: Dataset, config: Config) -> float:
     """Train an epoch with a TensorDataset behind a DataLoader, as tutorials do; returns rows a second."""
     model = build_model(dataset.features, dataset.tasks, config.model, seed=0).train()
     rows = dataset.train
-    table = TensorDataset(*(torch.from_numpy(part) for part in (rows.numeric, rows.codes, rows.labels)))
+    labels = rows.labels.astype(np.float32)
+    table = TensorDataset(*(torch.from_numpy(part) for part in (rows.numeric, rows.codes, labels)))
     loader = DataLoader(table, batch_size=config.train.batch_size, shuffle=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.train.learning_rate)
     began, total = time.perf_counter(), 0.0

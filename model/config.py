@@ -209,7 +209,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: one sentence that names the file and the key.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         for text in overrides:
             override(values, text)
         return Config.model_validate(values)

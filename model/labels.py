@@ -15,7 +15,10 @@ from model.schema import Task
 from model.source import Table
 from model.splits import SPLITS, TRAIN, Assignment
 
-Labels = NDArray[np.float32]
+Labels = NDArray[np.float64]
+
+COARSE = 0.01
+"""Steps of an answer, in standard deviations of the labels, above which a note says so: they cost accuracy."""
 
 
 def labelled_rows(table: Table, tasks: Sequence[TaskConfig]) -> tuple[Table, list[str]]:
@@ -50,12 +53,12 @@ def read_labels(table: Table, configs: Sequence[TaskConfig], chosen: Assignment)
         chosen: (R,) split of each row; means, deviations and default classes are those of the training rows.
 
     Returns:
-        float32 (R, T): a number, 0 or 1, or the index of a class; NaN where the label is missing. And the tasks.
+        float64 (R, T): a number, 0 or 1, or the index of a class; NaN where the label is missing. And the tasks.
 
     Raises:
         DataError: for labels of the wrong kind, and for a split without labels or without one of the classes.
     """
-    labels = np.empty((len(table), len(configs)), np.float32)
+    labels = np.empty((len(table), len(configs)), np.float64)
     tasks = []
     for place, config in enumerate(configs):
         read = {"regression": _regression, "binary": _binary, "multiclass": _multiclass}[config.kind]
@@ -69,9 +72,23 @@ def _regression(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[N
     values = numbers(table, config.column, f"regression task '{config.name}'")
     known = values[(chosen == TRAIN) & ~np.isnan(values)]
     mean, std = (float(known.mean()), float(known.std())) if known.size else (0.0, 1.0)
-    if std <= 1e-9 * abs(mean):  # all labels alike
+    if std == 0.0 or known.min() == known.max():
         std = 1.0
     return values, Task(config.name, "regression", mean=mean, std=std, weight=config.weight)
+
+
+def coarse_answers(tasks: Sequence[Task]) -> list[str]:
+    """Note the regression tasks whose answers, float32 in the label's units, step by a share of the labels' spread."""
+    notes = []
+    for task in tasks:
+        step = float(np.spacing(np.float32(abs(task.mean)))) if task.kind == "regression" else 0.0
+        if step > COARSE * task.std:
+            notes.append(
+                f"Task '{task.name}': an answer near {task.mean:.10g} is a float32, which steps by {step:.3g} there, "
+                f"beside labels with a standard deviation of {task.std:.3g}; take a constant such as the least label "
+                "off the column for finer answers."
+            )
+    return notes
 
 
 def _binary(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:

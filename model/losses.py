@@ -30,13 +30,16 @@ class Targets(NamedTuple):
 
 
 def targets_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Targets:
-    """Standardise the labels of regression tasks and mark the missing ones."""
-    labels = torch.from_numpy(rows.labels).to(device)
-    mean = torch.tensor([task.mean if task.kind == "regression" else 0.0 for task in tasks], device=device)
-    std = torch.tensor([task.std if task.kind == "regression" else 1.0 for task in tasks], device=device)
+    """Standardise the labels of regression tasks and mark the missing ones.
+
+    The arithmetic is float64, then rounded: float32 would step by 128 among labels such as seconds since 1970.
+    """
+    labels = torch.from_numpy(rows.labels)
+    mean = torch.tensor([task.mean if task.kind == "regression" else 0.0 for task in tasks], dtype=torch.float64)
+    std = torch.tensor([task.std if task.kind == "regression" else 1.0 for task in tasks], dtype=torch.float64)
     missing = labels.isnan()
-    values = torch.where(missing, 0.0, (labels - mean) / std)
-    return Targets(values, (~missing).float() if bool(missing.any()) else None)
+    values = torch.where(missing, 0.0, (labels - mean) / std).float().to(device)
+    return Targets(values, (~missing).float().to(device) if bool(missing.any()) else None)
 
 
 class TaskLosses(nn.Module):
@@ -44,7 +47,8 @@ class TaskLosses(nn.Module):
 
     With `uncertainty` the weights are learned: exp(-s) L + s / 2 for a classification loss L and exp(-s) L / 2 + s / 2
     for a squared error, s the task's log variance (Kendall et al., CVPR 2018, eq. 7 and 10). The given weights then
-    have no say, because s would only take them back.
+    have no say, because s would only take them back. A batch without a task's labels leaves out both terms: the
+    regulariser s / 2 alone would raise the weight exp(-s) with every such batch.
     """
 
     weight: Tensor
@@ -71,11 +75,12 @@ class TaskLosses(nn.Module):
         """Sum with the given weights: what is monitored and shown, comparable between both kinds of weighting."""
         return (self.weight * per_task).sum()
 
-    def objective(self, per_task: Tensor) -> Tensor:
-        """Sum as training minimises it."""
+    def objective(self, per_task: Tensor, targets: Targets) -> Tensor:
+        """Sum as training minimises it; `targets` are those of `per_task`, and say which tasks the batch labels."""
         if self.log_variance is None:
             return self.total(per_task)
-        return (self.factor * torch.exp(-self.log_variance) * per_task + 0.5 * self.log_variance).sum()
+        charged = self.factor * torch.exp(-self.log_variance) * per_task + 0.5 * self.log_variance  # (T,)
+        return (charged if targets.present is None else charged * targets.present.amax(dim=0)).sum()
 
 
 def _row_losses(kind: TaskKind, raw: Tensor, target: Tensor, reduction: str) -> Tensor:

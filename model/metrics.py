@@ -44,9 +44,9 @@ def evaluate(predictions: Predictions, rows: Rows, tasks: Sequence[Task]) -> dic
     return {task.name: _measure(task, predictions.tasks[task.name], rows.labels[:, t]) for t, task in enumerate(tasks)}
 
 
-def _measure(task: Task, predicted: NDArray[np.float32], labels: NDArray[np.float32]) -> dict[str, float]:
+def _measure(task: Task, predicted: NDArray[np.float32], labels: NDArray[np.float64]) -> dict[str, float]:
     labelled = ~np.isnan(labels)
-    answer, truth = predicted[labelled].astype(np.float64), labels[labelled].astype(np.float64)
+    answer, truth = predicted[labelled].astype(np.float64), labels[labelled]
     if not len(truth):
         return {}
     if task.kind == "regression":

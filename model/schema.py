@@ -100,13 +100,13 @@ class Rows:
     Attributes:
         numeric: float32 (B, N), raw values, NaN = missing.
         codes: int64 (B, C), per-column codes (UNKNOWN, MISSING, FIRST_VALUE + index).
-        labels: float32 (B, T), raw labels (0/1 for binary, class index for multiclass), NaN = no label.
+        labels: float64 (B, T), raw labels (0/1 for binary, class index for multiclass), NaN = no label.
         text: object (B, C) of str, the raw category values, "" = missing; what a client would send.
     """
 
     numeric: NDArray[np.float32]
     codes: NDArray[np.int64]
-    labels: NDArray[np.float32]
+    labels: NDArray[np.float64]
     text: NDArray[np.object_]
 
     def __len__(self) -> int:

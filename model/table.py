@@ -13,7 +13,7 @@ from model.columns import keep_rows
 from model.config import Config
 from model.data_config import Split, SyntheticData
 from model.errors import DataError
-from model.labels import Labels, labelled_rows, read_labels
+from model.labels import Labels, coarse_answers, labelled_rows, read_labels
 from model.schema import Dataset, Rows
 from model.source import Table, read_table
 from model.splits import TEST, TRAIN, VALIDATION, Assignment, assign
@@ -49,7 +49,7 @@ def read_dataset(config: Config) -> Dataset:
         test=_rows(coded, labels, chosen, TEST),
         source=source,
         digest=digest,
-        notes=tuple(notes + dropped + how + left_out),
+        notes=tuple(notes + dropped + how + left_out + coarse_answers(tasks)),
     )
 
 

@@ -177,7 +177,7 @@ def train_step(run: Run, batch: Tensors, rate: float) -> Tensor:
         group["lr"] = rate
     run.optimizer.zero_grad(set_to_none=True)
     per_task = run.losses.per_task(run.learner(batch.numeric, batch.codes).outputs, batch.targets)
-    run.losses.objective(per_task).backward()  # type: ignore[no-untyped-call]
+    run.losses.objective(per_task, batch.targets).backward()  # type: ignore[no-untyped-call]
     run.optimizer.step()
     return run.losses.total(per_task.detach())
 

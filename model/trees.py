@@ -60,7 +60,7 @@ def measure(dataset: Dataset) -> Mapping[str, Mapping[str, float]]:
     return evaluate(Predictions(predicted, None), dataset.test, dataset.tasks)
 
 
-def _labelled(rows: Rows, task: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+def _labelled(rows: Rows, task: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     labels = rows.labels[:, task]
     labelled = ~np.isnan(labels)
     return _columns(rows)[labelled], labels[labelled]

@@ -41,7 +41,7 @@ def make_rows(schema: FeatureSchema, count: int, seed: int) -> Rows:
     labels[random.random(count) < 0.2, 1] = np.nan
     names = [("", "", *f.vocabulary) for f in schema.categorical]
     text = np.array([[names[c][code] for c, code in enumerate(row)] for row in codes], dtype=object)
-    return Rows(numeric.astype(np.float32), codes.astype(np.int64), labels.astype(np.float32), text)
+    return Rows(numeric.astype(np.float32), codes.astype(np.int64), labels.astype(np.float64), text)
 
 
 @pytest.fixture

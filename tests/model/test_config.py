@@ -28,7 +28,7 @@ positive = "yes"
 
 def load(tmp_path: Path, text: str = TABLE, *overrides: str) -> Config:
     path = tmp_path / "shop.toml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return load_config(path, overrides)
 
 
@@ -47,6 +47,10 @@ def test_a_short_file_gets_the_defaults(tmp_path: Path) -> None:
     assert config.model.architecture == "mmoe"
     assert config.model.expert_hidden == (16,)
     assert [task.name for task in config.tasks] == ["price", "sold"]
+
+
+def test_a_byte_order_mark_before_the_first_key_is_skipped(tmp_path: Path) -> None:
+    assert load(tmp_path, "\N{ZERO WIDTH NO-BREAK SPACE}" + TABLE.strip()) == load(tmp_path)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -65,3 +65,13 @@ def test_a_network_that_mixes_nothing_is_served_as_it_is(architecture: Architect
 def test_many_wide_towers_stay_apart() -> None:
     plain = module_of(KINDS, tower_hidden=[512])
     assert fuse(plain) is plain
+
+
+def test_a_large_mean_is_added_last_so_that_answers_are_no_coarser_than_float32() -> None:
+    """Seconds since 1970: added to the last bias first, the mean would swallow what the network says of a row."""
+    plain = module_of((Task("ends_at", "regression", mean=1_700_000_040.0, std=300.0),))
+    numeric = np.random.default_rng(0).normal(size=(50, 5)).astype(np.float32) * 10
+    codes = np.zeros((50, 0), np.int64)
+    expected, got = plain.answer(numeric, codes)["ends_at"], fuse(plain).answer(numeric, codes)["ends_at"]
+    assert len(np.unique(expected)) > 2
+    assert (got != expected).sum() <= 2  # where an answer lies in the middle between two steps

@@ -6,7 +6,7 @@ import pytest
 
 from model.config import TaskConfig
 from model.errors import DataError
-from model.labels import labelled_rows, read_labels
+from model.labels import coarse_answers, labelled_rows, read_labels
 from model.schema import Task
 from model.source import Table
 
@@ -26,7 +26,7 @@ def task(kind: str, **settings: Any) -> TaskConfig:
 def read(values: list[Any], kind: str, **settings: Any) -> tuple[list[float | None], Task]:
     """Read one task; a missing label is None."""
     labels, (found,) = read_labels(table(values), [task(kind, **settings)], FOLDS[: len(values)])
-    assert labels.dtype == np.float32
+    assert labels.dtype == np.float64
     return [None if np.isnan(label) else float(label) for label in labels[:, 0]], found
 
 
@@ -46,6 +46,17 @@ def test_a_regression_is_described_by_its_training_rows() -> None:
 
 def test_equal_labels_have_deviation_one() -> None:
     assert read(["0.1"] * 8, "regression")[1].std == 1.0
+
+
+def test_large_labels_close_together_keep_their_deviation_and_the_answers_steps_are_noted() -> None:
+    values = [1_700_000_000_000_000 + 1000 * row for row in range(8)]
+    labels, found = read(values, "regression")
+    assert labels == values
+    assert found.std == pytest.approx(np.std([0, 1000, 4000, 5000]))
+    (note,) = coarse_answers([found])
+    assert note.startswith("Task 't': an answer near 1.700000000e+15 is a float32") or "1.7e+15" in note
+    assert "steps by 1.34e+08" in note
+    assert coarse_answers([Task("t", "regression", mean=100.0, std=1.0), Task("u", "binary")]) == []
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ TASKS = (
     Task("grade", "multiclass", ("a", "b", "c"), weight=5.0),
 )
 NAN = math.nan
+WHOLE = Targets(torch.zeros(2, 3), None)
 
 
 def targets(labels: list[list[float]]) -> Targets:
-    array = np.array(labels, np.float32)
+    array = np.array(labels, np.float64)
     empty = np.empty((len(array), 0))
     rows = Rows(empty.astype(np.float32), empty.astype(np.int64), array, empty.astype(object))
     return targets_of(rows, TASKS, torch.device("cpu"))
@@ -53,7 +54,8 @@ def test_rows_without_a_label_count_for_the_other_tasks_alone() -> None:
 def test_missing_labels_leave_no_trace_in_the_gradient() -> None:
     raw = [output.requires_grad_() for output in outputs(2)]
     losses = TaskLosses(TASKS)
-    losses.objective(losses.per_task(raw, targets([[NAN, NAN, NAN], [NAN, 1.0, 2.0]]))).backward()  # type: ignore[no-untyped-call]
+    labels = targets([[NAN, NAN, NAN], [NAN, 1.0, 2.0]])
+    losses.objective(losses.per_task(raw, labels), labels).backward()  # type: ignore[no-untyped-call]
     for output in raw:
         assert output.grad is not None
         assert output.grad.isfinite().all()
@@ -66,7 +68,7 @@ def test_fixed_weights_multiply() -> None:
     losses = TaskLosses(TASKS)
     per_task = torch.tensor([1.0, 10.0, 100.0])
     assert losses.total(per_task).item() == 532.0
-    assert losses.objective(per_task).item() == 532.0
+    assert losses.objective(per_task, WHOLE).item() == 532.0
 
 
 @pytest.mark.parametrize("weight", [1.0, 7.0])
@@ -77,7 +79,7 @@ def test_learned_weights_settle_at_the_size_of_each_loss(weight: float) -> None:
     optimizer = torch.optim.Adam(losses.parameters(), lr=0.05)
     for _ in range(1500):
         optimizer.zero_grad()
-        losses.objective(per_task).backward()  # type: ignore[no-untyped-call]
+        losses.objective(per_task, WHOLE).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     assert losses.log_variance is not None
     torch.testing.assert_close(losses.log_variance.exp().detach(), torch.tensor([0.5, 4.0, 16.0]), rtol=0.01, atol=0.01)
@@ -88,3 +90,40 @@ def test_binary_loss_is_stable_for_large_logits() -> None:
     labels = targets([[100.0, 1.0, 0.0]])
     raw = (torch.zeros(1), torch.tensor([-1e4]), torch.zeros(1, 3))
     assert TaskLosses(TASKS).per_task(raw, labels)[1].item() == pytest.approx(1e4)
+
+
+@pytest.mark.parametrize("every", [1, 2, 50])
+def test_a_learned_weight_does_not_depend_on_how_many_batches_hold_the_task_s_labels(every: int) -> None:
+    """Labels in one batch of fifty: the regulariser of the other 49 once raised the weight to 56 instead of 1."""
+    losses = TaskLosses(TASKS[:2], "uncertainty")
+    optimizer = torch.optim.SGD(losses.parameters(), lr=0.1)
+    per_task = torch.tensor([1.0, 0.5])
+    for step in range(200 * every):
+        held = 1.0 if step % every == 0 else 0.0
+        present = torch.tensor([[0.0, 1.0], [held, 1.0]])
+        optimizer.zero_grad()
+        losses.objective(per_task * torch.tensor([held, 1.0]), Targets(torch.zeros(2, 2), present)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert losses.log_variance is not None
+    torch.testing.assert_close((-losses.log_variance).exp().detach(), torch.tensor([1.0, 1.0]), rtol=0.01, atol=0.01)
+
+
+def test_a_batch_without_a_task_s_labels_leaves_its_weight_alone() -> None:
+    losses = TaskLosses(TASKS, "uncertainty")
+    labels = targets([[NAN, 1.0, 2.0], [NAN, 0.0, NAN]])
+    losses.objective(losses.per_task(outputs(2), labels), labels).backward()  # type: ignore[no-untyped-call]
+    assert losses.log_variance is not None
+    assert losses.log_variance.grad is not None
+    assert losses.log_variance.grad[0] == 0.0
+    assert (losses.log_variance.grad[1:] != 0.0).all()
+
+
+def test_labels_are_standardised_before_they_are_rounded() -> None:
+    """Seconds since 1970: float32 steps by 128 there, so that a deviation of 30 would come out as a few values."""
+    seconds = 1_700_000_000 + np.arange(-50.0, 51.0)
+    empty = np.empty((len(seconds), 0))
+    rows = Rows(empty.astype(np.float32), empty.astype(np.int64), seconds[:, None], empty.astype(object))
+    task = Task("ends_at", "regression", mean=float(seconds.mean()), std=float(seconds.std()))
+    found = targets_of(rows, [task], torch.device("cpu")).values[:, 0]
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), (seconds - seconds.mean()) / seconds.std(), rtol=1e-6, atol=1e-7)

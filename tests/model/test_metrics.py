@@ -13,7 +13,7 @@ CLASSES: dict[TaskKind, tuple[str, ...]] = {"regression": (), "binary": ("no", "
 
 
 def measure(kind: TaskKind, predicted: ArrayLike, labels: ArrayLike) -> dict[str, float]:
-    column = np.asarray(labels, np.float32)[:, None]
+    column = np.asarray(labels, np.float64)[:, None]
     empty = np.empty((len(column), 0))
     rows = Rows(empty.astype(np.float32), empty.astype(np.int64), column, empty.astype(object))
     task = Task("t", kind, CLASSES[kind])

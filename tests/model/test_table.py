@@ -60,7 +60,7 @@ def test_a_table_becomes_arrays_in_the_order_of_its_columns(read: Read) -> None:
     assert [a.dtype for a in (dataset.test.numeric, dataset.test.codes, dataset.test.labels)] == [
         np.float32,
         np.int64,
-        np.float32,
+        np.float64,
     ]
     assert dataset.source == "table.csv"
     assert dataset.digest.startswith("sha256:")
