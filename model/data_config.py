@@ -49,6 +49,12 @@ class Split(Section):
     seed: int = Field(
         default=0, ge=0, description="Seed of `random` and `group`, and of a validation split carved by `given`."
     )
+    stratify: bool | None = Field(
+        default=None,
+        description="For `random`, and for a validation split carved by `given`: whether every class of every task "
+        "gets its share of each split. Unless set: only where a class (or all labels of a task) would otherwise be "
+        "missing from a split.",
+    )
     train_value: str = Field(default="train", description="For `given`: the value that marks training rows.")
     validation_value: str = Field(
         default="validation",
@@ -74,6 +80,10 @@ class Split(Section):
             raise ValueError("a given split takes one column in 'by'")
         if self.format is not None and self.kind != "time":
             raise ValueError("'format' belongs to a split of kind 'time'")
+        if self.stratify and self.kind not in ("random", "given"):
+            raise ValueError(
+                f"'stratify' belongs to a split of kind 'random' or 'given', and this one is '{self.kind}'"
+            )
         if self.validation + self.test >= 1:
             raise ValueError("'validation' and 'test' together leave no rows for training; their sum must be below 1")
         return self

@@ -44,6 +44,25 @@ def labelled_rows(table: Table, tasks: Sequence[TaskConfig]) -> tuple[Table, lis
     return table.keep(present), notes
 
 
+def read_strata(table: Table, configs: Sequence[TaskConfig]) -> dict[str, NDArray[np.float64]]:
+    """Read the classes that every split needs rows of, by task: (R,), from 0; NaN where the label is missing.
+
+    A regression has one class, that of the rows with a label, and none if all rows have one.
+
+    Raises:
+        DataError: for labels of the wrong kind.
+    """
+    strata, whole = {}, np.full(len(table), TRAIN, np.int8)  # classes of all rows, whatever the split will be
+    for config in configs:
+        if config.kind == "regression":
+            present = table.column(config.column, f"task '{config.name}'").is_not_null().to_numpy()
+            if not present.all():
+                strata[config.name] = np.where(present, 0.0, np.nan)
+        else:
+            strata[config.name], _ = {"binary": _binary, "multiclass": _multiclass}[config.kind](table, config, whole)
+    return strata
+
+
 def read_labels(table: Table, configs: Sequence[TaskConfig], chosen: Assignment) -> tuple[Labels, tuple[Task, ...]]:
     """Read the labels of every task.
 
@@ -227,7 +246,10 @@ def _check(task: Task, labels: Labels, chosen: Assignment) -> None:
         for index, name in enumerate(task.classes):
             if not (here == index).any():
                 total = int((labels == index).sum())
+                do = "choose another data.split or other classes"
+                if 0 < total < len(SPLITS):
+                    do = "every split needs one: give more rows, or leave these out by data.keep"
                 raise DataError(
                     f"task '{task.name}': no row of class '{name}' is in the {split} split ({total:,} in the whole "
-                    "table); choose another data.split or other classes"
+                    f"table); {do}"
                 )

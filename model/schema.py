@@ -121,6 +121,7 @@ class Dataset:
         source: where the rows came from, for provenance, for example "census-income.test.gz".
         digest: "sha256:..." of the source file, or of the generator's parameters.
         notes: facts worth a line in the report, for example how the table was split.
+        row_numbers: place in the file, from 1, of each training, validation and test row; empty where nobody knows.
     """
 
     features: FeatureSchema
@@ -131,3 +132,4 @@ class Dataset:
     source: str
     digest: str
     notes: tuple[str, ...] = field(default=())
+    row_numbers: tuple[NDArray[np.int64], ...] = ()

@@ -11,6 +11,7 @@ from model.columns import parse, texts
 from model.data_config import Split
 from model.errors import DataError
 from model.source import Table
+from model.stratify import Strata, lacking, stratify
 
 SPLITS = ("training", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
@@ -22,8 +23,13 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 ISO_DATE = r"^\d{4}-\d{2}(-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z?)?)?$"
 
 
-def assign(table: Table, split: Split) -> tuple[Assignment, list[str]]:
+def assign(table: Table, split: Split, strata: Strata | None = None) -> tuple[Assignment, list[str]]:
     """Choose a split for every row.
+
+    Args:
+        table: of R rows.
+        split: how to divide them.
+        strata: (R,) classes of each task, for a stratified split; see `model.labels.read_strata`.
 
     Returns:
         The assignment, and notes that say how it was made.
@@ -32,9 +38,12 @@ def assign(table: Table, split: Split) -> tuple[Assignment, list[str]]:
         DataError: if a `by` column cannot be used, or a split stays empty.
     """
     if split.kind == "random":
-        chosen, note = _by_block(np.random.default_rng(split.seed).permutation(len(table)), split), "at random"
+        blocks = np.random.default_rng(split.seed).permutation(len(table))
+        chosen, how = _stratified(np.argsort(blocks), _by_block(blocks, split), split, strata or {})
+        note = f"at random{how}"
     elif split.kind == "given":
-        chosen, note = _given(table, split), f"as column '{split.columns[0]}' says"
+        chosen, how = _given(table, split, strata or {})
+        note = f"as column '{split.columns[0]}' says{how}"
     elif split.kind == "group":
         groups = _groups(table, split)
         order = np.random.default_rng(split.seed).permutation(int(groups.max()) + 1)
@@ -66,7 +75,29 @@ def _by_block(blocks: NDArray[np.int64], split: Split) -> Assignment:
     return chosen
 
 
-def _given(table: Table, split: Split) -> Assignment:
+def _stratified(order: NDArray[np.int64], chosen: Assignment, split: Split, strata: Strata) -> tuple[Assignment, str]:
+    """Divide rows anew by class, where that is asked for, or where a class is missing from a random split.
+
+    Args:
+        order: (R,) the row numbers, shuffled.
+        chosen: (R,) the random split; it stays as it is where nothing is to be done.
+        split: says whether to stratify.
+        strata: of these rows.
+
+    Returns:
+        The assignment, and what to add to the note on how it was made.
+    """
+    if split.stratify is False or not strata:
+        return chosen, ""
+    sizes = np.bincount(chosen, minlength=3)
+    found = lacking(chosen, sizes, strata)
+    if split.stratify is None and found is None:
+        return chosen, ""
+    why = "" if found is None else f", since the {SPLITS[found[1]]} split would lack a class of task '{found[0]}'"
+    return stratify(order, sizes, strata), f", stratified by class{why}"
+
+
+def _given(table: Table, split: Split, strata: Strata) -> tuple[Assignment, str]:
     name = split.columns[0]
     named = {split.train_value: TRAIN, split.validation_value: VALIDATION, split.test_value: TEST}
     values = texts(table, name, "data.split.by").to_list()
@@ -78,11 +109,15 @@ def _given(table: Table, split: Split) -> Assignment:
             f"{', '.join(named)}; see data.split.train_value"
         )
     chosen = np.array([named[value] for value in values], np.int8)
-    if not (chosen == VALIDATION).any():
-        training = np.flatnonzero(chosen == TRAIN)
-        taken = np.random.default_rng(split.seed).permutation(training)[: round(split.validation * len(training))]
-        chosen[taken] = VALIDATION
-    return chosen
+    if (chosen == VALIDATION).any():
+        return chosen, ""
+    training = np.flatnonzero(chosen == TRAIN)
+    shuffled = np.random.default_rng(split.seed).permutation(training)
+    chosen[shuffled[: round(split.validation * len(training))]] = VALIDATION
+    order = np.searchsorted(training, shuffled)
+    of_training = {task: classes[training] for task, classes in strata.items()}
+    chosen[training], how = _stratified(order, chosen[training], split, of_training)
+    return chosen, f", validation rows taken from training at random{how}"
 
 
 def _groups(table: Table, split: Split) -> NDArray[np.int64]:

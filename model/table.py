@@ -13,7 +13,7 @@ from model.columns import keep_rows
 from model.config import Config
 from model.data_config import Split, SyntheticData
 from model.errors import DataError
-from model.labels import Labels, coarse_answers, labelled_rows, read_labels
+from model.labels import Labels, coarse_answers, labelled_rows, read_labels, read_strata
 from model.schema import Dataset, Rows
 from model.source import Table, read_table
 from model.splits import TEST, TRAIN, VALIDATION, Assignment, assign
@@ -38,7 +38,8 @@ def read_dataset(config: Config) -> Dataset:
         source, split = data.path.replace("\\", "/").rpartition("/")[2], data.split
         table, notes = keep_rows(table, data.keep)
     table, dropped = labelled_rows(table, config.tasks)
-    chosen, how = assign(table, split)
+    strata = read_strata(table, config.tasks) if split.kind in ("random", "given") else {}
+    chosen, how = assign(table, split, strata)
     labels, tasks = read_labels(table, config.tasks, chosen)
     coded, left_out = code_features(table, config, chosen == TRAIN)
     return Dataset(
@@ -49,6 +50,7 @@ def read_dataset(config: Config) -> Dataset:
         test=_rows(coded, labels, chosen, TEST),
         source=source,
         digest=digest,
+        row_numbers=tuple(table.row_numbers[chosen == part] for part in (TRAIN, VALIDATION, TEST)),
         notes=tuple(notes + dropped + how + left_out + coarse_answers(tasks)),
     )
 

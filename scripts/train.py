@@ -1,6 +1,7 @@
 """Train a model as a TOML file says, and publish it: python -m scripts.train CONFIG [--set train.epochs=3]."""
 
 import argparse
+import csv
 import fcntl
 import os
 import shutil
@@ -18,6 +19,9 @@ from model.schema import Dataset
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
+GIVEN = ("train", "validation", "test")
+"""The splits as `--write-splits` names them: the default values of `data.split.train_value` and its like."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for what the user can mend, 130 when interrupted."""
@@ -25,8 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checkpoint: Path | None = None
     try:
         config = load_config(options.config, options.set)
+        if options.check:
+            prepare(config, options.write_splits)
+            return 0
         checkpoint = options.models / ".training" / config.name / "checkpoint.pt"
-        train(config, options.models, checkpoint, options.resume)
+        _check_writable(options.models / config.name)
+        _check_writable(checkpoint.parent)
+        train(config, prepare(config, options.write_splits), options.models, checkpoint, options.resume)
     except UserError as error:
         return _fail(str(error))
     except OSError as error:
@@ -50,20 +59,42 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from an interrupted run, if any"
     )
+    parser.add_argument(
+        "--write-splits", type=Path, metavar="FILE", help="write a CSV of each row's number in the table and its split"
+    )
+    parser.add_argument("--check", action="store_true", help="read the table, say what was understood, and stop there")
     return parser.parse_args(arguments)
 
 
-def train(config: Config, models: Path, checkpoint: Path, resume: bool) -> None:
-    """Read the table, train, publish, and say what came of it."""
-    from model.export import export  # heavy: a mistyped key is refused without waiting for them
-    from model.metrics import evaluate
-    from model.table import read_dataset
-    from model.train import build_model, fit, predict
+def prepare(config: Config, splits: Path | None) -> Dataset:
+    """Read the table and say what was understood; write its splits to a file, if one is named."""
+    from model.table import read_dataset  # heavy: a mistyped key is refused without waiting for it
 
-    _check_writable(models / config.name)
-    _check_writable(checkpoint.parent)
     dataset = read_dataset(config)
     print(describe(config, dataset), file=sys.stderr)
+    if splits is not None:
+        write_splits(splits, dataset)
+    return dataset
+
+
+def write_splits(path: Path, dataset: Dataset) -> None:
+    """Write a CSV of two columns, in the order of the table: `row`, from 1, and `split`.
+
+    Rows that the configuration left out are not in it. The words are those that a split of kind `given` takes.
+    """
+    rows = [(n, split) for split, numbers in zip(GIVEN, dataset.row_numbers, strict=True) for n in numbers.tolist()]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["row", "split"])
+        writer.writerows(sorted(rows))
+
+
+def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resume: bool) -> None:
+    """Train, publish, and say what came of it."""
+    from model.export import export  # heavy, as in `prepare`
+    from model.metrics import evaluate
+    from model.train import build_model, fit, predict
+
     with _alone(checkpoint.parent):
         if checkpoint.exists() and not resume:
             checkpoint.unlink()

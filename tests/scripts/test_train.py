@@ -1,3 +1,4 @@
+import csv
 import fcntl
 import json
 import re
@@ -165,3 +166,37 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_metrics_line_up_and_gaps_show() -> None:
     lines = tabulate({"a": {"auc": 0.5}, "long": {"rmse": 1234.5}}).splitlines()
     assert lines == ["task     auc       rmse", "a     0.5000          -", "long       -  1234.5000"]
+
+
+def test_the_splits_can_be_written_and_given_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    splits = tmp_path / "splits.csv"
+    assert main([DEMO, "--check", "--write-splits", str(splits), "--models", str(tmp_path / "m"), "--set", *TINY]) == 0
+    with splits.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["row"] for row in rows] == [str(number) for number in range(1, 301)]
+    counts = {split: sum(row["split"] == split for row in rows) for split in ("train", "validation", "test")}
+    err = capsys.readouterr().err
+    assert f"{counts['train']} training, {counts['validation']} validation, {counts['test']} test." in err
+    assert "epoch" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["splits.csv"]
+
+
+def test_rows_that_were_left_out_have_no_split_and_the_others_keep_their_numbers(tmp_path: Path) -> None:
+    table, splits = tmp_path / "t.csv", tmp_path / "splits.csv"
+    table.write_text("x,y\n" + "".join(f"{row},{'' if row % 10 == 0 else row}\n" for row in range(1, 101)))
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f"name = 'a'\n[data]\nkind = 'table'\npath = '{table}'\nkeep = ['x > 15']\n"
+        "[[tasks]]\nname = 'y'\ncolumn = 'y'\nkind = 'regression'\n"
+    )
+    assert main([str(config), "--check", "--write-splits", str(splits)]) == 0
+    numbers = [int(line.split(",")[0]) for line in splits.read_text().splitlines()[1:]]
+    assert numbers == [row for row in range(16, 101) if row % 10]
+
+
+def test_splits_that_cannot_be_written_end_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = str(tmp_path / "models")
+    assert main([DEMO, "--models", models, "--write-splits", str(tmp_path / "no" / "s.csv"), "--set", *TINY]) == 2
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1] == f"error: {tmp_path / 'no' / 's.csv'}: No such file or directory"
+    assert "epoch" not in err
