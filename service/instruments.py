@@ -2,11 +2,10 @@
 
 The sets are fixed, so that no caller can make a series: whatever is not listed counts as "other".
 
-An event is five numbers in the worker's ledger (`ledger.py`); `fold` turns many at once into bodies of sums:
+An event is five numbers; `fold` adds many at once to the worker's sums (`shared_sums.py`):
 
     request   code, rows, parse_s, render_s, total_s       code = ((model * ROUTES + route) * STATUSES + status)
     run       RUN, requests, rows, queue_s, run_s                 * (VERSIONS + 1) + version, or + VERSIONS for none
-    forget    FORGET, version, 0, 0, 0                     the version's place in the table is given to another
 
     place 0          histograms of the stages and of the runs
     place 1          rows by version
@@ -20,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.ledger import MARK, Body, Shape
+from service.shared_sums import Body, Shape
 
 ROUTES = (
     "predict",
@@ -89,9 +88,9 @@ SECONDS = tuple(x * _MS for x in (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 1
 COUNTS = tuple(float(2**power) for power in range(15))
 """Upper bounds of the buckets of rows and requests of a run, 1 to 16,384."""
 
-RUN, FORGET = -1.0, -2.0
+RUN = -1.0
 event: Callable[[float, float, float, float, float], bytes] = Struct("5f").pack
-"""Write an event as it lies in the ledger."""
+"""Write an event as it is buffered."""
 NOT_MEASURED = float("nan")
 _KEYS = len(ROUTES) * len(STATUSES)
 _HISTOGRAMS, _VERSIONS, _REQUESTS = 0, 1, 2
@@ -114,7 +113,7 @@ class Instrument(NamedTuple):
 
 
 def _instruments() -> tuple[Instrument, ...]:
-    found, start = [], MARK + 1
+    found, start = [], 0
     for name, of_runs, column, bounds in (
         ("parse", False, 2, SECONDS),
         ("queue", True, 3, SECONDS),
@@ -131,7 +130,7 @@ def _instruments() -> tuple[Instrument, ...]:
 
 INSTRUMENTS = _instruments()
 STAGES = ("parse", "queue", "run", "render", "total")
-SHAPE = Shape(row=(5,), capacity=8192, places=PLACES, words=MARK + 1 + max(_KEYS, VERSIONS, INSTRUMENTS[-1].end))
+SHAPE = Shape(PLACES, max(_KEYS, VERSIONS, INSTRUMENTS[-1].end))
 
 
 def request_code(model: int, route: str, status: int, version: int | None) -> int:
@@ -151,31 +150,35 @@ def request_code(model: int, route: str, status: int, version: int | None) -> in
     return key * (VERSIONS + 1) + (VERSIONS if version is None else version)
 
 
-def fold(current: Callable[[int], Body | None], events: NDArray[np.float32]) -> dict[int, Body]:
+def fold(current: Callable[[int], Body], events: NDArray[np.float32]) -> dict[int, Body]:
     """Return the bodies, by place, that adding events (n, 5) to the current ones gives."""
     changed: dict[int, Body] = {}
 
     def body(place: int) -> Body:
         if place not in changed:
-            was = current(place)
-            changed[place] = np.zeros(SHAPE.words) if was is None else was.copy()
+            changed[place] = current(place).copy()
         return changed[place]
 
     kind = events[:, 0]
     requests, runs = events[kind >= 0], events[kind == RUN]
     for instrument in INSTRUMENTS:
         _observe(body(_HISTOGRAMS), instrument, (runs if instrument.of_runs else requests)[:, instrument.column])
-    for version in events[kind == FORGET, 1].astype(int):
-        body(_VERSIONS)[MARK + 1 + version] = 0  # nothing of the version itself is pending: see Metrics.loaded
     if len(requests):
         codes, versions = np.divmod(requests[:, 0].astype(int), VERSIONS + 1)
         rows = np.bincount(versions, weights=requests[:, 1], minlength=VERSIONS + 1)
-        body(_VERSIONS)[MARK + 1 : MARK + 1 + VERSIONS] += rows[:VERSIONS]
+        body(_VERSIONS)[:VERSIONS] += rows[:VERSIONS]
         models, keys = np.divmod(codes, _KEYS)
         for model in np.unique(models):
             counts = np.bincount(keys[models == model], minlength=_KEYS)
-            body(_REQUESTS + int(model))[MARK + 1 : MARK + 1 + _KEYS] += counts
+            body(_REQUESTS + int(model))[:_KEYS] += counts
     return changed
+
+
+def forget_version(current: Callable[[int], Body], version: int) -> dict[int, Body]:
+    """Return the bodies, by place, that forgetting the rows of a version's place in the table gives."""
+    rows = current(_VERSIONS).copy()
+    rows[version] = 0
+    return {_VERSIONS: rows}
 
 
 def _observe(body: Body, instrument: Instrument, values: NDArray[np.float32]) -> None:
@@ -199,12 +202,12 @@ class Figures(NamedTuple):
 
     def rows(self, version: int) -> float:
         """Return the rows of the version at a place of the table."""
-        return float(self.bodies[_VERSIONS, MARK + 1 + version])
+        return float(self.bodies[_VERSIONS, version])
 
     def models(self) -> list[int]:
         """List the places of the models that were asked."""
-        return np.flatnonzero(self.bodies[_REQUESTS:, MARK + 1 :].any(axis=1)).tolist()
+        return np.flatnonzero(self.bodies[_REQUESTS:].any(axis=1)).tolist()
 
     def requests(self, model: int) -> NDArray[np.float64]:
         """Return the requests of a model, (ROUTES, STATUSES)."""
-        return self.bodies[_REQUESTS + model, MARK + 1 : MARK + 1 + _KEYS].reshape(len(ROUTES), len(STATUSES))
+        return self.bodies[_REQUESTS + model, :_KEYS].reshape(len(ROUTES), len(STATUSES))

@@ -1,9 +1,8 @@
 """Counters and gauges of one worker, in shared memory: cheap to note, read by any worker for all of them.
 
-An event costs 20 bytes at the end of a buffer to note; `flush` moves them to shared memory (`ledger.py`) twenty times
-a second, and `fold` adds them up every second. What is not an event lies in a second file, a slot of plain numbers and
-names per worker. Counters go on from where a dead worker left them. `metrics_report.py` merges the slots into what
-Prometheus reads.
+An event costs 20 bytes at the end of a buffer to note; `fold` adds them up and publishes the sums (`shared_sums.py`)
+every second. What is not an event lies in a second file, a slot of plain numbers and names per worker. Counters go on
+from where a dead worker last published them. `metrics_report.py` merges the slots into what Prometheus reads.
 """
 
 import resource
@@ -15,8 +14,8 @@ from typing import Protocol
 
 import numpy as np
 
-from service.instruments import FORGET, NOT_MEASURED, RUN, SHAPE, VERSIONS, Figures, event, fold, request_code
-from service.ledger import Full, Ledger
+from service.instruments import NOT_MEASURED, RUN, SHAPE, VERSIONS, Figures, event, fold, forget_version, request_code
+from service.shared_sums import SharedSums
 from service.slots import RunDirectory
 from service.worker_numbers import (
     CPU,
@@ -56,7 +55,7 @@ class Served(Protocol):
 class Metrics:
     """Note what one worker does; every method is for the thread of its event loop.
 
-    What is noted lies in a buffer until the next `flush`, so that a request pays for no more than that. The buffer is
+    What is noted lies in a buffer until the next `fold`, so that a request pays for no more than that. The buffer is
     written over and over: objects that live until then would cost a request several times as much (measured).
 
     Args:
@@ -67,9 +66,7 @@ class Metrics:
         pid: of this process.
 
     Attributes:
-        note: takes an `instruments.event`, for callers who know their `code`. The next run, `request` or `fold` has it
-            flushed.
-        later: calls what it is given, soon; at once unless told otherwise.
+        note: takes an `instruments.event`, for callers who know their `code`.
     """
 
     def __init__(
@@ -81,17 +78,14 @@ class Metrics:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock, self._wall_clock = clock, wall_clock
-        self._ledgers = [Ledger(slot, SHAPE) for slot in directory.map("metrics/events", repr(SHAPE), SHAPE.nbytes)]
+        self._sums = [SharedSums(slot, SHAPE) for slot in directory.map("metrics/events", repr(SHAPE), SHAPE.nbytes)]
         self._workers = [WorkerNumbers(slot) for slot in directory.map("metrics/numbers", "numbers 1", SLOT_BYTES)]
-        self._own, self.numbers = self._ledgers[worker], self._workers[worker]
+        self._own, self.numbers = self._sums[worker], self._workers[worker]
         self._words = self.numbers.words
         self._noted = BytesIO()
         self.note: Callable[[bytes], object] = self._noted.write
-        self.later: Callable[[Callable[[], None]], object] = lambda flush: flush()
-        self._due = False
         self._figures_due = 0.0
         self._places: dict[tuple[str, int], tuple[int, int | None]] = {}
-        self._own.recover()
         self._take_over(pid)
 
     def code(self, route: str, status: int, model: Served | None) -> int:
@@ -132,32 +126,10 @@ class Metrics:
             total_s: time from the request to the end of its answer.
         """
         self.note(event(self.code(route, status, model), rows, parse_s, render_s, total_s))
-        self._flush_soon()
 
     def ran(self, requests: int, rows: int, queue_s: float, run_s: float) -> None:
         """Note a run: how many requests and rows were joined, how long the oldest waited, how long it took."""
         self.note(event(RUN, requests, rows, queue_s, run_s))
-        if not self._due:
-            self._flush_soon()
-
-    def flush(self) -> None:
-        """Put what was noted where other workers see it, and where it stays if this one dies."""
-        self._due = False
-        noted = self._noted.getbuffer()[: self._noted.tell()].tobytes()
-        self._noted.seek(0)
-        events, room = np.frombuffer(noted, np.float32).reshape(-1, *SHAPE.row), SHAPE.capacity
-        for start in range(0, len(events), room):
-            part = events[start : start + room]
-            try:
-                self._own.append(part, 0)
-            except Full:
-                self._fold_events()
-                self._own.append(part, 0)
-
-    def _flush_soon(self) -> None:
-        if not self._due:
-            self._due = True
-            self.later(self.flush)
 
     def rejected(self, reason: str) -> None:
         """Note a refused request; one of REASONS, else it counts as "other"."""
@@ -189,8 +161,7 @@ class Metrics:
             self.numbers.unload_version(place)
 
     def fold(self) -> None:
-        """Add up the events noted since, and renew the gauges of this process."""
-        self.flush()
+        """Add up the events noted since, publish the sums, and renew the gauges of this process."""
         self._fold_events()
         now = self._clock()
         self._words[SEEN] = now
@@ -210,21 +181,18 @@ class Metrics:
         self._words[PID] = 0
 
     def workers(self) -> list[tuple[WorkerNumbers, Figures, bool]]:
-        """Read every worker's numbers, sums and whether it is alive; the events not yet folded are in the sums."""
+        """Read every worker's numbers, published sums and whether it is alive."""
         now = self._clock()
-        found = []
-        for numbers, ledger in zip(self._workers, self._ledgers, strict=True):
-            snapshot = ledger.snapshot(0, SHAPE.places)
-            bodies = snapshot.bodies
-            for place, body in fold(bodies.__getitem__, snapshot.rows).items():
-                bodies[place] = body
-            found.append((numbers, Figures(bodies), numbers.is_alive(now)))
-        return found
+        return [
+            (numbers, Figures(sums.read(0, SHAPE.places)), numbers.is_alive(now))
+            for numbers, sums in zip(self._workers, self._sums, strict=True)
+        ]
 
     def _fold_events(self) -> None:
-        events, _ = self._own.pending()
+        events = np.frombuffer(self._noted.getbuffer()[: self._noted.tell()].tobytes(), np.float32).reshape(-1, 5)
+        self._noted.seek(0)
         if len(events):
-            self._own.fold(len(events), fold(self._own.current, events))
+            self._own.publish(fold(self._own.current, events))
 
     def _take_over(self, pid: int) -> None:
         """Go on with a slot: a dead worker's processor time is kept, what it had loaded is not."""
@@ -251,10 +219,9 @@ class Metrics:
         if not unloaded:
             return None
         place = min(unloaded, key=lambda entry: entry.loaded_at).index
-        self.fold()  # its rows are all in the sums, so that forgetting it forgets them
+        self._fold_events()  # its rows are all in the sums, so that forgetting it forgets them
         self.numbers.forget_version(place)
-        self.note(event(FORGET, place, 0, 0, 0))
-        self.fold()
+        self._own.publish(forget_version(self._own.current, place))
         return place
 
 

@@ -1,9 +1,9 @@
 """How far a candidate version's answers are from the served one's: compared row by row, added up over all workers.
 
     <run directory>/shadow/<model>/<served>-<candidate>-<digest>.json    which versions and tasks are compared
-    <run directory>/shadow/<model>/<served>-<candidate>-<digest>.slots   the sums, a ledger per worker
+    <run directory>/shadow/<model>/<served>-<candidate>-<digest>.slots   the sums, a slot per worker
 
-Every comparison adds to a worker's sums at once or not at all (`ledger.py`), so a worker that dies leaves them whole.
+Every comparison adds to a worker's sums at once or not at all (`shared_sums.py`): a worker that dies leaves them whole.
 """
 
 import hashlib
@@ -17,15 +17,15 @@ from pydantic import BaseModel, ConfigDict
 
 from service import gates
 from service.answer import Answer
-from service.ledger import MARK, Body, Ledger, Shape
 from service.manifest import Manifest
+from service.shared_sums import Body, Shape, SharedSums
 from service.slots import RunDirectory
 
 KEPT_PAIRS = 8
 """Pairs of versions of a model whose sums stay readable."""
 
 _FOLDER = "shadow"
-_ROWS, _DROPPED, _FAILED, _TASKS = range(MARK + 1, MARK + 5)
+_ROWS, _DROPPED, _FAILED, _TASKS = range(4)
 _ABSOLUTE, _LARGEST, _DISAGREEMENTS, _DIVERGENCE, _SAME_TOP = range(5)
 _PER_TASK = 5
 
@@ -70,7 +70,7 @@ class Pair(BaseModel):
     @property
     def shape(self) -> Shape:
         """Return the shape of a worker's sums."""
-        return Shape((1,), 1, 1, _TASKS + _PER_TASK * len(self.tasks))
+        return Shape(1, _TASKS + _PER_TASK * len(self.tasks))
 
     def compare(
         self, served: Answer, candidate: Answer, places: tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -152,23 +152,19 @@ class ShadowFigures:
 class Tally:
     """Add up a pair's figures; one object per process may add, from one thread."""
 
-    def __init__(self, pair: Pair, ledgers: list[Ledger], own: int) -> None:
-        self.pair, self._ledgers, self._own = pair, ledgers, ledgers[own]
-        self._own.recover()
+    def __init__(self, pair: Pair, workers: list[SharedSums], own: int) -> None:
+        self.pair, self._workers, self._own = pair, workers, workers[own]
 
     def add(self, figures: ShadowFigures) -> None:
         """Add to this worker's sums."""
-        current = self._own.current(0)
-        before = ShadowFigures(self.pair, np.zeros(self.pair.shape.words) if current is None else current)
-        if not self._own.pending_rows:  # else a dead worker has appended, and not folded, one
-            self._own.append(np.zeros((1, 1), np.float32), 0)
-        self._own.fold(1, {0: (before + figures).words})
+        before = ShadowFigures(self.pair, self._own.current(0))
+        self._own.publish({0: (before + figures).words})
 
     def total(self) -> ShadowFigures:
         """Add up the sums of all workers."""
         figures = ShadowFigures.missed(self.pair)
-        for ledger in self._ledgers:
-            figures += ShadowFigures(self.pair, ledger.snapshot(0, 1).bodies[0])
+        for sums in self._workers:
+            figures += ShadowFigures(self.pair, sums.read(0, 1)[0])
         return figures
 
 
@@ -213,7 +209,7 @@ class Tallies:
         if path not in self._open:
             shape = pair.shape
             slots = self._directory.map(str(path.with_suffix(".slots")), repr(shape), shape.nbytes)
-            self._open[path] = Tally(pair, [Ledger(slot, shape) for slot in slots], self._place)
+            self._open[path] = Tally(pair, [SharedSums(slot, shape) for slot in slots], self._place)
         return self._open[path]
 
     def _folder(self, model: str) -> Path:

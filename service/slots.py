@@ -2,7 +2,7 @@
 
 A slot has one writer, the worker that claimed its index, and any number of readers; nothing is locked. A claim is a
 lock that the kernel frees when its holder dies, however it dies, so that a restarted worker takes up the slot of the
-dead one and finds everything that was stored there. `ledger.py` says how stores are made to count once.
+dead one and finds everything that was stored there. `shared_sums.py` says how sums are published whole.
 
 The launcher owns the run directory: it makes a fresh one at every start, sweeps those that dead instances left behind
 and removes its own at the end.

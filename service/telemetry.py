@@ -1,7 +1,6 @@
 """All that one worker notes of itself and says of the instance: gate traffic and metrics, on a slot of its own."""
 
 import asyncio
-import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 
@@ -20,9 +19,7 @@ Version = tuple[str, int]
 """Name and version of a model."""
 
 TICK_S = 1.0
-"""How old gauges may be. Statistics are not: readers add up themselves what is not folded yet."""
-FLUSH_S = 0.05
-"""How long other workers may not know yet of a request."""
+"""How old another worker's figures may be, and how much of them is lost with a worker that is killed."""
 
 
 class Telemetry:
@@ -49,7 +46,6 @@ class Telemetry:
         self.code = self._metrics.code
         self.note = self._metrics.note
         self.request = self._metrics.request
-        self.flush = self._metrics.flush
         self.ran = self._metrics.ran
         self.rejected = self._metrics.rejected
         self.recorded = self._metrics.recorded
@@ -86,12 +82,15 @@ class Telemetry:
         while self._replaced:
             self._traffic.close(self._replaced.pop())
         self._metrics.queue_rows(queue_rows)
+        self.publish()
+
+    def publish(self) -> None:
+        """Publish what this worker noted: at every tick, and before its own figures are read."""
         self._traffic.fold()
         self._metrics.fold()
 
     async def keep_ticking(self, queue_rows: Callable[[], int], loaded: Callable[[], Mapping[Version, float]]) -> None:
-        """Tick until cancelled; from then on what is noted is flushed after FLUSH_S instead of at once."""
-        self._metrics.later = functools.partial(asyncio.get_running_loop().call_later, FLUSH_S)
+        """Tick until cancelled."""
         while True:
             self.tick(queue_rows(), loaded())
             await asyncio.sleep(TICK_S)

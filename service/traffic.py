@@ -1,15 +1,15 @@
 """Gate statistics over live traffic: recorded by every worker, answered by any, kept per model version.
 
-`GateTraffic.record` copies a run's gate weights into the worker's ledger and is all that the hot path pays; `fold`
-turns them into sums every second, or sooner where there are many. Where rows come by the hundred thousand a second,
+`GateTraffic.record` copies a run's gate weights into a buffer and is all that the hot path pays; `fold` adds them up
+and publishes the sums every second, or sooner where there are many. Where rows come by the hundred thousand a second,
 adding all of them up would take a third of the time of predicting them, so after EXACT_ROWS of a second one row stands
 for SAMPLE.
 
-Reading merges the ledgers of all workers, the rows not yet folded included, so every worker gives the same answer at
-once, and a worker that dies takes nothing with it.
+Reading merges the published sums of all workers. They are at most a second old, and a worker that is killed takes no
+more than that with it.
 
     <run directory>/gates/<model>/<version>-<content>.json    tasks and baseline, for reading after a swap or restart
-    <run directory>/gates/<model>/<version>-<content>.slots   the ledgers, one per worker
+    <run directory>/gates/<model>/<version>-<content>.slots   the sums, a slot per worker
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from service.artifact import GateBaseline
-from service.ledger import Ledger
+from service.shared_sums import SharedSums
 from service.slots import RunDirectory
-from service.windows import TIERS, TOTAL_PLACE, Layout, Sums, Tier, fold, stamp, tier_places, total, window
+from service.windows import TIERS, TOTAL_PLACE, Layout, Sums, Tier, fold, tier_places, total, window
 
 KEPT_VERSIONS = 4
 """Versions of a model whose windows stay readable, those in use included."""
@@ -35,7 +36,10 @@ EXACT_ROWS = 50_000
 """Rows of one second that are all counted, in each worker: more than can come one to a request. They cost 1% of it."""
 
 SAMPLE = 64
-"""Of the further rows of that second every so manieth is taken, and counts as so many."""
+"""Beyond EXACT_ROWS of a second, keep one row in SAMPLE and weight it by SAMPLE."""
+
+BUFFER_BYTES = 256 << 10
+"""Gate weights that may wait to be added up: so few that it takes no time that anybody notices."""
 
 _FOLDER = "gates"
 
@@ -68,56 +72,83 @@ class GateTraffic:
 
     Args:
         gates: of the version.
-        ledgers: one per worker of the instance.
-        own: index of this worker's, which nobody else writes.
+        workers: sums of every worker of the instance.
+        own: index of this worker's, which nobody else publishes.
         clock: whole and part seconds of CLOCK_MONOTONIC.
 
     Attributes:
         record: notes the gate weights (B, T, E), float32, of rows that were served; for the thread that folds.
     """
 
-    def __init__(self, gates: Gates, ledgers: list[Ledger], own: int, clock: Callable[[], float]) -> None:
+    def __init__(self, gates: Gates, workers: list[SharedSums], own: int, clock: Callable[[], float]) -> None:
         self.gates = gates
         self._layout = gates.layout
-        self._ledgers = ledgers
-        self._own = ledgers[own]
+        self._workers, self._own = workers, workers[own]
         self._clock = clock
-        self.record = self._own.appender(clock, EXACT_ROWS, self._record_otherwise)
+        self._buffer = BytesIO()
+        self._second, self._each = 0, 1
         self._skip = 0
-        self._own.recover()
+        self.record = self._recorder()
 
     def fold(self) -> None:
-        """Turn the rows recorded since into sums; 0.2 ms, and 0.15 us a row for two tasks of eight experts."""
-        rows, seconds = self._own.pending()
-        if len(rows):
-            self._own.fold(len(rows), fold(self._layout, self._own.current, rows, seconds))
+        """Add up the rows recorded since and publish the sums; 0.2 ms, and 0.15 us a row for two tasks of 8 experts."""
+        if not self._buffer.tell():
+            return
+        rows = np.frombuffer(self._buffer.getbuffer()[: self._buffer.tell()].tobytes(), np.float32)
+        self._buffer.seek(0)
+        added = self._layout.body(rows.reshape(-1, self._layout.tasks, self._layout.experts)) * self._each
+        self._own.publish(fold(self._own.current, added, self._second))
 
     def release(self) -> None:
         """Let go of the memory with the last reference: what records knows this object, and it knows what records."""
         self.record = _not_any_more
 
-    def _record_otherwise(self, weights: NDArray[np.float32], second: int, too_many: bool) -> None:
-        """Record rows of which there are too many, by a sample, or that do not fit as they are, folding the others."""
-        stamped = second
-        if too_many:
-            skip, self._skip = self._skip, (self._skip - len(weights)) % SAMPLE
-            weights, stamped = weights[skip::SAMPLE], stamp(second, SAMPLE)
-        room = self._layout.shape.capacity
-        for start in range(0, len(weights), room):
-            part = weights[start : start + room]
-            if self._own.pending_rows + len(part) > room:
+    def _recorder(self) -> Callable[[NDArray[np.float32]], None]:
+        """Return `record`, a closure over all it needs because it is called for every run.
+
+        The buffer holds rows of one second that count alike; it is written over and over, since objects that live
+        until the next fold would cost a request several times as much (measured).
+        """
+        write, size, clock, most = self._buffer.write, self._buffer.tell, self._clock, BUFFER_BYTES
+        second, came = 0, 0
+
+        def record(weights: NDArray[np.float32]) -> None:
+            nonlocal second, came
+            now = int(clock())
+            if now != second:
+                self._begin(now, 1)
+                second, came = now, 0
+            came += len(weights)
+            if came > EXACT_ROWS:
+                self._sample(weights, now)
+            else:
+                write(weights.tobytes())
+            if size() > most:
                 self.fold()
-            self._own.append(part, stamped)
+
+        return record
+
+    def _begin(self, second: int, each: int) -> None:
+        """Fold what came before rows of another second, or of another weight."""
+        self.fold()
+        self._second, self._each = second, each
+
+    def _sample(self, weights: NDArray[np.float32], second: int) -> None:
+        """Record one row in SAMPLE, in place of all."""
+        if self._each == 1:
+            self._begin(second, SAMPLE)
+        skip, self._skip = self._skip, (self._skip - len(weights)) % SAMPLE
+        self._buffer.write(weights[skip::SAMPLE].tobytes())
 
     def series(self, tier: Tier) -> Sums:
         """Merge all workers' rows of a window that ends now: (POINTS, ...), oldest bucket first."""
         places = tier_places(tier)
-        return window(self._layout, (ledger.snapshot(*places) for ledger in self._ledgers), tier, self._clock())
+        return window(self._layout, (sums.read(*places) for sums in self._workers), tier, self._clock())
 
     def total(self) -> Sums:
         """Merge all workers' rows since the instance started."""
         place = TOTAL_PLACE
-        return total(self._layout, (ledger.snapshot(place, place + 1) for ledger in self._ledgers))
+        return total(self._layout, (sums.read(place, place + 1) for sums in self._workers))
 
     def bucket_age_s(self, tier: Tier) -> float:
         """Return how long ago the unfinished bucket began."""
@@ -170,8 +201,8 @@ class Traffic:
             self._readable[path] = self._serving.pop(path)
 
     def fold(self) -> None:
-        """Fold what this worker recorded, in all versions."""
-        for traffic in list(self._serving.values()):  # loading another version may go on in a thread
+        """Publish what this worker recorded, in all versions; a run of one that is let go may end after that."""
+        for traffic in (*self._serving.values(), *self._readable.values()):  # loading may go on in a thread
             traffic.fold()
 
     def all(self) -> list[GateTraffic]:
@@ -208,7 +239,7 @@ class Traffic:
     def _attach(self, path: Path, gates: Gates) -> GateTraffic:
         shape = gates.layout.shape
         slots = self._directory.map(str(path.with_suffix(".slots")), repr(gates.layout), shape.nbytes)
-        return GateTraffic(gates, [Ledger(slot, shape) for slot in slots], self._worker, self._clock)
+        return GateTraffic(gates, [SharedSums(slot, shape) for slot in slots], self._worker, self._clock)
 
     def _prune(self, folder: Path) -> None:
         """Forget the versions of a model that were loaded longest ago, beyond `kept`; never one in use here."""

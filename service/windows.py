@@ -1,20 +1,19 @@
 """Time windows of gate statistics: what is kept of the rows, in which buckets, and how slots are merged.
 
-Every row adds to one bucket of each tier and to the totals, which never expire. A bucket is a body of a ledger
-(`ledger.py`): sums over its rows, so that buckets of one time, of several times or of several workers simply add up.
+Every row adds to one bucket of each tier and to the totals, which never expire. A bucket is a body of a worker's sums
+(`shared_sums.py`): sums over its rows, so that buckets of one time, several times or several workers simply add up.
 Times are whole seconds of CLOCK_MONOTONIC, which all processes of one machine share and which never jumps.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.ledger import MARK, Body, Shape, Snapshot
+from service.shared_sums import Body, Shape
 
 Floats = NDArray[np.floating[Any]]
 
@@ -24,10 +23,7 @@ POINTS = 60
 _SPARE = 4
 """Places of a tier beyond its points: so far apart may writer and reader read the clock."""
 
-_EPOCH, _SUMS = MARK + 1, MARK + 2
-_RING_BYTES = 1 << 20
-_MIN_RING_ROWS, _MAX_RING_ROWS = 512, 2048
-"""Rows that may wait to be folded: so few that no fold takes long and the ring stays in the processor's cache."""
+_EPOCH, _SUMS = 0, 1
 
 _TINY = np.float32(1e-30)
 _SIMILARITY_LOGS = 512
@@ -41,9 +37,6 @@ class Tier(NamedTuple):
     window: str
     resolution_s: int
 
-
-_SECOND_BITS = 48
-"""A stamp holds the second below these bits and above them for how many rows a row stands."""
 
 TIERS = (Tier("1m", 1), Tier("5m", 5), Tier("1h", 60))
 WINDOWS = tuple(tier.window for tier in TIERS)
@@ -78,7 +71,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Layout:
-    """Lay the sums out in a body's words: mark, epoch + 1, rows, weights, entropy, top, histogram, similarity.
+    """Lay the sums out in a body's words: epoch + 1, rows, weights, entropy, top, histogram, similarity.
 
     Attributes:
         tasks: T.
@@ -92,11 +85,8 @@ class Layout:
 
     @cached_property
     def shape(self) -> Shape:
-        """Return the shape of a worker's ledger."""
-        row = (self.tasks, self.experts)
-        capacity = _RING_BYTES // (4 * self.tasks * self.experts + 8)
-        capacity = min(max(capacity, _MIN_RING_ROWS), _MAX_RING_ROWS)
-        return Shape(row, capacity, PLACES, _SUMS + sum(self._sizes))
+        """Return the shape of a worker's sums."""
+        return Shape(PLACES, _SUMS + sum(self._sizes))
 
     @cached_property
     def _shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -124,7 +114,7 @@ class Layout:
         return Sums(*(part.reshape((*lead, *shape)) for part, shape in zip(parts, self._shapes, strict=True)))
 
     def body(self, weights: NDArray[np.float32]) -> Body:
-        """Add up rows (n, T, E); mark and epoch stay 0. Equal to `gates.py`'s functions to float32's precision.
+        """Add up rows (n, T, E); the epoch stays 0. Equal to `gates.py`'s functions to float32's precision.
 
         A row with a weight that is not finite is left out: it would spoil its bucket's sums and the totals for good.
         """
@@ -169,65 +159,51 @@ class Layout:
         return alike * (len(weights) / max(len(some), 1))
 
 
-def fold(
-    layout: Layout,
-    current: Callable[[int], Body | None],
-    rows: NDArray[np.float32],
-    seconds: NDArray[np.int64],
-) -> dict[int, Body]:
-    """Return the bodies, by place, that adding rows to the current ones gives.
+def fold(current: Callable[[int], Body], added: Body, second: int) -> dict[int, Body]:
+    """Return the bodies, by place, that adding the sums of one second's rows to the current ones gives.
 
     Args:
-        layout: of the bodies.
-        current: tells the body of a place; None where there is none yet.
-        rows: (n, T, E), in the order they came.
-        seconds: (n,) when they came, as `stamp` gives it. Rows older than the bucket that has taken their place count
-            in the totals alone.
+        current: gives the body of a place; all zero where there is none yet.
+        added: of the rows, as `Layout.body` gives it.
+        second: when they came. Rows older than the bucket that has taken their place count in the totals alone.
     """
     changed: dict[int, Body] = {}
-    for second, added in _bodies(layout, rows, seconds):
-        for place, epoch in _places(second):
-            body = changed[place] if place in changed else current(place)
-            newest = -1 if body is None else int(body[_EPOCH]) - 1
-            if body is not None and newest == epoch:
-                merged = body + added
-                merged[_EPOCH] = epoch + 1
-                changed[place] = merged
-            elif epoch > newest:
-                changed[place] = added.copy()
-                changed[place][_EPOCH] = epoch + 1
+    for place, epoch in _places(second):
+        body = current(place)
+        newest = int(body[_EPOCH]) - 1
+        if newest == epoch:
+            changed[place] = body + added
+        elif epoch > newest:
+            changed[place] = added.copy()
+        else:
+            continue
+        changed[place][_EPOCH] = epoch + 1
     return changed
 
 
-def window(layout: Layout, snapshots: Iterable[Snapshot], tier: Tier, now: float) -> Sums:
+def window(layout: Layout, workers: Iterable[Body], tier: Tier, now: float) -> Sums:
     """Merge the workers' buckets of a window that ends now: sums by bucket, (POINTS, ...), oldest first.
 
     Args:
         layout: of the bodies.
-        snapshots: of the places that `tier_places` gives, a worker each.
+        workers: bodies of the places that `tier_places` gives, of each worker.
         tier: the window.
-        now: seconds of the clock that stamped the rows.
+        now: seconds of the clock that the rows came by.
     """
-    first, _ = tier_places(tier)
     newest = int(now) // tier.resolution_s
     series = np.zeros((POINTS, layout.shape.words))
-    for snapshot in snapshots:
-        bodies = {first + at: body for at, body in enumerate(snapshot.bodies) if body[_EPOCH] > 0}
-        bodies |= fold(layout, bodies.get, snapshot.rows, snapshot.seconds)
-        for place, body in bodies.items():
-            at = int(body[_EPOCH]) - 1 - newest + POINTS - 1
-            if first <= place < first + POINTS + _SPARE and 0 <= at < POINTS:
-                series[at] += body
+    for bodies in workers:
+        at = bodies[:, _EPOCH].astype(np.int64) - 1 - newest + POINTS - 1
+        inside = (bodies[:, _EPOCH] > 0) & (at >= 0) & (at < POINTS)
+        series[at[inside]] += bodies[inside]  # no two places of a worker hold the same epoch
     return layout.sums(series)
 
 
-def total(layout: Layout, snapshots: Iterable[Snapshot]) -> Sums:
-    """Merge the workers' totals, from snapshots of TOTAL_PLACE alone."""
+def total(layout: Layout, workers: Iterable[Body]) -> Sums:
+    """Merge the workers' totals, from bodies of TOTAL_PLACE alone."""
     merged = np.zeros(layout.shape.words)
-    for snapshot in snapshots:
-        merged += snapshot.bodies[0]
-        for _, added in _bodies(layout, snapshot.rows, snapshot.seconds):
-            merged += added
+    for bodies in workers:
+        merged += bodies[0]
     return layout.sums(merged)
 
 
@@ -243,21 +219,6 @@ def _places(second: int) -> Iterator[tuple[int, int]]:
         epoch = second // tier.resolution_s
         yield index * (POINTS + _SPARE) + epoch % (POINTS + _SPARE), epoch
     yield TOTAL_PLACE, 0
-
-
-def stamp(second: int, each: int = 1) -> int:
-    """Return the stamp of rows that came in a second and of which each stands for so many."""
-    return second if each == 1 else second | each << _SECOND_BITS
-
-
-def _bodies(layout: Layout, rows: NDArray[np.float32], stamps: NDArray[np.int64]) -> Iterator[tuple[int, Body]]:
-    """Add up the rows of each run with the same stamp: the second and the sums."""
-    cuts = [0, *(np.flatnonzero(np.diff(stamps)) + 1).tolist(), len(rows)]
-    for start, end in pairwise(cuts):
-        if end > start:
-            each, second = divmod(int(stamps[start]), 1 << _SECOND_BITS)
-            body = layout.body(rows[start:end])
-            yield second, body * each if each else body
 
 
 def _entropy(weights: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -107,7 +107,7 @@ def metrics_router(telemetry: Telemetry | None) -> APIRouter:
         """Write the metrics in the text format of Prometheus, or as OpenMetrics where that is accepted."""
         if telemetry is None:
             raise HTTPException(404, TELEMETRY_OFF)
-        telemetry.flush()
+        telemetry.publish()
         accept = request.headers.get("accept", "")
         page, content_type = await asyncio.to_thread(telemetry.prometheus, accept)
         return Response(page, headers={"content-type": content_type})

@@ -1,5 +1,6 @@
 """`GET .../gates`: what the gates do over live traffic. Thin: name the model, ask the telemetry, write JSON."""
 
+import asyncio
 from typing import Annotated
 
 import orjson
@@ -27,43 +28,43 @@ def traffic_router(engine: Engine, telemetry: Telemetry | None) -> APIRouter:
         summary="The default model's gates over live traffic",
         responses=answers("TrafficAnswer", 400, 404, 409, 503),
     )
-    def of_default(window: Window = DEFAULT_WINDOW) -> Response:
+    async def of_default(window: Window = DEFAULT_WINDOW) -> Response:
         """Describe the rows that the default model predicted lately."""
-        return _report(engine, telemetry, None, None, window)
+        return await _report(engine, telemetry, None, None, window)
 
     @router.get(
         "/v1/models/{name}/gates",
         summary="Gates over live traffic",
         responses=answers("TrafficAnswer", 400, 404, 409, 503),
     )
-    def of_model(name: Name, window: Window = DEFAULT_WINDOW) -> Response:
+    async def of_model(name: Name, window: Window = DEFAULT_WINDOW) -> Response:
         """Describe the rows that a model predicted lately, beside its baseline, over all workers."""
-        return _report(engine, telemetry, name, None, window)
+        return await _report(engine, telemetry, name, None, window)
 
     @router.get(
         "/v1/models/{name}/versions/{version}/gates",
         summary="Gates of a version over live traffic",
         responses=answers("TrafficAnswer", 400, 404, 409, 503),
     )
-    def of_version(name: Name, version: Version, window: Window = DEFAULT_WINDOW) -> Response:
+    async def of_version(name: Name, version: Version, window: Window = DEFAULT_WINDOW) -> Response:
         """Describe the rows that one version predicted lately; it need not be loaded any more."""
-        return _report(engine, telemetry, name, version, window)
+        return await _report(engine, telemetry, name, version, window)
 
     return router
 
 
-def _report(
+async def _report(
     engine: Engine, telemetry: Telemetry | None, name: str | None, version: int | None, window: str
 ) -> Response:
     if telemetry is None:
         raise HTTPException(404, TELEMETRY_OFF)
     try:
         model = engine.get(name, version)
+        model.need_gates()
+        name, version = model.name, model.version
     except ModelNotFound:
         if name is None or version is None:
             raise
-        report = telemetry.gate_report(name, version, window)
-    else:
-        model.need_gates()
-        report = telemetry.gate_report(model.name, model.version, window)
+    telemetry.publish()
+    report = await asyncio.to_thread(telemetry.gate_report, name, version, window)
     return Response(orjson.dumps(report), media_type="application/json")

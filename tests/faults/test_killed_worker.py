@@ -1,4 +1,7 @@
-"""A worker is killed under load: only what it was answering is lost, another takes its place, the figures stay."""
+"""A worker is killed under load: only what it was answering is lost, another takes its place, the figures go on.
+
+Of the figures a killed worker takes with it what it had not published, a second's at most.
+"""
 
 import asyncio
 import os
@@ -14,6 +17,8 @@ from tests.support.processes import children, connections
 from tests.support.server import Service, running
 
 CONNECTIONS, MOST_ROWS = 16, 16
+PUBLISHED_S = 2.0
+"""Within this time a worker publishes what it has counted, on a busy machine too."""
 
 
 def test_only_its_requests_are_lost(
@@ -23,15 +28,19 @@ def test_only_its_requests_are_lost(
         port = service.port
 
         async def scenario() -> None:
-            took = []
+            took, unpublished = [], 0
             async with Load(service.url, questions() + questions(rows=MOST_ROWS), CONNECTIONS) as load:
                 for kill in range(effort.kills):
                     rested = time.monotonic() + effort.between_kills_s
+                    marks = [(time.monotonic(), load.rows)]
                     await load.answers(500)
                     while time.monotonic() < rested:
                         await load.answers(100)
+                        marks.append((time.monotonic(), load.rows))
                     victim = children(service.process.pid)[kill % 2]
                     held = connections(victim, port)
+                    older = [rows for at, rows in marks if at < time.monotonic() - PUBLISHED_S]
+                    unpublished += load.rows - max(older, default=marks[0][1])
                     load.bereft.clear()
                     os.kill(victim, signal.SIGKILL)
                     took.append(await back(service, victim, port))
@@ -40,7 +49,7 @@ def test_only_its_requests_are_lost(
             measured(f"{load.answered} answered, {load.broken} broke; back in {max(took):.2f} s at most")
             assert set(load.statuses) == {200}
             assert (load.unreached, load.wrong) == (0, [])
-            check_figures(service.url, load, effort.kills)
+            check_figures(service.url, load, effort.kills, unpublished)
 
         play(scenario())
         before = settled(service.url, "mmoe_rows_total")
@@ -55,9 +64,10 @@ async def ask(url: str, questions: list[Question]) -> int:
     return load.rows
 
 
-def check_figures(url: str, load: Load, kills: int) -> None:
-    """Gate sums hold every row that was answered; what broke may have been counted, and nothing else."""
-    assert load.rows <= settled(url, "mmoe_gate_rows_total") <= load.rows + MOST_ROWS * load.broken
+def check_figures(url: str, load: Load, kills: int, unpublished: int) -> None:
+    """Gate sums hold every row that was answered but for what was not published; what broke may count, nothing else."""
+    counted = settled(url, "mmoe_gate_rows_total")
+    assert load.rows - unpublished <= counted <= load.rows + MOST_ROWS * load.broken
     assert settled(url, "mmoe_rows_total") <= load.rows + MOST_ROWS * load.broken
     assert metric(url, "mmoe_worker_restarts_total") == kills
     while metric(url, "mmoe_workers") < 2:  # a gauge, up to a second old

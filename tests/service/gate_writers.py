@@ -1,11 +1,11 @@
 """Kill writers of one slot at random moments: a program of its own, for a fork wants no other threads.
 
-Half of them are killed from outside, at any instruction; the others kill themselves in the middle of a fold, which the
-first seldom meet.
+Half of them are killed from outside, at any instruction; the others kill themselves in the middle of publishing, which
+the first seldom meet.
 
 Row k of the sequence is known from k alone, and each writer goes on where `total` says the last one died. Prints, as
-JSON, how many rows were acknowledged, how many were counted, how many folds a kill left unfinished, and how far the
-sums are from those of the rows.
+JSON, how many rows were acknowledged as published, how many were counted, how many publications a kill left unfinished,
+and how far the sums are from those of the rows.
 
     python gate_writers.py PARENT KILLS SEED
     python gate_writers.py RUN_DIRECTORY            writes until it is killed from outside
@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.ledger import Ledger
+from service.shared_sums import SharedSums
 from service.slots import RunDirectory
-from service.windows import TOTAL_PLACE, Layout, fold, total
+from service.windows import PLACES, TOTAL_PLACE, Layout, fold, total
 
 LAYOUT = Layout(3, 8, tuple(np.linspace(0, 1, 21).tolist()))
 
@@ -37,38 +37,40 @@ def sequence(start: int, stop: int) -> NDArray[np.float32]:
     return shares
 
 
+def shared_sums(directory: RunDirectory) -> SharedSums:
+    """View the one slot."""
+    return SharedSums(directory.map("sums", "killing", LAYOUT.shape.nbytes)[0], LAYOUT.shape)
+
+
 def write(directory: RunDirectory, acknowledge: int, stores: int) -> None:
-    """Record and fold until killed, after so many stores of folds, acknowledging every record with a byte per row."""
-    slot = directory.map("ledger", "killing", LAYOUT.shape.nbytes)[directory.claim().index]
-    ledger = Ledger(slot, LAYOUT.shape)
-    ledger.recover()
-    at = count(directory)
+    """Publish until killed, after so many stores, acknowledging every row with a byte."""
+    directory.claim()
+    sums, at = shared_sums(directory), count(directory)
     while True:
         rows = 1 + at % 7
-        ledger.append(sequence(at, at + rows), at // 500)
+        for _ in sums.steps(fold(sums.current, LAYOUT.body(sequence(at, at + rows)), at // 500)):
+            stores -= 1
+            if stores == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
         at += rows
         os.write(acknowledge, b"." * rows)
-        if at % 3 == 0:
-            pending, seconds = ledger.pending()
-            for _ in ledger.steps(len(pending), fold(LAYOUT, ledger.current, pending, seconds)):
-                stores -= 1
-                if stores == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def count(directory: RunDirectory) -> int:
     """Count the rows as any reader would."""
-    slots = directory.map("ledger", "killing", LAYOUT.shape.nbytes)
-    snapshots = [Ledger(slot, LAYOUT.shape).snapshot(TOTAL_PLACE, TOTAL_PLACE + 1) for slot in slots]
-    return int(total(LAYOUT, snapshots).rows)
+    return int(total(LAYOUT, [shared_sums(directory).read(TOTAL_PLACE, TOTAL_PLACE + 1)]).rows)
 
 
 def is_unfinished(directory: RunDirectory) -> bool:
-    """Tell whether the last writer died in the middle of a fold."""
-    slot = directory.map("ledger", "killing", LAYOUT.shape.nbytes)[0]
-    before = bytes(slot)
-    Ledger(slot, LAYOUT.shape).recover()
-    return bytes(slot) != before
+    """Tell whether the last writer died while it was publishing: a body of the other side is ahead of the current one.
+
+    The first words of a body are its epoch and its rows.
+    """
+    slot = directory.map("sums", "killing", LAYOUT.shape.nbytes)[0]
+    sides = np.frombuffer(slot, np.float64, offset=64).reshape(2, LAYOUT.shape.places, -1)[:, :, :2]
+    current = slot.cast("Q")[0] & 1
+    pairs = zip(sides[1 - current].tolist(), sides[current].tolist(), strict=True)
+    return any(other > now for other, now in pairs)
 
 
 def main(path: str, kills: int, seed: int) -> None:
@@ -81,7 +83,7 @@ def main(path: str, kills: int, seed: int) -> None:
             writer = os.fork()
             if writer == 0:
                 os.close(reading)
-                write(directory, writing, stores=chance.randrange(1, 100) if kill % 2 else -1)
+                write(directory, writing, stores=chance.randrange(1, 2 * PLACES) if kill % 2 else -1)
             os.close(writing)
             seen = 0
             if kill % 2 == 0:
@@ -97,11 +99,10 @@ def main(path: str, kills: int, seed: int) -> None:
             if not acknowledged <= lowest <= acknowledged + 7:
                 raise SystemExit(f"{acknowledged} rows were acknowledged and {lowest} counted")
             unfinished += is_unfinished(directory)
-        slot = directory.map("ledger", "killing", LAYOUT.shape.nbytes)[0]
-        sums = total(LAYOUT, [Ledger(slot, LAYOUT.shape).snapshot(TOTAL_PLACE, TOTAL_PLACE + 1)])
+        sums = total(LAYOUT, [shared_sums(directory).read(TOTAL_PLACE, TOTAL_PLACE + 1)])
     expected = LAYOUT.sums(LAYOUT.body(sequence(0, lowest)))
     distances = {name: float(np.abs(value - vars(expected)[name]).max()) for name, value in vars(sums).items()}
-    figures = {"acknowledged": acknowledged, "counted": lowest, "unfinished": unfinished, "distances": distances}
+    figures = {"published": acknowledged, "counted": lowest, "unfinished": unfinished, "distances": distances}
     print(json.dumps(figures))
 
 

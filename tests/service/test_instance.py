@@ -1,4 +1,4 @@
-"""Real workers on one port: one truth whichever answers, and nothing lost or doubled when one is killed."""
+"""Real workers on one port: one truth whichever answers, and a second's figures lost at most when one is killed."""
 
 import asyncio
 import contextlib
@@ -87,6 +87,15 @@ async def load(client: httpx.AsyncClient, requests: int) -> list[Any]:
     return [given for part in await asyncio.gather(*(send() for _ in range(8))) for given in part]
 
 
+async def counted(client: httpx.AsyncClient, name: str, least: float) -> float:
+    """Read a counter once every worker tells the same of at least so much; others' figures are up to a second old."""
+    alike, value = 0, -1.0
+    while alike < 24:
+        again = await metric(client, name)
+        alike, value = alike + 1 if again == value and again >= least else 0, again
+    return value
+
+
 async def everywhere(client: httpx.AsyncClient, path: str) -> list[Any]:
     """Ask over so many connections that every worker answers some of them."""
     return [(await client.get(path)).json() for _ in range(24)]
@@ -100,6 +109,7 @@ async def with_client(instance: Instance, run: Callable[[httpx.AsyncClient], Awa
 def test_every_worker_tells_the_same_and_numpy_agrees(instance: Instance) -> None:
     async def run(client: httpx.AsyncClient) -> None:
         weights = np.array(await load(client, 240))
+        assert await counted(client, "mmoe_gate_rows_total", 240) == 240
         for answer in await everywhere(client, "/v1/gates?window=5m"):
             assert answer["rows"] == 240
             for t, task in enumerate(TASKS):
@@ -112,27 +122,22 @@ def test_every_worker_tells_the_same_and_numpy_agrees(instance: Instance) -> Non
     asyncio.run(with_client(instance, run))
 
 
-def test_a_killed_worker_takes_no_row_with_it(instance: Instance) -> None:
+def test_a_killed_worker_takes_with_it_what_it_had_not_published(instance: Instance) -> None:
     async def run(client: httpx.AsyncClient) -> None:
         loading = asyncio.create_task(load(client, 400))
         while await metric(client, "mmoe_gate_rows_total") < 100:
             pass  # a request each time
+        published = await metric(client, "mmoe_gate_rows_total")
         os.kill(instance.workers[0], signal.SIGKILL)
         given = await loading
-        answered = [weights for weights in given if weights is not None]
-        before = await metric(client, "mmoe_gate_rows_total")
-        assert len(answered) <= before <= len(given), "what was answered counts, what broke may have"
-        while await metric(client, "mmoe_worker_restarts_total") < 1:
-            assert await metric(client, "mmoe_gate_rows_total") == before
-        while await metric(client, "mmoe_workers") < 2:
-            pass
+        await restart(client)
+        before = await counted(client, "mmoe_gate_rows_total", published)
+        assert before <= len(given), "no row counts twice"
         more = await load(client, 80)
         assert all(weights is not None for weights in more)
+        assert await counted(client, "mmoe_gate_rows_total", before + 80) == before + 80
         for answer in await everywhere(client, "/v1/gates?window=1h"):
             assert answer["rows"] == before + 80
-            if before == len(answered):
-                weights = np.array([*answered, *more])
-                assert_allclose(answer["tasks"]["sold"]["utilisation"], gates.utilisation(weights)[1], atol=1e-6)
 
     asyncio.run(with_client(instance, run))
 
@@ -172,9 +177,11 @@ def test_versions_are_followed_and_rolled_back_in_every_worker(
 
     async def run(client: httpx.AsyncClient) -> None:
         await load(client, 40)
+        await counted(client, "mmoe_gate_rows_total", 40)
         publish(2)
         instance.service.process.send_signal(signal.SIGHUP)
         await serves(client, "2")
+        asked = await counted(client, "mmoe_gate_rows_total", 41)
         before = await everywhere(client, "/v1/models/hand/versions/1/gates")
         assert len({answer["rows"] for answer in before}) == 1
         assert before[0]["rows"] >= 40, "what the version before did stays readable"
@@ -182,7 +189,7 @@ def test_versions_are_followed_and_rolled_back_in_every_worker(
         assert {(answer["version"], answer["rows"]) for answer in since} == {(2, since[0]["rows"])}, (
             "a window of its own"
         )
-        assert before[0]["rows"] + since[0]["rows"] == await metric(client, "mmoe_gate_rows_total")
+        assert before[0]["rows"] + since[0]["rows"] == asked
         publish(3)
         os.kill(instance.workers[1], signal.SIGHUP)
         await serves(client, "3")

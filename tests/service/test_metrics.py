@@ -66,6 +66,7 @@ def load(metrics: Metrics, name: str, version: int, load_s: float) -> Served:
 
 
 def text(metrics: Metrics, directory: RunDirectory) -> str:
+    metrics.fold()
     return generate_latest(registry(metrics, Traffic(directory, 2), lambda: [("hand", 4)], list)).decode()
 
 
@@ -94,7 +95,8 @@ def test_requests_are_counted_over_all_workers_whichever_answers(
         metrics.request("predict", 422, census)
         metrics.request("predict", 404)
     workers[0].request("predict", 200, load(workers[0], "hotel", 1, load_s=0.1), rows=1)
-    workers[0].fold()
+    for metrics in workers:
+        metrics.fold()
     answers = [samples(metrics, directory) for metrics in workers]
     assert answers[0] == answers[1]
     counted = answers[0]
@@ -139,6 +141,7 @@ def test_histograms_equal_numpy_on_the_same_durations(
             workers[index].ran(requests=2, rows=3, queue_s=0, run_s=run_s)
             if folds:
                 workers[index].fold()
+        workers[1].fold()
         found = samples(workers[0], directory)
     for stage, column in (("parse", 2), ("run", 3)):
         durations = np.array([entry[column] for entry in noted])
@@ -155,7 +158,7 @@ def test_histograms_equal_numpy_on_the_same_durations(
     assert value(found, "mmoe_batch_requests_bucket", le="2") == len(noted)
 
 
-def test_more_events_than_the_ring_holds_are_all_counted(
+def test_very_many_events_between_two_folds_are_all_counted(
     worker: Callable[[int], Metrics], directory: RunDirectory
 ) -> None:
     metrics = worker(0)
@@ -184,6 +187,7 @@ def test_a_restarted_worker_goes_on_counting(
     assert value(found, "mmoe_model_workers", model="census", version="3") is None, "it has not loaded it yet"
     assert value(found, "mmoe_queue_rows") == 0
     again.request("predict", 200, load(again, "census", 3, load_s=0), rows=6)
+    again.fold()
     found = samples(other, directory)
     assert value(found, "mmoe_rows_total", model="census", version="3") == 11
     assert value(found, "mmoe_rejected_requests_total", reason="overloaded") == 1
@@ -200,6 +204,7 @@ def test_gauges_are_of_the_living_and_counters_of_all(
         load(metrics, "census", 3, load_s=0.25)
         metrics.request("predict", 200)
         metrics.queue_rows(4)
+        metrics.fold()
     found = samples(living, directory)
     assert (value(found, "mmoe_workers"), value(found, "mmoe_queue_rows")) == (2, 8)
     memory = value(found, "mmoe_process_resident_memory_bytes")
@@ -273,8 +278,9 @@ def some_gates(version: int) -> Gates:
 def test_gate_sums_give_utilisation_and_drift(directory: RunDirectory, worker: Callable[[int], Metrics]) -> None:
     here, there = Traffic(directory, 0), Traffic(directory, 1)
     weights = np.array([[[0.5, 0.5], [0.125, 0.875]]] * 300, np.float32)
-    here.open(some_gates(3)).record(weights)
-    there.open(some_gates(3)).record(weights)
+    for traffic in (here, there):
+        traffic.open(some_gates(3)).record(weights)
+        traffic.fold()
     there.open(some_gates(4))
     found = samples(worker(1), directory)
     labels = {"model": "census", "version": "3"}
@@ -301,7 +307,9 @@ def test_the_page_and_its_documentation_name_the_same_metrics(
 ) -> None:
     metrics = worker(0)
     load(metrics, "census", 3, load_s=0)
-    Traffic(directory, 0).open(some_gates(3)).record(np.full((600, 2, 2), 0.5, np.float32))
+    traffic = Traffic(directory, 0)
+    traffic.open(some_gates(3)).record(np.full((600, 2, 2), 0.5, np.float32))
+    traffic.fold()
     scraped = set(re.findall(r"^# TYPE (\w+)", text(metrics, directory), re.MULTILINE))
     table = [line.split("|")[1] for line in DOCUMENT.read_text().splitlines() if line.startswith("| `mmoe_")]
     assert scraped == {name for cell in table for name in re.findall(r"`(\w+)`", cell)}
@@ -324,7 +332,9 @@ def test_promtool_finds_nothing_to_say(worker: Callable[[int], Metrics], directo
     metrics = worker(0)
     metrics.request("predict", 200, load(metrics, "census", 3, load_s=0), 1, 1e-4, 1e-4, 3e-4)
     metrics.ran(1, 1, 1e-5, 1e-4)
-    Traffic(directory, 0).open(some_gates(3)).record(np.full((600, 2, 2), 0.5, np.float32))
+    traffic = Traffic(directory, 0)
+    traffic.open(some_gates(3)).record(np.full((600, 2, 2), 0.5, np.float32))
+    traffic.fold()
     page = text(metrics, directory)
     checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")

@@ -199,7 +199,8 @@ def test_the_candidate_may_order_its_features_otherwise_and_take_fewer(
 ) -> None:
     ours = Predictor.load(hand_model(tmp_path, "hand", 1)).manifest
     numeric, categorical = ours.numeric, ours.categorical
-    theirs = ours.model_copy(update={"features": (numeric[2], numeric[0], *reversed(categorical))})
+    other = {**ours.model_dump(), "features": (numeric[2], numeric[0], *reversed(categorical))}
+    theirs = Manifest.model_validate(other)
     read = rows_reader("hand", (1, ours), (2, theirs))
     found = read(batch)
     assert batch.numeric is not None

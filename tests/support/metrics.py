@@ -14,11 +14,12 @@ def metric(url: str, name: str, **labels: str) -> float:
 
 
 def settled(url: str, name: str, **labels: str) -> float:
-    """Read a metric until several workers in a row give the same: what others count is up to 50 ms late."""
-    value, alike = metric(url, name, **labels), 0
-    while alike < 20:
+    """Read a metric until it has stood still for two seconds: what other workers count is up to a second late."""
+    value, since = metric(url, name, **labels), time.monotonic()
+    while time.monotonic() - since < 2.0:
         again = metric(url, name, **labels)
-        value, alike = again, alike + 1 if again == value else 0
+        if again != value:
+            value, since = again, time.monotonic()
     return value
 
 

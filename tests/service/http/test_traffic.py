@@ -25,6 +25,7 @@ class Instance(NamedTuple):
 
     models: Path
     engines: list[Engine]
+    telemetries: list[Telemetry]
     apps: list[Any]
 
     def call(self, worker: int, method: str, path: str, **options: Any) -> httpx.Response:
@@ -41,6 +42,9 @@ class Instance(NamedTuple):
         return answer.json()["predictions"]
 
     def traffic(self, worker: int, path: str = "/v1/models/hand/gates") -> Any:
+        """Ask a worker once the others have published, as they do every second."""
+        for telemetry in self.telemetries[:worker] + self.telemetries[worker + 1 :]:
+            telemetry.publish()
         answer = self.call(worker, "GET", path)
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -58,7 +62,7 @@ def instance(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Instan
         for engine in engines:
             engine.scan()
         apps = [create_app(*pair) for pair in zip(engines, telemetries, strict=True)]
-        yield Instance(models, engines, apps)
+        yield Instance(models, engines, telemetries, apps)
         for engine, telemetry in zip(engines, telemetries, strict=True):
             telemetry.close()
             engine.close()
