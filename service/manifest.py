@@ -172,6 +172,13 @@ class Manifest(_Part):
         """List the task names in the order of axis T."""
         return tuple(task.name for task in self.tasks)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy the entries, but not the lists that properties keep: they are of the features before."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in vars(copied).keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
     @property
     def has_gates(self) -> bool:
         """Tell whether the model gives gate weights."""

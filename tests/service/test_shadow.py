@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.artifact import Manifest
 from service.engine import Engine
 from service.errors import ModelNotFound, VersionConflict
 from service.features import Batch
@@ -200,7 +199,7 @@ def test_the_candidate_may_order_its_features_otherwise_and_take_fewer(
 ) -> None:
     ours = Predictor.load(hand_model(tmp_path, "hand", 1)).manifest
     numeric, categorical = ours.numeric, ours.categorical
-    theirs = Manifest.model_construct(**{**dict(ours), "features": (numeric[2], numeric[0], *reversed(categorical))})
+    theirs = ours.model_copy(update={"features": (numeric[2], numeric[0], *reversed(categorical))})
     read = rows_reader("hand", (1, ours), (2, theirs))
     found = read(batch)
     assert batch.numeric is not None
