@@ -1,4 +1,4 @@
-"""Choose the features of a table, describe them by the training rows, and turn all rows into arrays."""
+"""Coding of features: describe them by the training rows, and turn all rows into arrays."""
 
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -7,10 +7,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.columns import holds_dates, numbers, parse, texts
+from model.columns import numbers, texts, without_decimals, written
 from model.config import Config
-from model.data_config import TableData
 from model.errors import DataError
+from model.kinds import choose_kinds
+from model.remarks import Remarks, on_constant, on_precision, on_unknown
 from model.schema import FIRST_VALUE, MISSING, UNKNOWN, CategoricalFeature, FeatureSchema, NumericFeature
 from model.source import Table
 
@@ -27,7 +28,7 @@ class Coded:
     text: NDArray[np.object_]
 
 
-def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> tuple[Coded, list[str]]:
+def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> tuple[Coded, Remarks, list[str]]:
     """Describe and encode all features.
 
     Args:
@@ -36,84 +37,60 @@ def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> 
         training: (R,) true for the rows that descriptions are made from.
 
     Returns:
-        The features with the arrays of all rows, and notes on columns that were left out or look like another kind.
+        The features with the arrays of all rows, remarks on columns, and notes.
 
     Raises:
         DataError: for a column that does not exist or does not hold what the configuration says.
     """
-    kinds, notes = _kinds(table, config, training)
+    kinds, said, notes = choose_kinds(table, config)
+    declared = {*config.features.numeric, *config.features.categorical}
     numeric: list[tuple[NumericFeature, NDArray[np.float32]]] = []
     categorical: list[tuple[CategoricalFeature, NDArray[np.int64], NDArray[np.object_]]] = []
-    bins = config.model.bins if config.model.numeric_encoding == "piecewise_linear" else 0
-    markers = np.array(table.markers.numbers, np.float64).astype(np.float32)
     for name, kind in kinds.items():
+        told: list[str] = []
         if kind == "numeric":
-            values = numbers(table, name, "features.numeric").astype(np.float32)
-            values[np.isin(values, markers)] = np.nan  # as the graph sees them: in float32
-            described = _describe(name, values[training], bins)
-            numeric.append((replace(described, missing_values=table.markers.numbers), values))
+            odd_cells = name not in declared and config.features.rest == "infer"
+            feature, values = _number(table, name, training, config, odd_cells, told)
+            empty = bool(np.isnan(values[training]).all())
+            if not empty:
+                numeric.append((feature, values))
         else:
-            categorical.append(_encode(table, name, training, config.features.min_count))
-    declared = {*config.features.numeric, *config.features.categorical}
-    empty = [f.name for f, v in numeric if np.isnan(v[training]).all()]
-    empty += [f.name for f, _, _ in categorical if not f.vocabulary]
-    notes += [_without(name, name in declared, config.features.min_count) for name in empty]
-    numeric = [n for n in numeric if n[0].name not in empty]
-    categorical = [c for c in categorical if c[0].name not in empty]
+            coded = _encode(table, name, training, config.features.min_count)
+            told += on_unknown(coded[0].unknown_share, config.features.min_count) if coded[0].vocabulary else ()
+            empty = not coded[0].vocabulary
+            if not empty:
+                categorical.append(coded)
+        if empty:
+            told = [_without(name, name in declared, config.features.min_count)]
+        elif name not in declared:
+            told += on_constant(table.frame[name])
+        said.add(name, *told)
     if not numeric and not categorical:
         raise DataError("the table has no features: every column is a label, dropped or empty; see features.*")
-    features = FeatureSchema(tuple(n[0] for n in numeric), tuple(c[0] for c in categorical))
-    undeclared = [f.name for f in features.categorical if f.name not in declared]
-    notes += [_dates(name) for name in undeclared if holds_dates(table.frame[name])]
     rows = len(table)
-    return Coded(
-        features,
-        _columns([n[1] for n in numeric], rows, np.float32),
-        _columns([c[1] for c in categorical], rows, np.int64),
-        _columns([c[2] for c in categorical], rows, np.object_),
-    ), notes
+    return (
+        Coded(
+            FeatureSchema(tuple(n[0] for n in numeric), tuple(c[0] for c in categorical)),
+            _columns([n[1] for n in numeric], rows, np.float32),
+            _columns([c[1] for c in categorical], rows, np.int64),
+            _columns([c[2] for c in categorical], rows, np.object_),
+        ),
+        said,
+        notes,
+    )
 
 
-def _kinds(table: Table, config: Config, training: NDArray[np.bool_]) -> tuple[dict[str, str], list[str]]:
-    """Say which columns are features and of which kind, in the order of the table."""
-    labels = {task.column: task.name for task in config.tasks}
-    split = config.data.split.columns if isinstance(config.data, TableData) else ()
-    dropped = config.data.drop if isinstance(config.data, TableData) else ()
-    declared = {}
-    for kind in ("numeric", "categorical"):
-        for name in getattr(config.features, kind):
-            table.column(name, f"features.{kind}")
-            if name in labels:
-                raise DataError(f"features.{kind} names '{name}', which holds the labels of task '{labels[name]}'")
-            if name in dropped:
-                raise DataError(f"'{name}' stands in features.{kind} and in data.drop; keep one")
-            declared[name] = kind
-    for name in dropped:
-        table.column(name, "data.drop")
-    kinds, notes = {}, []
-    for name in table.frame.columns:
-        if name in declared:
-            kinds[name] = declared[name]
-        elif name in labels or name in dropped or name in split or config.features.rest == "drop":
-            continue
-        else:
-            kinds[name] = _infer(table, name, training) if config.features.rest == "infer" else config.features.rest
-    guessed = [name for name in kinds if name not in declared]
-    if guessed and config.features.rest == "infer" and isinstance(config.data, TableData):
-        numeric = sum(kinds[name] == "numeric" for name in guessed)
-        notes.append(f"Kinds inferred: {numeric} numeric, {len(guessed) - numeric} categorical.")
-    return kinds, notes
-
-
-def _infer(table: Table, name: str, training: NDArray[np.bool_]) -> str:
-    series = table.frame[name]
-    if series.dtype.is_temporal() or series.dtype.is_nested() or series.dtype == pl.Binary:
-        raise DataError(f"column '{name}' holds {series.dtype}, which is no feature; add it to data.drop")
-    if series.dtype == pl.Boolean or (series.dtype == pl.String and table.typed):
-        return "categorical"
-    parsed = parse(series, table.numerals)
-    wrong = np.zeros(len(series), bool) if parsed is None else (parsed.is_null() & series.is_not_null()).to_numpy()
-    return "categorical" if (wrong & training).any() else "numeric"
+def _number(
+    table: Table, name: str, training: NDArray[np.bool_], config: Config, odd_cells: bool, told: list[str]
+) -> tuple[NumericFeature, NDArray[np.float32]]:
+    """Read a column of numbers and describe it by the training rows; markers are compared as the graph does it."""
+    exact = numbers(table, name, "features.numeric", odd_cells)
+    told += on_precision(table.frame[name], exact)
+    values = exact.astype(np.float32)
+    values[np.isin(values, np.array(table.markers.numbers, np.float64).astype(np.float32))] = np.nan
+    bins = config.model.bins if config.model.numeric_encoding == "piecewise_linear" else 0
+    described = _describe(name, values[training], bins)
+    return replace(described, missing_values=table.markers.numbers), values
 
 
 def _without(name: str, declared: bool, min_count: int) -> str:
@@ -122,14 +99,7 @@ def _without(name: str, declared: bool, min_count: int) -> str:
         raise DataError(
             f"feature '{name}' tells nothing: {reason}; take it out of features.* or see features.min_count"
         )
-    return f"Column '{name}' was left out: {reason}."
-
-
-def _dates(name: str) -> str:
-    return (
-        f"Column '{name}' looks like dates and is taken as categories, so a day that training has not met is unknown. "
-        "Put a number in its place, such as days since a first one, or add it to data.drop."
-    )
+    return f"left out: {reason}"
 
 
 def _describe(name: str, values: NDArray[np.float32], bins: int) -> NumericFeature:
@@ -172,7 +142,9 @@ def _encode(
     table: Table, name: str, training: NDArray[np.bool_], min_count: int
 ) -> tuple[CategoricalFeature, NDArray[np.int64], NDArray[np.object_]]:
     """Give each value a code by how often the training rows hold it; return the feature, codes (R,) and texts (R,)."""
-    column = texts(table, name, "features.categorical").fill_null("")
+    key = "features.categorical"
+    text = without_decimals(texts(table, name, key), table.numerals.decimal)
+    column = text.fill_null("")
     values = column.unique().sort()
     index = column.replace_strict(values, np.arange(len(values)), return_dtype=pl.Int64).to_numpy()
     distinct = np.array(values.to_list(), np.object_)
@@ -184,13 +156,24 @@ def _encode(
     code[~present] = MISSING
     code[frequent] = FIRST_VALUE + np.arange(len(frequent))
     rows = int(training.sum())
+    vocabulary = tuple(distinct[frequent].tolist())
     feature = CategoricalFeature(
         name,
-        vocabulary=tuple(distinct[frequent].tolist()),
+        vocabulary=vocabulary,
         missing_share=float(counts[~present].sum() / rows),
         unknown_share=float(counts[code == UNKNOWN].sum() / rows),
+        spellings=_spellings(written(table, name, key), text, vocabulary),
     )
     return feature, code[index], distinct[index]  # each text is one object however many rows hold it
+
+
+def _spellings(given: pl.Series, text: pl.Series, vocabulary: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """List the ways in which the table writes known values that the vocabulary writes otherwise."""
+    other = (given != text).fill_null(False)
+    if not other.any():
+        return ()
+    pairs = pl.DataFrame({"given": given.filter(other), "text": text.filter(other)}).unique().sort("given")
+    return tuple(pairs.filter(pl.col("text").is_in(list(vocabulary))).rows())
 
 
 def _columns(columns: list[NDArray[Scalar]], rows: int, dtype: type[Scalar]) -> NDArray[Scalar]:

@@ -1,6 +1,7 @@
 """Look at one column as numbers, as text, or through a comparison, and say which value in which row is wrong."""
 
 import operator
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,26 +22,27 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-DATE = r"^\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([T\s].*)?$"
 
 
-def numbers(table: Table, name: str, key: str) -> NDArray[np.float64]:
+def numbers(table: Table, name: str, key: str, odd_cells: bool = False) -> NDArray[np.float64]:
     """Read a column as numbers; missing ones are NaN.
 
     Args:
         table: to read from.
         name: of the column.
         key: of the configuration that wants numbers, for messages.
+        odd_cells: whether a value that is not a number is missing.
 
     Raises:
-        DataError: for a value that is no number, or is infinite in float32, the type that the network computes in.
+        DataError: for a value that is no number, unless told otherwise, or is infinite in float32, the type that
+            the network computes in.
     """
     series = table.column(name, key)
     parsed = parse(series, table.numerals)
     if parsed is None:
         raise DataError(f"{key} wants numbers, and column '{name}' holds {series.dtype}")
     wrong = np.flatnonzero((parsed.is_null() & series.is_not_null()).to_numpy())
-    if wrong.size:
+    if wrong.size and not odd_cells:
         raise DataError(
             f"{key} wants numbers, and column '{name}' holds {series[int(wrong[0])]!r} in row "
             f"{table.row_numbers[wrong[0]]}; choose another kind for it, mend the value, or add it to data.missing"
@@ -70,22 +72,45 @@ def parse(series: pl.Series, numerals: Numerals = PLAIN) -> pl.Series | None:
 
 
 def texts(table: Table, name: str, key: str) -> pl.Series:
-    """Read a column as text; missing is null. A whole number has no decimal point, a boolean is "true" or "false".
+    """Read a column as text; missing is null. A boolean of a typed file is "true" or "false".
+
+    A number of a typed file has no decimals that say nothing: 3.0 and DECIMAL 3.00 are "3", 3.50 is "3.5". Text stays
+    what the table has.
 
     Raises:
         DataError: for a type without a plain text, such as a list.
     """
     series = table.column(name, key)
-    if series.dtype == pl.String:
-        return series
+    text = written(table, name, key)
+    if series.dtype == pl.Decimal:
+        return text.str.replace(r"(\.\d*?)0+$", "$1").str.replace(r"\.$", "")
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+        whole = (series == series.round()) & (series.abs() < 2**53)
+        return series.set(~whole.fill_null(False), None).cast(pl.Int64).cast(pl.String).zip_with(whole, text)
+    return text
+
+
+def written(table: Table, name: str, key: str) -> pl.Series:
+    """Read a column as text as the table's type writes it: 3.0 of floats, 3.00 of DECIMAL(12,2); missing is null.
+
+    Raises:
+        DataError: as `texts`.
+    """
+    series = table.column(name, key)
     if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object):
         raise DataError(f"{key} wants categories, and column '{name}' holds {series.dtype}; add it to data.drop")
     if series.dtype.is_float():
         series = series.fill_nan(None)
-        whole = series.drop_nulls()
-        if len(whole) and bool(((whole == whole.round()) & (whole.abs() < 2**53)).all()):
-            series = series.cast(pl.Int64)
-    return series.cast(pl.String)
+    return series if series.dtype == pl.String else series.cast(pl.String)
+
+
+def without_decimals(text: pl.Series, decimal: str) -> pl.Series:
+    """Write whole numbers without decimals, "3" for "3.0", in a column of text that holds numbers alone."""
+    sign = re.escape(decimal)
+    if not bool(text.drop_nulls().str.contains(rf"^[+-]?\d+(?:{sign}\d+)?$").all()):
+        return text
+    return text.str.replace(rf"^([+-]?\d+){sign}0+$", "$1")
 
 
 def compare(table: Table, name: str, symbol: str, value: str, key: str) -> NDArray[np.float64]:
@@ -103,12 +128,6 @@ def compare(table: Table, name: str, symbol: str, value: str, key: str) -> NDArr
         return np.asarray(held.to_numpy(), np.float64)
     column = numbers(table, name, key)
     return np.where(np.isnan(column), np.nan, compared(column, bound).astype(np.float64))
-
-
-def holds_dates(series: pl.Series) -> bool:
-    """Tell whether a column of text looks like dates: day or year first, in each of its first thousand values."""
-    some = series.drop_nulls().head(1000) if series.dtype == pl.String else None
-    return some is not None and len(some) > 0 and bool(some.str.contains(DATE).all())
 
 
 def keep_rows(table: Table, conditions: Sequence[str]) -> tuple[Table, list[str]]:

@@ -114,6 +114,7 @@ def lookup_table(
     for feature in features.categorical:
         codes = dict.fromkeys(("", *missing_values), MISSING)
         codes |= {value: code for code, value in enumerate(feature.vocabulary, start=FIRST_VALUE)}
+        codes |= {given: codes[value] for given, value in feature.spellings if given not in codes}
         tables.append({left + value + right: code for left in rims for right in rims for value, code in codes.items()})
     return tables
 

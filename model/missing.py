@@ -32,10 +32,10 @@ class Markers:
             marked = series.is_in(list(self.texts))
         elif series.dtype == pl.Boolean:
             marked = series.cast(pl.String).is_in(list(self.texts))
-        elif series.dtype.is_numeric():
+        elif series.dtype.is_numeric() and self.numbers:
             floats = series if series.dtype.is_float() else series.cast(pl.Float64)
             values = [*self.numbers, *(-number for number in self.numbers if math.isinf(number))]
-            marked = floats.is_in(pl.Series(values=values, dtype=floats.dtype))
+            marked = floats.is_in(pl.Series(values=values, dtype=floats.dtype).to_list())
         else:
             return pl.repeat(False, len(series), eager=True)
         return marked.fill_null(False)

@@ -25,12 +25,13 @@ class Numerals:
     def read(self, text: pl.Series) -> pl.Series:
         """Read text as float64; null where it is not a number in this convention.
 
-        A sign between thousands must stand before three digits ("1,234", also "1,00,000"), so that "1,5" is never 15.
+        A sign between thousands must stand before three digits and not behind a leading zero ("1,234", also
+        "1,00,000"), so that "1,5" is never 15.
         """
         text = text.str.strip_chars()
         if self.thousands:
             sign = f"[{re.escape(BLANKS if self.thousands == ' ' else self.thousands)}]"
-            grouped = rf"^[+-]?\d{{1,3}}(?:{sign}\d{{2,3}})*{sign}\d{{3}}(?:{re.escape(self.decimal)}\d*)?$"
+            grouped = rf"^[+-]?[1-9]\d{{0,2}}(?:{sign}\d{{2,3}})*{sign}\d{{3}}(?:{re.escape(self.decimal)}\d*)?$"
             joined = text.str.replace_all(sign, "")
             text = joined.zip_with(text.str.contains(grouped).fill_null(False), text)
         if self.decimal != ".":

@@ -42,12 +42,14 @@ class CategoricalFeature:
         vocabulary: values met often enough, most frequent first; never holds the empty string.
         missing_share: in [0, 1].
         unknown_share: share of training rows folded into UNKNOWN, in [0, 1].
+        spellings: pairs of a text that the table writes for a value, and that value: ("3.0", "3").
     """
 
     name: str
     vocabulary: tuple[str, ...]
     missing_share: float = 0.0
     unknown_share: float = 0.0
+    spellings: tuple[tuple[str, str], ...] = ()
 
     @property
     def codes(self) -> int:
@@ -120,7 +122,8 @@ class Dataset:
     Attributes:
         source: where the rows came from, for provenance, for example "census-income.test.gz".
         digest: "sha256:..." of the source file, or of the generator's parameters.
-        notes: facts worth a line in the report, for example how the table was split.
+        notes: facts worth a line in the report, for example how the table was split; remarks are among them.
+        remarks: one line for each column that is probably not what its owner means.
         row_numbers: place in the file, from 1, of each training, validation and test row; empty where nobody knows.
     """
 
@@ -132,4 +135,5 @@ class Dataset:
     source: str
     digest: str
     notes: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = field(default=())
     row_numbers: tuple[NDArray[np.int64], ...] = ()

@@ -7,9 +7,9 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,8 @@ class Table:
         row_numbers: int64, place of each row in the file, from 1, the header not counted.
         markers: what means missing.
         numerals: convention of numbers in columns of text.
+        not_available: how many cells of a column hold "NA" where that means missing by default, and the row of the
+            first.
         typed: whether the file itself tells numbers from text, as Parquet does and CSV does not.
     """
 
@@ -40,6 +42,7 @@ class Table:
     markers: Markers = NONE
     numerals: Numerals = PLAIN
     typed: bool = False
+    not_available: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.frame.height
@@ -84,9 +87,10 @@ def read_table(data: TableData) -> tuple[Table, str]:
     if not frame.height:
         raise DataError(f"{path}: the table has no rows")
     markers = markers_of(data)
+    not_available = {} if data.missing_only is not None or "NA" in data.missing else _not_available(frame)
     frame = frame.with_columns(_clean(series, markers, data.strip) for series in frame.iter_columns())
     numerals = Numerals(data.decimal, data.thousands)
-    table = Table(frame, np.arange(1, frame.height + 1), markers, numerals, typed=parquet)
+    table = Table(frame, np.arange(1, frame.height + 1), markers, numerals, parquet, not_available)
     return table, f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
@@ -196,6 +200,15 @@ def _lengths(content: bytes, data: TableData) -> Iterator[tuple[int, int]]:
     """Count the values of each line: pairs of the row's number, 0 for a header, and the count; 0 on an empty line."""
     lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=data.separator)
     return enumerate(map(len, lines), start=0 if data.header else 1)
+
+
+def _not_available(frame: pl.DataFrame) -> dict[str, tuple[int, int]]:
+    """Find the columns of text that hold "NA": how many cells, and the row of the first, from 1."""
+    found = {}
+    for series in frame.iter_columns():
+        if series.dtype == pl.String and (count := int((series == "NA").sum())):
+            found[series.name] = (count, int((series == "NA").arg_max() or 0) + 1)
+    return found
 
 
 def _clean(series: pl.Series, markers: Markers, strip: bool) -> pl.Series:

@@ -41,7 +41,8 @@ def read_dataset(config: Config) -> Dataset:
     strata = read_strata(table, config.tasks) if split.kind in ("random", "given") else {}
     chosen, how = assign(table, split, strata)
     labels, tasks = read_labels(table, config.tasks, chosen)
-    coded, left_out = code_features(table, config, chosen == TRAIN)
+    coded, said, kinds = code_features(table, config, chosen == TRAIN)
+    remarks = tuple(said.lines())
     return Dataset(
         features=coded.features,
         tasks=tasks,
@@ -51,7 +52,8 @@ def read_dataset(config: Config) -> Dataset:
         source=source,
         digest=digest,
         row_numbers=tuple(table.row_numbers[chosen == part] for part in (TRAIN, VALIDATION, TEST)),
-        notes=tuple(notes + dropped + how + left_out + coarse_answers(tasks)),
+        notes=(*notes, *dropped, *how, *kinds, *remarks, *coarse_answers(tasks)),
+        remarks=remarks,
     )
 
 

@@ -30,12 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = load_config(options.config, options.set)
         if options.check:
-            prepare(config, options.write_splits)
+            prepare(config, options.write_splits, options.strict)
             return 0
         checkpoint = options.models / ".training" / config.name / "checkpoint.pt"
         _check_writable(options.models / config.name)
         _check_writable(checkpoint.parent)
-        train(config, prepare(config, options.write_splits), options.models, checkpoint, options.resume)
+        dataset = prepare(config, options.write_splits, options.strict)
+        train(config, dataset, options.models, checkpoint, options.resume)
     except UserError as error:
         return _fail(str(error))
     except OSError as error:
@@ -63,14 +64,25 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--write-splits", type=Path, metavar="FILE", help="write a CSV of each row's number in the table and its split"
     )
     parser.add_argument("--check", action="store_true", help="read the table, say what was understood, and stop there")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="end before training where a column of the table needs a word (docs/values.md)",
+    )
     return parser.parse_args(arguments)
 
 
-def prepare(config: Config, splits: Path | None) -> Dataset:
-    """Read the table and say what was understood; write its splits to a file, if one is named."""
+def prepare(config: Config, splits: Path | None, strict: bool = False) -> Dataset:
+    """Read the table and say what was understood; write its splits to a file, if one is named.
+
+    Raises:
+        UserError: also, if strict, where a remark is made on a column of the table; see docs/values.md.
+    """
     from model.table import read_dataset  # heavy: a mistyped key is refused without waiting for it
 
     dataset = read_dataset(config)
+    if strict and dataset.remarks:
+        raise UserError("--strict, and columns of the table need a word:\n" + "\n".join(dataset.remarks))
     print(describe(config, dataset), file=sys.stderr)
     if splits is not None:
         write_splits(splits, dataset)

@@ -1,10 +1,11 @@
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from model.columns import compare, keep_rows, numbers, texts
+from model.columns import compare, keep_rows, numbers, texts, without_decimals
 from model.errors import DataError
 from model.source import Table
 
@@ -32,12 +33,30 @@ def test_numbers_come_from_text_and_typed_columns(values: list[Any], expected: l
         (["x", None], ["x", None]),
         ([1, None], ["1", None]),
         ([1.0, 2.0, None], ["1", "2", None]),  # whole numbers that a missing one turned into floats
-        ([1.5, 2.0], ["1.5", "2.0"]),
+        ([1.5, 2.0, 1e16, float("nan")], ["1.5", "2", "1e+16", None]),
+        ([Decimal("3.00"), Decimal("3.50"), Decimal("100.00"), None], ["3", "3.5", "100", None]),
         ([True, False], ["true", "false"]),
     ],
 )
 def test_texts_come_from_typed_columns_too(values: list[Any], expected: list[str | None]) -> None:
     assert texts(table(values), "a", "key").to_list() == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "decimal", "expected"),
+    [
+        (["3.0", "2", "10.00", None], ".", ["3", "2", "10", None]),
+        (["3.0", "1.10"], ".", ["3", "1.10"]),
+        (["3,0", "2,5"], ",", ["3", "2,5"]),
+        (["3.0", "3.0-beta"], ".", ["3.0", "3.0-beta"]),  # no column of numbers
+        (["3.0"], ",", ["3.0"]),
+        ([None], ".", [None]),
+    ],
+)
+def test_whole_numbers_lose_decimals_that_say_nothing(
+    values: list[str | None], decimal: str, expected: list[str | None]
+) -> None:
+    assert without_decimals(pl.Series(values, dtype=pl.String), decimal).to_list() == expected
 
 
 def test_types_without_numbers_or_text_are_refused() -> None:

@@ -178,16 +178,16 @@ def test_columns_without_a_value_are_left_out_with_a_note(read: Read) -> None:
     table = {**columns(), "empty": [None] * 40, "id": [f"row {row}" for row in range(40)]}
     dataset = read(table, features={"min_count": 2})
     assert dataset.features.names == ("size", "colour")
-    assert sum("was left out" in note for note in dataset.notes) == 2
+    assert [line.partition(": left out: ")[0] for line in dataset.remarks] == ["empty", "id"]
     assert refusal(read, table, features={"numeric": ["empty"]}).startswith("feature 'empty' tells nothing")
 
 
 @pytest.mark.parametrize("days", [["2024-01-31", "2024-2-1"], ["31.01.2024", "1.2.2024"], ["2024/01/31 10:00", None]])
 def test_dates_taken_as_categories_are_pointed_out(read: Read, days: list[Any]) -> None:
     table = {**columns(), "day": days * 20, "code": ["2024-13", "10-11-12"] * 20}
-    (note,) = [note for note in read(table).notes if "looks like dates" in note]
-    assert note.startswith("Column 'day'")
-    assert not any("'day'" in note for note in read(table, features={"categorical": ["day"]}).notes)
+    (line,) = [line for line in read(table).remarks if "looks like dates" in line]
+    assert line.startswith(f"day: looks like dates ('{days[0]}'): taken as categories")
+    assert not any("day" in line for line in read(table, features={"categorical": ["day"]}).remarks)
 
 
 def test_piecewise_linear_models_get_rising_bin_edges(read: Read) -> None:
@@ -256,14 +256,6 @@ def test_a_table_that_does_not_fit_is_refused_in_one_sentence(
 def test_infinities_are_missing_when_told_so(read: Read) -> None:
     table = {**columns(), "size": ["-inf", *map(str, range(39))]}
     assert np.isnan(read(table, data={"missing": ["inf"]}).train.numeric[0, 0])
-
-
-def test_a_value_that_is_no_number_outside_training_names_its_row(read: Read) -> None:
-    table = {**columns(), "size": [str(row) for row in range(40)]}
-    table["size"][3] = "big"
-    assert "column 'size' holds 'big' in row 4" in refusal(read, table)
-    table["size"][0] = "big"  # a training row: the column is a category then
-    assert "size" in [feature.name for feature in read(table).features.categorical]
 
 
 def test_parquet_types_decide_the_kinds(tmp_path: Path) -> None:

@@ -83,6 +83,29 @@ def test_a_wrong_config_ends_with_one_sentence_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_remarkable_table_is_trained_on_with_a_word_and_refused_when_strict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = [str(18 + row % 70) for row in range(400)]
+    cells[7] = r"\N"
+    lines = "".join(f"{age},{row % 13},{row % 5}\n" for row, age in enumerate(cells))
+    (tmp_path / "table.csv").write_text(f"age,z,y\n{lines}")
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'name = "stray"\n[data]\nkind = "table"\npath = "{tmp_path / "table.csv"}"\n'
+        '[[tasks]]\nname = "y"\ncolumn = "y"\nkind = "regression"\n[train]\nepochs = 1\n[model]\nexperts = 2\n'
+    )
+    remark = r"age: 399 numbers and 1 other value ('\N', row 8): taken as numbers, that cell as missing"
+    models = tmp_path / "models"
+    assert main([str(config), "--models", str(models), "--strict"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"error: --strict, and columns of the table need a word:\n{remark}\n")
+    assert not models.exists()
+    assert main([str(config), "--models", str(models)]) == 0
+    assert f"\n{remark}\n" in capsys.readouterr().err
+    assert f"\n- {remark}\n" in (models / "stray" / "1" / "report.md").read_text()
+
+
 def test_a_table_that_is_not_there_ends_with_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
