@@ -5,6 +5,7 @@ labels) are made where the table is read, in model/table.py.
 """
 
 import tomllib
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -212,7 +213,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         for text in overrides:
             override(values, text)
-        return Config.model_validate(values)
+        return Config.model_validate(_composed(values))
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error, Config)}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -222,6 +223,15 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: the file is no TOML: {error}") from None
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def _composed(value: Any) -> Any:
+    """Write all text in Unicode's form NFC, as the reader of a table does, but for paths, which files are found by."""
+    if isinstance(value, dict):
+        return {key: inner if key == "path" else _composed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_composed(inner) for inner in value]
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
 
 
 def config_text(config: Config) -> str:

@@ -11,6 +11,7 @@ from model.columns import parse
 from model.config import Config
 from model.data_config import TableData
 from model.errors import DataError
+from model.names import check_feature_name
 from model.remarks import STRAY_SHARE, Remarks
 from model.source import Table
 
@@ -27,7 +28,8 @@ def choose_kinds(table: Table, config: Config) -> tuple[dict[str, Kind], Remarks
         Kinds by column, remarks on columns, and notes.
 
     Raises:
-        DataError: for a column that does not exist, is named twice, or holds what no feature can.
+        DataError: for a column that does not exist, is named twice, has a name that no feature may have, or holds what
+            no feature can.
     """
     labels = {task.column: task.name for task in config.tasks}
     split = config.data.split.columns if isinstance(config.data, TableData) else ()
@@ -45,6 +47,9 @@ def choose_kinds(table: Table, config: Config) -> tuple[dict[str, Kind], Remarks
         else:
             kinds[name] = infer(table, name, said) if rest == "infer" else rest
     said.add_all(remarks.on_totals(table))
+    for column, name in enumerate(table.frame.columns, start=1):
+        if name in kinds:
+            check_feature_name(name, column)
     guessed = [name for name in kinds if name not in declared]
     if not guessed or rest != "infer" or not isinstance(config.data, TableData):
         return kinds, said, []

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import os
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,6 +87,7 @@ def read_table(data: TableData) -> tuple[Table, str]:
     frame = _read_parquet(content, path) if parquet else _read_csv(content, data, path)
     if not frame.height:
         raise DataError(f"{path}: the table has no rows")
+    frame = _with_composed_names(frame, path)
     markers = markers_of(data)
     not_available = {} if data.missing_only is not None or "NA" in data.missing else _not_available(frame)
     frame = frame.with_columns(_clean(series, markers, data.strip) for series in frame.iter_columns())
@@ -200,6 +202,14 @@ def _lengths(content: bytes, data: TableData) -> Iterator[tuple[int, int]]:
     """Count the values of each line: pairs of the row's number, 0 for a header, and the count; 0 on an empty line."""
     lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=data.separator)
     return enumerate(map(len, lines), start=0 if data.header else 1)
+
+
+def _with_composed_names(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Write the columns' names in Unicode's form NFC, as the configuration is read."""
+    names = [unicodedata.normalize("NFC", name) for name in frame.columns]
+    if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
+        raise DataError(f"{path}: two columns are named '{twice}', in two forms of Unicode; name them differently")
+    return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
 
 def _not_available(frame: pl.DataFrame) -> dict[str, tuple[int, int]]:
