@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import tomli_w
 from pydantic import Field, Strict, ValidationError, model_validator
 
 from model.data_config import CONDITION, FeatureConfig, Names, Section, SyntheticData, TableData, Value, Widths
 from model.errors import ConfigError
 from model.explain import explain
 from model.schema import TaskKind
-from model.toml import dump, override
+from model.toml import override
 
 __all__ = [
     "METRICS",
@@ -236,4 +237,4 @@ def _composed(value: Any) -> Any:
 
 def config_text(config: Config) -> str:
     """Render the effective configuration, defaults included, as TOML that `load_config` reads back to the same."""
-    return dump(config.model_dump(mode="json", exclude_none=True))
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))

@@ -1,23 +1,7 @@
-"""TOML beyond the standard library: writing it, and setting one key from "key=value" on a command line."""
+"""Overrides of nested tables, as a command line gives them: "key=value" with the value in TOML."""
 
-import json
 import tomllib
-from collections.abc import Mapping
 from typing import Any
-
-
-def dump(values: Mapping[str, Any], prefix: str = "") -> str:
-    """Write nested tables as TOML: plain keys first, then sub-tables, then arrays of tables; None is not allowed."""
-    tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
-    arrays = {key: value for key, value in values.items() if _is_array_of_tables(value)}
-    plain = [f"{_key(k)} = {value_text(v)}\n" for k, v in values.items() if k not in tables and k not in arrays]
-    text = "".join(plain)
-    for key, value in tables.items():
-        text += f"\n[{prefix}{_key(key)}]\n" + dump(value, f"{prefix}{_key(key)}.")
-    for key, items in arrays.items():
-        for item in items:
-            text += f"\n[[{prefix}{_key(key)}]]\n" + dump(item, f"{prefix}{_key(key)}.")
-    return text
 
 
 def override(values: dict[str, Any], text: str) -> None:
@@ -59,30 +43,3 @@ def _parse(value: str) -> Any:
     except tomllib.TOMLDecodeError:
         return value
     return parsed["value"] if len(parsed) == 1 else value
-
-
-def _is_array_of_tables(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
-
-
-def _key(key: str) -> str:
-    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if bare else _string(key)
-
-
-def _string(text: str) -> str:
-    # A JSON string is a TOML basic string, except that TOML knows no surrogate pairs and wants DEL escaped.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def value_text(value: Any) -> str:
-    """Write one value, not a table, as TOML."""
-    if isinstance(value, str):
-        return _string(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(value_text(item) for item in value) + "]"
-    raise TypeError(f"{type(value).__name__} has no form in TOML")

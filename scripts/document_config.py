@@ -1,5 +1,6 @@
 """Write the table of all configuration keys: python -m scripts.document_config > docs/config.md."""
 
+import json
 from collections.abc import Sequence
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -9,7 +10,6 @@ from pydantic.fields import FieldInfo
 
 from model.config import METRICS, Config, ModelConfig, TaskConfig, TrainConfig
 from model.data_config import FeatureConfig, Split, SyntheticData, TableData, Value
-from model.toml import value_text
 
 HEAD = """\
 # Configuration
@@ -91,7 +91,7 @@ def _default(field: FieldInfo) -> str:
         return "needed"
     if field.default is None or isinstance(field.default, BaseModel):
         return ""
-    return f"`{value_text(field.default)}`"
+    return f"`{json.dumps(field.default)}`"
 
 
 if __name__ == "__main__":
