@@ -4,24 +4,18 @@ ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH
-RUN useradd --uid 10001 --create-home mmoe && install -d -o mmoe /models
+RUN useradd --uid 10001 --create-home mmoe && install -d -o mmoe /models /predictions
 WORKDIR /app
 
 
-# Lists of what to install, from the places that name it: layers with packages are built anew only when their list changes.
-FROM base AS requirements
-COPY pyproject.toml constraints.txt ./
-RUN python3 -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; base = p['dependencies']; \
-train = p['optional-dependencies']['train']; open('service.txt', 'w').write('\\n'.join(base)); \
-open('trainer.txt', 'w').write('\\n'.join(base + train)); pins = open('constraints.txt').read().partition('# [dev]')[0]; \
-open('trainer-pins.txt', 'w').write(pins); open('service-pins.txt', 'w').write(pins.partition('# [train]')[0])"
-
-
+# deploy/requirements/ is made by `make lock`: every package by version and hash, and nothing that would be built here.
 FROM base AS service-packages
-COPY --from=requirements /app/service.txt /app/service-pins.txt ./
+# EXTRA=otel brings what sends traces.
+ARG EXTRA
+COPY deploy/requirements/service.txt deploy/requirements/otel.txt requirements/
 RUN python3 -m venv /opt/venv
 # What the service never imports goes out again: pip, headers, tests, tools for preparing models.
-RUN pip install --no-cache-dir -c service-pins.txt -r service.txt \
+RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt ${EXTRA:+-r requirements/$EXTRA.txt} \
  && pip uninstall -q -y pip setuptools \
  && cd /opt/venv/lib/python3*/site-packages \
  && rm -rf numpy/*/tests numpy/tests numpy/_core/include numpy/f2py onnxruntime/tools onnxruntime/transformers \
@@ -31,9 +25,12 @@ RUN pip install --no-cache-dir -c service-pins.txt -r service.txt \
 FROM base AS trainer-packages
 # A second place where pip looks for packages, such as PyTorch's index of CPU builds: see README, "Docker".
 ARG PIP_EXTRA_INDEX_URL
-COPY --from=requirements /app/trainer.txt /app/trainer-pins.txt ./
+COPY deploy/requirements/service.txt deploy/requirements/trainer.txt requirements/
 RUN python3 -m venv /opt/venv
-RUN pip install --no-cache-dir -c trainer-pins.txt -r trainer.txt
+RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt -r requirements/trainer.txt
+# torch alone comes without hashes, with the packages of CUDA that it pins: its builds differ by index.
+COPY deploy/requirements/torch.txt requirements/
+RUN pip install --no-cache-dir -r requirements/torch.txt
 
 
 FROM base AS trainer

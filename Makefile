@@ -11,6 +11,7 @@ DEMO ?= scripts/configs/synthetic.toml
 VENV := .venv
 SERVICE_VENV := .venv-service
 CLIENTS_VENV := .venv-clients
+LOCK_VENV := .venv-lock
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 INSTALL := -m pip --disable-pip-version-check install -c constraints.txt
@@ -22,7 +23,7 @@ PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make $(MAKECMDGOALS): a
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve train config study test test-service clients check soak bench bench-train format clean
+.PHONY: help serve train config study test test-service clients check soak bench bench-train format lock audit clean
 
 help:  ## Say what there is to make
 	@echo 'make serve                      train the demo model if there is none, then serve it'
@@ -77,8 +78,14 @@ format: $(VENV)/.dev  ## Format the code and mend what ruff can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+lock: $(LOCK_VENV)/.lock  ## Write the hashes of the images' packages from constraints.txt to deploy/requirements/
+	@$(LOCK_VENV)/bin/python -m scripts.lock
+
+audit: $(LOCK_VENV)/.lock  ## Look the images' packages up among known vulnerabilities, where that data is reached
+	@$(LOCK_VENV)/bin/python -m scripts.lock --audit
+
 clean:  ## Remove environments, caches and build leftovers; models stay
-	@rm -rf $(VENV) $(SERVICE_VENV) $(CLIENTS_VENV)
+	@rm -rf $(VENV) $(SERVICE_VENV) $(CLIENTS_VENV) $(LOCK_VENV)
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -105,6 +112,11 @@ $(SERVICE_VENV)/.service: $(PINS) | $(SERVICE_VENV)/bin/python
 $(CLIENTS_VENV)/.clients: tests/clients/requirements.txt | $(CLIENTS_VENV)/bin/python
 	@echo 'Installing tritonclient and kserve into $(CLIENTS_VENV) ...'
 	@$(CLIENTS_VENV)/bin/python -m pip --disable-pip-version-check install -q -r $<
+	@touch $@
+
+$(LOCK_VENV)/.lock: deploy/requirements/tools.txt | $(LOCK_VENV)/bin/python
+	@echo 'Installing uv and pip-audit into $(LOCK_VENV) ...'
+	@$(LOCK_VENV)/bin/python -m pip --disable-pip-version-check install -q -r $<
 	@touch $@
 
 # Find a Python >= 3.11 that can make virtual environments: $(PYTHON) if given, else python3, else a versioned one.

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from service.settings import Settings
     from service.slots import RunDirectory
 
-USAGE = """Usage: python -m service [--help]
+USAGE = """Usage: python -m service [--help | --check-settings]
 
-Serve the models of a directory over HTTP. All settings are environment variables:
+Serve the models of a directory over HTTP, or check settings and keys and end. All settings are environment variables:
 
 {settings}
 """
@@ -64,11 +64,11 @@ def _serve(arguments: list[str]) -> int:
 
         check_files()
         return 0
-    if arguments and arguments[0] != "--worker":
+    if arguments and arguments != ["--check-settings"] and arguments[0] != "--worker":
         print(f"python -m service takes no {arguments[0]!r}; see --help.", file=sys.stderr)
         return 2
     try:
-        return _run(arguments[1:])
+        return _check_settings() if arguments == ["--check-settings"] else _run(arguments[1:])
     except ServiceError as error:
         _say_why_not(error)
         return 2 if isinstance(error, SettingsError) else 1
@@ -88,6 +88,20 @@ def _say_why_not(error: Exception) -> None:
         print(error, file=sys.stderr)
 
 
+def _check_settings() -> int:
+    from service.keys import check_guarded
+    from service.settings import read_settings, unknown_variables
+    from service.tracing import wants_traces
+
+    settings = read_settings(os.environ)
+    check_guarded(settings)
+    wants_traces(settings, os.environ)
+    for sentence in unknown_variables(os.environ):
+        print(sentence, file=sys.stderr)
+    print("The settings can be served with.")
+    return 0
+
+
 def _run(worker: list[str]) -> int:
     import logging
 
@@ -101,15 +115,16 @@ def _run(worker: list[str]) -> int:
 
         run_launched(settings, worker)
         return 0
+    from service.keys import check_guarded
+
+    check_guarded(settings)  # before anything else is logged, and once instead of by every worker
     for sentence in unknown_variables(os.environ):
         log_event(logging.getLogger("service"), logging.WARNING, "unknown_setting", "%s", sentence)
-    from service.keys import Keys
     from service.launcher import launch, usable_cores
     from service.slots import RunDirectory
     from service.tracing import wants_traces
 
     wants_traces(settings, os.environ)
-    Keys.of(settings.keys_file)  # one sentence now instead of one from every worker
     workers = settings.workers or usable_cores()
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # one in between would leave the directory behind
     with RunDirectory.create(workers, settings.run_dir) as directory:

@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import os
 import secrets
 import sys
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from typing import Literal, NamedTuple, get_args
 from service.errors import SettingsError
 from service.files import read_file
 from service.logs import log_event
-from service.settings import variable
+from service.settings import Settings, variable
 
 Role = Literal["predict", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -32,6 +33,9 @@ FOLLOW_S = 1.0
 
 PREFIX = "mmoe_"
 """Begins every key, so that people and scanners for leaked secrets know one when they see it."""
+
+MARKER = "require-keys"
+"""File in the directory of models without whose keys no service on these models starts."""
 
 _KEY_BYTES, _MOST_BYTES = 32, 1 << 20
 _HASH = "sha256:"
@@ -106,6 +110,33 @@ class Keys:
             await asyncio.to_thread(self.reload)
 
 
+def check_guarded(settings: Settings) -> None:
+    """Check that the service does not start open where keys are required, and that the file of keys can be taken.
+
+    Raises:
+        SettingsError: no file of keys is named though the settings or the directory of models require one; or the
+            file cannot be read, or a line of it is wrong.
+    """
+    if settings.keys_file is not None:
+        Keys(settings.keys_file)
+    elif settings.require_keys:
+        raise SettingsError(variable("keys_file"), "unset", f"a file of API keys, as {variable('require_keys')} is set")
+    elif _is_marked(settings.models):
+        marker = str(settings.models / MARKER)
+        raise SettingsError(variable("keys_file"), "unset", f"a file of API keys, as {marker} is there")
+
+
+def _is_marked(models: Path) -> bool:
+    """Tell whether the directory of models requires keys; one that cannot be looked at does."""
+    try:
+        (models / MARKER).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def parse(content: bytes) -> list[tuple[bytes, Key]]:
     """Return the hashes of a file with whose they are.
 
@@ -160,6 +191,8 @@ def _digest(text: str) -> bytes | None:
 
 
 def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, PermissionError):
+        return f"user {os.geteuid()} may not read it; `chmod go+r` lets all read the hashes, which give no key away"
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
 
 

@@ -164,6 +164,11 @@ class Settings(BaseModel):
         default=None,
         description="File of API keys, in lines that `python -m service.keys new` prints; unset: calls need no key.",
     )
+    require_keys: bool = Field(
+        default=False,
+        description="Whether not to start without a file of keys. A file named require-keys in the directory of models "
+        "says the same to every service on these models.",
+    )
     local_admin: bool = Field(
         default=False,
         description="Whether, without a file of keys, callers on this machine may load, unload and roll back models. "

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.compose import Stack, need_docker, running_stack, skip_without_images
 from tests.support.server import ROOT, START_TIMEOUT_S, end
 
 END_TIMEOUT_S = 40
@@ -89,6 +90,15 @@ def program() -> Callable[[str, str], str]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def stack(port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Run `docker compose up`, once for all tests that ask for it; skip them where that cannot be."""
+    need_docker()
+    skip_without_images()
+    with running_stack(tmp_path_factory.mktemp("compose"), (port(), port(), port())) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-CONFIG = Path(__file__).parents[2] / "deploy" / "nginx"
+from tests.support.balancer import CONFIG, write_config
+
 ROW = {"instances": [{"age": 30, "colour": "red"}]}
 CLIENTS, BEFORE, AFTER = 8, 100, 300
 """Connections that ask all the time; answers before a replica is told to end, and after it has."""
@@ -25,19 +27,6 @@ class Balanced(NamedTuple):
 
     url: str
     replicas: list[Any]
-
-
-def write_config(directory: Path, port: int, replicas: list[Any]) -> Path:
-    """Copy what is deployed; only the address to listen on, the place of files and the replicas' addresses differ."""
-    upstream = (CONFIG / "upstream.conf").read_text()
-    servers = [f"server 127.0.0.1:{replica.port}\\1;" for replica in replicas]
-    upstream, found = re.subn(r"server service:8000 resolve(.*);", "\n".join(servers), upstream)
-    assert found == 1
-    (directory / "upstream.conf").write_text(re.sub(r"(?m)^resolver .*$", "", upstream))
-    main = (CONFIG / "nginx.conf").read_text().replace("listen 8080", f"listen 127.0.0.1:{port}")
-    path = directory / "nginx.conf"
-    path.write_text(main.replace("/tmp/", f"{directory}/"))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +47,7 @@ def balance(
         url, root = f"http://127.0.0.1:{number}", "user root;" if os.geteuid() == 0 else ""
         settings = {"drain_delay_s": "0.5"}
         with start_service(artifact.models_dir, **settings) as a, start_service(others, **settings) as b:
-            conf = write_config(directory, number, [a, b])
+            conf = write_config(directory, number, [a.port, b.port])
             command = [nginx, "-e", "stderr", "-c", str(conf), "-g", f"daemon off; {root}"]
             with start_program(command, url, "/health/ready", directory / "log"):
                 yield Balanced(url, [a, b])
@@ -153,6 +142,46 @@ def test_a_replica_that_ends_under_load_fails_no_request(balance: Callable[..., 
         gone = httpx.post(f"{running.url}/v2/models/tiny_mmoe/infer", json={}, trust_env=False)
         assert gone.status_code == 503
         assert "No replica" in gone.json()["error"]
+
+
+async def ask_with_one_frozen(url: str, victim: Any, enough: int) -> list[tuple[str, float]]:
+    """Ask over many connections; freeze a replica after BEFORE answers, go on until so many have come after that.
+
+    Returns:
+        Each answer's status, or what broke it, with its seconds.
+    """
+    seen: list[tuple[str, float]] = []
+    frozen_at: int | None = None
+
+    async def client() -> None:
+        nonlocal frozen_at
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as connection:
+            while frozen_at is None or len(seen) < frozen_at + enough:
+                began = time.monotonic()
+                try:
+                    status = str((await connection.post("/v1/models/tiny_mmoe:predict", json=ROW)).status_code)
+                except httpx.TransportError as error:
+                    status = repr(error)
+                seen.append((status, time.monotonic() - began))
+                if frozen_at is None and len(seen) >= BEFORE:
+                    frozen_at = len(seen)
+                    victim.process.send_signal(signal.SIGSTOP)
+
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    return seen
+
+
+def test_a_frozen_replica_fails_no_prediction(balance: Callable[..., Any], measured: Callable[[str], None]) -> None:
+    with balance() as running:
+        victim = running.replicas[0]
+        try:
+            seen = asyncio.run(ask_with_one_frozen(running.url, victim, 4 * AFTER))
+        finally:
+            victim.process.send_signal(signal.SIGCONT)
+    assert Counter(status for status, _ in seen) == {"200": len(seen)}
+    took = [seconds for _, seconds in seen]
+    late = sum(seconds > 1 for seconds in took)
+    measured(f"of {len(seen)} predictions none failed, {late} took over 1 s, the longest {max(took):.1f} s")
 
 
 def nginx_test(nginx: str, upstream: str, directory: Path) -> "subprocess.CompletedProcess[str]":

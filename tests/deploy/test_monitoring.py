@@ -16,9 +16,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 CONFIG = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
-RULES = [
-    rule for group in yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())["groups"] for rule in group["rules"]
-]
+RULE_FILES = [DEPLOY / "prometheus" / name for name in CONFIG["rule_files"]]
+RULES = [rule for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
 ALERTS = {rule["alert"] for rule in RULES if "alert" in rule}
 DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/mmoe.json").read_text())
 ANSWER_TIMEOUT_S = 60
@@ -40,13 +39,31 @@ def metrics_in(query: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("check", "config", "prometheus.yml"), ("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml")],
+    [
+        ("check", "config", "prometheus.yml"),
+        ("check", "rules", *CONFIG["rule_files"]),
+        ("test", "rules", "rules_test.yml"),
+    ],
     ids=" ".join,
 )
 def test_promtool_has_nothing_to_say(program: Callable[[str, str], str], arguments: tuple[str, ...]) -> None:
     command = [program("promtool", "prometheus"), *arguments]
     run = subprocess.run(command, cwd=DEPLOY / "prometheus", capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_prometheus_tells_an_alertmanager_whose_configuration_is_sound(program: Callable[[str, str], str]) -> None:
+    file = DEPLOY / "alertmanager/alertmanager.yml"
+    config = yaml.safe_load(file.read_text())
+    (manager,) = CONFIG["alerting"]["alertmanagers"]
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert [target.partition(":")[0] in services for [target] in [manager["static_configs"][0]["targets"]]] == [True]
+    assert config["route"]["receiver"] in {receiver["name"] for receiver in config["receivers"]}
+    named = re.findall(r'alertname =~? "([\w|]+)"', file.read_text())
+    assert named
+    assert {name for names in named for name in names.split("|")} <= ALERTS
+    amtool = program("amtool", "prometheus-alertmanager")
+    subprocess.run([amtool, "check-config", str(file)], check=True, capture_output=True, timeout=60)
 
 
 def test_every_alert_is_tested_to_fire_and_to_keep_quiet_and_documented() -> None:
@@ -96,7 +113,7 @@ def test_prometheus_scrapes_two_replicas_and_answers_every_panel(
         targets = [replica.removeprefix("http://") for replica in replicas]
         config = CONFIG | {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(DEPLOY / "prometheus/rules.yml")],
+            "rule_files": list(map(str, RULE_FILES)),
             "scrape_configs": [{"job_name": "mmoe", "static_configs": [{"targets": targets}]}],
         }
         (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))

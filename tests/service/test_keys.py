@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import SettingsError
-from service.keys import Key, Keys, Role, line_of, new_key
+from service.keys import MARKER, Key, Keys, Role, check_guarded, line_of, new_key
+from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,6 +79,41 @@ def test_a_wrong_file_ends_the_start_with_a_sentence_that_repeats_nothing_of_it(
 def test_a_missing_file_ends_the_start(path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file"):
         Keys(path)
+
+
+UNREADABLE = """
+import os, sys
+from pathlib import Path
+from service.keys import Keys
+os.geteuid() or os.seteuid(65534)  # what root must not read there is nothing of
+Keys(Path(sys.argv[1]))
+"""
+
+
+def test_a_file_that_its_user_may_not_read_ends_the_start_and_says_what_to_do(path: Path) -> None:
+    path.touch(0)
+    run = subprocess.run(
+        [sys.executable, "-c", UNREADABLE, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    *_, last = run.stderr.splitlines()
+    assert "SettingsError" in last
+    assert "may not read it; `chmod go+r` lets all read the hashes" in last
+
+
+def test_no_service_starts_open_where_its_settings_or_its_models_require_keys(path: Path) -> None:
+    models = path.parent / "models"
+    check_guarded(Settings(models=models))
+    with pytest.raises(SettingsError, match=r"MMOE_KEYS_FILE is 'unset'; expected a file.* MMOE_REQUIRE_KEYS is set"):
+        check_guarded(Settings(models=models, require_keys=True))
+    models.mkdir()
+    check_guarded(Settings(models=models))
+    (models / MARKER).touch()
+    with pytest.raises(SettingsError, match=rf"MMOE_KEYS_FILE is 'unset'; expected a file.*{MARKER} is there"):
+        check_guarded(Settings(models=models))
+    with pytest.raises(SettingsError, match="No such file"):
+        check_guarded(Settings(models=models, require_keys=True, keys_file=path))
+    write(path, line_of("predict", "web", new_key()))
+    check_guarded(Settings(models=models, require_keys=True, keys_file=path))
 
 
 def test_changes_are_followed_and_a_broken_file_keeps_the_keys(path: Path, caplog: pytest.LogCaptureFixture) -> None:

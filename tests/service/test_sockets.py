@@ -17,8 +17,10 @@ def test_a_free_port_is_taken_and_told() -> None:
 
 
 def test_an_address_of_version_6() -> None:
-    if not socket.has_dualstack_ipv6():
-        pytest.skip("there is no IPv6 here")
+    try:  # a kernel may know IPv6 where no interface has an address of it, as in most containers
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"::1 is not an address of this machine: {error}")
     with bind(Address("::1", 0), shared=False) as bound:
         assert url(bound) == f"http://[::1]:{bound.getsockname()[1]}"
 

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import functools
+import json
+import os
 import re
 import signal
 import socket
-import subprocess
 from pathlib import Path
 
 import httpx
@@ -102,7 +103,7 @@ def test_a_manager_that_signals_launcher_and_workers_alike_cuts_no_request(own: 
             connection.sendall(b"POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: 19\r\n\r\n")
             assert httpx.get(f"{service.url}/health/ready").status_code == 200
             for pid in (*children(service.process.pid), service.process.pid):
-                subprocess.run(["kill", "-TERM", str(pid)], check=True)
+                os.kill(pid, signal.SIGTERM)
             service.wait_for("Draining")
             service.wait_for("Draining")
             connection.sendall(b'{"instances": [{}]}')
@@ -138,6 +139,26 @@ def test_a_wrong_file_of_keys_ends_the_start(own: Path, tmp_path: Path) -> None:
         assert "line 1 ends with no hash" in run.stderr
         assert "mmoe_secret" not in run.stderr
         assert "Traceback" not in run.stderr
+
+
+@WORKERS
+def test_where_keys_are_required_no_service_starts_without_them_and_nothing_else_is_logged(
+    own: Path, workers: str
+) -> None:
+    (own / "require-keys").touch()
+    run = completed(models=str(own), workers=workers, stranger="1")
+    assert run.returncode == 2
+    (line,) = run.stderr.splitlines()
+    assert json.loads(line)["event"] == "not_started"
+    assert "MMOE_KEYS_FILE is 'unset'" in json.loads(line)["message"]
+
+
+def test_settings_can_be_checked_without_serving(own: Path, tmp_path: Path) -> None:
+    assert completed("--check-settings", models=str(own)).returncode == 0
+    wrong = completed("--check-settings", models=str(own), keys_file=str(tmp_path / "none"))
+    assert wrong.returncode == 2
+    assert "No such file" in wrong.stderr
+    assert completed("--check-settings", "more", models=str(own)).returncode == 2
 
 
 @WORKERS

@@ -8,6 +8,9 @@ import contextlib
 import io
 import json
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -18,8 +21,10 @@ import pytest
 
 from service.http.errors import INTERNAL, STATUSES
 from service.settings import Settings, variable
+from tests.support.documented import DEFAULT_MODEL, write_documented
 
-PAGE = (Path(__file__).parents[3] / "docs/api.md").read_text()
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs/api.md").read_text()
 METHODS = ("GET ", "POST ")
 
 
@@ -64,15 +69,11 @@ def name(pair: Pair) -> str:
 
 
 @pytest.fixture(scope="module")
-def url(
-    tmp_path_factory: pytest.TempPathFactory, hand_model: Callable[..., Path], start_service: Callable[..., Any]
-) -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory, start_service: Callable[..., Any]) -> Iterator[str]:
     """Serve the models of the page, with the default settings."""
     root = tmp_path_factory.mktemp("documented")
-    hand_model(root, "demo", 1, tasks=("price", "sold"), experts=3)
-    hand_model(root, "demo", 2, tasks=("price", "sold"), experts=3, seed=5)
-    hand_model(root, "grades", 1, kind="plain", tasks=("grade",))
-    with start_service(root, default_model="demo") as service:
+    write_documented(root)
+    with start_service(root, default_model=DEFAULT_MODEL) as service:
         yield service.url
 
 
@@ -127,6 +128,22 @@ def test_the_program_of_the_page_prints_what_the_page_says(url: str) -> None:
     assert len(came) == len(shown) == 2
     for one, other in zip(came, shown, strict=True):
         assert_equal(json.loads(one), json.loads(other))
+
+
+def test_the_commands_of_the_page_write_and_ask_what_it_shows(url: str, tmp_path: Path) -> None:
+    making, asking = [block.text for block in blocks() if block.language == "bash"]
+    write, serve = making.splitlines()
+    subprocess.run(
+        write.replace(".venv/bin/python", sys.executable).replace("build/documented", str(tmp_path / "made")),
+        shell=True, cwd=ROOT, check=True, timeout=60,
+    )  # fmt: skip
+    assert {path.name for path in (tmp_path / "made").iterdir()} == {"demo", "grades"}
+    assert {"MMOE_MODELS=build/documented", f"MMOE_DEFAULT_MODEL={DEFAULT_MODEL}"} <= set(serve.split())
+    if not shutil.which("curl"):
+        pytest.skip("there is no curl")
+    command = asking.replace("http://127.0.0.1:8000", url).replace("-Ms: 50", "-Ms: 10000")
+    answer = subprocess.run(command, shell=True, cwd=tmp_path, check=True, timeout=60, capture_output=True, text=True)
+    assert len(json.loads(answer.stdout)["predictions"]) == 1
 
 
 def test_the_page_shows_every_kind_of_call() -> None:

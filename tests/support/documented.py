@@ -1,0 +1,19 @@
+"""The models that docs/api.md and docs/traffic.md ask: python -m tests.support.documented DIRECTORY."""
+
+import sys
+from pathlib import Path
+
+from tests.support.hand_model import write_model
+
+DEFAULT_MODEL = "demo"
+
+
+def write_documented(directory: Path) -> None:
+    """Write `demo`, versions 1 and 2, and `grades`, which has no gates."""
+    write_model(directory, "demo", 1, tasks=("price", "sold"), experts=3)
+    write_model(directory, "demo", 2, tasks=("price", "sold"), experts=3, seed=5)
+    write_model(directory, "grades", 1, kind="plain", tasks=("grade",))
+
+
+if __name__ == "__main__":
+    write_documented(Path(sys.argv[1]))
