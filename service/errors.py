@@ -14,7 +14,7 @@
     │   ├── Unauthorised            no valid key
     │   └── Forbidden               a valid key without the role
     ├── CapacityError             the same request may succeed later
-    │   ├── Overloaded              too many rows are waiting
+    │   ├── Overloaded              too many rows or bytes are waiting
     │   ├── NotReady                no model yet, or draining
     │   └── DeadlineExceeded        the time allowed ran out before the answer
     ├── ArtifactError             a model file that must not be served
@@ -25,6 +25,11 @@ Only leaves are raised. Each builds its own sentence: what came, what was expect
 
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from service.quoting import cut, listed, quote
+
+MOST_SENTENCE = 1000
+"""Characters of the sentence of an error, whatever is in it."""
 
 
 class Problem(NamedTuple):
@@ -41,12 +46,15 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         where = [f"row {self.row}"] if self.row is not None else []
-        where += [f"feature {self.feature!r}"] if self.feature is not None else []
+        where += [f"feature {quote(self.feature)}"] if self.feature is not None else []
         return f"{', '.join(where)}: {self.message}" if where else self.message
 
 
 class ServiceError(Exception):
-    """Root of the tree; `str(error)` is a sentence for the caller."""
+    """Root of the tree; `str(error)` is a sentence for the caller, of bounded length."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(cut(sentence, MOST_SENTENCE))
 
 
 class RequestError(ServiceError):
@@ -141,7 +149,7 @@ class UnsupportedMediaType(RequestError):
     """
 
     def __init__(self, header: str, came: str, accepted: Sequence[str]) -> None:
-        super().__init__(f"{header} is {came!r}; send {' or '.join(accepted)}.")
+        super().__init__(f"{header} is {quote(came)}; send {' or '.join(accepted)}.")
 
 
 class ModelNotFound(RequestError):
@@ -165,10 +173,10 @@ class ModelNotFound(RequestError):
         if name is None:
             came = "No model was named, and there is more than one or none: name one, or set MMOE_DEFAULT_MODEL"
         elif version is None:
-            came = f"There is no model {name!r}"
+            came = f"There is no model {quote(name)}"
         else:
-            came = f"Version {version} of model {name!r} is not loaded"
-        choice = ", ".join(map(str, available)) or "nothing; ask GET /v1/models"
+            came = f"Version {version} of model {quote(name)} is not loaded"
+        choice = listed(available) or "nothing; ask GET /v1/models"
         super().__init__(f"{came}{f' ({reason})' if reason else ''}. Available: {choice}.")
 
 
@@ -176,7 +184,9 @@ class GatesUnavailable(RequestError):
     """Refuse gate inspection of a model that cannot give it."""
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"Model {name!r} {reason}, so its gates cannot be inspected; ask for predictions instead.")
+        super().__init__(
+            f"Model {quote(name)} {reason}, so its gates cannot be inspected; ask for predictions instead."
+        )
 
 
 class VersionConflict(RequestError):
@@ -212,19 +222,22 @@ class CapacityError(ServiceError):
 
 
 class Overloaded(CapacityError):
-    """Refuse a request because too many rows are waiting.
+    """Refuse a request because too much is waiting.
 
     Args:
-        retry_after_s: seconds after which the queue should have room.
-        queued_rows: rows waiting now.
-        limit_rows: the most that may wait.
+        retry_after_s: seconds after which there should be room.
+        waiting: how much waits now.
+        limit: the most that may wait.
+        unit: what is counted.
     """
 
-    def __init__(self, retry_after_s: float, queued_rows: int | None = None, limit_rows: int | None = None) -> None:
+    def __init__(
+        self, retry_after_s: float, waiting: int | None = None, limit: int | None = None, unit: str = "rows"
+    ) -> None:
         self.retry_after_s = retry_after_s
-        waiting = f"{queued_rows} rows are waiting" if queued_rows is not None else "Too many rows are waiting"
-        allowed = f" of {limit_rows} allowed" if limit_rows is not None else ""
-        super().__init__(f"{waiting}{allowed}. Try again after {retry_after_s:g} s.")
+        there = f"{waiting} {unit} are waiting" if waiting is not None else f"Too many {unit} are waiting"
+        allowed = f" of {limit} allowed" if limit is not None else ""
+        super().__init__(f"{there}{allowed}. Try again after {retry_after_s:g} s.")
 
 
 class NotReady(CapacityError):
@@ -269,7 +282,7 @@ class SettingsError(ServiceError):
 
     def __init__(self, variable: str, came: str, expected: str) -> None:
         self.variable = variable
-        super().__init__(f"{variable} is {came!r}; expected {_sentence(expected, capital=False)}")
+        super().__init__(f"{variable} is {quote(came)}; expected {_sentence(expected, capital=False)}")
 
 
 def _sentence(text: str, capital: bool = True) -> str:

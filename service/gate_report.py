@@ -16,6 +16,7 @@ from service.artifact import GateBaseline, TaskGate
 from service.drift import CHANCE_TAKEN_OFF, JENSEN_SHANNON, STABILITY_INDEX, Drift, drift
 from service.errors import MalformedRequest
 from service.gates import COLLAPSED_GATE_UTILISATION, DEAD_EXPERT_FAIR_SHARE, collapsed_gates, dead_experts
+from service.quoting import quote
 from service.traffic import Gates, GateTraffic, tier_of
 from service.windows import POINTS, WINDOWS, Sums
 
@@ -39,7 +40,7 @@ def gate_report(
     """
     tier = tier_of(window)
     if tier is None:
-        raise MalformedRequest(f"the window is {window!r}", f"one of {', '.join(WINDOWS)}, as in ?window=5m")
+        raise MalformedRequest(f"the window is {quote(window)}", f"one of {', '.join(WINDOWS)}, as in ?window=5m")
     gates, buckets = traffic.gates, traffic.series(tier)
     start = wall_clock() - traffic.bucket_age_s(tier) - (POINTS - 1) * tier.resolution_s
     sums = buckets.over_time()

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import Problem
+from service.quoting import cut, quote, quotes
 
+_MOST_SHOWN = 40
 MAX_LISTED = 20
 MAX_COUNTED = 1000
 """Counting stops here, so that a request full of faults costs little."""
@@ -62,7 +64,7 @@ def number_fault(value: object) -> str | None:
     if isinstance(value, float) and math.isnan(value):
         return "NaN is no number; send null for a missing value"
     if abs(value) > LARGEST_FLOAT32 and not _rounds_to_float32(value):
-        return f"{_short(value)} is infinite as float32; expected a number from -3.4e38 to 3.4e38"
+        return f"{quote(value, _MOST_SHOWN)} is infinite as float32; expected a number from -3.4e38 to 3.4e38"
     return None
 
 
@@ -79,17 +81,17 @@ def describe(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
-        return f"the string {_short(value)}"
+        return f"the string {quote(value, _MOST_SHOWN)}"
     if isinstance(value, (int, float)):
-        return f"the number {_short(value)}"
+        return f"the number {quote(value, _MOST_SHOWN)}"
     return {"list": "an array", "dict": "an object"}.get(type(value).__name__, type(value).__name__)
 
 
 def unknown_feature(name: str, names: Sequence[str]) -> str:
     """Say that there is no such feature, and which one was probably meant."""
     close = difflib.get_close_matches(name[:100], names, n=1)
-    some = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
-    return f"unknown feature; did you mean {close[0]!r}?" if close else f"unknown feature; the model has {some}"
+    some = quotes(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"unknown feature; did you mean {quote(close[0])}?" if close else f"unknown feature; the model has {some}"
 
 
 def _of_row(index: int, row: object, names: Sequence[str], known: frozenset[str], numeric: int) -> Iterator[Problem]:
@@ -99,7 +101,7 @@ def _of_row(index: int, row: object, names: Sequence[str], known: frozenset[str]
         values = list(map(row.get, names))
     elif isinstance(row, list):
         if len(row) != len(names):
-            order = f"{names[0]!r} first, {names[-1]!r} last"
+            order = f"{quote(names[0])} first, {quote(names[-1])} last"
             yield Problem(index, None, f"has {len(row)} values; expected {len(names)} in manifest order ({order})")
             return
         values = row
@@ -125,7 +127,7 @@ def _of_columns(inputs: dict[str, object], names: Sequence[str], numeric: int) -
             continue
         reference = reference or (name, len(values))
         if len(values) != reference[1]:
-            yield Problem(None, name, f"has {len(values)} rows, but {reference[0]!r} has {reference[1]}")
+            yield Problem(None, name, f"has {len(values)} rows, but {quote(reference[0])} has {reference[1]}")
         if _plain(values, ()) if is_number[name] else _plain((), values):
             continue
         find_fault = number_fault if is_number[name] else category_fault
@@ -152,9 +154,7 @@ def _first(problems: Iterable[Problem], names: Sequence[str]) -> Findings:
     listed = [
         problem
         if problem.message
-        else problem._replace(
-            feature=_cut(problem.feature or "", 100), message=unknown_feature(problem.feature or "", names)
-        )
+        else problem._replace(feature=cut(problem.feature or ""), message=unknown_feature(problem.feature or "", names))
         for problem in islice(iterator, MAX_LISTED)
     ]
     more = sum(1 for _ in islice(iterator, MAX_COUNTED - MAX_LISTED))
@@ -174,16 +174,3 @@ def _reads_as_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
-
-
-def _short(value: object, limit: int = 40) -> str:
-    """Show a value, cut where it is long."""
-    try:
-        text = repr(value)
-    except ValueError:  # an integer of more digits than Python prints
-        return "of thousands of digits"
-    return _cut(text, limit)
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}..."

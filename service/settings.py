@@ -95,7 +95,13 @@ class Settings(BaseModel):
     max_rows: int = Field(default=10_000, ge=1, description="Most rows of one request.")
     max_body_bytes: int = Field(default=16 << 20, ge=1024, description="Most bytes of a request body, as it is sent.")
     max_inflated_bytes: int = Field(
-        default=64 << 20, ge=1024, description="Most bytes of a compressed body when inflated."
+        default=16 << 20, ge=1024, description="Most bytes of a compressed body when inflated."
+    )
+    max_buffered_bytes: int = Field(
+        default=128 << 20,
+        ge=1024,
+        description="Most bytes of request bodies that a worker holds at a time, from the heads of the requests to "
+        "their answers; a request beyond is refused (429).",
     )
     max_queue_rows: int = Field(
         default=20_000, ge=1, description="Most rows that may wait; a request beyond is refused (429)."
@@ -219,12 +225,19 @@ class Settings(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _a_request_fits_the_queue(self) -> Self:
+    def _a_request_fits(self) -> Self:
         if self.max_queue_rows < self.max_rows:
             raise PydanticCustomError(
                 "max_queue_rows",
                 "at least max_rows, {rows}: a larger request could never wait",
                 {"rows": self.max_rows},
+            )
+        largest = max(self.max_body_bytes, self.max_inflated_bytes)
+        if self.max_buffered_bytes < largest:
+            raise PydanticCustomError(
+                "max_buffered_bytes",
+                "at least max_body_bytes and max_inflated_bytes, {bytes}: a larger body could never come",
+                {"bytes": largest},
             )
         return self
 

@@ -24,6 +24,7 @@ from service.logs import log_event
 from service.manifest import Manifest
 from service.parts import Part
 from service.predictor import Predictor
+from service.quoting import quote, quotes
 from service.shadow_tally import Pair, ShadowFigures, Tallies, Tally
 from service.slots import RunDirectory
 
@@ -207,7 +208,7 @@ def rows_reader(name: str, served: tuple[int, Manifest], candidate: tuple[int, M
     missing = [f for have, need in zip(known, needed, strict=True) for f in need if f not in have]
     if missing:
         raise VersionConflict(
-            f"Version {other} of model {name!r} takes {', '.join(map(repr, missing[:5]))}, which version {number} does "
+            f"Version {other} of model {quote(name)} takes {quotes(missing)}, which version {number} does "
             "not, so its answers to the same rows cannot be compared",
             "Compare a version of the same features",
         )

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.routing import Route
 
 from service.engine import Engine
+from service.http.admission import Admission
 from service.http.endpoint import Endpoints
 from service.http.gates import gates_router
 from service.http.guard import Guard
@@ -77,7 +78,14 @@ def create_apps(
     keys = Keys.of(engine.settings.keys_file)
     guard, endpoints = Guard(keys, engine.settings.local_admin), Endpoints(engine)
     shared = _Shared(
-        engine, telemetry, watch or Watch(engine.settings), keeper or Keeper(engine), keys, guard, endpoints
+        engine,
+        telemetry,
+        watch or Watch(engine.settings),
+        keeper or Keeper(engine),
+        keys,
+        guard,
+        endpoints,
+        Admission(engine.settings),
     )
     _keep_informed(shared)
     app, routers = _application(shared), _routers(shared)
@@ -88,7 +96,7 @@ def create_apps(
         behind = _furnish(app, shared, [*routers.probes, routers.page], routers.asking)
         second = FastAPI(redirect_slashes=False, openapi_url=None)
         operation = _furnish(second, shared, [*routers.probes, routers.figures], routers.admin)
-    front = HotPath(behind, engine, endpoints, shared.watch, guard, telemetry)
+    front = HotPath(behind, engine, endpoints, shared.admission, shared.watch, guard, telemetry)
     return Apps(front, operation, functools.partial(_rescan, shared))
 
 
@@ -102,6 +110,7 @@ class _Shared(NamedTuple):
     keys: Keys | None
     guard: Guard
     endpoints: Endpoints
+    admission: Admission
 
 
 class _Routers(NamedTuple):
@@ -123,21 +132,21 @@ class _Routers(NamedTuple):
 
 
 def _routers(shared: _Shared) -> _Routers:
-    engine, telemetry, _, keeper, _, guard, endpoints = shared
+    engine, telemetry, _, keeper, _, guard, endpoints, admission = shared
     return _Routers(
         probes=[health_router(engine), v2_health_router(engine)],
         page=web_router(),
         figures=metrics_router(telemetry),
         asking=[
             models_router(engine),
-            gates_router(engine, endpoints),
+            gates_router(engine, endpoints, admission),
             v2_router(engine, endpoints),
             traffic_router(engine, telemetry),
         ],
         admin=[
-            repository_router(engine, keeper, guard),
-            versions_router(engine, keeper, guard),
-            shadow_router(engine, keeper, guard),
+            repository_router(engine, keeper, guard, admission),
+            versions_router(engine, keeper, guard, admission),
+            shadow_router(engine, keeper, guard, admission),
         ],
     )
 
@@ -185,7 +194,7 @@ async def _rescan(shared: _Shared) -> None:
 
 
 def _lifespan(shared: _Shared) -> Callable[[FastAPI], Any]:
-    engine, telemetry, watch, keeper, keys, _, _ = shared
+    engine, telemetry, watch, keeper, keys, *_ = shared
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

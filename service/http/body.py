@@ -1,4 +1,4 @@
-"""Read a request's body: bounded before it is read, while it is read, and while it is inflated."""
+"""Read a request's body, bounded in bytes and time while it is read and while it is inflated, and its headers."""
 
 import asyncio
 import zlib
@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from service.errors import MalformedRequest, NotReady, RequestTooLarge, SlowClient, UnsupportedMediaType
+from service.quoting import quote
 from service.settings import Settings
 
 Scope = MutableMapping[str, Any]
@@ -27,47 +28,38 @@ class Disconnected(Exception):
     """The client went away before its body had come; there is nobody to answer."""
 
 
-async def read_body(headers: Headers, receive: Receive, settings: Settings) -> bytes:
-    """Return the body, inflated.
+async def read_in_time(receive: Receive, settings: Settings, came: Callable[[int], object]) -> bytes:
+    """Read a body that comes in pieces, if it begins to come at all; stop at the limit.
+
+    Args:
+        receive: gives the pieces.
+        settings: hold the limits.
+        came: told with each piece how many bytes there are; may raise.
 
     Raises:
-        RequestTooLarge: over `max_body_bytes` as sent, by its own account or as it came, or over `max_inflated_bytes`.
-        MalformedRequest: compressed and broken.
-        UnsupportedMediaType: compressed in another way than gzip or deflate.
+        RequestTooLarge: over `max_body_bytes`.
         SlowClient: it did not come in time.
         NotReady: the service ends, and did not wait longer.
         Disconnected: the client left.
     """
-    limit = settings.max_body_bytes
-    length = headers.get(CONTENT_LENGTH)
-    if length is not None and int(length) > limit:
-        raise _too_large(int(length), limit)
-    body = await _read_in_time(receive, settings)
-    if len(body) > limit:
-        raise _too_large(len(body), limit)
-    encoding = headers.get(CONTENT_ENCODING)
-    return body if encoding is None else inflate(body, encoding, settings.max_inflated_bytes)
-
-
-async def _read_in_time(receive: Receive, settings: Settings) -> bytes:
-    """Read a body that comes in pieces, if it begins to come at all; stop at the limit."""
     pieces: list[bytes] = []
     size, more = 0, True
     try:
         async with asyncio.timeout(settings.client_timeout_s):
-            while more and size <= settings.max_body_bytes:
+            while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Disconnected
                 pieces.append(message.get("body", b""))
                 size += len(pieces[-1])
+                if size > settings.max_body_bytes:
+                    raise too_large(size if len(pieces) == 1 else None, settings.max_body_bytes)
+                came(size)
                 more = message.get("more_body", False)
     except TimeoutError:
         raise SlowClient("body", settings.client_timeout_s) from None
     except asyncio.CancelledError:  # by the server, at the end of `drain_timeout_s`, and by nobody else
         raise NotReady("the service has ended before the body had come") from None
-    if size > settings.max_body_bytes:
-        raise _too_large(None, settings.max_body_bytes)
     return b"".join(pieces)
 
 
@@ -83,7 +75,7 @@ def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
     if name in (b"identity", b""):
         return body
     if name not in (b"gzip", b"x-gzip", b"deflate"):
-        raise UnsupportedMediaType("Content-Encoding", _text(encoding), ("gzip", "deflate", "nothing"))
+        raise UnsupportedMediaType("Content-Encoding", encoding.decode("latin-1"), ("gzip", "deflate", "nothing"))
     raw = name == b"deflate" and not _has_zlib_header(body)
     pieces: list[bytes] = []
     size, rest = 0, body
@@ -115,7 +107,7 @@ def timeout_s(headers: Headers, most: float) -> float:
         return most
     if not value.isdigit() or not 0 < int(value[:20]) <= _LONGEST_TIMEOUT_MS:
         raise MalformedRequest(
-            f"X-Request-Timeout-Ms is {_text(value)!r}", f"a whole number from 1 to {_LONGEST_TIMEOUT_MS}"
+            f"X-Request-Timeout-Ms is {quote(value)}", f"a whole number from 1 to {_LONGEST_TIMEOUT_MS}"
         )
     return min(int(value) / 1000, most)
 
@@ -131,7 +123,7 @@ def check_json(headers: Headers) -> None:
         return
     kind = value.partition(b";")[0].strip().lower()
     if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
-        raise UnsupportedMediaType("Content-Type", _text(value), ("application/json",))
+        raise UnsupportedMediaType("Content-Type", value.decode("latin-1"), ("application/json",))
 
 
 def request_id(headers: Headers) -> bytes | None:
@@ -144,13 +136,10 @@ def _has_zlib_header(body: bytes) -> bool:
     return len(body) >= 2 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
 
 
-def _too_large(came: int | None, limit: int) -> RequestTooLarge:
+def too_large(came: int | None, limit: int) -> RequestTooLarge:
+    """Return the error of a body over `max_body_bytes`; `came` is None where it was not read to its end."""
     return RequestTooLarge("the body", came, limit, "bytes", "MMOE_MAX_BODY_BYTES")
 
 
 def _broken(encoding: bytes, reason: str) -> MalformedRequest:
     return MalformedRequest(f"the body is no valid {encoding.decode()}: {reason}", "the body as its encoding says")
-
-
-def _text(value: bytes) -> str:
-    return value[:100].decode("latin-1")

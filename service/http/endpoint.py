@@ -1,6 +1,7 @@
 """What the HTTP layer knows of one loaded model version: how to read its rows and how to write its answers."""
 
 from service.engine import Engine
+from service.http.json_size import JsonLimits
 from service.http.numbers import NumberParser
 from service.http.render import Renderer
 from service.http.rows import RowParser
@@ -16,14 +17,17 @@ class Endpoint:
     Attributes:
         version_header: names the version that answers, for the answer's head.
         codes: numbers under which its successful requests count, by route.
+        limits: of the JSON of its requests.
     """
 
-    __slots__ = ("codes", "model", "parser", "renderer", "signature", "version_header")
+    __slots__ = ("codes", "limits", "model", "parser", "renderer", "signature", "version_header")
 
     def __init__(self, model: Model, numbers: NumberParser) -> None:
         self.model = model
         self.version_header = VERSION, b"%d" % model.version
         self.codes: dict[str, int] = {}
+        outputs = len(model.manifest.outputs)
+        self.limits = JsonLimits.of_rows(model.reader.max_rows, len(model.reader.names), outputs)
         self.parser = RowParser(model.reader, numbers)
         self.renderer = Renderer(model.name, model.version, model.manifest)
         self.signature = Signature(model.reader, model.manifest, numbers)

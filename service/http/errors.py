@@ -19,6 +19,7 @@ from service.errors import (
     ModelNotFound,
     NotReady,
     Overloaded,
+    Problem,
     RequestTooLarge,
     ServiceError,
     SettingsError,
@@ -27,7 +28,13 @@ from service.errors import (
     UnsupportedMediaType,
     VersionConflict,
 )
+from service.quoting import cut
 
+MOST_BYTES = 7 << 10
+"""Of the body of an answer to an error, so that none exceeds 8 KiB with its head, whatever it quotes and in whatever
+script."""
+
+_MOST_INSTANCE, _MOST_MESSAGE = 200, 400
 PROBLEM_JSON, JSON = b"application/problem+json", b"application/json"
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -100,23 +107,23 @@ def problem(error: BaseException, path: str, request_id: bytes) -> Response:
         "title": http.HTTPStatus(status).phrase,
         "status": status,
         "detail": str(error) if code != INTERNAL.code else INTERNAL_SENTENCE,
-        "instance": path,
+        "instance": cut(path, _MOST_INSTANCE),
         "code": code,
         "request_id": request_id.decode(),
         "errors": [],
     }
     if isinstance(error, InvalidFeatures):
-        body["errors"] = [problem._asdict() for problem in error.problems]
+        body["errors"] = [_entry(problem) for problem in error.problems]
         if error.more:
             body["more_errors"] = error.more
-    return _response(status, PROBLEM_JSON, orjson.dumps(body), error, request_id)
+    return _response(status, PROBLEM_JSON, _bounded(body, "detail"), error, request_id)
 
 
 def v2_problem(error: BaseException, request_id: bytes) -> Response:
     """Write an error as the Open Inference Protocol wants it; its clients read nothing else."""
     _, status, code = find(error)
     sentence = str(error) if code != INTERNAL.code else INTERNAL_SENTENCE
-    return _response(status, JSON, orjson.dumps({"error": sentence}), error, request_id)
+    return _response(status, JSON, _bounded({"error": sentence}, "error"), error, request_id)
 
 
 def write(error: BaseException, path: str, request_id: bytes) -> Response:
@@ -138,13 +145,32 @@ def plain_problem(status: int, detail: str, path: str, request_id: bytes, header
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": path,
+        "instance": cut(path, _MOST_INSTANCE),
         "code": title.lower().replace(" ", "_"),
         "request_id": request_id.decode(),
         "errors": [],
     }  # fmt: skip
-    response = _response(status, JSON if v2 else PROBLEM_JSON, orjson.dumps(body), None, request_id)
+    content = _bounded(body, "error" if v2 else "detail")
+    response = _response(status, JSON if v2 else PROBLEM_JSON, content, None, request_id)
     return response._replace(headers=response.headers + headers)
+
+
+def _entry(problem: Problem) -> dict[str, Any]:
+    feature = problem.feature if problem.feature is None else cut(problem.feature)
+    return {"row": problem.row, "feature": feature, "message": cut(problem.message, _MOST_MESSAGE)}
+
+
+def _bounded(body: dict[str, Any], sentence: str) -> bytes:
+    """Write a body in at most MOST_BYTES: problems are counted rather than listed, and the sentence is cut, to fit."""
+    content = orjson.dumps(body)
+    while len(content) > MOST_BYTES:
+        if body.get("errors"):
+            body["errors"].pop()
+            body["more_errors"] = body.get("more_errors", 0) + 1
+        else:
+            body[sentence] = cut(body[sentence], len(body[sentence]) // 2)
+        content = orjson.dumps(body)
+    return content
 
 
 def _response(

@@ -13,11 +13,13 @@ from service.artifact import Manifest
 from service.engine import Engine
 from service.errors import MalformedRequest, RequestTooLarge
 from service.features import Batch
-from service.http.body import check_json, read_body, timeout_s
+from service.http.admission import Admission, Incoming
+from service.http.body import Headers, check_json, timeout_s
 from service.http.endpoint import Endpoint, Endpoints
 from service.http.models import Name, Version
 from service.http.render import dumps
 from service.http.rows import EXPECTED, load_object
+from service.quoting import quote
 
 OPTIONS = frozenset({"contributions", "ablation", "top_k"})
 MOST_NUMBERS = 1_000_000
@@ -36,36 +38,40 @@ class Asked(NamedTuple):
     top_k: int | None
 
 
-def gates_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
+def gates_router(engine: Engine, endpoints: Endpoints, admission: Admission) -> APIRouter:
     """Make the inspection calls; `schemas.py` documents them with the loaded model's features."""
     router = APIRouter(include_in_schema=False)
 
     @router.post("/v1/gates")
     async def of_default(request: Request) -> Response:
         """Inspect rows with the default model."""
-        return await _inspect(engine, endpoints.get(), request)
+        return await _inspect(engine, admission, endpoints.get(), request)
 
     @router.post("/v1/models/{name}:gates")
     async def of_model(request: Request, name: Name) -> Response:
         """Inspect rows with a model."""
-        return await _inspect(engine, endpoints.get(name), request)
+        return await _inspect(engine, admission, endpoints.get(name), request)
 
     @router.post("/v1/models/{name}/versions/{version}:gates")
     async def of_version(request: Request, name: Name, version: Version) -> Response:
         """Inspect rows with one version of a model."""
-        return await _inspect(engine, endpoints.get(name, version), request)
+        return await _inspect(engine, admission, endpoints.get(name, version), request)
 
     return router
 
 
-async def _inspect(engine: Engine, endpoint: Endpoint, request: Request) -> Response:
+async def _inspect(engine: Engine, admission: Admission, endpoint: Endpoint, request: Request) -> Response:
+    with admission.incoming(request.receive) as body:
+        return await _inspected(engine, endpoint, dict(request.scope["headers"]), body)
+
+
+async def _inspected(engine: Engine, endpoint: Endpoint, headers: Headers, incoming: Incoming) -> Response:
     arrived, model = engine.clock(), endpoint.model
     model.need_gates()
     engine.batcher.refuse_if_full()
-    headers = dict(request.scope["headers"])
     check_json(headers)
     allowed_s = timeout_s(headers, engine.settings.request_timeout_s)
-    document = load_object(await read_body(headers, request.receive, engine.settings), EXPECTED)
+    document = load_object(await incoming.read_weighed(headers, endpoint.limits), EXPECTED)
     asked = _asked(document)
     batch = endpoint.parser.read(document, OPTIONS)
     _refuse_too_much(asked, model.manifest, batch)
@@ -144,10 +150,10 @@ def _asked(document: dict[str, Any]) -> Asked:
     flags = {key: False if document.get(key) is None else document[key] for key in ("contributions", "ablation")}
     for key, value in flags.items():
         if type(value) is not bool:
-            raise MalformedRequest(f'"{key}" is {dumps(value).decode()[:40]}', "true or false")
+            raise MalformedRequest(f'"{key}" is {quote(value)}', "true or false")
     top_k = document.get("top_k")
     if top_k is not None and (type(top_k) is not int or top_k < 1):
-        raise MalformedRequest(f'"top_k" is {dumps(top_k).decode()[:40]}', "a whole number from 1")
+        raise MalformedRequest(f'"top_k" is {quote(top_k)}', "a whole number from 1")
     return Asked(**flags, top_k=top_k)
 
 

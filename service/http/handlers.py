@@ -17,6 +17,7 @@ from service.http.errors import find, plain_problem, write
 from service.http.methods import methods_at, names_a_call
 from service.http.watch import Watch
 from service.http.watched import Watching
+from service.quoting import quote
 from service.telemetry import Telemetry
 
 _OF_STARLETTE = ("Not Found", "Method Not Allowed")
@@ -50,7 +51,7 @@ class ErrorHandlers:
         if names_a_call(request.scope.get("path_params", {})):
             return await self._of_http(request, HTTPException(404))
         first = error.errors()[0]
-        came = f"the parameter {str(first['loc'][-1])!r} is {str(first.get('input'))[:100]!r}"
+        came = f"the parameter {quote(str(first['loc'][-1]))} is {quote(first.get('input'))}"
         expected = first["msg"].removeprefix("Input should be ").partition(", unable")[0]
         return self._answer(request, MalformedRequest(came, expected))
 
@@ -61,9 +62,9 @@ class ErrorHandlers:
         if status in (404, 405) and detail in _OF_STARLETTE:
             methods = methods_at(self._routes, path)
             status = 405 if methods and request.method not in methods else 404
-            detail = f"There is nothing at {path[:200]!r}; GET /docs lists what there is."
+            detail = f"There is nothing at {quote(path)}; GET /docs lists what there is."
         if status == 405:
-            detail = f"{request.method} is not possible at {path[:200]!r}; GET /docs shows what is."
+            detail = f"{request.method} is not possible at {quote(path)}; GET /docs shows what is."
         headers = [(b"allow", ", ".join(methods).encode())] if status == 405 else []
         return _response(plain_problem(status, detail, path, _id_of(_watching(request)), headers))
 

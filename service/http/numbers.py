@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.http.json_size import count
+
 Numbers = NDArray[np.float32]
 
 _BLANKS = b" \t\r\n"
@@ -54,7 +56,7 @@ class NumberParser:
             document = self._parser.parse(body)
             rows = document["instances"]
             # Flattening hides how numbers were nested: each row must have its width, and no bracket but its own.
-            if len(document) != 1 or body.count(b"[") != len(rows) + 1 or set(map(len, rows)) != {width}:
+            if len(document) != 1 or count(body, b"[") != len(rows) + 1 or set(map(len, rows)) != {width}:
                 return None
             return _float32(rows, width)
         except _REFUSALS:
@@ -87,7 +89,7 @@ class NumberParser:
             and entry["datatype"] in datatypes
             and sorted(entry) == sorted(_TENSOR_KEYS)
             and len(set(document)) == len(document)
-            and body.count(b"[") == brackets
+            and count(body, b"[") == brackets
         )
         numbers = _float32(data, width) if sound else None
         if numbers is None:

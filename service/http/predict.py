@@ -14,6 +14,7 @@ from service.engine import Engine
 from service.errors import Overloaded, ServiceError
 from service.features import Batch
 from service.http import v2_infer
+from service.http.admission import Admission, Incoming
 from service.http.body import (
     CONTENT_TYPE,
     REQUEST_ID,
@@ -23,13 +24,13 @@ from service.http.body import (
     Scope,
     Send,
     check_json,
-    read_body,
     timeout_s,
 )
 from service.http.endpoint import Endpoint, Endpoints
 from service.http.errors import RawHeaders, Response, find, plain_problem, problem, v2_problem, write
 from service.http.guard import Guard
 from service.http.heads import Call, Heads, Route
+from service.http.json_size import FREE_BYTES
 from service.http.refusals import Refusals
 from service.http.watch import TRACEPARENT, Identity, Seen, Watch
 from service.instruments import NOT_MEASURED, event
@@ -83,6 +84,7 @@ class HotPath:
         app: the application behind.
         engine: of the process.
         endpoints: of the loaded models.
+        admission: of request bodies.
         watch: knows who a request is from, and keeps records of answers.
         guard: lets calls pass.
         notes: told of every request answered here.
@@ -96,12 +98,14 @@ class HotPath:
         app: AsgiApp,
         engine: Engine,
         endpoints: Endpoints,
+        admission: Admission,
         watch: Watch,
         guard: Guard,
         notes: Notes | None = None,
     ) -> None:
         self._app = app
         self._endpoints = endpoints
+        self._admission = admission
         self._batcher = engine.batcher
         self._settings = engine.settings
         self._clock = engine.clock
@@ -142,20 +146,21 @@ class HotPath:
             return
         call = Call(route, scope["method"], scope["path"], dict(scope["headers"]))
         try:
-            answer = await self.respond(call, None, receive)
+            with self._admission.incoming(receive) as incoming:
+                answer = await self.respond(call, None, incoming)
         except Disconnected:
             return
         await send({"type": "http.response.start", "status": answer[0], "headers": answer[1]})
         await send({"type": "http.response.body", "body": answer[2]})
         self.note(call, answer)
 
-    async def respond(self, call: Call, body: bytes | None, receive: Receive | None = None) -> Answer:
+    async def respond(self, call: Call, body: bytes | None, incoming: Incoming | None = None) -> Answer:
         """Answer a call, whatever is wrong with it; `note` is to be called when that was sent.
 
         Args:
             call: its head.
             body: as it came, of a length that is taken, and not compressed; None if it is still to come.
-            receive: gives the body that is to come.
+            incoming: the body that is to come.
 
         Raises:
             Disconnected: the caller left before the body had come.
@@ -165,15 +170,12 @@ class HotPath:
             if call.method != "POST":
                 identity = self._watch.identify(call.headers)
                 return *self._not_post(call, identity), arrived, identity, None, None
-            return await self._answer(call, body, receive, arrived)
+            return await self._answer(call, body, incoming, arrived)
         except Disconnected:
             raise
         except Exception as error:
             body = None  # there may be thousands of calls that wait to be refused
-            await self._wait_to_refuse(error)
-            identity = self._watch.identify(call.headers)
-            status, headers, content = self._problem(error, call, identity)
-            return status, headers, content, arrived, identity, error, None
+            return await self._refused(error, call, arrived)
 
     def note(self, call: Call, answer: Answer) -> None:
         """Tell those who note and those who watch of an answer that was just sent."""
@@ -196,7 +198,7 @@ class HotPath:
                 times = arrived, total_s, parse_s, render_s, parsed
                 self._watch.answered(Seen(*seen, endpoint.model, *times, batch, part))
 
-    async def _answer(self, call: Call, body: bytes | None, receive: Receive | None, arrived: float) -> Answer:
+    async def _answer(self, call: Call, body: bytes | None, incoming: Incoming | None, arrived: float) -> Answer:
         route, _, path, headers = call
         if self._check is not None:
             self._check(headers)
@@ -208,8 +210,11 @@ class HotPath:
         if not route.v2 and headers.get(CONTENT_TYPE) != b"application/json":
             check_json(headers)
         if body is None:
-            assert receive is not None
-            body = await read_body(headers, receive, self._settings)
+            assert incoming is not None
+            body = await incoming.read(headers)
+        if len(body) > FREE_BYTES:
+            length = v2_infer.json_length(headers, body) if route.v2 else len(body)
+            await self._admission.weigh(body, length, endpoint.limits)
         came = self._clock()
         if route.v2:
             batch, wanted = v2_infer.parse(endpoint.signature, headers, body)
@@ -234,9 +239,17 @@ class HotPath:
         given = endpoint, batch, part, parsed - came, self._clock() - ran, parsed
         return 200, answer_headers, content, arrived, identity, None, given
 
+    async def _refused(self, error: Exception, call: Call, arrived: float) -> Answer:
+        """Answer an error when its turn has come; until then it holds on to nothing of the request but its head."""
+        if isinstance(error, ServiceError):
+            _forget_where(error)
+        await self._wait_to_refuse(error)
+        identity = self._watch.identify(call.headers)
+        status, headers, content = self._problem(error, call, identity)
+        return status, headers, content, arrived, identity, error, None
+
     async def _wait_to_refuse(self, error: Exception) -> None:
         if isinstance(error, Overloaded):
-            error.__traceback__ = None  # it holds on to the rows, and there may be thousands of such requests
             await self._refusals.turn()
         else:
             await _end_of_turn()
@@ -268,6 +281,11 @@ class HotPath:
             return self._endpoints.get(route.name, route.version).model
         except ServiceError:
             return None
+
+
+def _forget_where(error: BaseException) -> None:
+    """Drop the frames of an error, and of those that it came from: they hold rows and bodies."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
 async def _end_of_turn() -> None:

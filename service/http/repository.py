@@ -1,33 +1,34 @@
 """The Open Inference Protocol's model repository extension: what there is on disk, and loading and unloading it."""
 
-import json
-
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.engine import Engine
 from service.errors import MalformedRequest
+from service.http.admission import Admission
 from service.http.answers import answers
-from service.http.body import read_body
 from service.http.guard import Guard
+from service.http.json_size import FEW_VALUES
 from service.http.models import Name
 from service.http.rows import load_object
+from service.quoting import quote
 from service.reload import Keeper
 from service.repository import ModelState
 
 
-def repository_router(engine: Engine, keeper: Keeper, guard: Guard) -> APIRouter:
+def repository_router(engine: Engine, keeper: Keeper, guard: Guard, admission: Admission) -> APIRouter:
     """Make the routes of the model repository extension."""
     router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol v2"])
 
     @router.post("/index", summary="Repository index", responses=answers("RepositoryIndex", 400, 408, 413, 415))
     async def index(request: Request) -> list[dict[str, str]]:
         """List every version on disk and its state; `{"ready": true}` lists those that answer."""
-        body = await read_body(dict(request.scope["headers"]), request.receive, engine.settings)
+        with admission.incoming(request.receive) as incoming:
+            body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
         only_ready = load_object(body, '{"ready": true}, or nothing').get("ready") if body else None
         if only_ready is None:
             only_ready = False
         if type(only_ready) is not bool:
-            raise MalformedRequest(f'"ready" is {json.dumps(only_ready)[:40]}', "true or false")
+            raise MalformedRequest(f'"ready" is {quote(only_ready)}', "true or false")
         entries = [entry for model in engine.models() for entry in _entries(model)]
         return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
 

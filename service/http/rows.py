@@ -13,6 +13,7 @@ import orjson
 from service.errors import MalformedRequest
 from service.features import Batch, FeatureReader
 from service.http.numbers import NumberParser
+from service.quoting import quote
 
 EXPECTED = 'JSON such as {"instances": [{"feature": 1.5}]} for rows, or {"inputs": {"feature": [1.5]}} for columns'
 IGNORED_KEYS = frozenset({"signature_name"})
@@ -57,7 +58,7 @@ class RowParser:
             RequestTooLarge: too many rows.
         """
         if strangers := document.keys() - options - IGNORED_KEYS - {"instances", "inputs"}:
-            raise MalformedRequest(f"the body has an unknown key {min(strangers)!r}", EXPECTED)
+            raise MalformedRequest(f"the body has an unknown key {quote(min(strangers))}", EXPECTED)
         instances, inputs = document.get("instances"), document.get("inputs")  # null is absent
         if (instances is None) == (inputs is None):
             both = "both" if inputs is not None else "neither"
@@ -69,7 +70,9 @@ class RowParser:
         return self._reader.from_instances(instances)
 
 
-_NO_JSON = re.compile(rb"\b(NaN|nan|Infinity|None|undefined)\b")
+_NO_JSON = re.compile(r"\b(NaN|nan|Infinity|None|undefined)\b")
+_NEAR = 20
+"""Characters around an error that may tell of its cause."""
 
 
 def load_object(body: bytes, expected: str) -> dict[str, Any]:
@@ -83,7 +86,8 @@ def load_object(body: bytes, expected: str) -> dict[str, Any]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        sentence = f"{expected}; a missing value is null" if _NO_JSON.search(body) else expected
+        at = error.doc[max(error.pos - _NEAR, 0) : error.pos + _NEAR]
+        sentence = f"{expected}; a missing value is null" if _NO_JSON.search(at) else expected
         raise MalformedRequest(f"the body is not JSON: {error}", sentence) from None
     if type(document) is not dict:
         raise MalformedRequest(f"the body is {_kind(document)}", expected)

@@ -5,24 +5,25 @@ What is asked for holds in all workers until the service restarts.
 
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Depends, Request
 
 from service.engine import Engine
 from service.errors import MalformedRequest, ModelNotFound
+from service.http.admission import Admission
 from service.http.answers import answers
-from service.http.body import read_body
 from service.http.guard import Guard
+from service.http.json_size import FEW_VALUES
 from service.http.models import Name
 from service.http.rows import load_object
 from service.http.versions import read_version
+from service.quoting import quote
 from service.reload import Keeper
 from service.shadow_report import shadow_report
 
 _EXPECTED = '{"version": 4, "share": 0.1}, or {"version": null} to end it'
 
 
-def shadow_router(engine: Engine, keeper: Keeper, guard: Guard) -> APIRouter:
+def shadow_router(engine: Engine, keeper: Keeper, guard: Guard, admission: Admission) -> APIRouter:
     """Make the calls that begin and end a comparison, and tell what it has found."""
     router = APIRouter(tags=["models"], dependencies=[Depends(guard.admin)])
 
@@ -37,7 +38,8 @@ def shadow_router(engine: Engine, keeper: Keeper, guard: Guard) -> APIRouter:
 
         `GET /v1/models/{name}/shadow` has the differences. `{"version": null}` ends it.
         """
-        body = await read_body(dict(request.scope["headers"]), request.receive, engine.settings)
+        with admission.incoming(request.receive) as incoming:
+            body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
         version, share = _read(body, engine.settings.shadow_share)
         await keeper.shadow(name, version, float(share))
         return {"model": name, "shadow": version, "share": share if version is not None else None}
@@ -66,7 +68,7 @@ def _read(body: bytes, default_share: float) -> tuple[int | None, float]:
     if share is None:
         share = default_share
     if type(share) not in (int, float) or not 0 < share <= 1:
-        raise MalformedRequest(f'"share" is {orjson.dumps(share)[:40].decode()}', "more than 0 and at most 1")
+        raise MalformedRequest(f'"share" is {quote(share)}', "more than 0 and at most 1")
     return version, share
 
 

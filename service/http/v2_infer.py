@@ -3,8 +3,6 @@
 from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
 
-import orjson
-
 from service.artifact import GATE_CONTRIBUTIONS, GATE_WEIGHTS
 from service.errors import MalformedRequest
 from service.features import Batch
@@ -15,6 +13,7 @@ from service.http.rows import load_object
 from service.http.v2_tensors import Signature, optional_object, refuse_unsupported
 from service.loaded_model import Model
 from service.parts import Part
+from service.quoting import quote, quotes
 
 HEADER_LENGTH = b"inference-header-content-length"
 EXPECTED = '{"inputs": [{"name", "shape", "datatype", "data"}]}'
@@ -49,9 +48,8 @@ def parse(signature: Signature, headers: Headers, body: bytes) -> InferRequest:
         InvalidFeatures: a value is wrong.
         RequestTooLarge: too many rows.
     """
-    announced = headers.get(HEADER_LENGTH)
-    length = len(body) if announced is None else _header_length(announced, len(body))
-    if length == 0 and announced is not None:
+    length = json_length(headers, body)
+    if length == 0 and HEADER_LENGTH in headers:
         batch = signature.from_raw(body)
         return InferRequest(batch, Wanted(None, signature.outputs, [True] * len(signature.outputs)))
     if length == len(body):
@@ -98,10 +96,18 @@ def render(signature: Signature, model: Model, wanted: Wanted, part: Part) -> tu
     ], body
 
 
-def _header_length(announced: bytes, size: int) -> int:
+def json_length(headers: Headers, body: bytes) -> int:
+    """Return the length of the JSON at the beginning of a body; raw tensors follow.
+
+    Raises:
+        MalformedRequest: the header that announces it is wrong.
+    """
+    announced, size = headers.get(HEADER_LENGTH), len(body)
+    if announced is None:
+        return size
     if not announced.isdigit() or int(announced[:20]) > size:
         raise MalformedRequest(
-            f"Inference-Header-Content-Length is {announced[:40].decode('latin-1')!r}",
+            f"Inference-Header-Content-Length is {quote(announced)}",
             f"a whole number from 0 to {size}, the length of the body",
         )
     return int(announced)
@@ -122,7 +128,7 @@ def _wanted(signature: Signature, request: dict[str, Any]) -> Wanted:
     pairs = [_output(signature, output, binary) for output in outputs]
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
-        raise MalformedRequest(f"an output is asked for twice: {', '.join(names)}", "each output once")
+        raise MalformedRequest(f"an output is asked for twice: {quotes(names)}", "each output once")
     return Wanted(identity, names, [flag for _, flag in pairs])
 
 
@@ -131,11 +137,11 @@ def _output(signature: Signature, output: object, binary: bool) -> tuple[str, bo
         raise MalformedRequest('an output is no object with a "name"', '{"name", "parameters"?}')
     name, parameters = output["name"], optional_object(output)
     if name not in signature.known:
-        raise MalformedRequest(f"the output {name[:100]!r} is unknown", " or ".join(map(repr, signature.known)))
+        raise MalformedRequest(f"the output {quote(name)} is unknown", quotes(signature.known, " or "))
     if parameters is None:
-        raise MalformedRequest(f'output {name!r} has "parameters" that are no object', "an object, or none")
-    refuse_unsupported(parameters, f"output {name!r}")
-    return name, _flag(parameters, "binary_data", binary, f"output {name!r}")
+        raise MalformedRequest(f'output {quote(name)} has "parameters" that are no object', "an object, or none")
+    refuse_unsupported(parameters, f"output {quote(name)}")
+    return name, _flag(parameters, "binary_data", binary, f"output {quote(name)}")
 
 
 def _flag(parameters: dict[str, Any], key: str, default: bool, what: str) -> bool:
@@ -143,5 +149,5 @@ def _flag(parameters: dict[str, Any], key: str, default: bool, what: str) -> boo
     if value is None:
         return default
     if type(value) is not bool:
-        raise MalformedRequest(f"{what} has {key} {orjson.dumps(value).decode()[:40]}", "true or false")
+        raise MalformedRequest(f"{what} has {key} {quote(value)}", "true or false")
     return value

@@ -18,6 +18,7 @@ from service.artifact import CATEGORICAL, GATE_CONTRIBUTIONS, GATE_WEIGHTS, NUME
 from service.errors import InvalidFeatures, MalformedRequest, Problem
 from service.features import Batch, FeatureReader
 from service.http.numbers import NumberParser
+from service.quoting import quote, quotes
 
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "UINT8": np.dtype("<u1"), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"), "UINT64": np.dtype("<u8"),
@@ -99,7 +100,7 @@ class Signature:
         width = self._widths[NUMERIC]
         if list(self._inputs) != [NUMERIC]:
             raise MalformedRequest(
-                f"the body is raw bytes, and the model's inputs are {_list(self._inputs)}",
+                f"the body is raw bytes, and the model's inputs are {quotes(self._inputs, ' and ')}",
                 "a JSON header that names the inputs",
             )
         if len(body) % (4 * width):
@@ -133,7 +134,7 @@ class Signature:
 
     def _collect(self, entries: object, raw: memoryview) -> dict[str, Input]:
         if type(entries) is not list or not entries:
-            raise MalformedRequest('the request has no "inputs"', f"an array of {_list(self._inputs)}")
+            raise MalformedRequest('the request has no "inputs"', f"an array of {quotes(self._inputs, ' and ')}")
         rest = raw
         inputs: dict[str, Input] = {}
         for entry in entries:
@@ -144,7 +145,9 @@ class Signature:
         if len(rest):
             raise MalformedRequest(f"the body has {len(rest)} bytes after the last tensor", "none")
         if missing := [name for name in self._inputs if name not in inputs]:
-            raise MalformedRequest(f"the input {_list(missing)} is missing", f"all of {_list(self._inputs)}")
+            raise MalformedRequest(
+                f"the input {quotes(missing, ' and ')} is missing", f"all of {quotes(self._inputs, ' and ')}"
+            )
         if len({one.shape[0] for one in inputs.values()}) != 1:
             shapes = ", ".join(f"{one.name!r} {list(one.shape)}" for one in inputs.values())
             raise MalformedRequest(f"the inputs have different numbers of rows: {shapes}", "the same for all")
@@ -156,10 +159,10 @@ class Signature:
             raise MalformedRequest('an input is no object with a "name"', _EXPECTED_INPUT)
         name, datatype, parameters = entry["name"], entry.get("datatype"), optional_object(entry)
         if name not in self._inputs:
-            raise MalformedRequest(f"the input {name[:100]!r} is unknown", f"{_list(self._inputs)}")
+            raise MalformedRequest(f"the input {quote(name)} is unknown", f"{quotes(self._inputs, ' and ')}")
         taken = ["BYTES"] if name == CATEGORICAL else [*DTYPES]
         if datatype not in taken:
-            raise MalformedRequest(f"input {name!r} has datatype {datatype!r}", " or ".join(taken))
+            raise MalformedRequest(f"input {name!r} has datatype {quote(datatype)}", " or ".join(taken))
         shape = _shape(name, entry.get("shape"), self._inputs[name])
         self._reader.check_rows(shape[0])
         if parameters is None:
@@ -173,7 +176,9 @@ class Signature:
                 raise MalformedRequest(f"input {name!r} is FP16 as JSON", "FP16 as binary data, or FP32")
             return Input(name, datatype, shape, data), raw
         if type(size) is not int or size < 0 or data is not None:
-            raise MalformedRequest(f"input {name!r} has binary_data_size {size!r}", 'a size in bytes, and no "data"')
+            raise MalformedRequest(
+                f"input {name!r} has binary_data_size {quote(size)}", 'a size in bytes, and no "data"'
+            )
         if size > len(raw):
             raise MalformedRequest(f"input {name!r} announces {size} bytes, and {len(raw)} are left", "all of them")
         _check_size(name, datatype, shape, size)
@@ -210,9 +215,9 @@ def encode_strings(values: Sequence[str]) -> bytes:
 
 def _shape(name: str, shape: object, width: int) -> tuple[int, ...]:
     if type(shape) is not list or not all(type(size) is int for size in shape):
-        raise MalformedRequest(f"input {name!r} has shape {str(shape)[:100]}", f"[rows, {width}]")
+        raise MalformedRequest(f"input {name!r} has shape {quote(shape)}", f"[rows, {width}]")
     if len(shape) != 2 or shape[1] != width or not 0 <= shape[0] * shape[1] <= _MOST_ELEMENTS:
-        raise MalformedRequest(f"input {name!r} has shape {str(shape)[:100]}", f"[rows, {width}]")
+        raise MalformedRequest(f"input {name!r} has shape {quote(shape)}", f"[rows, {width}]")
     return tuple(shape)
 
 
@@ -301,10 +306,6 @@ def _check_whole(each: Input) -> None:
     for value in values:
         if type(value) in (int, float) and not (value == value // 1 and limits.min <= value <= limits.max):
             raise MalformedRequest(
-                f"input {each.name!r} is {each.datatype} and has the number {value!r}",
+                f"input {each.name!r} is {each.datatype} and has the number {quote(value)}",
                 f"whole numbers from {limits.min} to {limits.max}, or another datatype",
             )
-
-
-def _list(names: Iterator[str] | Sequence[str] | Mapping[str, Any]) -> str:
-    return " and ".join(map(repr, names))

@@ -5,22 +5,23 @@ What these calls ask for holds in all workers until the service restarts.
 
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Depends, Request
 
 from service.engine import Engine
 from service.errors import MalformedRequest
+from service.http.admission import Admission
 from service.http.answers import answers
-from service.http.body import read_body
 from service.http.guard import Guard
+from service.http.json_size import FEW_VALUES
 from service.http.models import Name
 from service.http.rows import load_object
+from service.quoting import quote
 from service.reload import Keeper
 
 _EXPECTED = '{"version": 3}, or {"version": null} to serve the highest again'
 
 
-def versions_router(engine: Engine, keeper: Keeper, guard: Guard) -> APIRouter:
+def versions_router(engine: Engine, keeper: Keeper, guard: Guard, admission: Admission) -> APIRouter:
     """Make the calls that change which version is served."""
     router = APIRouter(tags=["models"], dependencies=[Depends(guard.admin)])
 
@@ -43,7 +44,8 @@ def versions_router(engine: Engine, keeper: Keeper, guard: Guard) -> APIRouter:
     )
     async def pin(name: Name, request: Request) -> dict[str, Any]:
         """Pin a version, or none: then the highest is served, or the one that a setting pins. An admin call."""
-        body = await read_body(dict(request.scope["headers"]), request.receive, engine.settings)
+        with admission.incoming(request.receive) as incoming:
+            body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
         document = load_object(body, _EXPECTED)
         version = read_version(document, {"version"}, _EXPECTED)
         await keeper.pin(name, version)
@@ -65,5 +67,5 @@ def read_version(document: dict[str, Any], keys: set[str], expected: str) -> int
     """
     version = document.get("version", "missing")
     if document.keys() - keys or (version is not None and (type(version) is not int or version < 1)):
-        raise MalformedRequest(f"the body is {orjson.dumps(document)[:100].decode()}", expected)
+        raise MalformedRequest(f"the body is {quote(document)}", expected)
     return version

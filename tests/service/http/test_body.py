@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from service.errors import MalformedRequest, RequestTooLarge, SlowClient, UnsupportedMediaType
-from service.http.body import Disconnected, check_json, inflate, read_body, request_id, timeout_s
+from service.http.admission import Admission
+from service.http.body import Disconnected, check_json, inflate, request_id, timeout_s
 from service.settings import Settings
 
 SETTINGS = Settings(max_body_bytes=1024, max_inflated_bytes=2048, client_timeout_s=0.01)
@@ -34,7 +35,12 @@ def receiver(messages: list[dict[str, Any]]) -> Callable[[], Awaitable[dict[str,
 
 def read(messages: list[dict[str, Any]], **headers: str) -> bytes:
     encoded = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-    return asyncio.run(read_body(encoded, receiver(messages), SETTINGS))
+
+    async def run() -> bytes:
+        with Admission(SETTINGS).incoming(receiver(messages)) as incoming:
+            return await incoming.read(encoded)
+
+    return asyncio.run(run())
 
 
 def test_whole_and_in_pieces() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from service.engine import Engine
 from service.http import eager
+from service.http.admission import Incoming
 from service.http.app import create_app
-from service.http.body import Receive
 from service.http.eager import EagerProtocol
 from service.http.heads import Call
 from service.http.predict import Answer, HotPath
@@ -21,7 +21,7 @@ class Held(HotPath):
     arrived: asyncio.Event
     go: asyncio.Future[None]
 
-    async def respond(self, call: Call, body: bytes | None, receive: Receive | None = None) -> Answer:
+    async def respond(self, call: Call, body: bytes | None, incoming: Incoming | None = None) -> Answer:
         assert body is not None
         self.arrived.set()
         await self.go

@@ -131,7 +131,7 @@ def test_a_model_without_gates_is_409(client: httpx.Client) -> None:
         ({"instances": [{}] * 51}, 413, "MMOE_MAX_ROWS"),
         ({}, 400, "neither"),
         ({"instances": [{}], "contributions": 1}, 400, '"contributions" is 1'),
-        ({"instances": [{}], "ablation": "yes"}, 400, '"ablation" is "yes"'),
+        ({"instances": [{}], "ablation": "yes"}, 400, "\"ablation\" is 'yes'"),
         ({"instances": [{}], "top_k": 0}, 400, '"top_k" is 0'),
         ({"instances": [{}], "top_k": True}, 400, '"top_k" is true'),
         ({"instances": [{}], "topk": 1}, 400, "'topk'"),

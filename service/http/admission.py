@@ -1,0 +1,183 @@
+"""Admission of request bodies: how many bytes a process holds, and how it inflates, weighs and parses large ones.
+
+    head -> Budget: room for the body? -> read -> inflated in a thread -> its turn -> weighed -> parsed
+
+One large body is inflated or counted at a time, in a thread and without the interpreter's lock, and the loop looks at
+every connection, probes among them, between the parsing of one and of the next.
+"""
+
+import asyncio
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from service.errors import Overloaded, RequestTooLarge
+from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, Headers, Receive, inflate, read_in_time, too_large
+from service.http.json_size import FREE_BYTES, JsonLimits
+from service.settings import Settings
+
+RETRY_S = 1.0
+"""Bodies come and go within seconds."""
+
+_PAUSE = 4
+"""Turns of the loop between two large bodies; a probe is answered within so many."""
+
+
+class Budget:
+    """Count the bytes of bodies that a process holds, from their heads until their answers.
+
+    Args:
+        most: bytes.
+
+    Attributes:
+        held: bytes.
+    """
+
+    __slots__ = ("held", "most")
+
+    def __init__(self, most: int) -> None:
+        self.most, self.held = most, 0
+
+    def take(self, size: int) -> None:
+        """Reserve bytes.
+
+        Raises:
+            Overloaded: there is no room for them.
+        """
+        if self.held + size > self.most:
+            raise Overloaded(RETRY_S, self.held, self.most, "bytes of request bodies")
+        self.held += size
+
+    def give(self, size: int) -> None:
+        """Return bytes that were taken."""
+        self.held -= size
+
+
+class Admission:
+    """Let bodies in.
+
+    Args:
+        settings: hold the limits.
+
+    Attributes:
+        budget: of the bodies that are held.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.budget = Budget(settings.max_buffered_bytes)
+        self._settings = settings
+        self._thread = asyncio.Lock()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._letting_in = False
+
+    def incoming(self, receive: Receive) -> "Incoming":
+        """Return a body that is still to come."""
+        return Incoming(self, self._settings, receive)
+
+    async def inflate(self, body: bytes, encoding: bytes) -> bytes:
+        """Undo a Content-Encoding, in a thread where that may take long; errors as in `body.inflate`."""
+        most = self._settings.max_inflated_bytes
+        try:
+            return inflate(body, encoding, min(most, FREE_BYTES))
+        except RequestTooLarge:
+            if most <= FREE_BYTES:
+                raise
+        async with self._thread:
+            return await asyncio.to_thread(inflate, body, encoding, most)
+
+    async def weigh(self, body: bytes, length: int, limits: JsonLimits) -> None:
+        """Wait for the turn of a body, if it is large, and count what is in its JSON; it is to be parsed at once then.
+
+        Args:
+            body: inflated.
+            length: of the JSON at its beginning.
+            limits: of what may be in there.
+
+        Raises:
+            RequestTooLarge: more is.
+        """
+        if len(body) <= FREE_BYTES:
+            return
+        await self._turn()
+        if length > FREE_BYTES and not limits.fits_roughly(body, length):
+            async with self._thread:
+                await asyncio.to_thread(limits.check, body, length)
+
+    async def _turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._waiting.append(turn)
+        if not self._letting_in:
+            self._letting_in = True
+            loop.call_soon(self._let_in, 0)
+        await turn
+
+    def _let_in(self, pause: int) -> None:
+        loop = asyncio.get_running_loop()
+        if pause:
+            loop.call_soon(self._let_in, pause - 1)
+            return
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                loop.call_soon(self._let_in, _PAUSE)
+                return
+        self._letting_in = False
+
+
+class Incoming:
+    """Read one body; it counts as held until the end of the `with` block, for what is made of it lives as long."""
+
+    __slots__ = ("_admission", "_held", "_receive", "_settings")
+
+    def __init__(self, admission: Admission, settings: Settings, receive: Receive) -> None:
+        self._admission, self._settings, self._receive = admission, settings, receive
+        self._held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._admission.budget.give(self._held)
+        self._held = 0
+
+    async def read(self, headers: Headers) -> bytes:
+        """Return the body, inflated.
+
+        Raises:
+            RequestTooLarge: over `max_body_bytes` as sent, by its own account or as it came, or over
+                `max_inflated_bytes`.
+            Overloaded: the process holds too many bodies.
+            MalformedRequest: compressed and broken.
+            UnsupportedMediaType: compressed in another way than gzip or deflate.
+            SlowClient: it did not come in time.
+            NotReady: the service ends, and did not wait longer.
+            Disconnected: the client left.
+        """
+        length = headers.get(CONTENT_LENGTH)
+        if length is not None:
+            if int(length) > self._settings.max_body_bytes:
+                raise too_large(int(length), self._settings.max_body_bytes)
+            self._hold(int(length))
+        body = await read_in_time(self._receive, self._settings, self._hold)
+        encoding = headers.get(CONTENT_ENCODING)
+        if encoding is None:
+            return body
+        body = await self._admission.inflate(body, encoding)
+        self._hold(len(body))
+        return body
+
+    async def read_weighed(self, headers: Headers, limits: JsonLimits) -> bytes:
+        """Do what `read` does, and let what is JSON pass if it holds no more than `limits`; errors as there."""
+        body = await self.read(headers)
+        await self._admission.weigh(body, len(body), limits)
+        return body
+
+    def _hold(self, size: int) -> None:
+        """Reserve what is missing to so many bytes."""
+        if size > self._held:
+            self._admission.budget.take(size - self._held)
+            self._held = size
