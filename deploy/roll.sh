@@ -16,7 +16,7 @@ for replica in $old; do
   echo "replacing $(docker inspect --format '{{.Name}}' "$replica")"
   if compose up --detach --no-recreate --no-deps --no-build --scale "service=$(($(echo "$running" | wc -l) + 1))" \
       --wait --wait-timeout "${WAIT_S:-120}" service; then
-    docker stop --time 30 "$replica" >/dev/null && docker rm "$replica" >/dev/null || stayed=$((stayed + 1))
+    docker stop -t 30 "$replica" >/dev/null && docker rm "$replica" >/dev/null || stayed=$((stayed + 1))
   else
     stayed=$((stayed + 1))
     echo "the new replica is not healthy, so that the old one stays; the new one's log:" >&2

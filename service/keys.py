@@ -122,8 +122,8 @@ def check_guarded(settings: Settings) -> None:
     elif settings.require_keys:
         raise SettingsError(variable("keys_file"), "unset", f"a file of API keys, as {variable('require_keys')} is set")
     elif _is_marked(settings.models):
-        marker = str(settings.models / MARKER)
-        raise SettingsError(variable("keys_file"), "unset", f"a file of API keys, as {marker} is there")
+        expected = f"a file of API keys, as {settings.models / MARKER} is there, or cannot be looked at"
+        raise SettingsError(variable("keys_file"), "unset", expected)
 
 
 def _is_marked(models: Path) -> bool:

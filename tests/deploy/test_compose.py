@@ -105,6 +105,19 @@ def test_more_replicas_are_found_and_leave_under_load_without_a_failed_request(s
     assert len(stack.replicas()) == REPLICAS
 
 
+def test_a_killed_replica_is_missed_though_its_series_ends(stack: Stack) -> None:
+    missing, up = 'ALERTS{alertname="ReplicasMissing"}', 'up{job="mmoe"}'
+    assert until(lambda: len(query(stack, up)) == REPLICAS and not query(stack, missing)), query(stack, up)
+    victim = stack.replicas()[0]
+    docker("kill", victim)
+    try:
+        assert until(lambda: bool(query(stack, missing)))
+        assert len(query(stack, up)) < REPLICAS
+    finally:
+        docker("start", victim)
+    assert until(lambda: not query(stack, missing))
+
+
 def test_each_replica_can_be_asked(stack: Stack) -> None:
     told = stack.compose("exec", "-T", "balancer", "sh", "/etc/mmoe/each-replica.sh", "GET", "/health/ready")
     assert told.count("ready") == REPLICAS

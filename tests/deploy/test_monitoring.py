@@ -1,11 +1,13 @@
 """Prometheus' own programs on what is deployed: rules, alerts, and a number for every query of the dashboard."""
 
 import json
+import queue
 import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,61 @@ def test_prometheus_tells_an_alertmanager_whose_configuration_is_sound(program: 
     assert {name for names in named for name in names.split("|")} <= ALERTS
     amtool = program("amtool", "prometheus-alertmanager")
     subprocess.run([amtool, "check-config", str(file)], check=True, capture_output=True, timeout=60)
+
+
+class _Webhook(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        told = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.told.put(told)  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def webhook() -> Iterator[ThreadingHTTPServer]:
+    """Listen for what Alertmanager tells, and put it into a queue."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Webhook)
+    server.told = queue.Queue()  # type: ignore[attr-defined]
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        serving.join()
+
+
+def test_an_alert_reaches_the_webhook_that_a_file_names(
+    start_program: Callable[..., Any],
+    program: Callable[[str, str], str],
+    port: Callable[[], int],
+    webhook: ThreadingHTTPServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    amtool, number = program("amtool", "prometheus-alertmanager"), port()
+    for file in (DEPLOY / "alertmanager").iterdir():
+        (tmp_path / file.name).write_text(file.read_text().replace("group_wait: 10s", "group_wait: 0s"))
+    (tmp_path / "webhook").write_text(f"http://127.0.0.1:{webhook.server_port}/hook?token=secret\n")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("WEBHOOK_FILE", str(tmp_path / "webhook"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    url = f"http://127.0.0.1:{number}"
+    options = [
+        f"--storage.path={tmp_path}/data",
+        "--cluster.listen-address=",
+        f"--web.listen-address=127.0.0.1:{number}",
+    ]
+    with start_program(["sh", str(tmp_path / "start.sh"), *options], url, "/-/ready", tmp_path / "log"):
+        adding = [amtool, f"--alertmanager.url={url}", "alert", "add", "alertname=ReplicasMissing", "severity=warning"]
+        subprocess.run(adding, check=True, capture_output=True, timeout=30)
+        told = webhook.told.get(timeout=ANSWER_TIMEOUT_S)  # type: ignore[attr-defined]
+    assert told["receiver"] == "team"
+    assert [alert["labels"]["alertname"] for alert in told["alerts"]] == ["ReplicasMissing"]
 
 
 def test_every_alert_is_tested_to_fire_and_to_keep_quiet_and_documented() -> None:
