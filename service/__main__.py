@@ -120,7 +120,8 @@ def _run(worker: list[str]) -> int:
     check_guarded(settings)  # before anything else is logged, and once instead of by every worker
     for sentence in unknown_variables(os.environ):
         log_event(logging.getLogger("service"), logging.WARNING, "unknown_setting", "%s", sentence)
-    from service.launcher import launch, usable_cores
+    from service.cores import usable_cores
+    from service.launcher import launch
     from service.slots import RunDirectory
     from service.tracing import wants_traces
 
@@ -131,7 +132,7 @@ def _run(worker: list[str]) -> int:
         _leave_at_once(directory)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         if workers > 1:
-            return launch(settings, workers, directory.path)
+            return launch(settings, workers, directory)
         from service.worker import run_alone
 
         run_alone(settings, directory)

@@ -5,10 +5,12 @@
 The engine knows neither HTTP nor JSON. Its calls are for the event loop, unless they say otherwise.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,6 +51,7 @@ class Engine:
 
     Attributes:
         open: reads, proves and warms a model file that is to be served under a name.
+        loading: entered around that, in the thread that does it.
         clock: seconds, monotonic; what `arrived` is measured on.
         shadowed: what compares the served version with another, by model.
         draining: set when the process is about to end; it serves on, but is not ready.
@@ -67,6 +70,7 @@ class Engine:
         self.draining = False
         self.roster = roster or Roster()
         self.open = self._open
+        self.loading: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
         self.shadows = shadows
         self.shadowed: dict[str, Shadow] = {}
         self._recorder_of = recorder_of
@@ -228,7 +232,8 @@ class Engine:
         return model
 
     def _open_of_allowed_tasks(self, path: Path, name: str) -> Predictor:
-        predictor = self.open(path, name)
+        with self.loading():
+            predictor = self.open(path, name)
         check_tasks(predictor.manifest, self.settings.pinned_tasks.get(name))
         return predictor
 

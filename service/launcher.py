@@ -5,7 +5,9 @@
     └── worker n
 
 A worker says through a pipe that its models are loaded, and begins to listen when the launcher answers: at the start
-once all have said so, later at once. A worker whose launcher is gone drains and ends.
+once all have said so, later at once. A worker whose launcher is gone drains and ends; one whose event loop stands still
+is killed and replaced; and where no worker can be started any more, the launcher ends too, so that whoever watches it
+knows.
 """
 
 import contextlib
@@ -17,12 +19,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from service.heartbeat import Onlooker
 from service.logs import log_event
 from service.settings import Settings
+from service.slots import RunDirectory
 from service.sockets import Address, addresses, bind, reserve
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
@@ -30,6 +33,10 @@ STEADY_S = 10.0
 """A worker that lived so long is restarted at once when it dies."""
 MARGIN_S = 5.0
 """How long after drain delay and timeout a worker may still live before it is killed."""
+LOOK_S = 1.0
+"""How often the launcher looks whether the workers live and the run directory is there."""
+GIVE_UP = 5
+"""So many workers in a row that ended before they were loaded, with none that serves, end the service."""
 
 GO, GO_AND_ANNOUNCE = b"g", b"a"
 """What the launcher answers a loaded worker; to one of them the second, so that the service is announced once."""
@@ -52,11 +59,11 @@ class _Worker(NamedTuple):
     started: float
 
 
-def launch(settings: Settings, workers: int, run_directory: Path) -> int:
-    """Run the workers until SIGTERM or SIGINT; return the exit status.
+def launch(settings: Settings, workers: int, run_directory: RunDirectory) -> int:
+    """Run the workers until SIGTERM or SIGINT; return the exit status: 0 then, 1 where no worker can be started.
 
     Raises:
-        SettingsError: the port cannot be had.
+        SettingsError: the port cannot be had, or the run directory has no room.
     """
     with contextlib.ExitStack() as stack:
         reserved = []
@@ -67,12 +74,16 @@ def launch(settings: Settings, workers: int, run_directory: Path) -> int:
 
 
 class _Launcher:
-    def __init__(self, settings: Settings, workers: int, run_directory: Path, reserved: list[Address]) -> None:
+    def __init__(self, settings: Settings, workers: int, run_directory: RunDirectory, reserved: list[Address]) -> None:
         self._settings = settings
         self._count = workers
         self._run_directory = run_directory
         self._addresses = reserved
+        self._onlooker = Onlooker(run_directory, workers, LOOK_S)
         self._workers: dict[int, _Worker] = {}
+        self._loaded: set[int] = set()
+        self._failed = 0
+        self._gone = False
         self._due: dict[int, float] = {}
         self._backoff_s = [0.0] * workers
         self._stopping = 0
@@ -94,12 +105,13 @@ class _Launcher:
             return 0 if self._stopping else 1
         for place, worker in self._workers.items():
             _write(worker.go, GO_AND_ANNOUNCE if place == 0 else GO)
-        while not self._stopping:
-            self._wait(self._next_due_s())
+        while not self._stopping and not self._hopeless():
+            self._wait(self._next_s(), *self._loading())
             self._pass_on_hang_up()
+            self._look()
             self._replace_dead()
         self._end()
-        return 0
+        return 0 if self._stopping else 1
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -123,22 +135,70 @@ class _Launcher:
 
     def _all_loaded(self) -> bool:
         """Wait until every worker is loaded; False if one ended instead, or a signal came."""
-        missing = {worker.loaded for worker in self._workers.values()}
-        while missing and not self._stopping:
-            for pipe in self._wait(None, *missing):
-                if not os.read(pipe, 1):
+        while not self._stopping:
+            loading = self._loading()
+            if len(self._loaded) == self._count:
+                return True
+            for worker in self._workers.values():
+                if (status := worker.process.poll()) is not None:
+                    if status < 0:  # else it has said why itself
+                        sentence = "Worker %d ended with status %d before its models were loaded"
+                        log_event(log, logging.CRITICAL, "not_started", sentence, worker.process.pid, status)
                     return False
-                missing.discard(pipe)
-        return not self._stopping
+            self._wait(LOOK_S, *loading)
+            self._look()
+        return False
+
+    def _loading(self) -> list[int]:
+        """Note which workers have said that they are loaded, and list the pipes of the others that live."""
+        open_pipes = {worker.loaded: place for place, worker in self._workers.items() if place not in self._loaded}
+        ready, _, _ = select.select(list(open_pipes), [], [], 0)
+        for pipe in ready:
+            if os.read(pipe, 1):
+                self._loaded.add(open_pipes[pipe])
+                self._failed = 0
+        return [pipe for pipe in open_pipes if pipe not in ready]
+
+    def _look(self) -> None:
+        """Kill workers whose event loops stand still, and say so if the run directory has gone."""
+        self._onlooker.look()
+        allowed_s = self._settings.worker_timeout_s
+        for place, worker in self._workers.items():
+            silent_s = self._onlooker.silent_s(place)
+            if allowed_s and silent_s > max(allowed_s, self._onlooker.leash_s(place)):
+                sentence = "Worker %d has stood still for %.0f s and is killed"
+                log_event(
+                    log, logging.ERROR, "worker_hung", sentence, worker.process.pid, silent_s,
+                    worker=place, worker_pid=worker.process.pid, silent_s=round(silent_s, 1),
+                )  # fmt: skip
+                worker.process.kill()
+                self._onlooker.expect(place, 0.0)
+        if not self._gone and self._run_directory.gone:
+            self._gone = True
+            log_event(log, logging.ERROR, "run_directory_gone", "%s", self._run_directory.gone_sentence)
+
+    def _hopeless(self) -> bool:
+        """Tell, and say, that nobody serves and that no worker can be started."""
+        if self._workers.keys() & self._loaded:
+            return False
+        if self._gone and not self._workers:
+            reason = f"the run directory {self._run_directory.path} is gone"
+        elif self._failed >= GIVE_UP:
+            reason = f"{self._failed} in a row ended before they were loaded, each for the reason that it gave"
+        else:
+            return False
+        log_event(log, logging.CRITICAL, "no_workers", "No worker is left, and none can be started: %s", reason)
+        return True
 
     def _start(self, place: int) -> None:
         """Start a worker on sockets of its own; the launcher keeps none, so that a dead one's connections end."""
+        self._onlooker.expect(place, self._settings.worker_load_timeout_s)
         loaded_read, loaded_write = os.pipe()
         go_read, go_write = os.pipe()
         with contextlib.ExitStack() as stack:
             made = [stack.enter_context(contextlib.closing(bind(a, shared=True))) for a in self._addresses]
             sockets = [one.fileno() for one in made]
-            arguments = map(str, (place, self._count, self._run_directory, loaded_write, go_read, *sockets))
+            arguments = map(str, (place, self._count, self._run_directory.path, loaded_write, go_read, *sockets))
             process = subprocess.Popen(
                 [sys.executable, "-m", "service", "--worker", *arguments],
                 pass_fds=[loaded_write, go_read, *sockets],
@@ -150,30 +210,39 @@ class _Launcher:
 
     def _replace_dead(self) -> None:
         """Restart workers that died: at once, and after a pause that doubles while they keep dying."""
-        now = time.monotonic()
         for place, worker in list(self._workers.items()):
             if worker.process.poll() is not None:
+                self._look()  # without a run directory none can start
+                self._failed += place not in self._loaded
                 self._forget(place)
-                steady = now - worker.started > STEADY_S
-                pause_s = 0.0 if steady else self._backoff_s[place]
-                self._backoff_s[place] = min(max(2 * pause_s, FIRST_BACKOFF_S), LONGEST_BACKOFF_S)
-                self._due[place] = now + pause_s
-                ended, status = worker.process.pid, worker.process.returncode
-                log_event(
-                    log, logging.ERROR, "worker_ended", "Worker %d ended with status %s; another starts in %g s",
-                    ended, status, pause_s, worker=place, worker_pid=ended, exit_status=status, restart_in_s=pause_s,
-                )  # fmt: skip
+                self._plan(place, worker)
+        now = time.monotonic()
         for place, due in list(self._due.items()):
-            if due <= now and not self._stopping:
+            if due <= now and not self._stopping and not self._gone:
                 del self._due[place]
                 self._start(place)
                 _write(self._workers[place].go, GO)
 
-    def _next_due_s(self) -> float | None:
-        return max(min(self._due.values()) - time.monotonic(), 0.0) if self._due else None
+    def _plan(self, place: int, ended: _Worker) -> None:
+        """Say that a worker has ended, and when another starts in its place."""
+        now, pid, status = time.monotonic(), ended.process.pid, ended.process.returncode
+        pause_s = 0.0 if now - ended.started > STEADY_S else self._backoff_s[place]
+        self._backoff_s[place] = min(max(2 * pause_s, FIRST_BACKOFF_S), LONGEST_BACKOFF_S)
+        self._due[place] = now + pause_s
+        then = "none can start" if self._gone else f"another starts in {pause_s:g} s"
+        log_event(
+            log, logging.ERROR, "worker_ended", "Worker %d ended with status %s; %s", pid, status, then,
+            worker=place, worker_pid=pid, exit_status=status, restart_in_s=None if self._gone else pause_s,
+        )  # fmt: skip
+
+    def _next_s(self) -> float:
+        """Return how long there is nothing to do unless something happens, in seconds."""
+        next_due = math.inf if self._gone else min(self._due.values(), default=math.inf)
+        return min(max(next_due - time.monotonic(), 0.0), LOOK_S)
 
     def _forget(self, place: int) -> None:
         worker = self._workers.pop(place)
+        self._loaded.discard(place)
         os.close(worker.loaded)
         os.close(worker.go)
 
@@ -190,39 +259,6 @@ class _Launcher:
             self._wait(max(left_s, 0.1))
         for place in list(self._workers):
             self._forget(place)
-
-
-def usable_cores(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Count the cores that this process may use: its affinity, and the quota of its control group; at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(int(min(cores, _quota(root, own))), 1)
-
-
-def _quota(root: Path, own: Path) -> float:
-    """Return the cores that the quotas of this process's control groups allow, of version 2 and 1; infinite if none."""
-    least = math.inf
-    with contextlib.suppress(OSError, ValueError):
-        for line in own.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers and "cpu" not in controllers.split(","):
-                continue
-            base = root if not controllers else root / "cpu"
-            group = base / path.lstrip("/")
-            for place in (group, *group.parents):
-                if not place.is_relative_to(base):
-                    break
-                least = min(least, _quota_of(place))
-    return least
-
-
-def _quota_of(group: Path) -> float:
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = (group / "cpu.max").read_text().split()
-        return math.inf if quota == "max" else int(quota) / int(period)
-    with contextlib.suppress(OSError, ValueError):
-        quota_us = int((group / "cpu.cfs_quota_us").read_text())
-        return math.inf if quota_us <= 0 else quota_us / int((group / "cpu.cfs_period_us").read_text())
-    return math.inf
 
 
 def _write(pipe: int, message: bytes) -> None:

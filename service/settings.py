@@ -156,6 +156,21 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         description="How long requests in flight may take to end after that, in seconds.",
     )
+    worker_timeout_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="How long one of several workers may stand still before it is killed and replaced, in seconds; "
+        "0 waits for ever.",
+    )
+    worker_load_timeout_s: float = Field(
+        default=120.0,
+        gt=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="The same while it starts or loads a model, which may hold it up, in seconds.",
+    )
     operation_port: int | None = Field(
         default=None,
         ge=0,
@@ -187,7 +202,7 @@ class Settings(BaseModel):
     run_dir: Path | None = Field(
         default=None,
         description="Where the workers share memory, in a directory made at each start; unset: the first with room of "
-        "$XDG_RUNTIME_DIR, /dev/shm and the directory for temporary files.",
+        "$RUNTIME_DIRECTORY, /dev/shm unless a logout clears it, and the directory for temporary files.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level to log.")
     log_format: Literal["auto", "json", "text"] = Field(

@@ -7,7 +7,8 @@ accepts a connection while another one holds fewer passes it on, as a file descr
     accept -> who holds fewest? -> serve it, or send it to that worker's inbox -> served there
 
 What each worker holds, has sent and has received lies in shared memory, so that connections on their way count too. A
-worker that cannot be reached gets nothing: the connection is served where it is.
+worker that cannot be reached, or whose event loop has stood still for a second, gets nothing: the connection is served
+where it is.
 """
 
 import asyncio
@@ -18,10 +19,14 @@ import socket
 from array import array
 from collections.abc import Callable
 
+from service.heartbeat import Onlooker
 from service.slots import RunDirectory
 
 TICK_S = 0.1
 """How old the number of connections that a worker holds may be, for others; connections also end."""
+
+STILL_S = 1.0
+"""A worker that has not beaten for so long is passed no connection."""
 
 _ACCEPTED_AT_ONCE = 128
 _OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -148,6 +153,8 @@ class Sharing:
         self._place, self._serve, self._held = place, serve, held
         self._acceptor = Acceptor(listening, self._deal, self._take)  # what is taken counts before any is dealt out
         self._board = Board(directory, place, workers)
+        self._onlooker = Onlooker(directory, workers, TICK_S)
+        self._takers = list(range(workers))
         self._inboxes = [str(directory.path / f"inbox-{worker}") for worker in range(workers)]
         self._inbox = _datagram_socket()
         with contextlib.suppress(FileNotFoundError):
@@ -179,7 +186,7 @@ class Sharing:
     def _deal(self, connection: socket.socket) -> None:
         self._board.hold(self._held())
         loads = self._board.loads()
-        least = min(range(len(loads)), key=loads.__getitem__)
+        least = min(self._takers, key=loads.__getitem__)
         if loads[least] < loads[self._place] and self._pass_on(connection, least):
             connection.close()
         else:
@@ -214,8 +221,15 @@ class Sharing:
         self._serve(connection)
         self._board.hold(self._held())
 
+    def takers(self) -> list[int]:
+        """Return the workers that connections may be passed on to, this one included."""
+        return self._takers
+
     def _note(self) -> None:
         self._board.hold(self._held())
+        self._onlooker.look()
+        silent_s, own = self._onlooker.silent_s, self._place
+        self._takers = [place for place in range(len(self._inboxes)) if place == own or silent_s(place) < STILL_S]
         self._tick = asyncio.get_running_loop().call_later(TICK_S, self._note)
 
 

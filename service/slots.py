@@ -10,6 +10,7 @@ and removes its own at the end.
 
 import contextlib
 import fcntl
+import getpass
 import hashlib
 import mmap
 import os
@@ -20,12 +21,18 @@ from types import TracebackType
 from typing import Self
 
 from service.errors import SettingsError
+from service.settings import variable
 
 PREFIX = "mmoe-"
 OWNER_LOCK = "owner.lock"
 ROOM_BYTES = 256 << 20
 """A directory in memory is taken only with this much room left, else the next candidate: pages of a full one cannot be
 written, which ends the process that tries (Docker's /dev/shm has 64 MiB unless told otherwise)."""
+
+MEMORY = "/dev/shm"
+LOGIND, LINGERING = Path("/run/systemd/seats"), Path("/var/lib/systemd/linger")
+FIRST_PERSON = 1000
+"""Users below are the system's."""
 
 PAGE = mmap.PAGESIZE
 _IDENTITY_BYTES = 32
@@ -60,8 +67,8 @@ class RunDirectory:
 
         Args:
             slots: how many workers there will be at a time.
-            parent: where to make it; None takes the first with room of $XDG_RUNTIME_DIR, /dev/shm and the directory
-                for temporary files.
+            parent: where to make it; None takes the first with room of $RUNTIME_DIRECTORY, /dev/shm unless a logout
+                clears it, and the directory for temporary files.
 
         Raises:
             SettingsError: `parent` cannot be written.
@@ -78,6 +85,25 @@ class RunDirectory:
         directory = cls(made, slots)
         directory._owner = True
         return directory
+
+    @property
+    def gone(self) -> bool:
+        """Tell whether somebody has removed the directory, or has put another in its place, while it is held."""
+        if self._lock is None:
+            return False
+        try:
+            return not os.path.samestat(os.stat(self.path / OWNER_LOCK), os.fstat(self._lock))
+        except OSError:
+            return True
+
+    @property
+    def gone_sentence(self) -> str:
+        """Say what it means that the directory is gone, and what to do."""
+        return (
+            f"The run directory {self.path} is gone, and with it what the workers share: what is loaded is "
+            "served on, but no version is loaded any more, calls that change models fail, and a worker that ends "
+            f"is not replaced. Start the service again, with {variable('run_dir')} in a place that nothing clears"
+        )
 
     def claim(self) -> "Claim":
         """Take the lowest free slot.
@@ -173,13 +199,24 @@ def _lock(path: Path, shared: bool = False) -> int | None:
 
 
 def _roomy_place() -> Path:
-    """Return the first place in memory with room, else the directory for temporary files."""
-    for place in filter(None, (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm")):
-        with contextlib.suppress(OSError):
-            room = os.statvfs(place)
-            if os.access(place, os.W_OK | os.X_OK) and room.f_bavail * room.f_frsize >= ROOM_BYTES:
-                return Path(place)
+    """Return the first place with room that lasts as long as the service, else the directory for temporary files."""
+    # A unit of systemd with RuntimeDirectory= has a place of its own; it may name several.
+    for place in (os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0], MEMORY):
+        if place and not (place == MEMORY and _cleared_at_logout()):
+            with contextlib.suppress(OSError):
+                room = os.statvfs(place)
+                if os.access(place, os.W_OK | os.X_OK) and room.f_bavail * room.f_frsize >= ROOM_BYTES:
+                    return Path(place)
     return Path(tempfile.gettempdir())
+
+
+def _cleared_at_logout() -> bool:
+    """Tell whether logind may remove this user's shared memory at the last logout (RemoveIPC), as it does for people.
+
+    It does not for system users, and not for those who linger. $XDG_RUNTIME_DIR always goes, so nobody takes it.
+    """
+    person = os.getuid() >= FIRST_PERSON and LOGIND.is_dir()
+    return person and not (LINGERING / getpass.getuser()).exists()
 
 
 def _map(path: Path, digest: bytes, size: int) -> mmap.mmap:

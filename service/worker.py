@@ -17,6 +17,7 @@ import uvicorn
 from service.announcement import announce
 from service.drain import Drain
 from service.engine import Engine
+from service.heartbeat import Heartbeat
 from service.http.app import Apps, create_apps
 from service.http.eager import EagerProtocol
 from service.http.predict import AsgiApp
@@ -122,18 +123,22 @@ def serve(settings: Settings, bound: Sequence[socket.socket], begin: Callable[[]
     engine = Engine(settings, telemetry, recorder_of, roster, Shadows(team.directory, team.place))
     preparation = Preparation(team.directory.path, settings.max_batch_rows)
     engine.open = preparation.load_at_once
-    engine.scan()
-    rally = Rally(team.directory, team.place, team.workers) if team.workers > 1 else None
-    watch = Watch(settings, team.place, telemetry.recorded if telemetry else lambda *_: None)
-    apps = create_apps(engine, telemetry, watch, Keeper(engine, rally, preparation))
-    settle_memory()
-    allow_connections()
-    announced = begin()
+    heart = Heartbeat(team.directory, team.place, team.workers, settings.worker_load_timeout_s)
+    engine.loading = heart.loading
+    with heart.from_a_thread():
+        engine.scan()
+        rally = Rally(team.directory, team.place, team.workers) if team.workers > 1 else None
+        watch = Watch(settings, team.place, telemetry.recorded if telemetry else lambda *_: None)
+        apps = create_apps(engine, telemetry, watch, Keeper(engine, rally, preparation))
+        settle_memory()
+        allow_connections()
+        announced = begin()
     config = _config(settings, apps.main)
     server = uvicorn.Server(config)
     # uvicorn would close its sockets at the first signal; here the service first serves on, not ready, for a while.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.get_loop().call_soon(heart.start)
         runner.run(_serve(server, engine, apps, bound, announced, team))
 
 

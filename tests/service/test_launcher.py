@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.launcher import usable_cores
+from service.cores import usable_cores
 from tests.support.processes import alive, children, connections
 from tests.support.server import completed
 

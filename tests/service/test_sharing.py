@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from service.heartbeat import Heartbeat
 from service.sharing import Board, Sharing
 from service.slots import RunDirectory
 from service.sockets import Address, bind, reserve
@@ -20,7 +21,12 @@ class Worker:
         self.listening = bind(Address("127.0.0.1", port), shared=True)
         self.listening.listen(100)
         self.held: list[socket.socket] = []
+        self.heart = Heartbeat(directory, place, workers, load_s=60)
         self.sharing = Sharing(self.listening, directory, place, workers, self.held.append, self.count)
+
+    def start(self) -> None:
+        self.heart.start()
+        self.sharing.start()
 
     def count(self) -> int:
         return len(self.held)
@@ -61,7 +67,7 @@ def test_connections_are_spread_evenly(directory: RunDirectory, workers: int, co
             port = reserved.getsockname()[1]
             team = [Worker(directory, place, workers, port) for place in range(workers)]
             for worker in team:
-                worker.sharing.start()
+                worker.start()
             for client in await connect(port, connections, team):
                 stack.callback(client.close)
             counts = [worker.count() for worker in team]
@@ -79,14 +85,14 @@ def test_a_dead_worker_gets_nothing_and_its_successor_its_share(directory: RunDi
         with reserve(Address("127.0.0.1", 0)) as reserved, contextlib.ExitStack() as stack:
             port = reserved.getsockname()[1]
             first, dead = (Worker(directory, place, 2, port) for place in range(2))
-            first.sharing.start()
-            dead.sharing.start()
+            first.start()
+            dead.start()
             dead.leave()  # it holds nothing, as its place in shared memory still says
             for client in await connect(port, 6, [first]):
                 stack.callback(client.close)
             assert first.count() == 6
             second = Worker(directory, 1, 2, port)
-            second.sharing.start()
+            second.start()
             for client in await connect(port, 6, [first, second]):
                 stack.callback(client.close)
             assert (first.count(), second.count()) == (6, 6)
@@ -96,19 +102,48 @@ def test_a_dead_worker_gets_nothing_and_its_successor_its_share(directory: RunDi
     asyncio.run(play())
 
 
+def test_a_worker_that_stands_still_gets_nothing_until_it_goes_on(directory: RunDirectory) -> None:
+    async def play() -> None:
+        with reserve(Address("127.0.0.1", 0)) as reserved, contextlib.ExitStack() as stack:
+            port = reserved.getsockname()[1]
+            first, still = Worker(directory, 0, 2, port), Worker(directory, 1, 2, 0)
+            first.start()
+            still.sharing.start()  # it can be reached, and takes, but its heart does not beat
+            await takers(first, [0])
+            for client in await connect(port, 4, [first]):
+                stack.callback(client.close)
+            assert (first.count(), still.count()) == (4, 0)
+            still.heart.start()
+            await takers(first, [0, 1])
+            for client in await connect(port, 4, [first, still]):
+                stack.callback(client.close)
+            assert (first.count(), still.count()) == (4, 4)
+            first.leave()
+            still.leave()
+
+    asyncio.run(play())
+
+
+async def takers(worker: Worker, places: list[int]) -> None:
+    """Wait until a worker passes connections on to these."""
+    async with asyncio.timeout(20):
+        while worker.sharing.takers() != places:
+            await asyncio.sleep(0.01)
+
+
 def test_what_is_passed_on_is_served_even_at_the_end(directory: RunDirectory) -> None:
     async def play() -> tuple[int, int]:
         with reserve(Address("127.0.0.1", 0)) as reserved, contextlib.ExitStack() as stack:
             port = reserved.getsockname()[1]
             first = Worker(directory, 0, 2, port)
             second = Worker(directory, 1, 2, 0)  # elsewhere: it gets only what is passed on
-            first.sharing.start()
+            first.start()
             clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5)) for _ in range(4)]
             async with asyncio.timeout(20):
                 while sum(first.sharing.loads()) < len(clients):
                     await asyncio.sleep(0)
             assert second.count() == 0
-            second.sharing.start()
+            second.start()
             second.sharing.close()
             counts = first.count(), second.count()
             first.leave()

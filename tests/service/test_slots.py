@@ -103,14 +103,55 @@ def test_a_directory_is_in_use_while_any_worker_lives(tmp_path: Path) -> None:
     assert not launcher.path.exists()
 
 
-def test_without_a_place_it_takes_the_first_with_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    with RunDirectory.create(1) as directory:
-        assert directory.path.parent == tmp_path
-    monkeypatch.setattr("service.slots.ROOM_BYTES", 1 << 60)
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put `own` (of a unit), `memory`, `temporary`, and logind's directories into the temporary directory."""
+    for name in ("own", "memory", "temporary", "session", "seats", "linger"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr("service.slots.MEMORY", str(tmp_path / "memory"))
+    monkeypatch.setattr("service.slots.LOGIND", tmp_path / "seats")
+    monkeypatch.setattr("service.slots.LINGERING", tmp_path / "linger")
+    monkeypatch.setattr("service.slots.ROOM_BYTES", 0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "session"))
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.setenv("LOGNAME", "somebody")
+    monkeypatch.setattr("os.getuid", lambda: 1000)
+    return tmp_path
+
+
+def taken() -> str:
     with RunDirectory.create(1) as directory:
-        assert directory.path.parent == tmp_path / "temporary"
+        return directory.path.parent.name
+
+
+def test_without_a_place_it_takes_the_first_with_room(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 999)
+    assert taken() == "memory"
+    monkeypatch.setenv("RUNTIME_DIRECTORY", f"{places}/own:{places}/other")
+    assert taken() == "own"
+    monkeypatch.setattr("service.slots.ROOM_BYTES", 1 << 60)
+    assert taken() == "temporary"
+
+
+def test_it_takes_no_place_that_a_logout_clears(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert taken() == "temporary", "logind removes what people have in shared memory"
+    (places / "linger" / "somebody").touch()
+    assert taken() == "memory", "but not of those who linger"
+    (places / "linger" / "somebody").unlink()
+    (places / "seats").rmdir()
+    assert taken() == "memory", "and there is no logind in a container"
+
+
+def test_it_notices_that_it_is_gone(tmp_path: Path) -> None:
+    with RunDirectory.create(1, tmp_path) as directory, RunDirectory(directory.path, 1) as of_a_worker:
+        assert (directory.gone, of_a_worker.gone) == (False, False)
+        directory.path.rename(tmp_path / "elsewhere")
+        assert (directory.gone, of_a_worker.gone) == (True, True)
+        directory.path.mkdir()
+        (directory.path / OWNER_LOCK).touch()
+        assert (directory.gone, of_a_worker.gone) == (True, True), "another in its place"
+        assert f"{directory.path} is gone" in directory.gone_sentence
 
 
 def test_a_place_that_cannot_hold_it_is_one_sentence(tmp_path: Path) -> None:
