@@ -129,7 +129,8 @@ class EagerProtocol(HttpToolsProtocol):
         if head is None:
             self._begin()
         else:
-            self.cycle = Exchange(self, head)  # type: ignore[assignment]
+            assert self.hot is not None
+            self.cycle = Exchange(self, head, self.hot)  # type: ignore[assignment]
             self._in_body = True
 
     def on_body(self, body: bytes) -> None:
@@ -138,7 +139,7 @@ class EagerProtocol(HttpToolsProtocol):
         if not isinstance(exchange, Exchange):
             super().on_body(body)
             return
-        exchange.parts.append(body)
+        exchange.keep(body)
 
     def on_message_complete(self) -> None:
         """Start the call; it answers at once, or when its run is done."""
@@ -147,10 +148,11 @@ class EagerProtocol(HttpToolsProtocol):
         if not isinstance(exchange, Exchange):
             super().on_message_complete()
             return
+        if not self._in_body:  # it was refused before its end
+            return
         self._in_body = False
         self._be_patient()
-        assert self.hot is not None
-        exchange.start(self.hot, exchange.body())
+        exchange.start(exchange.body())
 
     def on_response_complete(self) -> None:
         """Go on after an answer. One timer looks after an idle connection, however many answers it has had."""
@@ -176,6 +178,9 @@ class EagerProtocol(HttpToolsProtocol):
             self._slow_head.cancel()
         if self._stuck is not None:
             self._stuck.cancel()
+        exchange: object = self.cycle
+        if self._in_body and isinstance(exchange, Exchange):
+            exchange.release()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -216,10 +221,10 @@ class EagerProtocol(HttpToolsProtocol):
         """Answer a request that came whole and whose head was parsed before."""
         if self._in_head:
             self._end_head()
-        exchange = Exchange(self, head)
-        self.cycle = exchange  # type: ignore[assignment]
         assert self.hot is not None
-        exchange.start(self.hot, body)
+        exchange = Exchange(self, head, self.hot)
+        self.cycle = exchange  # type: ignore[assignment]
+        exchange.start(body)
 
     def _learn(self, first: bytes, exchange: Exchange) -> None:
         """Keep the head of a request that was plain, alone in what came, and complete."""
@@ -302,6 +307,11 @@ class EagerProtocol(HttpToolsProtocol):
         exchange: object = self.cycle
         assert isinstance(exchange, Exchange)
         self._slow, self._in_body = None, False
+        if exchange.refusal is not None:  # the rest of the body is not waited for
+            exchange.keep_alive = False
+            exchange.start(b"")
+            return
+        exchange.release()
         exchange.response_complete = True
         self._begin()
         if exchange.parts:

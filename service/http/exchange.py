@@ -5,12 +5,17 @@ import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from service.errors import ServiceError
 from service.http.heads import Head
 from service.http.predict import Answer, HotPath
 from service.logs import log_event
 
 if TYPE_CHECKING:
     from service.http.eager import EagerProtocol
+
+
+SMALL_BODY_BYTES = 16 << 10
+"""Bodies up to this are not worth counting: a connection costs as much."""
 
 
 class Exchange:
@@ -20,34 +25,61 @@ class Exchange:
         head: of the request.
         parts: of its body, as they came.
         keep_alive: cleared by uvicorn when it shuts down.
+        refusal: of a large body, known from its head; what comes of the body is dropped, and it is answered then.
         disconnected: set by uvicorn when the connection is lost.
         message_event: uvicorn sets it then; nobody waits for it.
     """
 
-    __slots__ = ("_hot", "_protocol", "_responding", "disconnected", "head", "keep_alive", "parts",
-                 "response_complete")  # fmt: skip
+    __slots__ = ("_held", "_hot", "_protocol", "_responding", "disconnected", "head", "keep_alive", "parts",
+                 "refusal", "response_complete")  # fmt: skip
 
-    def __init__(self, protocol: "EagerProtocol", head: Head) -> None:
-        self._protocol, self.head = protocol, head
+    def __init__(self, protocol: "EagerProtocol", head: Head, hot: HotPath) -> None:
+        self._protocol, self.head, self._hot = protocol, head, hot
         self.parts: list[bytes] = []
         self.keep_alive = head.keep_alive and not protocol.leaving
         self.response_complete = self.disconnected = False
+        self.refusal: ServiceError | None = None
+        self._held = 0
+        if head.length > SMALL_BODY_BYTES:
+            self._admit()
 
     @property
     def message_event(self) -> asyncio.Event:
         """Return an event that nobody waits for."""
         return asyncio.Event()
 
+    def keep(self, part: bytes) -> None:
+        """Keep a part of the body, unless the call is refused."""
+        if self.refusal is None:
+            self.parts.append(part)
+
+    def release(self) -> None:
+        """Count the body as held no longer."""
+        if self._held:
+            self._hot.release(self._held)
+            self._held = 0
+
     def body(self) -> bytes:
         """Hand over what has come of the body; a call that waits to be refused does not keep it."""
         parts, self.parts = self.parts, []
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def start(self, hot: HotPath, body: bytes) -> None:
+    def start(self, body: bytes) -> None:
         """Run the call until it waits, or to its end."""
-        self._hot = hot
-        self._responding: Coroutine[Any, Any, Answer] = hot.respond(self.head.call, body)
+        responding = self._hot.respond(self.head.call, body) if self.refusal is None else self._refuse(self.refusal)
+        self._responding: Coroutine[Any, Any, Answer] = responding
         self._step(None)
+
+    def _admit(self) -> None:
+        try:
+            self._hot.admit(self.head)
+        except ServiceError as error:
+            self.refusal = error
+        else:
+            self._held = self.head.length
+
+    def _refuse(self, error: ServiceError) -> Coroutine[Any, Any, Answer]:
+        return self._hot.respond_with(error, self.head.call)
 
     def _step(self, _: object) -> None:
         """Go on with the call: what a task does, without the task. It waits for nothing but futures."""
@@ -56,6 +88,7 @@ class Exchange:
         except StopIteration as done:
             self._write(done.value)
         except Exception as error:
+            self.release()
             log_event(logging.getLogger("service.http"), logging.ERROR, "call_failed", "A call failed", exc_info=error)
             self._protocol.transport.close()
         else:
@@ -70,4 +103,6 @@ class Exchange:
             if not self.keep_alive:
                 transport.close()
             protocol.on_response_complete()
+        if self._held:
+            self.release()
         self._hot.note(self.head.call, answer)

@@ -29,7 +29,7 @@ from service.http.body import (
 from service.http.endpoint import Endpoint, Endpoints
 from service.http.errors import RawHeaders, Response, find, plain_problem, problem, v2_problem, write
 from service.http.guard import Guard
-from service.http.heads import Call, Heads, Route
+from service.http.heads import Call, Head, Heads, Route
 from service.http.json_size import FREE_BYTES
 from service.http.refusals import Refusals
 from service.http.watch import TRACEPARENT, Identity, Seen, Watch
@@ -121,6 +121,25 @@ class HotPath:
     def settings(self) -> Settings:
         """Return the limits that hold for all requests."""
         return self._settings
+
+    def admit(self, head: Head) -> None:
+        """Let a large body come, and count it until `release`.
+
+        Raises:
+            Unauthorised: the call needs a key.
+            Overloaded: too much is held already.
+        """
+        if self._check is not None:
+            self._check(head.call.headers)
+        self._admission.budget.take(head.length)
+
+    def release(self, size: int) -> None:
+        """Count bytes of a body as held no longer."""
+        self._admission.budget.give(size)
+
+    async def respond_with(self, error: ServiceError, call: Call) -> Answer:
+        """Answer a call that was refused at its head; `note` is to be called when that was sent."""
+        return await self._refused(error, call, self._clock())
 
     def refuse(self, error: ServiceError, path: str) -> Response:
         """Count something that did not become a request, and write the answer; `path` is as far as it came."""
