@@ -95,14 +95,24 @@ class TableData(Section):
     kind: Literal["table"] = Field(description="`table`: rows come from a file.")
     path: str = Field(
         min_length=1,
-        description="CSV (also `.gz` or `.zip`) or Parquet file; relative to the directory in the environment variable "
-        "`MMOE_DATA` if that is set, else to the working directory.",
+        description="CSV, Parquet, Arrow (Feather) or JSON-lines file, also as `.gz` or `.zip`; relative to the "
+        "directory in the environment variable `MMOE_DATA` if that is set, else to the working directory.",
     )
-    format: Literal["auto", "csv", "parquet"] = Field(
-        default="auto", description="`auto` tells Parquet by the file's first bytes."
+    format: Literal["auto", "csv", "parquet", "arrow", "jsonl"] = Field(
+        default="auto", description="`auto` tells by the file's first bytes, and by its name where these do not."
     )
     separator: str = Field(
-        default=",", min_length=1, max_length=1, description="One character between the values of a CSV row."
+        default=",",
+        min_length=1,
+        max_length=1,
+        description="One ASCII character between the values of a CSV row. A first line `sep=;`, as Excel knows it, is "
+        "understood.",
+    )
+    quote: str = Field(
+        default='"',
+        max_length=1,
+        description="ASCII character around a CSV value that holds separators or line ends, doubled where it is part "
+        'of the value. Empty: no value is quoted, and the mark is plain text, as the inch in `6" pipe`.',
     )
     encoding: str = Field(default="utf-8", description="Text encoding of a CSV file.")
     header: bool = Field(default=True, description="Whether the first CSV row holds the column names.")
@@ -163,6 +173,11 @@ class TableData(Section):
             raise ValueError("'missing' adds to what always means missing and 'missing_only' replaces it; keep one")
         if self.decimal == self.thousands:
             raise ValueError(f"'decimal' and 'thousands' are both {self.decimal!r}; they must differ")
+        for key, sign in (("separator", self.separator), ("quote", self.quote)):
+            if not sign.isascii() or sign in ("\n", "\r", "\0"):
+                raise ValueError(f"{key} is {sign!r}, expected one ASCII character that does not end a line")
+        if self.quote == self.separator:
+            raise ValueError(f"'separator' and 'quote' are both {self.quote!r}; they must differ")
         if not self.header and not self.columns:
             raise ValueError("a table without a header needs 'columns': the list of its column names")
         return self

@@ -1,0 +1,118 @@
+"""What a file is, by its first bytes and its name, and what lies inside a compressed one."""
+
+import gzip
+import io
+import zipfile
+import zlib
+from pathlib import Path, PurePath
+from typing import Literal
+
+from model.errors import DataError
+
+Kind = Literal["csv", "parquet", "arrow", "jsonl"]
+
+SUFFIXES: dict[str, Kind] = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+}
+
+STARTS: tuple[tuple[bytes, Kind], ...] = (
+    (b"PAR1", "parquet"),
+    (b"ARROW1\0\0", "arrow"),
+    (b"\xff\xff\xff\xff", "arrow"),
+    (b'{"', "jsonl"),
+    (b'\xef\xbb\xbf{"', "jsonl"),
+)
+
+OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"PARE", "an encrypted Parquet file"),
+    (b"FEA1", "a Feather file of version 1; write version 2"),
+    (b"ORC\x0a", "an ORC file"),
+    (b"Obj\x01", "an Avro file"),
+    (b"SQLite format 3\0", "an SQLite database"),
+    (b"\x89HDF\r\n", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x80\x04\x95", "a Python pickle"),
+    (b"\x80\x05\x95", "a Python pickle"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel workbook or another Office document"),
+    (b"%PDF-", "a PDF document"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<!doctype", "a web page"),
+    (b"<html", "a web page"),
+    (b"<?xml", "an XML document"),
+    (b"version https://git-lfs", "a pointer of Git LFS; fetch the file with git lfs pull"),
+    (b"\x28\xb5\x2f\xfd", "compressed with Zstandard; unpack it first"),
+    (b"\xfd7zXZ\0", "compressed with xz; unpack it first"),
+    (b"BZh91AY&SY", "compressed with bzip2; unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it first"),
+    (b"Rar!\x1a", "a RAR archive; unpack it first"),
+)
+
+READ = "a table is read from CSV, Parquet, Arrow (Feather) or JSON lines"
+
+
+def unpack(raw: bytes, path: Path) -> tuple[bytes, str]:
+    """Unpack a gzip file or a zip archive of one file.
+
+    Returns:
+        What is inside, or the file itself; and its name without the ending that says how it was packed.
+
+    Raises:
+        DataError: the file is damaged, or the archive does not hold exactly one.
+    """
+    try:
+        if raw.startswith(b"\x1f\x8b"):
+            return gzip.decompress(raw), path.name.removesuffix(".gz")
+        if raw.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+            return _unzip(raw, path)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, ValueError) as error:
+        raise DataError(f"{path}: the file cannot be unpacked: {error}; it may be damaged or cut short") from None
+    return raw, path.name
+
+
+def _unzip(raw: bytes, path: Path) -> tuple[bytes, str]:
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        members = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
+        if any(name.startswith(("xl/", "word/", "content.xml")) for name in members):
+            raise DataError(
+                f"{path}: the file is a workbook of Excel or another Office document; {READ}: save it as CSV"
+            )
+        if len(members) != 1:
+            listed = ", ".join(members[:5]) or "nothing"
+            raise DataError(f"{path}: the archive holds {listed}, expected exactly one table; unpack the one to use")
+        return archive.read(members[0]), members[0]
+
+
+def kind_of(content: bytes, name: str, wanted: str, path: Path) -> Kind:
+    """Tell which reader a file needs.
+
+    Args:
+        content: of the file, unpacked.
+        name: of the file; its ending counts where the first bytes leave the kind open.
+        wanted: data.format.
+        path: of the file, for messages.
+
+    Raises:
+        DataError: the file is of a kind that is not read, or of another than `wanted`.
+    """
+    found = next((kind for start, kind in STARTS if content.startswith(start)), None)
+    other = next((words for start, words in OTHERS if content.startswith(start)), None)
+    if content[257:262] == b"ustar":
+        other = "a tar archive; unpack it first"
+    if other is not None:
+        raise DataError(f"{path}: the file is {other}; {READ}")
+    kinds: dict[str, Kind] = {"csv": "csv", "parquet": "parquet", "arrow": "arrow", "jsonl": "jsonl"}
+    if wanted in kinds:
+        if found in ("parquet", "arrow") and found != wanted:
+            raise DataError(f"{path}: the file is {found}, and data.format says '{wanted}'; set it to 'auto'")
+        return kinds[wanted]
+    named = SUFFIXES.get(PurePath(name).suffix.lower())
+    if found is None and named in ("parquet", "arrow") and b"\0" not in content[:4096]:
+        return "csv"  # text under a wrong name
+    return found or named or "csv"
