@@ -105,6 +105,19 @@ def test_more_replicas_are_found_and_leave_under_load_without_a_failed_request(s
     assert len(stack.replicas()) == REPLICAS
 
 
+def test_a_paused_replica_fails_no_prediction(stack: Stack, measured: Callable[[str], None]) -> None:
+    victim = stack.replicas()[0]
+    with load(stack, {}) as seen:
+        docker("pause", victim)
+        before = seen.total()
+        try:
+            assert until(lambda: seen.total() > before + 40)
+        finally:
+            docker("unpause", victim)
+    assert set(seen) == {"200"}
+    measured(f"{seen.total()} predictions, none failed")
+
+
 def test_a_killed_replica_is_missed_though_its_series_ends(stack: Stack) -> None:
     missing, up = 'ALERTS{alertname="ReplicasMissing"}', 'up{job="mmoe"}'
     assert until(lambda: len(query(stack, up)) == REPLICAS and not query(stack, missing)), query(stack, up)
