@@ -98,7 +98,7 @@ def written(table: Table, name: str, key: str) -> pl.Series:
         DataError: as `texts`.
     """
     series = table.column(name, key)
-    if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object):
+    if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Duration, pl.Object):
         raise DataError(f"{key} wants categories, and column '{name}' holds {series.dtype}; add it to data.drop")
     if series.dtype.is_float():
         series = series.fill_nan(None)
@@ -116,7 +116,8 @@ def without_decimals(text: pl.Series, decimal: str) -> pl.Series:
 def compare(table: Table, name: str, symbol: str, value: str, key: str) -> NDArray[np.float64]:
     """Compare a column with a value: 1 where it holds, 0 where not, NaN where the column is missing.
 
-    A value that is a number compares numbers; other text can be equal or unequal only.
+    A value that is a number compares numbers; other text can be equal or unequal only. `true` and `false` are the
+    same in every case, as booleans are written True, TRUE or true by one program and another.
     """
     compared = OPERATORS[symbol]
     try:
@@ -124,7 +125,10 @@ def compare(table: Table, name: str, symbol: str, value: str, key: str) -> NDArr
     except ValueError:
         if symbol not in ("==", "!="):
             raise DataError(f"{key} compares with {value!r}; '{symbol}' needs a number") from None
-        held = compared(texts(table, name, key), value).cast(pl.Float64).fill_null(float("nan"))
+        text = texts(table, name, key)
+        if value.lower() in ("true", "false"):
+            text, value = text.str.to_lowercase(), value.lower()
+        held = compared(text, value).cast(pl.Float64).fill_null(float("nan"))
         return np.asarray(held.to_numpy(), np.float64)
     column = numbers(table, name, key)
     return np.where(np.isnan(column), np.nan, compared(column, bound).astype(np.float64))

@@ -82,6 +82,15 @@ def read_table(data: TableData) -> tuple[Table, str]:
     content, name = unpack(raw, path)
     kind = kind_of(content, name, data.format, path)
     frame = read_csv(content, data, path) if kind == "csv" else read_typed(content, kind, path)
+    return table_of(frame, data, kind != "csv", path), f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Path) -> Table:
+    """Make a table of what was read from a file: names composed, values trimmed, missing ones null.
+
+    Raises:
+        DataError: it has no rows, or two names are one.
+    """
     if not frame.height:
         raise DataError(f"{path}: the table has no rows")
     frame = _with_composed_names(frame, path)
@@ -89,8 +98,7 @@ def read_table(data: TableData) -> tuple[Table, str]:
     not_available = {} if data.missing_only is not None or "NA" in data.missing else _not_available(frame)
     frame = frame.with_columns(_clean(series, markers, data.strip) for series in frame.iter_columns())
     numerals = Numerals(data.decimal, data.thousands)
-    table = Table(frame, np.arange(1, frame.height + 1), markers, numerals, kind != "csv", not_available)
-    return table, f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    return Table(frame, np.arange(1, frame.height + 1), markers, numerals, typed, not_available)
 
 
 def _with_composed_names(frame: pl.DataFrame, path: Path) -> pl.DataFrame:

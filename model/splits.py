@@ -37,6 +37,13 @@ def assign(table: Table, split: Split, strata: Strata | None = None) -> tuple[As
     Raises:
         DataError: if a `by` column cannot be used, or a split stays empty.
     """
+    for name in split.columns:
+        held = table.column(name, "data.split.by").dtype
+        if held.is_nested() or held in (pl.Binary, pl.Object):
+            raise DataError(
+                f"data.split.by names column '{name}', which holds {held}, expected numbers, text or dates; split by "
+                "another column"
+            )
     if split.kind == "random":
         blocks = np.random.default_rng(split.seed).permutation(len(table))
         chosen, how = _stratified(np.argsort(blocks), _by_block(blocks, split), split, strata or {})

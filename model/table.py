@@ -29,13 +29,23 @@ def read_dataset(config: Config) -> Dataset:
         DataError: one sentence, for a table that cannot be read or does not fit the configuration.
     """
     data = config.data
+    if isinstance(data, SyntheticData):
+        return dataset_of(*_generate(data), "synthetic", config)
+    return dataset_of(*read_table(data), data.path.replace("\\", "/").rpartition("/")[2], config)
+
+
+def dataset_of(table: Table, digest: str, source: str, config: Config) -> Dataset:
+    """Make the rows of a table ready to train on; digest and source are for the record.
+
+    Raises:
+        DataError: one sentence, for a table that does not fit the configuration.
+    """
+    data = config.data
     notes: list[str] = []
     if isinstance(data, SyntheticData):
-        table, digest, source = _generate(data)
         split = Split(validation=data.validation, test=data.test, seed=data.seed)
     else:
-        table, digest = read_table(data)
-        source, split = data.path.replace("\\", "/").rpartition("/")[2], data.split
+        split = data.split
         table, notes = keep_rows(table, data.keep)
     table, dropped = labelled_rows(table, config.tasks)
     strata = read_strata(table, config.tasks) if split.kind in ("random", "given") else {}
@@ -57,12 +67,12 @@ def read_dataset(config: Config) -> Dataset:
     )
 
 
-def _generate(data: SyntheticData) -> tuple[Table, str, str]:
+def _generate(data: SyntheticData) -> tuple[Table, str]:
     x, y = generate(data)
     columns = {f"x_{i}": x[:, i - 1] for i in range(1, x.shape[1] + 1)}
     columns |= {f"y_{k}": y[:, k - 1] for k in range(1, y.shape[1] + 1)}
     digest = hashlib.sha256(data.model_dump_json().encode()).hexdigest()
-    return Table(pl.DataFrame(columns), np.arange(1, len(x) + 1)), f"sha256:{digest}", "synthetic"
+    return Table(pl.DataFrame(columns), np.arange(1, len(x) + 1)), f"sha256:{digest}"
 
 
 def _rows(coded: Coded, labels: Labels, chosen: Assignment, part: int) -> Rows:

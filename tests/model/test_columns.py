@@ -94,3 +94,13 @@ def test_rows_keep_the_numbers_they_have_in_the_file() -> None:
     rest, notes = keep_rows(table(["1", "2", "3", None]), ["a != 2", "a >= 0"])
     assert rest.row_numbers.tolist() == [1, 3, 4]
     assert notes == ["Left out: 1 row that did not meet 'a != 2'."]
+
+
+@pytest.mark.parametrize(
+    "values", [["True", "False", None], ["TRUE", "FALSE", ""], ["true", "false", None], [True, False, None]]
+)
+@pytest.mark.parametrize("value", ["true", "True", "TRUE"])
+def test_true_and_false_are_compared_in_any_case(values: list[Any], value: str) -> None:
+    held = table([value or None for value in values] if values[0] is not True else values)
+    np.testing.assert_array_equal(compare(held, "a", "==", value, "key"), [1.0, 0.0, np.nan])
+    np.testing.assert_array_equal(compare(held, "a", "!=", value, "key"), [0.0, 1.0, np.nan])
