@@ -2,10 +2,20 @@
 # A stamp file in an environment says that its packages are in place, so that a second call is instant.
 
 PYTHON ?=
+# The service's own variables count too. On the command line PORT, HOST and MODELS come before them.
 PORT ?= 8000
-# Only this machine, except in a container, where nobody outside could reach that.
-HOST ?= $(if $(wildcard /.dockerenv),0.0.0.0,127.0.0.1)
+ifdef MMOE_PORT
+PORT := $(MMOE_PORT)
+endif
+# Only this machine, except in a container, where nobody outside could reach that: there all of its addresses.
+HOST ?= $(if $(wildcard /.dockerenv /run/.containerenv),0.0.0.0,127.0.0.1)
+ifdef MMOE_HOST
+HOST := $(MMOE_HOST)
+endif
 MODELS ?= models
+ifdef MMOE_MODELS
+MODELS := $(MMOE_MODELS)
+endif
 DEMO ?= scripts/configs/synthetic.toml
 
 VENV := .venv

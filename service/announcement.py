@@ -1,7 +1,9 @@
-"""What a service says when it has begun to serve."""
+"""Announcement of a service in its log: where it listens, what it serves, that it is ready."""
 
+import asyncio
 import logging
 import shlex
+import socket
 
 import orjson
 
@@ -10,30 +12,61 @@ from service.errors import NotReady
 from service.http.schemas import example_rows
 from service.loaded_model import Model
 from service.logs import log_event
+from service.sockets import bound_to_all, local_address, url
+
+LOOK_S = 0.1
+"""How often a service that is not ready yet looks whether it is."""
 
 _FEATURES_SHOWN = 3
 
 log = logging.getLogger("service")
 
 
-def announce(engine: Engine, address: str, operation: str | None = None) -> None:
-    """Log what is served and where, and a call that works."""
+async def announce(engine: Engine, main: socket.socket, operation: socket.socket | None = None) -> None:
+    """Log where the service listens and what it serves, and, as soon as it is ready, that it is, and a call that works.
+
+    Args:
+        engine: of the process that speaks for all.
+        main: the socket of the port for predictions.
+        operation: that of the second port, if there is one.
+    """
     if operation is not None:
-        log_event(log, logging.INFO, "operation", "Probes, metrics and admin calls are on %s", operation, url=operation)
+        log_event(
+            log, logging.INFO, "operation", "Probes, metrics and admin calls are on %s%s",
+            url(operation), _reach(operation), url=url(operation), bound=local_address(operation),
+        )  # fmt: skip
+    if (reason := _reason_against(engine)) is not None:
+        _tell(engine, "listening", main)
+        log_event(log, logging.WARNING, "not_ready", "%s", reason)
+        while _reason_against(engine) is not None:
+            await asyncio.sleep(LOOK_S)
+    _tell(engine, "ready", main)
+    ready = [state.name for state in engine.models() if state.ready]
+    name = engine.settings.default_model if engine.settings.default_model in ready else ready[0]
+    call = example_call(engine.get(name), url(main), engine.settings.keys_file is not None)
+    log_event(log, logging.INFO, "example", "Try: %s", call)
+
+
+def _tell(engine: Engine, event: str, main: socket.socket) -> None:
     served = [f"{state.name} {state.served}" for state in engine.models() if state.ready]
     log_event(
-        log, logging.INFO, "ready", "Serving %s on %s (documentation: %s/docs)",
-        ", ".join(served) or "no model yet", address, address, url=address, models=served,
+        log, logging.INFO, event, "Serving %s on %s (documentation: %s/docs)%s",
+        ", ".join(served) or "no model yet", url(main), url(main), _reach(main),
+        url=url(main), bound=local_address(main), models=served,
     )  # fmt: skip
-    if served:
-        try:
-            engine.check_ready()
-        except NotReady as error:
-            log_event(log, logging.WARNING, "not_ready", "%s", error)
-        ready = [state.name for state in engine.models() if state.ready]
-        name = engine.settings.default_model if engine.settings.default_model in ready else ready[0]
-        call = example_call(engine.get(name), address, engine.settings.keys_file is not None)
-        log_event(log, logging.INFO, "example", "Try: %s", call)
+
+
+def _reason_against(engine: Engine) -> str | None:
+    """Say why the service is not ready; None if it is."""
+    try:
+        engine.check_ready()
+    except NotReady as error:
+        return str(error)
+    return None
+
+
+def _reach(bound: socket.socket) -> str:
+    return f"; it listens on every address of this machine ({local_address(bound)})" if bound_to_all(bound) else ""
 
 
 def example_call(model: Model, address: str, needs_key: bool) -> str:

@@ -16,6 +16,7 @@
     ├── CapacityError             the same request may succeed later
     │   ├── Overloaded              too many rows or bytes are waiting
     │   ├── NotReady                no model yet, or draining
+    │   ├── RunDirectoryGone        nothing can be changed for all workers any more
     │   └── DeadlineExceeded        the time allowed ran out before the answer
     ├── ArtifactError             a model file that must not be served
     └── SettingsError             a setting that cannot be used
@@ -245,6 +246,20 @@ class NotReady(CapacityError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"Not ready: {_sentence(reason, capital=False)} Try again when /health/ready answers 200.")
+
+
+class RunDirectoryGone(CapacityError):
+    """Refuse a change while the workers share nothing any more, as somebody has removed the run directory.
+
+    Args:
+        path: where it was.
+    """
+
+    def __init__(self, path: object) -> None:
+        super().__init__(
+            f"The run directory {path} is gone, so that nothing can be changed for all workers. "
+            "Start the service again, with MMOE_RUN_DIR in a place that nothing clears."
+        )
 
 
 class DeadlineExceeded(CapacityError):

@@ -72,6 +72,7 @@ REASONS = (
     "forbidden",
     "overloaded",
     "not_ready",
+    "run_directory_gone",
     "deadline",
     "artifact",
     "internal",

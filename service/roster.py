@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from service.disk import Disk
+from service.errors import RunDirectoryGone
 
 FILE, LOCK = "roster.json", "roster.lock"
 
@@ -85,7 +86,11 @@ class Roster:
         if self._directory is None:
             yield
             return
-        with (self._directory / LOCK).open("w") as lock:  # closing it frees the lock
+        try:
+            lock = (self._directory / LOCK).open("w")
+        except FileNotFoundError:
+            raise RunDirectoryGone(self._directory) from None
+        with lock:  # closing it frees the lock
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

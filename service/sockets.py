@@ -69,9 +69,20 @@ def reserve(address: Address) -> socket.socket:
     return bind(address, shared=True)
 
 
+def local_address(bound: socket.socket) -> str:
+    """Return what a socket is bound to, such as "127.0.0.1:8000", or "0.0.0.0:8000" for every address there is."""
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def bound_to_all(bound: socket.socket) -> bool:
+    """Tell whether a socket can be reached on every address of this machine."""
+    return bound.getsockname()[0] in ("0.0.0.0", "::")
+
+
 def url(bound: socket.socket) -> str:
     """Return the address of a bound socket as a browser takes it."""
     host, port = bound.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):
+    if bound_to_all(bound):
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -22,7 +22,7 @@ from service.http.app import Apps, create_apps
 from service.http.eager import EagerProtocol
 from service.http.predict import AsgiApp
 from service.http.watch import Watch
-from service.launcher import GO, GO_AND_ANNOUNCE, WorkerPipes
+from service.launcher import GO, GO_AND_ANNOUNCE, LOOK_S, WorkerPipes
 from service.logs import log_event
 from service.preparation import Preparation
 from service.process import allow_connections, on_signal, settle_memory
@@ -33,7 +33,7 @@ from service.settings import Settings
 from service.shadow import Shadows
 from service.sharing import Acceptor, Sharing
 from service.slots import RunDirectory
-from service.sockets import addresses, bind, url
+from service.sockets import addresses, bind
 from service.telemetry import Telemetry
 
 BACKLOG = 2048
@@ -162,18 +162,28 @@ async def _serve(
     doors = _doors(server, engine.settings, apps, bound, team)
     Drain(server, engine, doors, team.lifeline).heed_signals()
     _rescan_at_sighup(apps)
-    if announced:
-        announce(engine, *map(url, bound))
+    aside = [asyncio.ensure_future(announce(engine, *bound))] if announced else []
+    if team.lifeline is None:
+        aside.append(asyncio.ensure_future(_tell_if_gone(team.directory)))
     serving = asyncio.ensure_future(server.serve([]))
     await asyncio.sleep(0)  # now it has what a connection needs
     for door in doors:
         door.start()
     await serving
+    for task in aside:
+        task.cancel()
     if server.force_exit:  # uvicorn leaves it out then
         await server.lifespan.shutdown()
     log_event(log, logging.INFO, "ended", "Ended")
     for number in HEEDED:  # it is ending: one more must not change its exit status
         signal.signal(number, signal.SIG_IGN)
+
+
+async def _tell_if_gone(directory: RunDirectory) -> None:
+    """Log that the run directory has gone, if it does; with several workers the launcher does."""
+    while not directory.gone:
+        await asyncio.sleep(LOOK_S)
+    log_event(log, logging.ERROR, "run_directory_gone", "%s", directory.gone_sentence)
 
 
 def _rescan_at_sighup(apps: Apps) -> None:

@@ -47,8 +47,9 @@ def closure(requirements: Iterable[Requirement]) -> set[str]:
     return found
 
 
-def make(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PATH": path or os.environ["PATH"], "MAKEFLAGS": ""}
+def make(*arguments: str, path: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith("MMOE_")}
+    env = {**quiet, "PATH": path or os.environ["PATH"], "MAKEFLAGS": "", **variables}
     command = [shutil.which("make") or "make", "-C", str(ROOT), "--no-print-directory", *arguments]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
@@ -70,6 +71,23 @@ def test_help_describes_every_target() -> None:
     assert phony
     for target in set(phony[1].split()) - {"config"}:
         assert f"make {target} " in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "served"),
+    [
+        ([], {}, {"MMOE_PORT=8000", "MMOE_MODELS=models"}),
+        ([], {"MMOE_PORT": "9001", "MMOE_HOST": "::1", "MMOE_MODELS": "own"},
+         {"MMOE_PORT=9001", "MMOE_HOST=::1", "MMOE_MODELS=own"}),
+        ([], {"PORT": "9002", "HOST": "192.0.2.1"}, {"MMOE_PORT=9002", "MMOE_HOST=192.0.2.1"}),
+        (["PORT=9003", "HOST=192.0.2.2"], {"MMOE_PORT": "9001", "MMOE_HOST": "::1", "PORT": "9002"},
+         {"MMOE_PORT=9003", "MMOE_HOST=192.0.2.2"}),
+    ],
+)  # fmt: skip
+def test_serve_takes_the_port_that_was_asked_for(
+    arguments: list[str], variables: dict[str, str], served: set[str]
+) -> None:
+    assert served <= set(make("--dry-run", "serve", *arguments, **variables).stdout.split())
 
 
 def test_train_asks_for_a_config_before_anything_else() -> None:

@@ -21,6 +21,7 @@ from service.errors import (
     Overloaded,
     Problem,
     RequestTooLarge,
+    RunDirectoryGone,
     ServiceError,
     SettingsError,
     SlowClient,
@@ -68,6 +69,7 @@ STATUSES: dict[type[ServiceError], Mapping] = {
     Forbidden: Mapping(403, 403, "forbidden"),
     Overloaded: Mapping(429, 429, "overloaded"),
     NotReady: Mapping(503, 503, "not_ready"),
+    RunDirectoryGone: Mapping(503, 503, "run_directory_gone"),
     DeadlineExceeded: Mapping(504, 504, "deadline"),
     ArtifactError: Mapping(409, 409, "artifact"),  # met when a load is asked for
     SettingsError: Mapping(500, 500, "settings"),  # met at the start, before there is any HTTP

@@ -43,7 +43,7 @@ def instances(text: str) -> list[ServiceError]:
         ModelNotFound(text, 10**17, [text] * 10**4, text), ModelNotFound(None, None, [text] * 10**4),
         GatesUnavailable(text, text), VersionConflict(text, text), Unauthorised(text), Forbidden(text, text, text),
         Overloaded(1.0, 1, 1, text), NotReady(text), errors.DeadlineExceeded(1.0), ArtifactError(text, text),
-        SettingsError(text, text, text),
+        SettingsError(text, text, text), errors.RunDirectoryGone(text),
     ]  # fmt: skip
 
 
