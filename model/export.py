@@ -67,7 +67,7 @@ def build_artifact(model: Model, dataset: Dataset, config: Config, test: Predict
     validation = predict(model, dataset.validation)
     manifest = build_manifest(config, dataset, module, golden_rows(dataset), tolerance, validation, metrics)
     table = config.data if isinstance(config.data, TableData) else None
-    graph = build_graph(module) if table is None else build_graph(module, sorted(markers_of(table).texts), table.strip)
+    graph = build_graph(module) if table is None else build_graph(module, sorted(markers_of(table).texts))
     onnx.helper.set_model_props(graph, {METADATA_KEY: manifest_text(manifest)})
     graph.producer_name = "mmoe-serve"
     content = graph.SerializeToString()

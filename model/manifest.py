@@ -2,6 +2,7 @@
 
 import json
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,14 +11,14 @@ from numpy.typing import NDArray
 
 from model import provenance
 from model.baseline import gate_baseline
-from model.config import Config, config_text
+from model.config import Config, TableData, config_text
 from model.metrics import Predictions
 from model.mmoe import count_parameters
 from model.parity import RawRows
 from model.schema import CategoricalFeature, Dataset, NumericFeature, Task
 from model.serving_module import ServingModule
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 METADATA_KEY = "mmoe.manifest"
 
 Metrics = Mapping[str, Mapping[str, float]]
@@ -55,6 +56,7 @@ def build_manifest(
         "features": [_numeric(f) for f in dataset.features.numeric]
         + [_categorical(f) for f in dataset.features.categorical],
         "tasks": [_task(task, metrics.get(task.name, {})) for task in dataset.tasks],
+        "category_text": _category_text(config, dataset),
         "gates": gates,
         "golden": _golden(golden, module, tolerance),
         "provenance": _provenance(config, dataset, module),
@@ -87,6 +89,14 @@ def _categorical(feature: CategoricalFeature) -> dict[str, Any]:
         "missing_share": feature.missing_share,
         "unknown_share": feature.unknown_share,
     }
+
+
+def _category_text(config: Config, dataset: Dataset) -> dict[str, Any]:
+    """Say what a caller does to a category's value, as the table's reader did; the graph compares values exactly."""
+    strip = isinstance(config.data, TableData) and config.data.strip
+    values = (value for feature in dataset.features.categorical for value in feature.vocabulary)
+    composed = all(value.isascii() or unicodedata.is_normalized("NFC", value) for value in values)
+    return {"strip": strip, "normalization": "NFC" if composed else None}
 
 
 def _task(task: Task, metrics: Mapping[str, float]) -> dict[str, Any]:

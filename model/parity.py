@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import ExportError
+from model.graph import with_mask_inputs
 from model.schema import MISSING, UNKNOWN, Dataset, FeatureSchema, Rows
 from model.serving_module import Answers, ServingModule
 
@@ -160,20 +161,28 @@ def _distance(got: NDArray[Any], expected: NDArray[Any]) -> float:
 
 
 def _runtime(model: bytes) -> Any:
-    """Load the file as a server would; returns a function of raw rows and masks."""
+    """Load the file twice, as it is and with its masks as inputs; returns a function of raw rows and masks."""
+    plain, masked = _session(model), _session(with_mask_inputs(model))
+    names = [output.name for output in plain.get_outputs()]
+    inputs = {value.name for value in plain.get_inputs()}
+    ones = {value.name: value.shape for value in masked.get_inputs() if value.name not in inputs}
+
+    def run(rows: RawRows, masks: dict[str, NDArray[np.float32]]) -> Answers:
+        feeds = {"numeric": rows.numeric, "categorical": rows.text}
+        feeds = {name: value for name, value in feeds.items() if name in inputs}
+        if masks:
+            free = {name: [size if isinstance(size, int) else 1 for size in shape] for name, shape in ones.items()}
+            feeds |= {name: np.ones(shape, np.float32) for name, shape in free.items()} | masks
+        answers = (masked if masks else plain).run(names, feeds)
+        return dict(zip(names, answers, strict=True))
+
+    return run
+
+
+def _session(model: bytes) -> Any:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # must be set before the import
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # a warning says that masks with defaults are no constants: that is their point
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    inputs = {value.name for value in session.get_inputs()}
-
-    def run(rows: RawRows, masks: dict[str, NDArray[np.float32]]) -> Answers:
-        feeds = {"numeric": rows.numeric, "categorical": rows.text, **masks}
-        answers = session.run(names, {key: value for key, value in feeds.items() if key in inputs or key in masks})
-        return dict(zip(names, answers, strict=True))
-
-    return run
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

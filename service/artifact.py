@@ -1,5 +1,6 @@
 """Read a model file: its manifest and its graph, checked against each other before anything is run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,15 @@ MAX_MODEL_BYTES = (2 << 30) - 1
 
 
 def check_graph(manifest: Manifest, graph: Interface) -> None:
-    """Check that a graph has the inputs and outputs which its manifest promises: names, types and widths.
+    """Check that a graph has the inputs, masks and outputs which its manifest promises: names, types and widths.
+
+    Masks are initializers, and in files of the first schema version also optional inputs.
 
     Raises:
         ArtifactError: a tensor is missing, unexpected, of another type or of another shape.
     """
-    masks = (EXPERT_MASK, ROW_EXPERT_MASK) if manifest.has_gates else ()
+    all_masks = (EXPERT_MASK, ROW_EXPERT_MASK) if manifest.has_gates else ()
+    masks = all_masks if graph.optional else ()
     inputs = (NUMERIC,) * bool(manifest.numeric) + (CATEGORICAL,) * bool(manifest.categorical)
     for what, tensors, names, shape in (
         ("input", graph.inputs, inputs, manifest.input_shape),
@@ -77,6 +81,21 @@ def check_graph(manifest: Manifest, graph: Interface) -> None:
             raise ArtifactError(f"The graph's {what}s are {listed(by_name)}; its manifest promises {listed(names)}")
         for name in names:
             _check_tensor(what, by_name[name], shape(name, 0))
+    if not masks:
+        _check_constant_masks(all_masks, manifest, graph.constants)
+
+
+def _check_constant_masks(names: Sequence[str], manifest: Manifest, constants: Sequence[Tensor]) -> None:
+    by_name = {tensor.name: tensor for tensor in constants}
+    for name in names:
+        expected = Tensor(name, "float", manifest.input_shape(name, 1))
+        if name not in by_name:
+            raise ArtifactError(f"The graph has no mask {name!r}; its manifest promises gates")
+        if (came := by_name[name]) != expected:
+            raise ArtifactError(
+                f"The mask {name!r} is of type {came.type} and shape {list(came.shape)}; "
+                f"its manifest promises {expected.type} and {list(expected.shape)}"
+            )
 
 
 def check_tasks(manifest: Manifest, allowed: frozenset[str] | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from service.category_text import preparation
 from service.errors import InvalidFeatures, MalformedRequest, Problem, RequestTooLarge
 from service.manifest import CATEGORICAL, NUMERIC, Manifest
 from service.problems import column_problems, describe, row_problems, tensor_problems
@@ -92,6 +93,7 @@ class FeatureReader:
         self._pick_numbers, self._pick_strings = _picker(numeric), _picker(categorical)
         self._numbers_first = slice(0, self.numeric), slice(self.numeric, None)
         self._pack = struct.Struct(f"{self.numeric}f").pack
+        self._prepare = preparation(manifest.category_text)
 
     def from_instances(self, instances: object) -> Batch:
         """Read rows: objects by feature name (absent or null = missing), or arrays in manifest order.
@@ -153,6 +155,8 @@ class FeatureReader:
         rows = len(numeric) if numeric is not None else len(categorical) if categorical is not None else 0
         self.check_rows(rows)
         complete = numeric is None or self.check_numeric(numeric, nan_is_missing)
+        if categorical is not None and self._prepare is not None:
+            categorical = self._texts(categorical.ravel().tolist())
         return Batch(numeric, categorical, rows, complete)
 
     def check_rows(self, rows: int) -> None:
@@ -196,7 +200,22 @@ class FeatureReader:
 
     def _batch(self, numbers: list[Row], strings: list[Row], rows: int) -> Batch:
         numeric, complete = self._read_numbers(numbers) if self.numeric else (None, True)
-        return Batch(numeric, _read_strings(strings) if self.categorical else None, rows, complete)
+        return Batch(numeric, self._read_strings(strings) if self.categorical else None, rows, complete)
+
+    def _read_strings(self, rows: list[Row]) -> NDArray[np.object_]:
+        values = list(chain.from_iterable(rows))
+        kinds = set(map(type, values))
+        if kinds != _STRINGS:
+            if not kinds <= _STRINGS_OR_NULL:
+                raise TypeError
+            values = [value or "" for value in values]
+        return self._texts(values)
+
+    def _texts(self, values: list[str]) -> NDArray[np.object_]:
+        """Return values in row order as (B, C), prepared as the table's reader did."""
+        prepared = values if self._prepare is None else self._prepare(values)
+        # An object array is built six times faster than one of fixed width, and runs as fast.
+        return np.array(prepared, np.object_).reshape(-1, self.categorical)
 
     def _read_numbers(self, rows: list[Row]) -> tuple[NDArray[np.float32], bool]:
         """Return the numbers, and whether none is missing."""
@@ -232,17 +251,6 @@ def all_finite(numbers: NDArray[np.float32]) -> bool:
                 return True
     # Looking for a zero byte takes a third of the time of all() on a row.
     return 0 not in np.isfinite(numbers).tobytes()
-
-
-def _read_strings(rows: list[Row]) -> NDArray[np.object_]:
-    kinds = set(map(type, chain.from_iterable(rows)))
-    if not kinds <= _STRINGS_OR_NULL:
-        raise TypeError
-    # An object array is built six times faster than one of fixed width, and runs as fast.
-    categorical = np.array(rows, np.object_)
-    if not kinds <= _STRINGS:
-        categorical[categorical == None] = ""  # noqa: E711 - compares every cell
-    return categorical
 
 
 def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Row]:

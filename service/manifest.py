@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from service.errors import ArtifactError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSIONS = 1, 2
 NUMERIC, CATEGORICAL, EXPERT_MASK, ROW_EXPERT_MASK = "numeric", "categorical", "expert_mask", "row_expert_mask"
 """Names of the graph's inputs."""
 GATE_WEIGHTS, GATE_CONTRIBUTIONS = "gate_weights", "gate_contributions"
@@ -139,15 +139,28 @@ class Golden(_Part):
         return len(self.numeric or self.categorical or ())
 
 
+class CategoryText(_Part):
+    """Say what a caller does to a category's value before it is fed, as the table's reader did; nothing by default.
+
+    Attributes:
+        strip: white space at both ends is removed.
+        normalization: the form of Unicode it is brought to.
+    """
+
+    strip: bool = False
+    normalization: Literal["NFC"] | None = None
+
+
 class Manifest(_Part):
     """Describe a model: what goes in, what comes out, how it was made, and how it must answer its golden rows."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
     name: Name
     architecture: Literal["mmoe", "omoe", "shared_bottom", "single_task"]
     experts: Annotated[int, Field(ge=0)]
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
+    category_text: CategoryText = CategoryText()
     gates: GateBaseline | None
     golden: Golden
     provenance: Mapping[str, Json] = Field(default_factory=dict)
@@ -228,9 +241,9 @@ def parse_manifest(text: str | bytes) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=True)[0]
     if first["loc"] == ("schema_version",) and first["type"] != "missing":
-        came = repr(first["input"])[:_MOST_QUOTED]
+        came, read = repr(first["input"])[:_MOST_QUOTED], " and ".join(map(str, SCHEMA_VERSIONS))
         raise ArtifactError(
-            f"The manifest has schema_version {came}, and this service reads {SCHEMA_VERSION}",
+            f"The manifest has schema_version {came}, and this service reads {read}",
             "Export the model again, or use the service that belongs to it",
         )
     place = ".".join(map(str, first["loc"]))[:_MOST_QUOTED]

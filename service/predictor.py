@@ -20,6 +20,7 @@ from service.errors import ArtifactError, GatesUnavailable
 from service.features import Batch
 from service.manifest import EXPERT_MASK, GATE_CONTRIBUTIONS, GATE_WEIGHTS, NUMERIC, ROW_EXPERT_MASK, Manifest
 from service.session import open_session
+from service.trim import Shapes
 from service.wire import metadata
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class Predictor:
         self._default = frozenset(self._names)
         self._gated = manifest.has_gates
         every_row = np.arange(manifest.golden.rows)
-        self._session = self._open(self._default, ANY_ROWS, every_row, lambda: model, optimised, save)
+        masks: Shapes = {ROW_EXPERT_MASK: ("mask_rows", 1, manifest.experts)} if manifest.has_gates else {}
+        self._session = self._open(self._default, ANY_ROWS, every_row, lambda: model, optimised, save, masks)
         self._session_of_complete_rows = self._open_for_complete_rows(optimised, save) or self._session
         self._on_demand: dict[frozenset[str], onnxruntime.InferenceSession] = {}
 
@@ -208,13 +210,14 @@ class Predictor:
         model: Callable[[], bytes],
         optimised: Mapping[str, bytes] = _NONE,
         save: Path | None = None,
+        masks: Shapes = MappingProxyType({}),
     ) -> "onnxruntime.InferenceSession":
-        """Open a session of these outputs, and prove it by these golden rows."""
+        """Open a session of these outputs, in which these masks may be fed, and prove it by these golden rows."""
         if saved_as in optimised:
             session = open_session(optimised[saved_as], self._threads, optimised=True)
         else:
             to = None if save is None else save / saved_as
-            session = open_session(keep_outputs(model(), outputs), self._threads, save=to)
+            session = open_session(keep_outputs(model(), outputs, masks), self._threads, save=to)
         self._prove(session, outputs, rows)
         return session
 

@@ -1,16 +1,30 @@
 """Trim an ONNX file to what a session needs, at the level of protobuf's wire format."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from service.errors import ArtifactError
-from service.wire import GRAPH, INPUT, NODE, OUTPUT, encode_field, fields, name_of
+from service.wire import GRAPH, INPUT, NODE, OUTPUT, fields, name_of
+from service.wire_writer import encode_field, encode_input
 
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 4, 5, 7
 _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 6, 11
 
 
-def keep_outputs(model: bytes, names: frozenset[str] | set[str]) -> bytes:
+_ATTRIBUTE_PARTS = {_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS}
+
+Shapes = Mapping[str, tuple[int | str, ...]]
+
+
+def keep_outputs(model: bytes, names: frozenset[str] | set[str], overridden: Shapes = MappingProxyType({})) -> bytes:
     """Return the model with only the named graph outputs and the nodes that they need.
 
     onnxruntime drops initializers that nothing uses, but runs every node of the graph it is given, needed or not.
+
+    Args:
+        model: an ONNX file.
+        names: of the outputs.
+        overridden: float32 initializers that become optional inputs, unless they are; name -> shape, free axes named.
 
     Raises:
         ArtifactError: the file is no ONNX model, or lacks a named output.
@@ -20,7 +34,7 @@ def keep_outputs(model: bytes, names: frozenset[str] | set[str]) -> bytes:
     found: set[str] = set()
     for entry in fields(message):
         if entry.number == GRAPH:
-            graph, kept = _graph_with_outputs(entry.payload, names)
+            graph, kept = _graph_with_outputs(entry.payload, names, overridden)
             found |= kept
             parts.append(encode_field(GRAPH, graph))
         else:
@@ -80,7 +94,7 @@ def _operation(node: memoryview) -> tuple[str, list[str], list[str]]:
     """Return a node's operator, its inputs and its outputs in order; no operator for one of another domain."""
     operator, domain = "", ""
     names: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: []}
-    for entry in fields(node):
+    for entry in fields(node, {*names, _NODE_OPERATOR, _NODE_DOMAIN}):
         text = bytes(entry.payload).decode(errors="replace")
         if entry.number in names:
             names[entry.number].append(text)
@@ -99,11 +113,14 @@ def _identity(read: str, written: str) -> bytes:
     )
 
 
-def _graph_with_outputs(graph: memoryview, names: frozenset[str] | set[str]) -> tuple[bytes, set[str]]:
+def _graph_with_outputs(
+    graph: memoryview, names: frozenset[str] | set[str], overridden: Shapes
+) -> tuple[bytes, set[str]]:
     entries = list(fields(graph))
+    inputs = {name_of(entry.payload) for entry in entries if entry.number == INPUT}
     found = {name_of(entry.payload) for entry in entries if entry.number == OUTPUT} & set(names)
     needed = _needed_nodes([entry.payload for entry in entries if entry.number == NODE], found)
-    parts: list[memoryview] = []
+    parts: list[bytes | memoryview] = [encode_input(n, shape) for n, shape in overridden.items() if n not in inputs]
     node = 0
     for entry in entries:
         kept = entry.number != OUTPUT or name_of(entry.payload) in names
@@ -137,5 +154,5 @@ def _ends(node: memoryview) -> tuple[set[str], set[str], bool]:
         if entry.number in names:
             names[entry.number].add(bytes(entry.payload).decode(errors="replace"))
         elif entry.number == _NODE_ATTRIBUTE:
-            nested |= any(inner.number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS) for inner in fields(entry.payload))
+            nested |= any(True for _ in fields(entry.payload, _ATTRIBUTE_PARTS))
     return names[_NODE_INPUT] - {""}, names[_NODE_OUTPUT], nested

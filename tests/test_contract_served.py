@@ -131,13 +131,31 @@ def test_application_answers_columns_as_it_answers_rows(artifact: "Artifact") ->
         assert by_column["gate_weights"][name] == [row["gate_weights"][name] for row in by_row]
 
 
-def test_example_of_the_document_runs(artifact: "Artifact", capfd: pytest.CaptureFixture[str]) -> None:
+def test_blanks_beside_a_value_are_ignored_as_the_reader_of_the_table_does(artifact: "Artifact") -> None:
+    predictor = Predictor.load(artifact.path / "model.onnx")
+    assert predictor.manifest.category_text.strip
+    reader = FeatureReader(predictor.manifest, max_rows=10)
+    sent = (["red", "Oslo"], [" red", "\tOslo\u3000 "]), (["red", ""], ["red \n", " ?"]), (["", ""], ["  ", " "])
+    for plain, blank in sent:
+        expected = predictor.run(reader.from_instances([[40, 70.0, *plain]]))
+        got = predictor.run(reader.from_instances([[40, 70.0, *blank]]))
+        for name in TASKS:
+            np.testing.assert_array_equal(got.tasks[name], expected.tasks[name])
+
+
+def test_examples_of_the_document_run(artifact: "Artifact", capfd: pytest.CaptureFixture[str]) -> None:
     text = (Path(__file__).parent.parent / "docs" / "artifact.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    run, left_out = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     names: dict[str, Any] = {"path": str(artifact.path / "model.onnx")}
-    exec(block, names)
+    exec(run, names)
     assert set(names["answer"]) == {*TASKS, "gate_weights"}
-    assert capfd.readouterr().out.strip()
+    exec(left_out, names)
+    weights = dict(zip(names["names"], names["without"], strict=True))["gate_weights"]
+    assert (weights[..., 0] == 0).all()
+    assert (weights[..., 1:] > 0).all()
+    came = capfd.readouterr()
+    assert came.out.strip()
+    assert came.err == ""
 
 
 @pytest.mark.data

@@ -244,7 +244,10 @@ def _array(each: Input) -> NDArray[Any]:
         strings = np.empty(rows * width, np.object_)
         strings[:] = list(_strings(each, rows * width))
         return strings.reshape(rows, width)
-    numbers = np.frombuffer(each.data, DTYPES[each.datatype]).reshape(rows, width)
+    dtype = DTYPES[each.datatype]
+    numbers = np.frombuffer(each.data, dtype).reshape(rows, width)
+    if dtype.kind in "iu" and dtype.itemsize == 8:
+        numbers = numbers.astype(np.float64)  # rounded as the same number in JSON, or in a table, is
     with np.errstate(over="ignore"):
         # Behind a JSON header the numbers are rarely aligned; one copy here spares slow reads and a copy in the run.
         return numbers.astype(np.float32, copy=not numbers.flags.aligned)

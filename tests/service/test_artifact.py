@@ -121,9 +121,14 @@ def use_doubles(proto: onnx.ModelProto) -> None:
     proto.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
 
 
-def require_the_mask(proto: onnx.ModelProto) -> None:
+def drop_the_mask(proto: onnx.ModelProto) -> None:
     (mask,) = (t for t in proto.graph.initializer if t.name == "expert_mask")
     proto.graph.initializer.remove(mask)
+
+
+def widen_the_mask(proto: onnx.ModelProto) -> None:
+    (mask,) = (t for t in proto.graph.initializer if t.name == "expert_mask")
+    mask.CopyFrom(onnx.numpy_helper.from_array(np.ones(5, np.float32), mask.name))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +136,8 @@ def require_the_mask(proto: onnx.ModelProto) -> None:
     [
         (fix_the_batch, r"input 'numeric' has shape \[2, 3\]; its manifest promises \['rows', 3\]"),
         (use_doubles, "output 'price' is of type double; expected float"),
-        (require_the_mask, "inputs are .*'expert_mask'"),
+        (drop_the_mask, "no mask 'expert_mask'; its manifest promises gates"),
+        (widen_the_mask, r"mask 'expert_mask' is of type float and shape \[5\]; .* promises float and \[4\]"),
     ],
 )
 def test_a_graph_of_another_form_is_refused(
@@ -139,6 +145,11 @@ def test_a_graph_of_another_form_is_refused(
 ) -> None:
     with pytest.raises(ArtifactError, match=reason):
         read_model(rewrite(hand_model(tmp_path), change))
+
+
+def test_a_required_mask_of_a_first_file_is_refused(hand_model: HandModel, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"inputs are .*'expert_mask'"):
+        read_model(rewrite(hand_model(tmp_path, schema=1), drop_the_mask))
 
 
 def test_golden_rows_become_inputs(hand_model: HandModel, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def drop(*path: str | int) -> Edit:
 
 FAULTS: dict[str, tuple[Edit, str]] = {
     "no name": (drop("name"), "at name: Field required"),
-    "another schema": (put("schema_version", value=2), "has schema_version 2, and this service reads 1"),
+    "another schema": (put("schema_version", value=3), "has schema_version 3, and this service reads 1 and 2"),
     "schema as text": (put("schema_version", value="1"), "has schema_version '1'"),
     "unknown architecture": (put("architecture", value="ple"), "at architecture"),
     "unknown kind": (put("features", 0, "kind", value="text"), "at features.0"),

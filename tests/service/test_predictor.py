@@ -115,6 +115,17 @@ def test_ablation_leaves_out_each_expert_in_turn(
             assert_close(values[expert], expected[task])
 
 
+def test_a_file_whose_masks_are_inputs_answers_alike(
+    load: Callable[..., Predictor], full: Predictor, batch_of: Callable[..., Batch]
+) -> None:
+    first, batch = load(schema=1), batch_of("full", 7)
+    for came, expected in zip(first.contributions(batch).arrays(), full.contributions(batch).arrays(), strict=True):
+        assert_close(came, expected)
+    without, expected_without = first.ablate(batch), full.ablate(batch)
+    for task, values in expected_without.items():
+        assert_close(without[task], values)
+
+
 def test_gates_alone_are_the_same_gates(full: Predictor, batch_of: Callable[..., Batch]) -> None:
     batch = batch_of("full", 6)
     alone = full.run(batch, frozenset({GATES}))

@@ -13,9 +13,12 @@ from service.errors import ArtifactError
 MASKS = frozenset({"expert_mask", "row_expert_mask"})
 
 
-@pytest.fixture(scope="module")
-def model(hand_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return hand_model(tmp_path_factory.mktemp("models")).read_bytes()
+@pytest.fixture(scope="module", params=[1, 2])
+def model(
+    hand_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> bytes:
+    """Give a file whose masks are optional inputs, then one whose masks are initializers alone."""
+    return hand_model(tmp_path_factory.mktemp("models"), schema=request.param).read_bytes()
 
 
 def test_kept_outputs_bring_only_the_nodes_they_need(model: bytes) -> None:
@@ -27,6 +30,23 @@ def test_kept_outputs_bring_only_the_nodes_they_need(model: bytes) -> None:
     assert after.graph.node[-1].output == ["gate_weights"]
     everything = {o.name for o in before.graph.output}
     assert onnx.load_from_string(trim.keep_outputs(model, everything)) == before
+
+
+def test_masks_that_are_overridden_become_optional_inputs(model: bytes) -> None:
+    shapes = {"row_expert_mask": ("mask_rows", 1, 4)}
+    trimmed = trim.keep_outputs(model, {"gate_weights"}, shapes)
+    onnx.checker.check_model(trimmed, full_check=True)
+    (mask,) = [i for i in onnx.load_from_string(trimmed).graph.input if i.name == "row_expert_mask"]
+    assert mask == helper.make_tensor_value_info("row_expert_mask", TensorProto.FLOAT, ["mask_rows", 1, 4])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(trimmed, options)
+    feed = {"numeric": np.zeros((2, 3), np.float32), "categorical": np.array([["red", "Oslo"]] * 2, object)}
+    by_row = np.array([[[1, 1, 0, 1]], [[0, 1, 1, 1]]], np.float32)
+    (weights,) = session.run(["gate_weights"], {**feed, "row_expert_mask": by_row})
+    assert ((weights == 0) == (np.broadcast_to(by_row, weights.shape) == 0)).all()
+    (usual,) = session.run(["gate_weights"], feed)
+    assert (usual > 0).all()
 
 
 def test_an_output_that_is_not_there_is_named(model: bytes) -> None:

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from service import trim, wire
 from service.errors import ArtifactError
+from service.wire_writer import encode_field
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +24,58 @@ def test_metadata_and_interface_are_those_that_onnx_reads(model: bytes) -> None:
     assert wire.metadata(model) == {p.key: p.value for p in proto.metadata_props}
     found = wire.interface(model)
     assert [t.name for t in found.inputs] == ["numeric", "categorical"]
-    assert [t.name for t in found.optional] == ["expert_mask", "row_expert_mask"]
+    assert found.optional == ()
+    constants = {constant.name: constant for constant in found.constants}
+    assert constants.keys() == {tensor.name for tensor in proto.graph.initializer}
+    assert constants["row_expert_mask"] == wire.Tensor("row_expert_mask", "float", (1, 1, 4))
     assert [t.name for t in found.outputs] == [o.name for o in proto.graph.output]
     assert found.inputs[0] == wire.Tensor("numeric", "float", ("rows", 3))
     assert found.inputs[1] == wire.Tensor("categorical", "string", ("rows", 2))
+
+
+def test_masks_of_a_first_file_are_optional_inputs(hand_model: Callable[..., Path], tmp_path: Path) -> None:
+    found = wire.interface(hand_model(tmp_path, schema=1).read_bytes())
+    assert [t.name for t in found.optional] == ["expert_mask", "row_expert_mask"]
     assert found.optional[0] == wire.Tensor("expert_mask", "float", (4,))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 2, 3, 8, 9, 20]), st.one_of(st.binary(max_size=200), st.integers(0)))),
+    st.sets(st.sampled_from([1, 2, 3, 8, 9, 20])),
+)
+def test_fields_that_are_not_wanted_are_passed_over(parts: list[tuple[int, bytes | int]], wanted: set[int]) -> None:
+    message = b"".join(
+        encode_field(number, part) if isinstance(part, bytes) else shortest(number << 3) + shortest(part % 2**64)
+        for number, part in parts
+    )
+    everything = list(wire.fields(memoryview(message)))
+    assert [field.number for field in everything] == [number for number, _ in parts]
+    assert list(wire.fields(memoryview(message), wanted)) == [f for f in everything if f.number in wanted]
+    for cut in range(1, len(message)):
+        assert fields_or_none(message[:cut], set()) is None or fields_or_none(message[:cut], None) is not None
+
+
+def fields_or_none(message: bytes, wanted: set[int] | None) -> list[wire.Field] | None:
+    try:
+        return list(wire.fields(memoryview(message), wanted))
+    except ArtifactError:
+        return None
+
+
+def shortest(value: int) -> bytes:
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + shortest(rest) if rest else bytes([low])
+
+
+def test_an_attribute_of_many_keys_hides_no_external_data() -> None:
+    node = helper.make_node("Constant", [], ["c"])
+    node.attribute.append(helper.make_attribute("keys", [f"key {i}" for i in range(1000)]))
+    node.attribute[0].ints.extend(range(1000))
+    model = helper.make_model(helper.make_graph([node], "g", [], []))
+    assert not wire.holds_external_data(model.SerializeToString())
+    node.attribute[0].tensors.append(external_tensor())
+    model = helper.make_model(helper.make_graph([node], "g", [], []))
+    assert wire.holds_external_data(model.SerializeToString())
 
 
 def external_tensor(name: str = "weights") -> TensorProto:

@@ -32,8 +32,8 @@ class Graph:
         return name
 
 
-def build_graph(w: HandWeights) -> onnx.ModelProto:
-    """Write the graph for these weights: every preprocessing step inside, optional masks, all outputs."""
+def build_graph(w: HandWeights, mask_inputs: bool = False) -> onnx.ModelProto:
+    """Write the graph for these weights: every preprocessing step inside, masks, all outputs."""
     g = Graph()
     x = _encoding(g, w)
     e, d, h = w.experts.shape
@@ -49,7 +49,7 @@ def build_graph(w: HandWeights) -> onnx.ModelProto:
         else:
             raw = g.op("Sigmoid", raw) if KINDS[task] == "binary" else raw
             g.op("Squeeze", raw, g.const([1], np.int64), out=task)
-    return _model(g, w)
+    return _model(g, w, mask_inputs)
 
 
 def _encoding(g: Graph, w: HandWeights) -> str:
@@ -90,7 +90,7 @@ def _gates(g: Graph, w: HandWeights, x: str) -> str:
     return weights
 
 
-def _model(g: Graph, w: HandWeights) -> onnx.ModelProto:
+def _model(g: Graph, w: HandWeights, mask_inputs: bool) -> onnx.ModelProto:
     float32, n, c, t = TensorProto.FLOAT, len(w.names), len(w.vocabularies), len(w.tasks)
     info = helper.make_tensor_value_info
     inputs = [info("numeric", float32, ["rows", n])] if n else []
@@ -98,7 +98,8 @@ def _model(g: Graph, w: HandWeights) -> onnx.ModelProto:
     outputs = [info(task, float32, ["rows", width] if width > 1 else ["rows"]) for task, width in w.tasks.items()]
     if w.gate is not None:
         e = w.gate.shape[1]
-        inputs += [info("expert_mask", float32, [e]), info("row_expert_mask", float32, ["mask_rows", 1, e])]
+        if mask_inputs:
+            inputs += [info("expert_mask", float32, [e]), info("row_expert_mask", float32, ["mask_rows", 1, e])]
         outputs += [info("gate_weights", float32, ["rows", t, e])]
         outputs += [info("gate_contributions", float32, ["rows", t, e, n + c])]
     graph = helper.make_graph(g.nodes, "hand", inputs, outputs, g.initializers)
@@ -136,7 +137,7 @@ def make_manifest(w: HandWeights, name: str) -> dict[str, Any]:
     if categorical is not None:
         golden["categorical"] = categorical.tolist()
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "name": name,
         "architecture": "mmoe" if w.gate is not None else "shared_bottom",
         "experts": 0 if w.gate is None else w.gate.shape[1],
@@ -189,6 +190,7 @@ def write_model(
     experts: int = 4,
     seed: int = 0,
     expert_width: int = 3,
+    schema: int = 2,
     fault: str | None = None,
     edit: Callable[[dict[str, Any]], object] | None = None,
 ) -> Path:
@@ -203,11 +205,13 @@ def write_model(
         experts: E.
         seed: of the weights, so that versions differ.
         expert_width: H; a run of thousands takes milliseconds.
+        schema: version of the manifest; in the first, the masks are optional inputs of the graph.
         fault: "wrong_golden", "no_manifest", "unknown_schema", "zero_bytes", "truncated", "not_onnx", "external_data".
         edit: changes the manifest in place before it is written.
     """
     weights = make_weights(kind, tasks, experts, seed, expert_width)
-    model, manifest = build_graph(weights), make_manifest(weights, name)
+    model, manifest = build_graph(weights, mask_inputs=schema == 1), make_manifest(weights, name)
+    manifest["schema_version"] = schema
     if fault == "wrong_golden":
         first = manifest["golden"]["outputs"][tasks[0]]
         first[0] = first[0] + 0.01
