@@ -130,7 +130,7 @@ def nested(key: bytes, value: bytes) -> bytes:
     return bytes([7 << 3 | 2, len(graph)]) + graph
 
 
-ENTRY = wire.encode_field(1, b"location") + wire.encode_field(2, b"/etc/passwd")
+ENTRY = encode_field(1, b"location") + encode_field(2, b"/etc/passwd")
 EXTERNAL_DATA, DATA_LOCATION = 13 << 3 | 2, 14 << 3
 DISGUISES = {
     "key of 5 bytes with bits above 32": nested(varint(EXTERNAL_DATA | 1 << 32, 5), bytes([len(ENTRY)]) + ENTRY),
