@@ -8,10 +8,13 @@
     │   ├── HeadTooLarge            the head of the request is over its limits
     │   ├── SlowClient              the body did not come in time
     │   ├── UnsupportedMediaType    a content type or encoding not spoken here
+    │   ├── UnsupportedTransferCoding   a transfer coding not spoken here
+    │   ├── HostNotAllowed          addressed by a name that is not the service's
     │   ├── ModelNotFound           no such model or version
     │   ├── GatesUnavailable        the model has no gates to inspect
     │   ├── VersionConflict         the versions there are do not allow the change asked for
     │   ├── Unauthorised            no valid key
+    │   ├── TooManyWrongKeys        no valid key, and many such requests from the same address
     │   └── Forbidden               a valid key without the role
     ├── CapacityError             the same request may succeed later
     │   ├── Overloaded              too many rows or bytes are waiting
@@ -153,6 +156,31 @@ class UnsupportedMediaType(RequestError):
         super().__init__(f"{header} is {quote(came)}; send {' or '.join(accepted)}.")
 
 
+class UnsupportedTransferCoding(RequestError):
+    """Refuse a body sent in another transfer coding than chunked.
+
+    Args:
+        came: the value of the header Transfer-Encoding.
+    """
+
+    def __init__(self, came: bytes) -> None:
+        super().__init__(f"Transfer-Encoding is {quote(came)}; send 'chunked' alone, or a Content-Length.")
+
+
+class HostNotAllowed(RequestError):
+    """Refuse a request that names a host which is not the service's.
+
+    Args:
+        host: the value of the header Host.
+    """
+
+    def __init__(self, host: bytes) -> None:
+        super().__init__(
+            f"The request is for the host {quote(host)}, by which this service is not to be called. Call it by one of "
+            "its own names or addresses, such as localhost, or add this one to MMOE_ALLOWED_HOSTS."
+        )
+
+
 class ModelNotFound(RequestError):
     """Refuse a model or version that is not loaded.
 
@@ -208,6 +236,21 @@ class Unauthorised(RequestError):
     def __init__(self, came: str = "no API key") -> None:
         super().__init__(
             f"The request has {came}. Send a valid one, as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'."
+        )
+
+
+class TooManyWrongKeys(RequestError):
+    """Refuse a call with an unknown key from an address that has sent many of them lately.
+
+    Args:
+        retry_after_s: seconds after which one more is looked at as usual.
+    """
+
+    def __init__(self, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(
+            "The request has an API key that is not known, and too many such requests came from its address. "
+            f"Send a valid key, which is taken at any time; try another not before {max(retry_after_s, 1):.0f} s."
         )
 
 

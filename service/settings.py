@@ -1,6 +1,7 @@
 """Settings from environment variables named MMOE_*: one field each, with its range and a sentence."""
 
 import difflib
+import re
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.errors import SettingsError
 
+_HOST = re.compile(r"(\*\.)?[a-z0-9._-]+|[0-9a-f:.]+")
 PREFIX = "MMOE_"
 OFFLINE_VARIABLES = frozenset({"MMOE_DATA"})
 """Variables of the offline half, which are no settings of the service."""
@@ -41,6 +43,20 @@ def _split_tasks(value: object) -> object:
             raise ValueError(f"name=task+task with commas between, such as census=income+never_married; {pin!r} is not")
         pins[name.strip()] = names
     return pins
+
+
+def _split_hosts(value: object) -> object:
+    """Turn "models.example.com,*.internal" into a set of names in lower case; leave anything but text as it is."""
+    if not isinstance(value, str):
+        return value
+    hosts = {part.strip().strip("[]").lower().removesuffix(".") for part in value.split(",")} - {""}
+    for host in hosts:
+        if host != "*" and not _HOST.fullmatch(host):
+            raise ValueError(
+                f"names or addresses without a port and with commas between, such as models.example.com,*.internal, or "
+                f"* for any; {host!r} is none"
+            )
+    return frozenset(hosts)
 
 
 class Settings(BaseModel):
@@ -189,6 +205,13 @@ class Settings(BaseModel):
         default=False,
         description="Whether not to start without a file of keys. A file named require-keys in the directory of models "
         "says the same to every service on these models.",
+    )
+    allowed_hosts: Annotated[frozenset[str] | None, BeforeValidator(_split_hosts)] = Field(
+        default=None,
+        description="Names by which callers may address the service (the header Host), with commas between: "
+        "models.example.com,*.internal; * for any. Loopback names always pass, and any address where MMOE_HOST is more "
+        "than loopback. Unset: no other name where MMOE_HOST is a loopback address, which keeps out pages that let "
+        "their name point here; else any.",
     )
     local_admin: bool = Field(
         default=False,

@@ -20,7 +20,7 @@ from service.engine import Engine
 from service.heartbeat import Heartbeat
 from service.http.app import Apps, create_apps
 from service.http.eager import EagerProtocol
-from service.http.predict import AsgiApp
+from service.http.metrics import AsgiApp
 from service.http.watch import Watch
 from service.launcher import GO, GO_AND_ANNOUNCE, LOOK_S, WorkerPipes
 from service.logs import log_event

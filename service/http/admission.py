@@ -12,7 +12,16 @@ from types import TracebackType
 from typing import Self
 
 from service.errors import Overloaded, RequestTooLarge
-from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, Headers, Receive, inflate, read_in_time, too_large
+from service.http.body import (
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    Headers,
+    Receive,
+    content_length,
+    inflate,
+    read_in_time,
+    too_large,
+)
 from service.http.json_size import FREE_BYTES, JsonLimits
 from service.settings import Settings
 
@@ -159,9 +168,10 @@ class Incoming:
         """
         length = headers.get(CONTENT_LENGTH)
         if length is not None:
-            if int(length) > self._settings.max_body_bytes:
-                raise too_large(int(length), self._settings.max_body_bytes)
-            self._hold(int(length))
+            announced = content_length(length)
+            if announced > self._settings.max_body_bytes:
+                raise too_large(announced, self._settings.max_body_bytes)
+            self._hold(announced)
         body = await read_in_time(self._receive, self._settings, self._hold)
         encoding = headers.get(CONTENT_ENCODING)
         if encoding is None:

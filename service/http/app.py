@@ -17,14 +17,16 @@ from starlette.routing import Route
 from service.engine import Engine
 from service.http.admission import Admission
 from service.http.endpoint import Endpoints
+from service.http.front import Front
 from service.http.gates import gates_router
-from service.http.guard import Guard
+from service.http.guard import Guard, peer_of
 from service.http.handlers import ErrorHandlers
+from service.http.hosts import Hosts
 from service.http.methods import HeadLikeGet
-from service.http.metrics import Counted, metrics_router
+from service.http.metrics import AsgiApp, Counted, metrics_router
 from service.http.models import health_router, models_router
 from service.http.openapi import document
-from service.http.predict import AsgiApp, HotPath
+from service.http.predict import HotPath
 from service.http.repository import repository_router
 from service.http.shadow import shadow_router
 from service.http.traffic import traffic_router
@@ -95,7 +97,7 @@ def create_apps(
     else:
         behind = _furnish(app, shared, [*routers.probes, routers.page], routers.asking)
         second = FastAPI(redirect_slashes=False, openapi_url=None)
-        operation = _furnish(second, shared, [*routers.probes, routers.figures], routers.admin)
+        operation = _operation(_furnish(second, shared, [*routers.probes, routers.figures], routers.admin), shared)
     front = HotPath(behind, engine, endpoints, shared.admission, shared.watch, guard, telemetry)
     return Apps(front, operation, functools.partial(_rescan, shared))
 
@@ -172,6 +174,12 @@ def _application(shared: _Shared) -> FastAPI:
     return app
 
 
+def _operation(behind: AsgiApp, shared: _Shared) -> AsgiApp:
+    settings = shared.engine.settings
+    hosts = Hosts.of(settings, operation=True)
+    return Front(behind, settings, hosts, shared.watch, shared.engine.clock, shared.telemetry)
+
+
 def _furnish(app: FastAPI, shared: _Shared, open_to_all: list[APIRouter], guarded: list[APIRouter]) -> AsgiApp:
     """Give an application its routes, and put in front of it what every request passes."""
     for router in open_to_all:
@@ -224,4 +232,5 @@ def _describe(app: FastAPI, engine: Engine, guard: Guard) -> None:
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(request: Request) -> dict[str, Any]:
         """Describe the calls."""
-        return document(app, engine, guard.keys is not None, guard.knows(dict(request.scope["headers"])))
+        known = guard.knows(dict(request.scope["headers"]), peer_of(request.scope))
+        return document(app, engine, guard.keys is not None, known)

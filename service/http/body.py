@@ -16,6 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = Mapping[bytes, bytes]
 
 CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING = b"content-length", b"content-type", b"content-encoding"
+HOST, TRANSFER_ENCODING = b"host", b"transfer-encoding"
 TIMEOUT, REQUEST_ID = b"x-request-timeout-ms", b"x-request-id"
 JSON_TYPES = ("application/json", "application/*+json")
 
@@ -96,6 +97,26 @@ def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
     raise _broken(name, f"it has more than {_MOST_MEMBERS - 1} members")
 
 
+def whole_number(text: bytes) -> int | None:
+    """Return the number that a header holds; None if it has another character than digits, or more than 19 of those.
+
+    Python reads no number of thousands of digits, and what is in a header is anybody's.
+    """
+    return int(text) if len(text) <= 19 and text.isdigit() else None
+
+
+def content_length(text: bytes) -> int:
+    """Return the length that a request announces.
+
+    Raises:
+        MalformedRequest: it is not a whole number of at most 19 digits.
+    """
+    length = whole_number(text)
+    if length is None:
+        raise MalformedRequest(f"Content-Length is {quote(text)}", "the number of bytes in the body")
+    return length
+
+
 def timeout_s(headers: Headers, most: float) -> float:
     """Return how long the request may take: what its header says, at most the setting.
 
@@ -105,11 +126,12 @@ def timeout_s(headers: Headers, most: float) -> float:
     value = headers.get(TIMEOUT)
     if value is None:
         return most
-    if not value.isdigit() or not 0 < int(value[:20]) <= _LONGEST_TIMEOUT_MS:
+    timeout_ms = whole_number(value)
+    if timeout_ms is None or not 0 < timeout_ms <= _LONGEST_TIMEOUT_MS:
         raise MalformedRequest(
             f"X-Request-Timeout-Ms is {quote(value)}", f"a whole number from 1 to {_LONGEST_TIMEOUT_MS}"
         )
-    return min(int(value) / 1000, most)
+    return min(timeout_ms / 1000, most)
 
 
 def check_json(headers: Headers) -> None:

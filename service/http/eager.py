@@ -11,91 +11,93 @@ A client's requests mostly have the same head, but for the length. A request tha
 parsed before, byte for byte, need not be parsed again: its body is what is behind the head.
 """
 
-import asyncio
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from service.errors import HeadTooLarge, MalformedRequest, ServiceError, SlowClient
-from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, REQUEST_ID
+from service.errors import MalformedRequest, ServiceError, SlowClient
+from service.http.body import (
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    HOST,
+    REQUEST_ID,
+    TRANSFER_ENCODING,
+    Headers,
+    whole_number,
+)
 from service.http.exchange import Exchange
-from service.http.heads import Call, Head
+from service.http.front import Front
+from service.http.heads import (
+    HEAD_TOO_LARGE,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    Call,
+    Head,
+    RefusedHead,
+    check_head,
+    size_of,
+    target_host,
+)
 from service.http.predict import HotPath
+from service.http.timeouts import TimedProtocol
 from service.http.watch import TRACEPARENT
 
 _UNIQUE = frozenset({REQUEST_ID, TRACEPARENT})
 """Headers that differ from request to request: such heads are not worth keeping."""
 
-SLOW_BODY_S = 1.0
-"""A body that takes longer than this is left to uvicorn, where reading it has a deadline."""
+MAX_FRAMING_BYTES = 8 << 10
+"""What may come around a chunked body between two of its pieces: trailers, which are ignored, and extensions."""
 
-LEAVE_S = 0.5
-"""How long an idle connection outlives the start of a shutdown: a request may be on its way to it."""
-
-MAX_HEAD_BYTES, MAX_HEADERS = 64 << 10, 100
-
-LEAST_TAKEN_BYTES = 64 << 10
-"""How much of an answer a client must take within its time."""
-
-
-class RefusedHead(Exception):
-    """A request's head that is not taken; its argument is the error to answer."""
-
-
-_PATIENCE_S = 10.0  # in front of another application
 _PATH_SHOWN = 200
-_HEAD_TOO_LARGE = HeadTooLarge(MAX_HEAD_BYTES, MAX_HEADERS)
-_NO_UPGRADE = MalformedRequest("the request asks for another protocol", "HTTP/1.1, without asking for an upgrade")
+_TRAILERS = MalformedRequest(
+    f"the chunked body has over {MAX_FRAMING_BYTES} bytes of trailers or extensions", "the body alone"
+)
+_BLANK = MalformedRequest(f"over {MAX_HEAD_BYTES} bytes of blank lines came", "a request")
+_TUNNEL = MalformedRequest("the request asks for a tunnel (CONNECT)", "another method: this is no proxy")
 
 
-class EagerProtocol(HttpToolsProtocol):
+class EagerProtocol(TimedProtocol):
     """Speak HTTP/1.1 on one connection; eager where the application is a HotPath, else as uvicorn does.
 
-    Unlike uvicorn it bounds the head of a request, in bytes, headers and time, and speaks no other protocol: a request
-    that asks for an upgrade is answered as if it did not, and the connection ends. The parser drops the body of such a
-    request, so one that brings a body is refused (400). From a client that does not take its answers nothing more is
-    read, and after a while it is cut off.
+    Unlike uvicorn it bounds the head of a request, in bytes, headers and time, and what comes around a chunked body. It
+    speaks no other protocol: a wish to upgrade is ignored. What is not HTTP is refused behind the answers that are
+    owed, and a client that has only stopped sending gets all of its answers.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.hot = self.app if isinstance(self.app, HotPath) else None
-        self._patience_s = self.hot.settings.client_timeout_s if self.hot else _PATIENCE_S
-        self.leaving = False
-        self._slow: asyncio.TimerHandle | None = None
-        self._leave: asyncio.TimerHandle | None = None
+        self.front = self.app if isinstance(self.app, Front) else None
+        if self.front is not None:
+            self.patience_s = self.front.settings.client_timeout_s
+        self.ws_protocol_class = None
+        self.url, self.headers = b"", []
         self._defaults: object = None
         self._default_head = b""
-        self.ws_protocol_class = None
-        self._answered = 0.0
         self._in_head, self._head_bytes, self._came = True, 0, 0
         self._between, self._ended = True, 0
-        self._slow_head: asyncio.TimerHandle | None = None
-        self._stuck: asyncio.TimerHandle | None = None
         self._in_body = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first request."""
-        super().connection_made(transport)  # type: ignore[arg-type]
-        self.transport.set_write_buffer_limits(0)  # so that the first byte that is not taken pauses writing
-        self._slow_head = self.loop.call_later(self._patience_s, self._give_up_head)
+        self._around = self._trailers = 0
+        self._deaf = False
+        self._refusal: ServiceError | None = None
+        self._ahead: Any = None
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, or find that it need not be parsed."""
         self._came = len(data)
         first = b""
-        if self._between and self.hot is not None and self._is_idle():
+        if self._between and self.hot is not None and self.is_idle():
             first = data[: data.find(b"\r\n\r\n") + 4]
             known = self.hot.heads.get(first)
             if known is not None and known.length + len(first) == len(data):
                 self._answer_known(known, data[len(first) :])
                 return
+        if self._deaf:
+            return
         self._ended = 0
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            return
+            self._parse(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._refuse(cause.args[0] if isinstance(cause, RefusedHead) else _no_http(error))
@@ -103,46 +105,70 @@ class EagerProtocol(HttpToolsProtocol):
         exchange: object = self.cycle
         if self._ended == 1 and self._between and isinstance(exchange, Exchange):
             self._learn(first, exchange)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(_HEAD_TOO_LARGE)
-            elif self._slow_head is None:
-                self._slow_head = self.loop.call_later(self._patience_s, self._give_up_head)
-        elif self._in_body and self._slow is None:
-            self._slow = self.loop.call_later(min(SLOW_BODY_S, self._patience_s), self._hand_over)
+        if self._in_head or (self._between and not self._ended):
+            self._bound_head()
+        elif self._in_body:
+            self.await_body()
+        elif not isinstance(exchange, Exchange):
+            self._around += len(data)
+            if self._around > MAX_FRAMING_BYTES:
+                self._refuse(_TRAILERS)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection of a client that has stopped sending until it has its answers."""
+        if not self._deaf:
+            self._stop_hearing()
+        return not self.is_idle() and not self.transport.is_closing()
 
     def on_message_begin(self) -> None:
         """Note the start of a request; the scope is made when it is known to be needed."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
         self._in_head, self._between = True, False
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; behind the body it is a trailer, which is ignored."""
+        if self._in_head:
+            super().on_header(name, value)
+            return
+        self._trailers += len(name) + len(value) + 4
+        if self._trailers > MAX_FRAMING_BYTES:
+            raise RefusedHead(_TRAILERS)
+
     def on_headers_complete(self) -> None:
         """Open an exchange if this is a plain call of the hot path; else let uvicorn begin."""
-        self._end_head()
-        if len(self.headers) > MAX_HEADERS or self._head_bytes + self._came > MAX_HEAD_BYTES:
-            self._check_head()
-        self._head_bytes = 0
-        if self.parser.should_upgrade() and self.parser.get_method() == b"POST":
-            raise RefusedHead(_NO_UPGRADE)
-        head = self._plain_call() if self._is_idle() else None
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise RefusedHead(_TUNNEL)
+            return
+        headers = dict(self.headers)
+        allowed = HOST in headers and self.front is not None and self.front.hosts.allows(headers[HOST])
+        unusual = not allowed or len(headers) != len(self.headers) or TRANSFER_ENCODING in headers
+        if unusual or self._head_bytes + self._came > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
+            check_head(self.url, self.headers, self.parser.get_http_version())
+        head = self._plain_call(headers) if allowed and self.is_idle() else None
         if head is None:
             self._begin()
         else:
             assert self.hot is not None
             self.cycle = Exchange(self, head, self.hot)  # type: ignore[assignment]
             self._in_body = True
+        self.end_head()
+        self._in_head, self._head_bytes = False, 0
+        self._around, self._trailers = -self._came, 0  # what else came with the head is not counted
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
         exchange: object = self.cycle
         if not isinstance(exchange, Exchange):
+            self._around = -self._came  # which is counted when all that came is parsed
             super().on_body(body)
             return
         exchange.keep(body)
 
     def on_message_complete(self) -> None:
         """Start the call; it answers at once, or when its run is done."""
+        if self._in_head:  # it is parsed again, without the upgrade
+            return
         self._between, self._ended = True, self._ended + 1
         exchange: object = self.cycle
         if not isinstance(exchange, Exchange):
@@ -151,62 +177,30 @@ class EagerProtocol(HttpToolsProtocol):
         if not self._in_body:  # it was refused before its end
             return
         self._in_body = False
-        self._be_patient()
+        self.end_body()
         exchange.start(exchange.body())
 
     def on_response_complete(self) -> None:
-        """Go on after an answer. One timer looks after an idle connection, however many answers it has had."""
+        """Go on after an answer."""
         if self.pipeline:
             super().on_response_complete()
             if self.flow.write_paused:
                 self.flow.pause_reading()
             return
         self.server_state.total_requests += 1
+        if self._deaf:
+            self._end()
+            return
         if self.flow.read_paused and not self.flow.write_paused:
             self.flow.resume_reading()
-        self._answered = self.loop.time()
-        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
-            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._close_if_silent)
+        self.stay_open()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; a call in flight ends by itself and is not answered."""
-        self._be_patient()
-        self._unset_keepalive_if_required()
-        if self._leave is not None:
-            self._leave.cancel()
-        if self._slow_head is not None:
-            self._slow_head.cancel()
-        if self._stuck is not None:
-            self._stuck.cancel()
         exchange: object = self.cycle
         if self._in_body and isinstance(exchange, Exchange):
             exchange.release()
         super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Read nothing more from a client that does not take what was written, and look after a while if it has."""
-        super().pause_writing()
-        if not self.transport.is_closing():
-            self.flow.pause_reading()
-        if self._stuck is None:
-            self._watch()
-
-    def resume_writing(self) -> None:
-        """Read on: all was taken."""
-        super().resume_writing()
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None
-        if not self.pipeline and not self.transport.is_closing():
-            self.flow.resume_reading()
-
-    def shutdown(self) -> None:
-        """Close the connection with its next answer, or after a while without a request."""
-        self.leaving = True
-        if self._is_idle():
-            self._leave = self.loop.call_later(LEAVE_S, self._close_if_idle)
-        else:
-            self.cycle.keep_alive = False
 
     def head(self, status: int, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
         """Return the first lines of an answer, with uvicorn's own headers, such as the date."""
@@ -217,10 +211,33 @@ class EagerProtocol(HttpToolsProtocol):
         close = b"" if keep_alive else b"connection: close\r\n"
         return b"".join((STATUS_LINE[status], self._default_head, own, close, b"\r\n"))
 
+    def head_is_late(self) -> None:
+        """Refuse what has come of a head; close a connection on which none has begun."""
+        if self._head_bytes:
+            self._refuse(SlowClient("head", self.patience_s))
+        else:
+            self.transport.close()
+
+    def body_is_slow(self) -> None:
+        """Give a request whose body is slow to come to uvicorn, with what there is of it."""
+        exchange: object = self.cycle
+        assert isinstance(exchange, Exchange)
+        self._in_body = False
+        if exchange.refusal is not None:  # the rest of the body is not waited for
+            exchange.keep_alive = False
+            exchange.start(b"")
+            return
+        exchange.release()
+        exchange.response_complete = True
+        self._begin()
+        if exchange.parts:
+            super().on_body(b"".join(exchange.parts))
+
     def _answer_known(self, head: Head, body: bytes) -> None:
         """Answer a request that came whole and whose head was parsed before."""
         if self._in_head:
-            self._end_head()
+            self._in_head = False
+            self.end_head()
         assert self.hot is not None
         exchange = Exchange(self, head, self.hot)
         self.cycle = exchange  # type: ignore[assignment]
@@ -233,111 +250,101 @@ class EagerProtocol(HttpToolsProtocol):
         if head.length + len(first) == self._came and head.call.headers.keys().isdisjoint(_UNIQUE):
             self.hot.heads.learn(first, head)
 
-    def _plain_call(self) -> Head | None:
+    def _plain_call(self, headers: Headers) -> Head | None:
         """Return the head of a request that may be answered without uvicorn's care; None for others."""
         if self.hot is None or self.parser.get_method() != b"POST" or b"%" in self.url or b"?" in self.url:
             return None
         path = self.url.decode("latin-1")
         route = self.hot.route(path)
-        if route is None:
+        if route is None or self.expect_100_continue or self.parser.get_http_version() != "1.1":
             return None
-        if self.expect_100_continue or self.parser.get_http_version() != "1.1" or self.parser.should_upgrade():
-            return None
-        headers = dict(self.headers)
         if CONTENT_ENCODING in headers or CONTENT_LENGTH not in headers:
             return None
-        length = int(headers[CONTENT_LENGTH])
-        if length > self.hot.settings.max_body_bytes:
+        length = whole_number(headers[CONTENT_LENGTH])
+        if length is None or length > self.hot.settings.max_body_bytes:
             return None
         return Head(Call(route, "POST", path, headers), length, self.parser.should_keep_alive())
 
-    def _end_head(self) -> None:
-        """Note that a head has come."""
-        self._in_head = False
-        if self._slow_head is not None:
-            self._slow_head.cancel()
-            self._slow_head = None
+    def _parse(self, data: bytes) -> None:
+        """Parse what came; a request that asks for an upgrade is parsed anew, as one that does not."""
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:  # the parser takes the rest for the other protocol
+                method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+                lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+                head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(lines))
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                self.parser.feed_data(head)
+                rest = memoryview(rest)[upgrade.args[0] :]
 
     def _begin(self) -> None:
         """Let uvicorn begin with the request whose headers have come."""
         url, headers, expect = self.url, self.headers, self.expect_100_continue
+        if not url.startswith((b"/", b"*")):
+            headers = [header for header in headers if header[0] != HOST] + [(HOST, target_host(url))]
+        self._ahead = None if self.is_idle() else self.cycle
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect
         self.headers.extend(headers)
         super().on_headers_complete()
-        if self.leaving or self.parser.should_upgrade():  # after an upgrade nothing more could be parsed
+        if self.leaving:
             self.cycle.keep_alive = False
 
-    def _check_head(self) -> None:
-        size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
-        if len(self.headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
-            raise RefusedHead(_HEAD_TOO_LARGE)
+    def _bound_head(self) -> None:
+        """Bound a head that has begun, or the blank lines before it; what a request before it ended in is not of it."""
+        if self._ended == 0:
+            self._head_bytes += self._came
+        else:
+            self._head_bytes = size_of(self.url, self.headers) if self._in_head else 0
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(_BLANK if self._between else HEAD_TOO_LARGE)
+        elif self._in_head:
+            self.await_head()
 
     def _refuse(self, error: ServiceError) -> None:
-        """Answer what did not become a request, and end the connection; while another is answered, only end it."""
-        if self._is_idle() and not self.transport.is_closing() and self.hot is not None:
-            path = (self.url or b"").partition(b"?")[0][:_PATH_SHOWN].decode("latin-1")
-            status, headers, body = self.hot.refuse(error, path)
-            headers = [header for header in headers if header[0] != b"connection"]
-            self.transport.write(self.head(status, headers, keep_alive=False) + body)
-        self.transport.close()
+        """Answer what did not become a request behind the answers that are owed, and end the connection."""
+        self._refusal = error
+        self._stop_hearing()
+        if self.is_idle():
+            self._end()
 
-    def _give_up_head(self) -> None:
-        self._slow_head = None
-        if not self._is_idle():  # an earlier request is still being answered
-            self._slow_head = self.loop.call_later(self._patience_s, self._give_up_head)
-        elif self._head_bytes:
-            self._refuse(SlowClient("head", self._patience_s))
-        else:
-            self.transport.close()
-
-    def _watch(self) -> None:
-        left = self.transport.get_write_buffer_size()
-        self._stuck = self.loop.call_later(self._patience_s, self._cut_if_stuck, left)
-
-    def _cut_if_stuck(self, before: int) -> None:
-        """Cut a client off that has taken next to nothing of what is written since the last look."""
-        if before - self.transport.get_write_buffer_size() < LEAST_TAKEN_BYTES:
-            self.transport.abort()
-        else:
-            self._watch()
-
-    def _hand_over(self) -> None:
-        """Give a request whose body is slow to come to uvicorn, with what there is of it."""
-        exchange: object = self.cycle
-        assert isinstance(exchange, Exchange)
-        self._slow, self._in_body = None, False
-        if exchange.refusal is not None:  # the rest of the body is not waited for
-            exchange.keep_alive = False
-            exchange.start(b"")
+    def _stop_hearing(self) -> None:
+        """Take in nothing more, and forget a request that has not come to its end."""
+        unfinished = not self._between and not self._in_head
+        self._deaf, self._between, self._in_body = True, False, False
+        self.flow.pause_reading()
+        self.end_body()
+        cycle: Exchange | RequestResponseCycle = self.cycle
+        if not unfinished or cycle.response_complete:
+            self._refusal = None if unfinished else self._refusal  # it has its answer
             return
-        exchange.release()
-        exchange.response_complete = True
-        self._begin()
-        if exchange.parts:
-            super().on_body(b"".join(exchange.parts))
+        if isinstance(cycle, Exchange):
+            cycle.release()
+        else:
+            if cycle.response_started:
+                self.transport.close()
+            cycle.disconnected = True
+            cycle.message_event.set()
+        cycle.response_complete = True
+        if self._ahead is not None and not self._ahead.response_complete:
+            self.pipeline.popleft()
+            self.cycle = self._ahead
 
-    def _is_idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
-
-    def _close_if_silent(self) -> None:
-        """Close a connection that has been idle for its time; look again later at any other."""
-        self.timeout_keep_alive_task = None
-        silent_s = self.loop.time() - self._answered
-        if self._is_idle() and self._slow_head is None and silent_s >= self.timeout_keep_alive:
+    def _end(self) -> None:
+        """Say what is to be said last, and end the connection."""
+        error, self._refusal = self._refusal, None
+        if error is None or self.transport.is_closing() or self.front is None:
             self.transport.close()
-        elif not self.transport.is_closing():
-            again_s = max(self.timeout_keep_alive - silent_s, 1.0)
-            self.timeout_keep_alive_task = self.loop.call_later(again_s, self._close_if_silent)
-
-    def _close_if_idle(self) -> None:
-        if self._is_idle():
-            self.transport.close()
-
-    def _be_patient(self) -> None:
-        if self._slow is not None:
-            self._slow.cancel()
-            self._slow = None
+            return
+        path = self.url.partition(b"?")[0][:_PATH_SHOWN].decode("latin-1")
+        status, headers, body = self.front.refuse(error, path)
+        headers = [header for header in headers if header[0] != b"connection"]
+        self.transport.write(self.head(status, headers, keep_alive=False) + body)
+        self.linger()
 
 
 def _no_http(error: httptools.HttpParserError) -> MalformedRequest:

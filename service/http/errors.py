@@ -14,6 +14,7 @@ from service.errors import (
     Forbidden,
     GatesUnavailable,
     HeadTooLarge,
+    HostNotAllowed,
     InvalidFeatures,
     MalformedRequest,
     ModelNotFound,
@@ -25,8 +26,10 @@ from service.errors import (
     ServiceError,
     SettingsError,
     SlowClient,
+    TooManyWrongKeys,
     Unauthorised,
     UnsupportedMediaType,
+    UnsupportedTransferCoding,
     VersionConflict,
 )
 from service.quoting import cut
@@ -62,10 +65,13 @@ STATUSES: dict[type[ServiceError], Mapping] = {
     HeadTooLarge: Mapping(431, 431, "head_too_large"),
     SlowClient: Mapping(408, 408, "slow_client"),
     UnsupportedMediaType: Mapping(415, 415, "media_type"),
+    UnsupportedTransferCoding: Mapping(501, 501, "transfer_coding"),
+    HostNotAllowed: Mapping(421, 421, "host_not_allowed"),
     ModelNotFound: Mapping(404, 404, "model_not_found"),
     GatesUnavailable: Mapping(409, 409, "gates_unavailable"),
     VersionConflict: Mapping(409, 409, "version_conflict"),
     Unauthorised: Mapping(401, 401, "unauthorised"),
+    TooManyWrongKeys: Mapping(429, 429, "wrong_keys"),
     Forbidden: Mapping(403, 403, "forbidden"),
     Overloaded: Mapping(429, 429, "overloaded"),
     NotReady: Mapping(503, 503, "not_ready"),
@@ -183,7 +189,7 @@ def _response(
         (b"content-length", b"%d" % len(body)),
         (b"x-request-id", request_id),
     ]
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | TooManyWrongKeys):
         headers.append((b"retry-after", b"%d" % max(math.ceil(error.retry_after_s), 1)))
     if isinstance(error, NotReady):
         headers.append((b"retry-after", b"1"))

@@ -3,15 +3,26 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from service.errors import ServiceError
 from service.http.heads import Head
 from service.http.predict import Answer, HotPath
 from service.logs import log_event
 
-if TYPE_CHECKING:
-    from service.http.eager import EagerProtocol
+
+class Connection(Protocol):
+    """What an exchange needs of the connection that it is on."""
+
+    transport: asyncio.Transport
+    client: tuple[str, int] | None
+    leaving: bool
+
+    def head(self, status: int, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
+        """Return the first lines of an answer."""
+
+    def on_response_complete(self) -> None:
+        """Go on after an answer."""
 
 
 SMALL_BODY_BYTES = 16 << 10
@@ -33,7 +44,7 @@ class Exchange:
     __slots__ = ("_held", "_hot", "_protocol", "_responding", "disconnected", "head", "keep_alive", "parts",
                  "refusal", "response_complete")  # fmt: skip
 
-    def __init__(self, protocol: "EagerProtocol", head: Head, hot: HotPath) -> None:
+    def __init__(self, protocol: Connection, head: Head, hot: HotPath) -> None:
         self._protocol, self.head, self._hot = protocol, head, hot
         self.parts: list[bytes] = []
         self.keep_alive = head.keep_alive and not protocol.leaving
@@ -66,20 +77,24 @@ class Exchange:
 
     def start(self, body: bytes) -> None:
         """Run the call until it waits, or to its end."""
-        responding = self._hot.respond(self.head.call, body) if self.refusal is None else self._refuse(self.refusal)
+        if self.refusal is None:
+            responding = self._hot.respond(self.head.call, self._peer(), body)
+        else:
+            responding = self._hot.respond_with(self.refusal, self.head.call)
         self._responding: Coroutine[Any, Any, Answer] = responding
         self._step(None)
 
     def _admit(self) -> None:
         try:
-            self._hot.admit(self.head)
+            self._hot.admit(self.head, self._peer())
         except ServiceError as error:
             self.refusal = error
         else:
             self._held = self.head.length
 
-    def _refuse(self, error: ServiceError) -> Coroutine[Any, Any, Answer]:
-        return self._hot.respond_with(error, self.head.call)
+    def _peer(self) -> str:
+        client = self._protocol.client
+        return client[0] if client is not None else ""
 
     def _step(self, _: object) -> None:
         """Go on with the call: what a task does, without the task. It waits for nothing but futures."""

@@ -7,19 +7,35 @@ anything but, where `MMOE_LOCAL_ADMIN` says so, callers on this machine.
 
 import ipaddress
 import logging
+import re
+import time
+from collections.abc import Callable
 
 from fastapi import Request
 
-from service.errors import Forbidden, Unauthorised
-from service.http.body import Headers
+from service.errors import Forbidden, TooManyWrongKeys, Unauthorised
+from service.flood import Flood
+from service.http.body import Headers, Scope
+from service.http.hosts import address_of, is_loopback
 from service.keys import Key, Keys
 from service.logs import log_event
+from service.rate_limiter import RateLimiter
 
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 
+WRONG_KEYS_AT_ONCE, WRONG_KEYS_PER_S = 20, 1.0
+"""Unknown keys that an address may send to a worker before the answer is 429; valid ones always pass."""
+PEERS = 10_000
+"""Addresses whose unknown keys are counted at a time."""
+
 _BEARER = b"bearer "
 _OF_BROWSERS = ("origin", "sec-fetch-site")
-_OF_PROXIES = ("forwarded", "via", "x-real-ip")
+_OF_PROXIES = re.compile(
+    r"via|cdn-loop|proxy-.*|x-original-.*|x-host|x-scheme|front-end-https|x-varnish|x-cloud-trace-context"
+    r"|(cf|fastly|fly|x-envoy|x-amzn?|x-azure|x-arr|x-appengine|x-vercel|x-nf|x-bluecoat|x-sucuri|incap)-.*"
+    r"|.*forward.*|.*((client|real|remote|connecting|originating|cluster|user|source|peer)-?_?(ip|addr)).*"
+)
+"""Names of headers that proxies, balancers and CDNs add: whoever the peer is, the caller is somebody else."""
 
 log = logging.getLogger("service")
 
@@ -30,16 +46,27 @@ class Guard:
     Args:
         keys: of the callers; None: calls need no key.
         local_admin: whether, without keys, callers on this machine may change the service.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, keys: Keys | None, local_admin: bool) -> None:
+    def __init__(self, keys: Keys | None, local_admin: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self.keys, self._local_admin = keys, local_admin
+        self._wrong = RateLimiter(WRONG_KEYS_AT_ONCE, WRONG_KEYS_PER_S, PEERS, clock)
+        self._latest = ""
+        self._beyond = Flood(self._tell)
 
-    def check(self, headers: Headers) -> Key | None:
+    def check(self, headers: Headers, peer: str) -> Key | None:
         """Let a call pass that asks for predictions or looks at something; return whose it is.
+
+        A valid key passes whatever else came from its address, which may be that of a balancer with many callers.
+
+        Args:
+            headers: of the call.
+            peer: the address that it comes from.
 
         Raises:
             Unauthorised: keys are needed, and it has none that is known.
+            TooManyWrongKeys: so, and many others came from its address.
         """
         if self.keys is None:
             return None
@@ -48,20 +75,39 @@ class Guard:
             raise Unauthorised()
         key = self.keys.find(presented)
         if key is None:
+            self._count(peer)
             raise Unauthorised("an API key that is not known")
         return key
 
-    def knows(self, headers: Headers) -> bool:
+    def knows(self, headers: Headers, peer: str) -> bool:
         """Tell whether `check` lets a call pass."""
         try:
-            self.check(headers)
-        except Unauthorised:
+            self.check(headers, peer)
+        except (Unauthorised, TooManyWrongKeys):
             return False
         return True
 
+    def _count(self, peer: str) -> None:
+        """Count an unknown key from an address; from one of IPv6, of all the 2**64 that its network has."""
+        address, source = address_of(peer), peer
+        if address is not None and address.version == 6:
+            source = str(ipaddress.ip_network((int(address), 64), strict=False))
+        wait_s = self._wrong.wait_s(source)
+        if wait_s > 0:
+            self._latest = source
+            self._beyond.count()
+            raise TooManyWrongKeys(wait_s)
+
+    def _tell(self, count: int) -> None:
+        sentence = "Refused for too many unknown API keys (429): %d requests, the last one from %s"
+        log_event(log, logging.WARNING, "wrong_keys", sentence, count, self._latest, requests=count, peer=self._latest)
+
     async def predict(self, request: Request) -> None:
         """Do what `check` does, as a dependency of FastAPI routes."""
-        self.check(dict(request.scope["headers"]))
+        self._check(request)
+
+    def _check(self, request: Request) -> Key | None:
+        return self.check(dict(request.scope["headers"]), peer_of(request.scope))
 
     async def admin(self, request: Request) -> None:
         """Let a call pass that changes the service; a dependency of FastAPI routes.
@@ -71,7 +117,7 @@ class Guard:
             Forbidden: its key has another role; or there are no keys, and it does not come from this machine or such
                 calls are off.
         """
-        key = self.check(dict(request.scope["headers"]))
+        key = self._check(request)
         if key is None:
             self._check_local(request)
         elif key.role != "admin":
@@ -89,16 +135,16 @@ class Guard:
                 "Name a file of keys with MMOE_KEYS_FILE, or allow calls from its own machine with MMOE_LOCAL_ADMIN",
             )
         here = "a caller on the machine of the service"
-        peer = request.client.host if request.client else ""
-        if not _is_loopback(peer):
+        peer = peer_of(request.scope)
+        if not is_loopback(peer):
             raise Forbidden(f"the address {peer!r}", here, "Call 127.0.0.1 there, or set up keys with MMOE_KEYS_FILE")
         names = request.headers.keys()
-        if proxy := next((name for name in names if name in _OF_PROXIES or name.startswith("x-forwarded-")), None):
+        if proxy := next((name for name in names if _OF_PROXIES.fullmatch(name)), None):
             raise Forbidden(f"come through a proxy, by its header {proxy!r}", here, "Call the service itself")
         if browser := next((name for name in names if name in _OF_BROWSERS), None):
             needed = f"{here} that is no browser"
             raise Forbidden(f"the header {browser!r} of one", needed, "Call it with curl, for example")
-        if not _is_local_name(request.url.hostname or ""):  # a page whose name somebody lets point to this machine
+        if not is_loopback(request.url.hostname or ""):  # a page whose name somebody lets point to this machine
             raise Forbidden(f"the host {request.url.hostname!r}", here, "Call it by 127.0.0.1, ::1 or localhost")
 
 
@@ -110,14 +156,7 @@ def _presented(headers: Headers) -> bytes | None:
     return headers.get(API_KEY)
 
 
-def _is_local_name(host: str) -> bool:
-    return host == "localhost" or _is_loopback(host)
-
-
-def _is_loopback(text: str) -> bool:
-    """Tell whether this is an address of the machine itself; one of IPv4 on a socket of IPv6 counts as what it is."""
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+def peer_of(scope: Scope) -> str:
+    """Return the address that a request comes from; empty where it is not known."""
+    client = scope.get("client")
+    return client[0] if client else ""

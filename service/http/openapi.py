@@ -29,8 +29,9 @@ ERRORS = {
     "409": "The model has no gates to inspect, or must not be served",
     "413": "The body or the number of rows is over the limit",
     "415": "A content type or encoding not spoken here",
+    "421": "The host that the request names is not the service's",
     "422": "Rows or features are wrong; `errors` says which",
-    "429": "Too many rows are waiting; try again after Retry-After seconds",
+    "429": "Too many rows are waiting, or too many wrong keys came; try again after Retry-After seconds",
     "500": "A fault of the service; the log has the details",
     "503": "Not ready, or draining",
     "504": "The time allowed ran out",
@@ -127,6 +128,8 @@ def document(app: FastAPI, engine: Engine, keys: bool = False, models: bool = Tr
         for operation in operations.values():
             if keys and "401" not in operation["responses"]:
                 operation["security"] = []
+            elif keys:
+                operation["responses"] |= {"429": {}}  # after too many wrong ones
             operation["responses"] = _responses(operation["responses"], path.startswith("/v2"))
     if keys:
         written["components"]["securitySchemes"] = _SECURITY
@@ -224,7 +227,7 @@ def _responses(responses: Schema, v2: bool) -> Schema:
     """Finish a call's answers: the errors in the shape of their protocol, and nothing that FastAPI only supposes."""
     error = {JSON: {"schema": ref("Refusal")}} if v2 else {PROBLEM_JSON: {"schema": ref("Problem")}}
     finished: dict[str, Any] = {}
-    for status, response in sorted((responses | {"500": {}}).items()):
+    for status, response in sorted((responses | {"421": {}, "500": {}}).items()):
         supposed = "HTTPValidationError" in str(response)
         if status in ERRORS and not supposed:
             finished[status] = {"description": ERRORS[status], "headers": _headers(status), "content": error}

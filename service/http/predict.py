@@ -7,11 +7,9 @@ Nothing is made per request that is not needed; any other path goes on to the ap
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from service.engine import Engine
-from service.errors import Overloaded, ServiceError
+from service.errors import Overloaded, ServiceError, TooManyWrongKeys
 from service.features import Batch
 from service.http import v2_infer
 from service.http.admission import Admission, Incoming
@@ -27,18 +25,18 @@ from service.http.body import (
     timeout_s,
 )
 from service.http.endpoint import Endpoint, Endpoints
-from service.http.errors import RawHeaders, Response, find, plain_problem, problem, v2_problem, write
-from service.http.guard import Guard
+from service.http.errors import RawHeaders, Response, find, plain_problem, problem, v2_problem
+from service.http.front import Front, Notes
+from service.http.guard import Guard, peer_of
 from service.http.heads import Call, Head, Heads, Route
+from service.http.hosts import Hosts
 from service.http.json_size import FREE_BYTES
+from service.http.metrics import AsgiApp
 from service.http.refusals import Refusals
 from service.http.watch import TRACEPARENT, Identity, Seen, Watch
 from service.instruments import NOT_MEASURED, event
 from service.loaded_model import Model
 from service.parts import Part
-from service.settings import Settings
-
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _NAME = r"(?P<name>[^/:]+)"
 _VERSION = r"(?:/versions/(?P<version>[1-9][0-9]{0,17}))?"
@@ -51,23 +49,6 @@ _ROUTES_KEPT = 1000
 """Paths are only kept once they led to a model, so that strangers cannot fill the memory; this bounds the rest."""
 
 
-class Notes(Protocol):
-    """Take notice of answered requests."""
-
-    @property
-    def note(self) -> Callable[[bytes], object]:
-        """Note the event of a request: its code, rows, and seconds of parsing, rendering and in total."""
-
-    def code(self, route: str, status: int, model: Model | None) -> int:
-        """Return the number under which such requests count."""
-
-    def rejected(self, reason: str, /) -> None:
-        """Note an error by its code."""
-
-    def request(self, route: str, status: int, /) -> None:
-        """Note a request by its route and status alone."""
-
-
 Given = tuple[Endpoint, Batch, Part, float, float, float]
 """Who gave an answer, to which rows, from which part of a run, how long parsing and rendering took, and when parsing
 had ended."""
@@ -77,7 +58,7 @@ Answer = tuple[int, RawHeaders, bytes, float, Identity | None, Exception | None,
 wrong, or what it is of. Plain tuples, for there are two per request."""
 
 
-class HotPath:
+class HotPath(Front):
     """Answer predictions; pass everything else on.
 
     Args:
@@ -103,26 +84,17 @@ class HotPath:
         guard: Guard,
         notes: Notes | None = None,
     ) -> None:
-        self._app = app
+        super().__init__(app, engine.settings, Hosts.of(engine.settings), watch, engine.clock, notes)
         self._endpoints = endpoints
         self._admission = admission
         self._batcher = engine.batcher
-        self._settings = engine.settings
-        self._clock = engine.clock
-        self._watch = watch
         self._check = None if guard.keys is None else guard.check
-        self._notes = notes
         self._note = None if notes is None else notes.note
         self._routes: dict[str, Route] = {}
         self._refusals = Refusals()
         self.heads = Heads()
 
-    @property
-    def settings(self) -> Settings:
-        """Return the limits that hold for all requests."""
-        return self._settings
-
-    def admit(self, head: Head) -> None:
+    def admit(self, head: Head, peer: str) -> None:
         """Let a large body come, and count it until `release`.
 
         Raises:
@@ -130,7 +102,7 @@ class HotPath:
             Overloaded: too much is held already.
         """
         if self._check is not None:
-            self._check(head.call.headers)
+            self._check(head.call.headers, peer)
         self._admission.budget.take(head.length)
 
     def release(self, size: int) -> None:
@@ -141,24 +113,12 @@ class HotPath:
         """Answer a call that was refused at its head; `note` is to be called when that was sent."""
         return await self._refused(error, call, self._clock())
 
-    def refuse(self, error: ServiceError, path: str) -> Response:
-        """Count something that did not become a request, and write the answer; `path` is as far as it came."""
-        identity = self._watch.identify({})
-        answer = write(error, path, identity.request_id or b"")
-        self._watch.answered(
-            Seen(identity, "", path, "other", answer.status, error, None, arrived=self._clock(), total_s=0.0)
-        )
-        if self._notes is not None:
-            self._notes.rejected(find(error).code)
-            self._notes.request("other", answer.status)
-        return answer
-
     def route(self, path: str) -> Route | None:
         """Say what a path asks for; None if it is not answered here."""
         return self._routes.get(path) or _route(path)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection."""
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection whose host is allowed."""
         route = self.route(scope["path"]) if scope["type"] == "http" else None
         if route is None:
             await self._app(scope, receive, send)
@@ -166,18 +126,19 @@ class HotPath:
         call = Call(route, scope["method"], scope["path"], dict(scope["headers"]))
         try:
             with self._admission.incoming(receive) as incoming:
-                answer = await self.respond(call, None, incoming)
+                answer = await self.respond(call, peer_of(scope), None, incoming)
         except Disconnected:
             return
         await send({"type": "http.response.start", "status": answer[0], "headers": answer[1]})
         await send({"type": "http.response.body", "body": answer[2]})
         self.note(call, answer)
 
-    async def respond(self, call: Call, body: bytes | None, incoming: Incoming | None = None) -> Answer:
+    async def respond(self, call: Call, peer: str, body: bytes | None, incoming: Incoming | None = None) -> Answer:
         """Answer a call, whatever is wrong with it; `note` is to be called when that was sent.
 
         Args:
             call: its head.
+            peer: the address that it comes from.
             body: as it came, of a length that is taken, and not compressed; None if it is still to come.
             incoming: the body that is to come.
 
@@ -189,7 +150,7 @@ class HotPath:
             if call.method != "POST":
                 identity = self._watch.identify(call.headers)
                 return *self._not_post(call, identity), arrived, identity, None, None
-            return await self._answer(call, body, incoming, arrived)
+            return await self._answer(call, peer, body, incoming, arrived)
         except Disconnected:
             raise
         except Exception as error:
@@ -217,13 +178,15 @@ class HotPath:
                 times = arrived, total_s, parse_s, render_s, parsed
                 self._watch.answered(Seen(*seen, endpoint.model, *times, batch, part))
 
-    async def _answer(self, call: Call, body: bytes | None, incoming: Incoming | None, arrived: float) -> Answer:
+    async def _answer(
+        self, call: Call, peer: str, body: bytes | None, incoming: Incoming | None, arrived: float
+    ) -> Answer:
         route, _, path, headers = call
         if self._check is not None:
-            self._check(headers)
+            self._check(headers, peer)
         endpoint = self._endpoints.get(route.name, route.version)
         self._batcher.refuse_if_full()
-        allowed_s = self._settings.request_timeout_s
+        allowed_s = self.settings.request_timeout_s
         if TIMEOUT in headers:
             allowed_s = timeout_s(headers, allowed_s)
         if not route.v2 and headers.get(CONTENT_TYPE) != b"application/json":
@@ -268,7 +231,7 @@ class HotPath:
         return status, headers, content, arrived, identity, error, None
 
     async def _wait_to_refuse(self, error: Exception) -> None:
-        if isinstance(error, Overloaded):
+        if isinstance(error, Overloaded | TooManyWrongKeys):
             await self._refusals.turn()
         else:
             await _end_of_turn()

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from service.artifact import GATE_CONTRIBUTIONS, GATE_WEIGHTS
 from service.errors import MalformedRequest
 from service.features import Batch
-from service.http.body import Headers
+from service.http.body import Headers, whole_number
 from service.http.errors import RawHeaders
 from service.http.render import dumps
 from service.http.rows import load_object
@@ -105,12 +105,13 @@ def json_length(headers: Headers, body: bytes) -> int:
     announced, size = headers.get(HEADER_LENGTH), len(body)
     if announced is None:
         return size
-    if not announced.isdigit() or int(announced[:20]) > size:
+    length = whole_number(announced)
+    if length is None or length > size:
         raise MalformedRequest(
             f"Inference-Header-Content-Length is {quote(announced)}",
             f"a whole number from 0 to {size}, the length of the body",
         )
-    return int(announced)
+    return length
 
 
 def _wanted(signature: Signature, request: dict[str, Any]) -> Wanted:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from service.errors import TooManyWrongKeys
 from service.features import Batch
 from service.flood import Allowance, Flood
 from service.http.body import REQUEST_ID, Headers, request_id
@@ -143,7 +144,8 @@ class Watch:
         if self._tracer is not None and seen.identity.traced:
             self._tracer.record(_traced(seen))
         if seen.status == 429:
-            self._refused.count()
+            if not isinstance(seen.error, TooManyWrongKeys):  # whoever counts those tells of them
+                self._refused.count()
         elif self._lines is not None and (self._all_lines or seen.status >= 400):
             if seen.status < 400 or self._errors.take():
                 self._lines.put(_line(seen))

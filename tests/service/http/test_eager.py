@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import pytest
 
 from service.engine import Engine
-from service.http import eager
+from service.http import timeouts
 from service.http.app import create_app
 from service.http.eager import EagerProtocol
 from service.http.predict import HotPath
-from tests.support.served_protocol import BODY, PREDICT, ROW, both, read_answer, request, serving
+from tests.support.served_protocol import BODY, PREDICT, ROW, both, request, serving
 
 CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 GZIPPED = gzip.compress(BODY)
@@ -51,34 +51,20 @@ def test_every_request_has_the_answer_it_has_from_uvicorn(name: str, engine: Eng
 
 
 @pytest.mark.parametrize("protocol", ["h2c", "websocket"])
-@pytest.mark.parametrize("path", ["/health/live", "/v1/models", PREDICT])
-def test_an_upgrade_is_not_made_and_the_request_answered(
-    engine: Engine, caplog: pytest.LogCaptureFixture, path: str, protocol: str
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/health/live", "/v1/models", PREDICT, "/v2/repository/index"])
+def test_an_upgrade_is_not_made_and_the_request_answered_as_without(
+    engine: Engine, caplog: pytest.LogCaptureFixture, path: str, method: str, protocol: str
 ) -> None:
-    plain = request(b"", path, method="GET")
-    upgrade = request(b"", path, "Connection: Upgrade", f"Upgrade: {protocol}", method="GET")
+    body = BODY if method == "POST" else b""
+    plain = request(body, path, method=method)
+    upgrade = request(body, path, "Connection: Upgrade", f"Upgrade: {protocol}", method=method)
 
     async def run() -> None:
         async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
-            ((expected, content),) = await bench.talk(plain)
-            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
-            writer.write(upgrade)
-            assert await read_answer(reader) == (expected.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"), content)
-            assert await reader.read() == b""
-            writer.close()
-
-    asyncio.run(run())
-    assert not caplog.records
-
-
-@pytest.mark.parametrize("path", [PREDICT, "/v2/repository/index", "/nothing"])
-def test_an_upgrade_with_a_body_is_refused(engine: Engine, caplog: pytest.LogCaptureFixture, path: str) -> None:
-    async def run() -> None:
-        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
-            upgrade = request(BODY, path, "Connection: Upgrade", "Upgrade: websocket")
-            ((head, content),) = await bench.talk(upgrade)
-            assert head.startswith("HTTP/1.1 400 ")
-            assert b"without asking" in content
+            (expected,) = await bench.talk(plain)
+            assert await bench.talk(upgrade * 3, upgrade, answers=4) == [expected] * 4
+            assert await bench.talk(upgrade[:60], upgrade[60:] + plain, answers=2) == [expected] * 2
 
     asyncio.run(run())
     assert not caplog.records
@@ -160,7 +146,7 @@ def test_heads_are_kept_but_not_without_end(engine: Engine) -> None:
 
 
 def test_a_body_that_is_slow_to_come_is_left_to_uvicorn(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eager, "SLOW_BODY_S", 0.0)
+    monkeypatch.setattr(timeouts, "SLOW_BODY_S", 0.0)
     whole = request()
     theirs, ours = both(create_app(engine), lambda bench: bench.talk(whole[:-20], whole[-20:-9], whole[-9:]))
     assert ours == theirs

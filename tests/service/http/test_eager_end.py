@@ -1,12 +1,14 @@
 """How the eager protocol's connections end: with the server, by the client, by a failure, by silence."""
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 import pytest
 
 from service.engine import Engine
-from service.http import eager
+from service.http import timeouts
 from service.http.admission import Incoming
 from service.http.app import create_app
 from service.http.eager import EagerProtocol
@@ -21,7 +23,7 @@ class Held(HotPath):
     arrived: asyncio.Event
     go: asyncio.Future[None]
 
-    async def respond(self, call: Call, body: bytes | None, incoming: Incoming | None = None) -> Answer:
+    async def respond(self, call: Call, peer: str, body: bytes | None, incoming: Incoming | None = None) -> Answer:
         assert body is not None
         self.arrived.set()
         await self.go
@@ -78,7 +80,7 @@ def test_an_idle_connection_is_answered_once_more_when_the_server_shuts_down(pat
 def test_an_idle_connection_that_asks_nothing_ends_when_the_server_shuts_down(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eager, "LEAVE_S", 0.0)
+    monkeypatch.setattr(timeouts, "LEAVE_S", 0.0)
 
     async def act() -> None:
         async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
@@ -100,14 +102,36 @@ def test_a_client_that_leaves_is_not_answered_and_harms_nobody(engine: Engine) -
             _, writer = await asyncio.open_connection("127.0.0.1", bench.port)
             writer.write(request())
             await held.arrived.wait()
-            writer.close()
-            await writer.wait_closed()
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.close()  # by a reset: a client that only ends its sending may still wait for the answer
             while bench.state.connections:
                 await asyncio.sleep(0)
             held.go.set_result(None)
             return await bench.talk(request())
 
     assert asyncio.run(act())[0][1] == BODY[:3]
+
+
+def test_a_client_that_has_stopped_sending_is_answered_and_then_the_connection_ends(engine: Engine) -> None:
+    async def act() -> bytes:
+        held = _held(engine)
+        async with serving(held, EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(request())
+            writer.write_eof()
+            await held.arrived.wait()
+            (connection,) = bench.state.connections
+            assert isinstance(connection, EagerProtocol)
+            while not connection._deaf:
+                await asyncio.sleep(0)
+            held.go.set_result(None)
+            came = await reader.read()
+            writer.close()
+            while bench.state.connections:
+                await asyncio.sleep(0)
+            return came
+
+    assert asyncio.run(act()).endswith(b"\r\n\r\n" + BODY[:3])
 
 
 def test_a_call_that_breaks_closes_its_connection(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:

@@ -52,6 +52,40 @@ def test_a_head_over_the_limits_is_431(engine: Engine, pieces: list[bytes]) -> N
     asyncio.run(run())
 
 
+def test_a_head_that_begins_where_a_large_body_ends_is_not_measured_by_that_body(patient: Engine) -> None:
+    large = request(json.dumps({"instances": [ROW] * 2000}).encode())
+    chunked = request(b"%x\r\n" % 200_000 + b" " * 200_000, PREDICT, "Transfer-Encoding: chunked") + b"\r\n0\r\n\r\n"
+
+    async def run() -> None:
+        async with serving(create_app(patient), EagerProtocol) as bench, asyncio.timeout(20):
+            for before in (large, chunked, request(b" " * 200_000, f"{PREDICT}?query"), request() * 300):
+                for cut in (1, 20, len(HEAD)):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+                    while not bench.state.connections:
+                        await asyncio.sleep(0)
+                    (connection,) = bench.state.connections
+                    connection.data_received(before + HEAD[:cut])  # as it comes from one read
+                    connection.data_received(HEAD[cut:] + b"connection: close\r\n\r\n")
+                    heads = re.findall(rb"HTTP/1.1 (\d+) ", await reader.read())
+                    assert b"431" not in heads
+                    assert heads[-1] == b"200"
+                    writer.close()
+                    while bench.state.connections:
+                        await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+def test_a_head_that_begins_in_such_a_read_is_bounded_as_any(patient: Engine) -> None:
+    async def run() -> None:
+        async with serving(create_app(patient), EagerProtocol) as bench, asyncio.timeout(20):
+            for end in (b"", b"\r\n\r\n"):
+                found = await bench.talk(request(b" " * 70_000), HEAD + b"a: " + b"x" * 300_000 + end, answers=2)
+                assert found[-1][0].startswith("HTTP/1.1 431 ")
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("sent", "answers"), [(b"", b""), (HEAD, b"HTTP/1.1 408 "), (request() + HEAD, b"HTTP/1.1 200 ")]
 )

@@ -44,6 +44,8 @@ def instances(text: str) -> list[ServiceError]:
         GatesUnavailable(text, text), VersionConflict(text, text), Unauthorised(text), Forbidden(text, text, text),
         Overloaded(1.0, 1, 1, text), NotReady(text), errors.DeadlineExceeded(1.0), ArtifactError(text, text),
         SettingsError(text, text, text), errors.RunDirectoryGone(text),
+        errors.HostNotAllowed(text.encode()), errors.TooManyWrongKeys(1e9),
+        errors.UnsupportedTransferCoding(text.encode()),
     ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Who may call what: with keys, without, from here, from elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,8 +9,10 @@ import httpx
 import pytest
 
 from service.engine import Engine
+from service.errors import Unauthorised
 from service.http.app import create_app
-from service.keys import line_of, new_key
+from service.http.guard import PEERS, WRONG_KEYS_AT_ONCE, Guard
+from service.keys import Keys, line_of, new_key
 from service.settings import Settings
 from service.slots import RunDirectory
 from service.telemetry import Telemetry
@@ -85,17 +88,21 @@ class Bench:
         self.file = run_dir / "keys"
         self.file.write_text("".join(line_of(role, role, self.keys[role]) + "\n" for role in ("predict", "admin")))
 
-    def ask(self, *calls: Call, peer: str = "127.0.0.1", headers: Any = None, **settings: Any) -> list[httpx.Response]:
+    @contextmanager
+    def app(self, **settings: Any) -> Iterator[Any]:
         with RunDirectory.create(1, self._run_dir) as directory:
             telemetry = Telemetry(directory)
             engine = Engine(Settings(models=self._models, **settings), telemetry, telemetry.recorder_of)
             engine.scan()
             telemetry.tick(0, engine.loaded())
-            sent = [(call.method, call.path, call.body) for call in calls]
-            answers = ask(create_app(engine, telemetry), *sent, peer=peer, headers=headers)
+            yield create_app(engine, telemetry)
             telemetry.close()
             engine.close()
-        return answers
+
+    def ask(self, *calls: Call, peer: str = "127.0.0.1", headers: Any = None, **settings: Any) -> list[httpx.Response]:
+        sent = [(call.method, call.path, call.body) for call in calls]
+        with self.app(**settings) as app:
+            return ask(app, *sent, peer=peer, headers=headers)
 
 
 @pytest.fixture
@@ -124,7 +131,8 @@ def test_without_keys_everybody_may_ask_and_nobody_may_change_anything(bench: Be
 def test_with_keys_probes_metrics_and_pages_stay_open_and_nothing_else(bench: Bench) -> None:
     assert codes(bench.ask(*OPEN, keys_file=bench.file)) == statuses(OPEN)
     for headers in (None, {"X-API-Key": new_key()}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer"}):
-        for answer in bench.ask(*ASKING, *ADMIN, keys_file=bench.file, headers=headers):
+        answers = [bench.ask(call, keys_file=bench.file, headers=headers)[0] for call in ASKING + ADMIN]
+        for answer in answers:
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"] == "Bearer"
             if answer.request.method != "HEAD":
@@ -170,26 +178,55 @@ def test_others_may_not(bench: Bench, peer: str) -> None:
     assert "needs a caller on the machine of the service" in answers[0].json()["error"]
 
 
+FORWARDING = [
+    *("Forwarded", "X-Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"),
+    *("Forwarded-For", "X-Original-Forwarded-For", "X-Vercel-Forwarded-For", "X-Http-Forwarded-For", "Via"),
+    *("X-Real-IP", "X-Client-IP", "Client-IP", "X-Cluster-Client-IP", "True-Client-IP", "Fastly-Client-IP"),
+    *(
+        "CF-Connecting-IP",
+        "CF-Connecting-IPv6",
+        "CF-Ray",
+        "CF-Visitor",
+        "CDN-Loop",
+        "Do-Connecting-IP",
+        "Fly-Client-IP",
+    ),
+    *("X-ProxyUser-Ip", "WL-Proxy-Client-IP", "Proxy-Client-IP", "X-Remote-IP", "X-Remote-Addr", "X-Originating-IP"),
+    *("X-Azure-ClientIP", "X-Azure-SocketIP", "X-Appengine-User-IP", "X-NF-Client-Connection-IP", "X-Amzn-Trace-Id"),
+    *("X-Envoy-External-Address", "X-Envoy-Original-Path", "X-Arr-Log-Id", "X-Sucuri-ClientIP", "Fly-Client-IP"),
+    *("X-Original-Host", "X-Varnish", "Proxy-Connection", "X-Scheme", "Front-End-Https", "X-Cloud-Trace-Context"),
+]
+
+
+CLIENTS = ["User-Agent", "Accept-Encoding", "X-Request-Id", "traceparent", "X-Request-Timeout-Ms", "Cookie"]
+
+
+def test_any_header_that_forwards_ends_local_admin_and_those_of_clients_do_not(bench: Bench) -> None:
+    load: tuple[str, str, Any] = ("POST", "/v2/repository/models/hand/load", {})
+    with bench.app(local_admin=True) as app:
+        for header in FORWARDING + CLIENTS:
+            (answer,) = ask(app, load, headers={header: "127.0.0.1"})
+            assert answer.status_code == (200 if header in CLIENTS else 403), header
+
+
 @pytest.mark.parametrize(
     ("header", "value", "sentence"),
     [
         ("Origin", "http://127.0.0.1", "no browser"),
         ("Sec-Fetch-Site", "same-origin", "no browser"),
         ("X-Forwarded-For", "127.0.0.1", "through a proxy"),
-        ("X-Forwarded-Proto", "https", "through a proxy"),
-        ("Forwarded", "for=127.0.0.1", "through a proxy"),
-        ("X-Real-IP", "127.0.0.1", "through a proxy"),
-        ("Via", "1.1 proxy", "through a proxy"),
+        ("CF-Connecting-IP", "127.0.0.1", "through a proxy"),
         ("Host", "rebound.example:8000", "the host 'rebound.example'"),
     ],
 )
 def test_proxies_and_pages_in_a_browser_are_not_on_this_machine(
     bench: Bench, header: str, value: str, sentence: str
 ) -> None:
-    answers = bench.ask(*ADMIN, headers={header: value}, local_admin=True)
+    settings: dict[str, Any] = {"local_admin": True, "allowed_hosts": frozenset("*")}
+    answers = bench.ask(*ADMIN, headers={header: value}, **settings)
     assert codes(answers) == [403] * len(ADMIN)
     assert sentence in answers[0].json()["error"]
-    assert codes(bench.ask(*ASKING, headers={header: value}, local_admin=True)) == statuses(ASKING)
+    assert codes(bench.ask(*ASKING, headers={header: value}, **settings)) == statuses(ASKING)
 
 
 def test_the_document_names_features_to_those_who_may_know_them(bench: Bench) -> None:
@@ -207,3 +244,41 @@ def test_the_document_names_features_to_those_who_may_know_them(bench: Bench) ->
     assert "colour" not in stranger.text
     assert "hand" not in stranger.text
     assert known.json()["paths"].keys() == free.json()["paths"].keys()
+
+
+WRONG = {"X-API-Key": "mmoe_wrong"}
+
+
+def test_wrong_keys_beyond_a_rate_are_429_and_the_right_one_passes(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    right = {"X-API-Key": bench.keys["predict"]}
+    calls = [*ASKING[:5], Call("GET", "/v1/models"), Call("GET", "/openapi.json")]
+    with bench.app(keys_file=bench.file) as app:
+
+        def get(headers: Any, count: int = 1, peer: str = "10.0.0.1", *calls: Call) -> list[httpx.Response]:
+            sent = [(call.method, call.path, call.body) for call in calls or [ASKING[0]] * count]
+            return ask(app, *sent, peer=peer, headers=headers)
+
+        assert set(codes(get(WRONG, WRONG_KEYS_AT_ONCE))) == {401}
+        refused = get(WRONG, 1, "10.0.0.1", *calls)
+        assert codes(refused) == [429] * (len(calls) - 1) + [200]  # the document then names no model
+        assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused[:-1])
+        assert refused[0].json()["code"] == "wrong_keys"
+        assert codes(get(right, 1, "10.0.0.1", *calls)) == statuses(calls)
+        assert codes(get(None, 2 * WRONG_KEYS_AT_ONCE)) == [401] * 2 * WRONG_KEYS_AT_ONCE  # no key is no wrong key
+        assert codes(get(WRONG, 1, "10.0.0.2")) == [401]
+        network = [f"2001:db8::{number:x}" for number in range(WRONG_KEYS_AT_ONCE + 1)]
+        assert [codes(get(WRONG, 1, peer))[0] for peer in network] == [401] * WRONG_KEYS_AT_ONCE + [429]
+        assert codes(get(WRONG, 1, "2001:db8:0:1::1")) == [401]
+        assert codes(get(right, 1, network[0])) == [200]
+    assert "too many unknown API keys" in caplog.text
+    assert "mmoe_wrong" not in caplog.text
+
+
+def test_the_addresses_whose_wrong_keys_are_counted_are_bounded(bench: Bench) -> None:
+    guard = Guard(Keys(bench.file), local_admin=False, clock=lambda: 0.0)
+    for number in range(PEERS + 100):
+        with pytest.raises(Unauthorised):
+            guard.check({b"x-api-key": b"x"}, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert len(guard._wrong) == PEERS

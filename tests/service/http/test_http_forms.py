@@ -26,7 +26,7 @@ def row(value: bytes) -> bytes:
 
 CASES = {
     "a name with an escape": (request("/v1/models/h%61nd:predict"), 200),
-    "a target with its host": (request("http://x/v1/predict"), 200),
+    "a target with its host": (request("http://127.0.0.1/v1/predict"), 200),
     "HTTP/1.0": (request(version="1.0"), 200),
     "an escaped NUL in a category": (request(body=b'{"instances":[{"colour":"a\\u0000b"}]}'), 200),
     "a whole number beyond 64 bits": (request(body=row(b"123456789012345678901234567890")), 200),

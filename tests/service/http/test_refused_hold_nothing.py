@@ -58,7 +58,7 @@ def test_a_refused_request_holds_nothing(
             engine.batcher.queued_rows = engine.settings.max_queue_rows - 1
         body = json.dumps(document).encode()
         kept, before = sys.getrefcount(body), lists()
-        answering = hot.respond(Call(route, "POST", path, {b"content-type": b"application/json"}), body)
+        answering = hot.respond(Call(route, "POST", path, {b"content-type": b"application/json"}), "", body)
         waiting = answering.send(None)
         let_out = asyncio.Event()
         waiting.add_done_callback(lambda _: let_out.set())

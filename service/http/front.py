@@ -1,0 +1,82 @@
+"""The first application on a port: it turns away what is not for this service, and passes everything else on."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from service.errors import HostNotAllowed, ServiceError
+from service.http.body import HOST, Receive, Scope, Send
+from service.http.errors import Response, find, write
+from service.http.hosts import Hosts
+from service.http.metrics import AsgiApp
+from service.http.watch import Seen, Watch
+from service.loaded_model import Model
+from service.settings import Settings
+
+
+class Notes(Protocol):
+    """Take notice of answered requests."""
+
+    @property
+    def note(self) -> Callable[[bytes], object]:
+        """Note the event of a request: its code, rows, and seconds of parsing, rendering and in total."""
+
+    def code(self, route: str, status: int, model: Model | None) -> int:
+        """Return the number under which such requests count."""
+
+    def rejected(self, reason: str, /) -> None:
+        """Note an error by its code."""
+
+    def request(self, route: str, status: int, /) -> None:
+        """Note a request by its route and status alone."""
+
+
+class Front:
+    """Refuse requests to hosts that are not the service's, and what did not become a request.
+
+    Args:
+        app: the application behind.
+        settings: the limits that hold for all requests.
+        hosts: that may be named.
+        watch: told of what is refused.
+        clock: seconds, that of the engine.
+        notes: told of it too.
+    """
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        settings: Settings,
+        hosts: Hosts,
+        watch: Watch,
+        clock: Callable[[], float],
+        notes: Notes | None = None,
+    ) -> None:
+        self._app, self.settings, self.hosts = app, settings, hosts
+        self._watch, self._clock, self._notes = watch, clock, notes
+
+    def refuse(self, error: ServiceError, path: str, method: str = "") -> Response:
+        """Count what is refused before it is looked at, and write the answer; `path` is as far as it came."""
+        identity = self._watch.identify({})
+        answer = write(error, path, identity.request_id or b"")
+        self._watch.answered(
+            Seen(identity, method, path, "other", answer.status, error, None, arrived=self._clock(), total_s=0.0)
+        )
+        if self._notes is not None:
+            self._notes.rejected(find(error).code)
+            self._notes.request("other", answer.status)
+        return answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "http":
+            host = next((value for name, value in scope["headers"] if name == HOST), None)
+            if host is not None and not self.hosts.allows(host):  # HTTP/1.0 may leave it out, no browser does
+                answer = self.refuse(HostNotAllowed(host), scope["path"], scope["method"])
+                await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+                await send({"type": "http.response.body", "body": answer.body})
+                return
+        await self.serve(scope, receive, send)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a connection whose host is allowed."""
+        await self._app(scope, receive, send)
