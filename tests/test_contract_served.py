@@ -87,7 +87,7 @@ def ask(models_dir: Path, path: str, body: dict[str, object]) -> dict[str, Any]:
         try:
             engine.scan()
             transport = httpx.ASGITransport(app=create_app(engine))
-            async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.post(path, json=body)
         finally:
             engine.close()

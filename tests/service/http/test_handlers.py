@@ -48,7 +48,7 @@ def ask(engine: Engine, telemetry: Telemetry, method: str, path: str) -> httpx.R
 
     async def run() -> httpx.Response:
         transport = httpx.ASGITransport(Watched(app, engine, watch))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, headers={"X-Request-Id": "order-7"})
 
     answer = asyncio.run(run())

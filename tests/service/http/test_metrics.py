@@ -31,7 +31,7 @@ def engine(tmp_path: Path, telemetry: Telemetry, hand_model: Callable[..., Path]
 def call(engine: Engine, telemetry: Telemetry, method: str, path: str, **options: Any) -> httpx.Response:
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(create_app(engine, telemetry), raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, **options)
 
     return asyncio.run(send())
