@@ -90,6 +90,7 @@ class FeatureReader:
         self.numeric, self.categorical = len(numeric), len(categorical)
         self.max_rows = max_rows
         self._known = frozenset(self.names)
+        self._vocabularies = [feature.vocabulary for feature in manifest.categorical]
         self._pick_numbers, self._pick_strings = _picker(numeric), _picker(categorical)
         self._numbers_first = slice(0, self.numeric), slice(self.numeric, None)
         self._pack = struct.Struct(f"{self.numeric}f").pack
@@ -110,7 +111,7 @@ class FeatureReader:
             numbers, strings = self._split(instances)
             return self._batch(numbers, strings, len(instances))
         except _NOT_PLAIN:
-            raise InvalidFeatures(*row_problems(instances, self.names, self.numeric)) from None
+            raise InvalidFeatures(*row_problems(instances, self.names, self._vocabularies)) from None
 
     def from_inputs(self, inputs: object) -> Batch:
         """Read columns: feature name -> array of values, all of one length; an absent column or null = missing.
@@ -127,7 +128,7 @@ class FeatureReader:
                 raise ValueError
             (rows,) = set(map(len, inputs.values())) or {0}
         except _NOT_PLAIN:
-            raise InvalidFeatures(*column_problems(inputs, self.names, self.numeric)) from None
+            raise InvalidFeatures(*column_problems(inputs, self.names, self._vocabularies)) from None
         self.check_rows(rows)
         absent = [None] * rows
         columns = [inputs.get(name, absent) for name in self.names]
@@ -136,7 +137,7 @@ class FeatureReader:
             strings = zip(*columns[self.numeric :], strict=True)
             return self._batch(list(numbers), list(strings), rows)
         except _NOT_PLAIN:
-            raise InvalidFeatures(*column_problems(inputs, self.names, self.numeric)) from None
+            raise InvalidFeatures(*column_problems(inputs, self.names, self._vocabularies)) from None
 
     def from_arrays(
         self, numeric: NDArray[np.float32] | None, categorical: NDArray[np.object_] | None, nan_is_missing: bool = False

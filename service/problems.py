@@ -5,15 +5,18 @@ there are, and whether these are all; it is called only when there is at least o
 """
 
 import difflib
+import json
 import math
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import Problem
+from service.hints import spelling
 from service.quoting import cut, quote, quotes
 
 _MOST_SHOWN = 40
@@ -26,20 +29,26 @@ LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _UNKNOWN_FEATURE = ""
 """Stands for the message of an unknown feature, which is costly to write, until it is known to be listed."""
 
+Vocabularies = Sequence[Sequence[str]]
+
 Findings = tuple[list[Problem], int, bool]
 """The problems listed, how many more were counted, and whether that is all."""
 
 
-def row_problems(instances: Sequence[object], names: Sequence[str], numeric: int) -> Findings:
-    """Examine rows sent as objects or arrays; the first `numeric` of the names are numbers, the rest categories."""
+Found = Problem | Callable[[], Problem]
+"""A problem, or what writes one whose words are costly and only wanted where it is listed."""
+
+
+def row_problems(instances: Sequence[object], names: Sequence[str], vocabularies: Vocabularies) -> Findings:
+    """Examine rows sent as objects or arrays; the last of the names are categories, of these vocabularies."""
     known = frozenset(names)
-    found = (_of_row(index, row, names, known, numeric) for index, row in enumerate(instances))
+    found = (_of_row(index, row, names, known, vocabularies) for index, row in enumerate(instances))
     return _first(chain.from_iterable(found), names)
 
 
-def column_problems(inputs: dict[str, object], names: Sequence[str], numeric: int) -> Findings:
+def column_problems(inputs: dict[str, object], names: Sequence[str], vocabularies: Vocabularies) -> Findings:
     """Examine columns sent as feature name -> values."""
-    return _first(_of_columns(inputs, names, numeric), names)
+    return _first(_of_columns(inputs, names, vocabularies), names)
 
 
 def tensor_problems(array: NDArray[np.float32], names: Sequence[str], nan_is_missing: bool) -> Findings:
@@ -68,11 +77,10 @@ def number_fault(value: object) -> str | None:
     return None
 
 
-def category_fault(value: object) -> str | None:
-    """Say why a value is no category; None where it is one, or null."""
-    if value is None or isinstance(value, str):
-        return None
-    hint = f'; send it as a string, "{value}"' if type(value) in (int, float) else ""
+def category_fault(value: object, vocabulary: Sequence[str]) -> str:
+    """Say why a value is no category, and which value of the vocabulary equals it."""
+    known = spelling(value, vocabulary)
+    hint = "" if known is None else f"; send it as a string, {json.dumps(known, ensure_ascii=False)}"
     return f"expected a string or null, got {describe(value)}{hint}"
 
 
@@ -94,7 +102,10 @@ def unknown_feature(name: str, names: Sequence[str]) -> str:
     return f"unknown feature; did you mean {quote(close[0])}?" if close else f"unknown feature; the model has {some}"
 
 
-def _of_row(index: int, row: object, names: Sequence[str], known: frozenset[str], numeric: int) -> Iterator[Problem]:
+def _of_row(
+    index: int, row: object, names: Sequence[str], known: frozenset[str], vocabularies: Vocabularies
+) -> Iterator[Found]:
+    numeric = len(names) - len(vocabularies)
     if isinstance(row, dict):
         if not row.keys() <= known:
             yield from (Problem(index, str(name), _UNKNOWN_FEATURE) for name in row if name not in known)
@@ -111,15 +122,33 @@ def _of_row(index: int, row: object, names: Sequence[str], known: frozenset[str]
     if _plain(values[:numeric], values[numeric:]):
         return
     for column, value in enumerate(values):
-        if fault := (number_fault if column < numeric else category_fault)(value):
-            yield Problem(index, names[column], fault)
+        if column < numeric:
+            yield from _of_number(index, names[column], value)
+        else:
+            yield from _of_category(index, names[column], value, vocabularies[column - numeric])
 
 
-def _of_columns(inputs: dict[str, object], names: Sequence[str], numeric: int) -> Iterator[Problem]:
-    is_number = {name: column < numeric for column, name in enumerate(names)}
+def _of_number(row: int, name: str, value: object) -> Iterator[Found]:
+    if fault := number_fault(value):
+        yield Problem(row, name, fault)
+
+
+def _of_category(row: int, name: str, value: object, vocabulary: Sequence[str]) -> Iterator[Found]:
+    if value is not None and not isinstance(value, str):
+        yield partial(_category_problem, row, name, value, vocabulary)
+
+
+def _category_problem(row: int, name: str, value: object, vocabulary: Sequence[str]) -> Problem:
+    return Problem(row, name, category_fault(value, vocabulary))
+
+
+def _of_columns(inputs: dict[str, object], names: Sequence[str], vocabularies: Vocabularies) -> Iterator[Found]:
+    numbers = names[: len(names) - len(vocabularies)]
+    of_name: dict[str, Sequence[str] | None] = dict.fromkeys(numbers)
+    of_name |= dict(zip(names[len(numbers) :], vocabularies, strict=True))
     reference: tuple[str, int] | None = None
     for name, values in inputs.items():
-        if name not in is_number:
+        if name not in of_name:
             yield Problem(None, name, _UNKNOWN_FEATURE)
             continue
         if not isinstance(values, list):
@@ -128,12 +157,14 @@ def _of_columns(inputs: dict[str, object], names: Sequence[str], numeric: int) -
         reference = reference or (name, len(values))
         if len(values) != reference[1]:
             yield Problem(None, name, f"has {len(values)} rows, but {quote(reference[0])} has {reference[1]}")
-        if _plain(values, ()) if is_number[name] else _plain((), values):
+        vocabulary = of_name[name]
+        if _plain(values, ()) if vocabulary is None else _plain((), values):
             continue
-        find_fault = number_fault if is_number[name] else category_fault
         for row, value in enumerate(values):
-            if fault := find_fault(value):
-                yield Problem(row, name, fault)
+            if vocabulary is None:
+                yield from _of_number(row, name, value)
+            else:
+                yield from _of_category(row, name, value, vocabulary)
 
 
 def _plain(numbers: Sequence[object], strings: Sequence[object]) -> bool:
@@ -148,14 +179,15 @@ def _plain(numbers: Sequence[object], strings: Sequence[object]) -> bool:
     return 0 not in np.isfinite(np.frombuffer(packed, np.float32)).tobytes()
 
 
-def _first(problems: Iterable[Problem], names: Sequence[str]) -> Findings:
+def _first(problems: Iterable[Found], names: Sequence[str]) -> Findings:
     """Return the first MAX_LISTED problems, and how many follow."""
     iterator = iter(problems)
+    written = (found if isinstance(found, Problem) else found() for found in islice(iterator, MAX_LISTED))
     listed = [
         problem
         if problem.message
         else problem._replace(feature=cut(problem.feature or ""), message=unknown_feature(problem.feature or "", names))
-        for problem in islice(iterator, MAX_LISTED)
+        for problem in written
     ]
     more = sum(1 for _ in islice(iterator, MAX_COUNTED - MAX_LISTED))
     return listed, more, next(iterator, None) is None

@@ -1,6 +1,11 @@
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.errors import InvalidFeatures
+from service.hints import MOST_SEARCHED, spelling
 from service.problems import (
     MAX_COUNTED,
     MAX_LISTED,
@@ -45,10 +50,51 @@ def test_a_number_just_beyond_float32() -> None:
     assert number_fault(3.4028236e38) is not None
 
 
-def test_strings_and_null_are_categories() -> None:
-    assert category_fault("") is None
-    assert category_fault(None) is None
-    assert category_fault(2) == 'expected a string or null, got the number 2; send it as a string, "2"'
+@pytest.mark.parametrize(
+    ("sent", "vocabulary", "named"),
+    [
+        (3, ["1.00", "3.00"], "3.00"),
+        (3, ["3.0", "3"], "3.0"),
+        (3.0, ["2", "3"], "3"),
+        (1e3, ["1E3"], "1E3"),
+        (0.1, ["0.10"], "0.10"),
+        (2**60 + 1, [str(2**60), str(2**60 + 1)], str(2**60 + 1)),
+        (True, ["False", "True"], "True"),
+        (True, ["TRUE"], "TRUE"),
+        (False, ["true", "false"], "false"),
+        (3, ["4", "33", "3 ", "٣", "3_0", "three"], None),
+        (1, ["True", "inf", "nan", ""], None),
+        (True, ["1", "yes"], None),
+        (10**300, ["1"], None),
+        pytest.param(10**5000, ["1"], None, id="huge"),
+        (1e308, ["1e999"], None),
+        ([3], ["3"], None),
+        (3, ["x"] * MOST_SEARCHED + ["3"], None),
+    ],
+)
+def test_a_hint_names_a_value_of_the_vocabulary_or_none(sent: Any, vocabulary: list[str], named: str | None) -> None:
+    fault = category_fault(sent, vocabulary)
+    assert fault.startswith("expected a string or null, got ")
+    assert fault.endswith("" if named is None else f'; send it as a string, "{named}"')
+    assert ("send it" in fault) == (named is not None)
+
+
+@given(
+    st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False)),
+    st.lists(st.sampled_from(["0", "1", "-1", "0.0", "1.50", "1e2", "100", "true", "True", "FALSE", "", "x", "1_0"])),
+)
+def test_a_hint_equals_what_was_sent(sent: bool | float, vocabulary: list[str]) -> None:
+    named = spelling(sent, vocabulary)
+    assert named is None or named in vocabulary
+    if named is not None:
+        assert named.lower() == str(sent).lower() if isinstance(sent, bool) else float(named) == sent
+
+
+def test_only_what_is_listed_is_searched_for() -> None:
+    vocabulary = [f"value {i}" for i in range(MOST_SEARCHED)]
+    listed, more, _ = row_problems([[3]] * 5000, ["a"], [vocabulary])
+    assert (len(listed), more) == (MAX_LISTED, MAX_COUNTED - MAX_LISTED)
+    assert row_problems([["a", None]], ["a", "b"], [[], []])[0] == []
 
 
 def test_the_feature_that_was_probably_meant_is_suggested() -> None:
@@ -60,14 +106,14 @@ def test_the_feature_that_was_probably_meant_is_suggested() -> None:
 
 
 def test_counting_ends_somewhere() -> None:
-    listed, more, all_counted = row_problems([[True, True]] * 10_000, ["a", "b"], 2)
+    listed, more, all_counted = row_problems([[True, True]] * 10_000, ["a", "b"], [])
     assert len(listed) == MAX_LISTED
     assert more == MAX_COUNTED - MAX_LISTED
     assert not all_counted
     assert str(InvalidFeatures(listed, more, all_counted)).startswith("More than 1000 problems")
-    assert row_problems([[True, True]] * (MAX_COUNTED // 2), ["a", "b"], 2)[1:] == (more, True)
+    assert row_problems([[True, True]] * (MAX_COUNTED // 2), ["a", "b"], [])[1:] == (more, True)
 
 
 def test_a_name_of_any_length_is_cut() -> None:
-    ((problem,), _, _) = row_problems([{"a" * 1_000_000: 1}], ["a", "b"], 2)
+    ((problem,), _, _) = row_problems([{"a" * 1_000_000: 1}], ["a", "b"], [])
     assert len(str(problem)) < 200
