@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
 
 import uvicorn
 
@@ -30,10 +30,20 @@ class Drain:
         engine: not ready from the first signal on.
         doors: to close.
         lifeline: a pipe whose other end the launcher holds; None without a launcher.
+        opening: connections that are accepted and that the server does not know yet; each leaves when it does. The
+            server tells those that it knows to end, once, and so is not told to exit before it knows all.
     """
 
-    def __init__(self, server: uvicorn.Server, engine: Engine, doors: Sequence[Door], lifeline: int | None) -> None:
+    def __init__(
+        self,
+        server: uvicorn.Server,
+        engine: Engine,
+        doors: Sequence[Door],
+        lifeline: int | None,
+        opening: Collection[asyncio.Future[Any]] = (),
+    ) -> None:
         self._server, self._engine, self._doors, self._lifeline = server, engine, doors, lifeline
+        self._opening = opening
 
     def heed_signals(self) -> None:
         """Begin at a signal, on the running loop: SIGINT comes from a terminal, where no balancer needs a delay."""
@@ -56,6 +66,12 @@ class Drain:
     def _close(self) -> None:
         for door in self._doors:
             door.close()
+        self._exit_when_all_are_known(None)
+
+    def _exit_when_all_are_known(self, _: object) -> None:
+        for connection in self._opening:
+            connection.add_done_callback(self._exit_when_all_are_known)
+            return
         self._server.should_exit = True
 
     def _orphaned(self, lifeline: int, delay_s: float) -> None:

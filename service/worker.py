@@ -159,8 +159,9 @@ async def _serve(
     announced: bool,
     team: Team,
 ) -> None:
-    doors = _doors(server, engine.settings, apps, bound, team)
-    Drain(server, engine, doors, team.lifeline).heed_signals()
+    opening = set[asyncio.Future[Any]]()
+    doors = _doors(server, engine.settings, apps, bound, team, opening)
+    Drain(server, engine, doors, team.lifeline, opening).heed_signals()
     _rescan_at_sighup(apps)
     aside = [asyncio.ensure_future(announce(engine, *bound))] if announced else []
     if team.lifeline is None:
@@ -197,24 +198,28 @@ def _rescan_at_sighup(apps: Apps) -> None:
 
 
 def _doors(
-    server: uvicorn.Server, settings: Settings, apps: Apps, bound: Sequence[socket.socket], team: Team
+    server: uvicorn.Server,
+    settings: Settings,
+    apps: Apps,
+    bound: Sequence[socket.socket],
+    team: Team,
+    opening: set[asyncio.Future[Any]],
 ) -> list[Sharing | Acceptor]:
     """Return what lets connections in, one per port; only those for predictions are shared with other workers."""
-    doors: list[Sharing | Acceptor] = [_share(server, bound[0], team)]
+    doors: list[Sharing | Acceptor] = [_share(server, bound[0], team, opening)]
     if apps.operation is not None:
         config = _config(settings, apps.operation)
         config.load()
-        doors.append(Acceptor(bound[1], _opener(server, config, set())))
+        doors.append(Acceptor(bound[1], _opener(server, config, opening)))
     return doors
 
 
-def _share(server: uvicorn.Server, bound: socket.socket, team: Team) -> Sharing:
+def _share(server: uvicorn.Server, bound: socket.socket, team: Team, opening: set[asyncio.Future[Any]]) -> Sharing:
     """Let this worker accept and deal out connections, and uvicorn speak on those that are served here.
 
     uvloop accepts one connection a turn, so that in a flood of requests, which makes for long turns, new connections
     and with them the probes would wait for seconds; `Sharing` accepts all that wait.
     """
-    opening = set[asyncio.Future[Any]]()
 
     def held() -> int:
         return len(server.server_state.connections) + len(opening)

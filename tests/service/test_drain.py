@@ -61,6 +61,34 @@ def test_it_is_not_ready_at_once_and_closes_its_doors_later(engine: Engine, serv
     asyncio.run(scenario())
 
 
+def test_it_ends_no_connection_that_the_server_has_not_met(engine: Engine, server: uvicorn.Server) -> None:
+    async def scenario() -> None:
+        opening: set[asyncio.Future[None]] = set()
+
+        class LastMoment(Door):
+            """Accept two connections while closing."""
+
+            def close(self) -> None:
+                for _ in range(2):
+                    coming = asyncio.get_running_loop().create_future()
+                    opening.add(coming)
+                    coming.add_done_callback(opening.discard)
+                super().close()
+
+        door = LastMoment()
+        Drain(server, engine, [door], None, opening).begin(0)
+        await door.closed.wait()
+        first, second = opening
+        for connection, exits in ((first, False), (second, True)):
+            connection.set_result(None)
+            while connection in opening:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert server.should_exit == exits
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("launched", [False, True], ids=["alone", "launched"])
 def test_asked_twice_it_waits_for_nothing_unless_its_launcher_decides_that(
     engine: Engine, server: uvicorn.Server, launched: bool

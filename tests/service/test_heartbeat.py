@@ -1,6 +1,9 @@
 """Heartbeats: who is silent, for how long, and what is no silence."""
 
 import asyncio
+import select
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +12,9 @@ import pytest
 
 from service.heartbeat import Heartbeat, Onlooker
 from service.slots import RunDirectory
+
+
+ROOT = Path(__file__).parents[2]
 
 
 class Clock:
@@ -88,6 +94,40 @@ def test_a_new_worker_has_time_to_start(directory: RunDirectory, clock: Clock) -
     heart = Heartbeat(directory, 0, 2, load_s=60)
     with heart.from_a_thread():
         assert onlooker.leash_s(0) == 0.0
+
+
+HOLDER = """
+import ctypes, sys
+from pathlib import Path
+from service.heartbeat import Heartbeat
+from service.slots import RunDirectory
+heart = Heartbeat(RunDirectory(Path(sys.argv[1]), 2), 0, 2, load_s=60)
+with heart.from_a_thread():
+    print("beating", flush=True)
+    sys.stdin.readline()
+    with heart.loading():
+        ctypes.PyDLL(None).usleep(1_000_000)  # with the interpreter held, as creating a session holds it
+    print("loaded", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_load_that_holds_the_interpreter_is_announced_before_the_beats_end(directory: RunDirectory) -> None:
+    onlooker = Onlooker(directory, 2, 0.1)
+    command = [sys.executable, "-c", HOLDER, str(directory.path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdin
+        assert worker.stdout
+        assert worker.stdout.readline() == "beating\n"
+        worker.stdin.write("load\n")
+        worker.stdin.flush()
+        longest_s = 0.0
+        while not select.select([worker.stdout], [], [], 0.02)[0]:
+            onlooker.look()
+            if onlooker.silent_s(0) > 0.6:
+                assert onlooker.leash_s(0) == 60.0
+            longest_s = max(longest_s, onlooker.silent_s(0))
+        assert longest_s > 0.6, "nobody beat"
 
 
 def test_it_beats_by_itself_from_a_thread_and_on_a_loop(directory: RunDirectory) -> None:
