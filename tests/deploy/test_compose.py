@@ -124,8 +124,8 @@ def test_a_killed_replica_is_missed_though_its_series_ends(stack: Stack) -> None
     victim = stack.replicas()[0]
     docker("kill", victim)
     try:
+        assert until(lambda: len(query(stack, up)) < REPLICAS), query(stack, up)
         assert until(lambda: bool(query(stack, missing)))
-        assert len(query(stack, up)) < REPLICAS
     finally:
         docker("start", victim)
     assert until(lambda: not query(stack, missing))
