@@ -14,6 +14,7 @@ class Effort:
         flood_s: how long more comes than can be served, in seconds, for each shape of load.
         cases: valid and invalid ones that are made up from the OpenAPI document for each call, of each kind.
         bodies: random and mutated bodies sent to the calls that take rows.
+        attacks: times that each attack on the wire is made, on several connections at once.
         drains: services ended under load, one after another.
         reload_s: how long new versions come every 200 ms, in seconds.
         steady_s: how long memory and descriptors are watched under plain load, in seconds.
@@ -25,14 +26,24 @@ class Effort:
     flood_s: float
     cases: int
     bodies: int
+    attacks: int
     drains: int
     reload_s: float
     steady_s: float
 
 
 SHORT = Effort(
-    soak=False, kills=1, between_kills_s=0, flood_s=2, cases=8, bodies=3000, drains=1, reload_s=4, steady_s=3
+    soak=False, kills=1, between_kills_s=0, flood_s=2, cases=8, bodies=3000, attacks=1, drains=1, reload_s=4, steady_s=3
 )
 SOAK = Effort(
-    soak=True, kills=6, between_kills_s=11, flood_s=20, cases=150, bodies=100_000, drains=5, reload_s=60, steady_s=180
+    soak=True,
+    kills=6,
+    between_kills_s=11,
+    flood_s=20,
+    cases=150,
+    bodies=100_000,
+    attacks=8,
+    drains=5,
+    reload_s=60,
+    steady_s=180,
 )

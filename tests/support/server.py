@@ -75,6 +75,13 @@ class Service:
             if found := re.search(pattern, line):
                 return found
 
+    def log(self) -> list[str]:
+        """Return the lines of the log that have come."""
+        while not self._queue.empty():
+            if (line := self._queue.get()) is not None:
+                self.lines.append(line)
+        return self.lines
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Signal the process, wait until it ends, return its status; kill it if it does not."""
         try:
