@@ -12,7 +12,7 @@ from model.graph import build_graph
 from model.manifest import METADATA_KEY, build_manifest, manifest_text
 from model.metrics import Predictions, evaluate
 from model.missing import markers_of
-from model.parity import check_parity, golden_rows, golden_tolerance
+from model.parity import check_cells, check_parity, golden_rows, golden_tolerance
 from model.predict import Model, predict
 from model.progress import History
 from model.publish import publish
@@ -72,4 +72,6 @@ def build_artifact(model: Model, dataset: Dataset, config: Config, test: Predict
     graph.producer_name = "mmoe-serve"
     content = graph.SerializeToString()
     check_parity(content, module, dataset, tolerance)
+    if dataset.cells is not None:
+        check_cells(content, module, dataset.cells, tolerance)
     return content, manifest

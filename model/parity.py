@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model.errors import ExportError
 from model.graph import with_mask_inputs
-from model.schema import MISSING, UNKNOWN, Dataset, FeatureSchema, Rows
+from model.schema import MISSING, UNKNOWN, Cells, Dataset, FeatureSchema, Rows
 from model.serving_module import Answers, ServingModule
 
 TOLERANCE = 1e-5
@@ -127,6 +127,25 @@ def check_parity(model: bytes, module: ServingModule, dataset: Dataset, toleranc
                         f"the exported graph answers {name} of {len(rows)} rows {distance:.1e} off torch's answer, "
                         f"at most {tolerance:.1e} is expected; nothing was published"
                     )
+
+
+def check_cells(model: bytes, module: ServingModule, cells: Cells, tolerance: float) -> None:
+    """Compare onnxruntime's answers to requests made of the table's cells with torch's to what the reader made of them.
+
+    Raises:
+        ExportError: a row is answered in another way; the message names it.
+    """
+    got = _runtime(model)(RawRows(cells.numeric, cells.text, cells.read_codes), {})
+    for name, expected in module.answer(cells.read_numeric, cells.read_codes).items():
+        if _distance(got[name], expected) <= tolerance:
+            continue
+        distances = [_distance(one, other) for one, other in zip(got[name], expected, strict=True)]
+        worst = int(np.argmax(distances))
+        raise ExportError(
+            f"row {cells.row_numbers[worst]} of the table, sent as a request, is answered {name} "
+            f"{distances[worst]:.1e} off the answer to what training read in it, at most {tolerance:.1e} is expected; "
+            "nothing was published"
+        )
 
 
 def _batches(dataset: Dataset) -> Iterator[RawRows]:

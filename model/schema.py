@@ -116,6 +116,25 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Hold S rows of the table in both forms: what a caller would send for its cells, and what the reader made of them.
+
+    Attributes:
+        row_numbers: int64 (S,), place of each row in the file, from 1.
+        numeric: float32 (S, N), markers of missing values as they stand in the table; NaN for an empty cell.
+        text: object (S, C) of str.
+        read_numeric: float32 (S, N), NaN = missing.
+        read_codes: int64 (S, C).
+    """
+
+    row_numbers: NDArray[np.int64]
+    numeric: NDArray[np.float32]
+    text: NDArray[np.object_]
+    read_numeric: NDArray[np.float32]
+    read_codes: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Hold a table ready to train on; statistics and vocabularies come from the training split alone.
 
@@ -124,6 +143,7 @@ class Dataset:
         digest: "sha256:..." of the source file, or of the generator's parameters.
         notes: facts worth a line in the report, for example how the table was split; remarks are among them.
         remarks: one line for each column that is probably not what its owner means.
+        cells: a sample of the table as it stands in the file; None for rows that come from no file.
         row_numbers: place in the file, from 1, of each training, validation and test row; empty where nobody knows.
     """
 
@@ -136,4 +156,5 @@ class Dataset:
     digest: str
     notes: tuple[str, ...] = field(default=())
     remarks: tuple[str, ...] = field(default=())
+    cells: Cells | None = None
     row_numbers: tuple[NDArray[np.int64], ...] = ()

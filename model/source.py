@@ -20,6 +20,9 @@ from model.numerals import PLAIN, Numerals
 from model.typed_files import read_typed
 from model.unpack import kind_of, unpack
 
+SAMPLE_ROWS, MARKED_ROWS = 1000, 20
+"""Rows kept as they stand in the file: of all, and beyond these of each column's that hold a marker."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -32,6 +35,8 @@ class Table:
         numerals: convention of numbers in columns of text.
         not_available: how many cells of a column hold "NA" where that means missing by default, and the row of the
             first.
+        sample: some rows of the file as they stand there, before anything was done to them.
+        sample_rows: int64, their row numbers, rising.
         typed: whether the file itself tells numbers from text, as Parquet does and CSV does not.
     """
 
@@ -41,6 +46,8 @@ class Table:
     numerals: Numerals = PLAIN
     typed: bool = False
     not_available: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    sample: pl.DataFrame = field(default_factory=pl.DataFrame)
+    sample_rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return self.frame.height
@@ -96,9 +103,18 @@ def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Path) -> T
     frame = _with_composed_names(frame, path)
     markers = markers_of(data)
     not_available = {} if data.missing_only is not None or "NA" in data.missing else _not_available(frame)
-    frame = frame.with_columns(_clean(series, markers, data.strip) for series in frame.iter_columns())
-    numerals = Numerals(data.decimal, data.thousands)
-    return Table(frame, np.arange(1, frame.height + 1), markers, numerals, typed, not_available)
+    cleaned = frame.with_columns(_clean(series, markers, data.strip) for series in frame.iter_columns())
+    sample = _sample(frame, cleaned)
+    return Table(
+        cleaned,
+        np.arange(1, frame.height + 1),
+        markers,
+        Numerals(data.decimal, data.thousands),
+        typed,
+        not_available,
+        frame[sample],
+        sample + 1,
+    )
 
 
 def _with_composed_names(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
@@ -107,6 +123,16 @@ def _with_composed_names(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
         raise DataError(f"{path}: two columns are named '{twice}', in two forms of Unicode; name them differently")
     return frame.rename(dict(zip(frame.columns, names, strict=True)))
+
+
+def _sample(frame: pl.DataFrame, cleaned: pl.DataFrame) -> NDArray[np.int64]:
+    """Choose rows, rising from 0: at random, and for each column a few of whose cells a marker was taken away."""
+    chosen = np.random.default_rng(0).permutation(frame.height)[:SAMPLE_ROWS]
+    marked = [
+        (given.is_not_null() & read.is_null()).arg_true().head(MARKED_ROWS).to_numpy()
+        for given, read in zip(frame.iter_columns(), cleaned.iter_columns(), strict=True)
+    ]
+    return np.unique(np.concatenate([chosen, *marked])).astype(np.int64)
 
 
 def _not_available(frame: pl.DataFrame) -> dict[str, tuple[int, int]]:

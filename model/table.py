@@ -8,10 +8,11 @@ import hashlib
 import numpy as np
 import polars as pl
 
+from model.cells import cells_of
 from model.coding import Coded, code_features
 from model.columns import keep_rows
 from model.config import Config
-from model.data_config import Split, SyntheticData
+from model.data_config import Split, SyntheticData, TableData
 from model.errors import DataError
 from model.labels import Labels, coarse_answers, labelled_rows, read_labels, read_strata
 from model.schema import Dataset, Rows
@@ -64,6 +65,7 @@ def dataset_of(table: Table, digest: str, source: str, config: Config) -> Datase
         row_numbers=tuple(table.row_numbers[chosen == part] for part in (TRAIN, VALIDATION, TEST)),
         notes=(*notes, *dropped, *how, *kinds, *remarks, *coarse_answers(tasks)),
         remarks=remarks,
+        cells=cells_of(table, coded, chosen == TEST, data.strip) if isinstance(data, TableData) else None,
     )
 
 

@@ -9,17 +9,25 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
 
 pytest.importorskip("torch", reason="makes a model: needs the trainer's packages")
 
+import torch
+
 from model.config import Config
+from model.data_config import TableData
 from model.export import build_artifact
+from model.graph import lookup_table
+from model.missing import markers_of
+from model.numerals import Numerals
 from model.predict import build_model, predict
-from model.schema import MISSING, Dataset
+from model.schema import MISSING, UNKNOWN, Dataset
 from model.serving_module import ServingModule, serve
 from model.table import read_dataset
 from service.features import Batch, FeatureReader
 from service.predictor import Predictor
+from tests.support.made_tables import MadeTable, made_tables
 
 TASK = {"name": "y", "column": "y", "kind": "regression"}
 
@@ -41,11 +49,11 @@ class Made:
 def make(folder: Path, frame: pl.DataFrame, parquet: bool = False, **sections: Any) -> Made:
     """Read a table, make a network of random weights, write its file and load that as the service does."""
     path = folder / "table"
-    frame.write_parquet(path) if parquet else frame.write_csv(path, quote_style="necessary")
+    separator = sections.get("data", {}).get("separator", ",")
+    frame.write_parquet(path) if parquet else frame.write_csv(path, separator=separator)
     data = {"kind": "table", "path": str(path), **sections.pop("data", {})}
     features = {"min_count": 1, **sections.pop("features", {})}
-    settings = {"name": "made", "data": data, "features": features, "tasks": [TASK], **sections}
-    config = Config.model_validate(settings)
+    config = Config.model_validate({"name": "made", "data": data, "features": features, "tasks": [TASK], **sections})
     dataset = read_dataset(config)
     model = build_model(dataset.features, dataset.tasks, config.model, seed=0)
     content, manifest = build_artifact(model, dataset, config, predict(model, dataset.test))
@@ -112,3 +120,61 @@ def test_other_numbers_near_a_marker_are_values(tmp_path: Path) -> None:
     answers = made.answer([{"z": 1, "x": x} for x in (-1, -1.0001, -0.9999, 1)])
     assert len(set(answers.tolist())) == 4
     assert MISSING not in made.dataset.train.codes
+
+
+def read_made(folder: Path, made: MadeTable) -> tuple[Dataset, Config]:
+    data = {"kind": "table", "path": str(made.write(folder / "table")), **made.data}
+    config = Config.model_validate({"name": "made", "data": data, "features": made.features, "tasks": [TASK]})
+    return read_dataset(config), config
+
+
+@settings(max_examples=150, deadline=None)
+@given(made=made_tables())
+def test_graph_takes_every_cell_of_any_table_as_its_reader_did(
+    tmp_path_factory: pytest.TempPathFactory, made: MadeTable
+) -> None:
+    """Compare arrays: the graph's two steps before the encoder, on cells as a caller sends them, and the reader's."""
+    dataset, config = read_made(tmp_path_factory.mktemp("made"), made)
+    cells, features = dataset.cells, dataset.features
+    assert cells is not None
+    assert len(cells.row_numbers) == len(dataset.test)
+    assert isinstance(config.data, TableData)
+    tables = lookup_table(features, sorted(markers_of(config.data).texts), config.data.strip)
+    codes = [[table.get(text, UNKNOWN) for text, table in zip(row, tables, strict=True)] for row in cells.text]
+    np.testing.assert_array_equal(np.array(codes, np.int64).reshape(cells.read_codes.shape), cells.read_codes)
+    model = build_model(features, dataset.tasks, config.model, seed=0)
+    numbers = serve(model, dataset).without_markers(torch.from_numpy(cells.numeric)).numpy()
+    np.testing.assert_array_equal(numbers, cells.read_numeric)
+
+
+@settings(max_examples=6, deadline=None)
+@given(made=made_tables())
+def test_service_takes_every_cell_of_any_table_as_its_reader_did(
+    tmp_path_factory: pytest.TempPathFactory, made: MadeTable
+) -> None:
+    """Compare answers: the service's, to JSON made of the cells, and torch's, to what the reader made of them."""
+    folder = tmp_path_factory.mktemp("made")
+    made_table = make(folder, made.frame, made.parquet, data=made.data, features=made.features)
+    dataset = made_table.dataset
+    order = np.concatenate(dataset.row_numbers) - 1
+    splits = (dataset.train, dataset.validation, dataset.test)
+    expected = made_table.module.answer(
+        np.concatenate([rows.numeric for rows in splits]), np.concatenate([rows.codes for rows in splits])
+    )["y"]
+    numerals = Numerals(made.data["decimal"], made.data["thousands"])
+    requests = requests_of(made.frame[order], dataset, numerals)
+    np.testing.assert_allclose(made_table.answer(requests), expected, rtol=1e-5, atol=1e-5)
+
+
+def requests_of(frame: pl.DataFrame, dataset: Dataset, numerals: Numerals) -> list[dict[str, Any]]:
+    """Write cells as JSON: a number where the cell is one, its text for a category, null where there is nothing."""
+    columns: dict[str, list[Any]] = {}
+    for feature in dataset.features.numeric:
+        series = frame[feature.name]
+        numbers = numerals.read(series) if series.dtype == pl.String else series.cast(pl.Float64)
+        columns[feature.name] = [None if v is None or not np.isfinite(v) else v for v in numbers]
+    for category in dataset.features.categorical:
+        series = frame[category.name]
+        series = series.fill_nan(None) if series.dtype.is_float() else series
+        columns[category.name] = series.cast(pl.String).to_list()
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -8,9 +8,9 @@ import torch
 from model.config import ModelConfig
 from model.errors import ExportError
 from model.graph import build_graph
-from model.parity import TOLERANCE, check_parity, golden_rows, golden_tolerance, hard_rows
+from model.parity import TOLERANCE, check_cells, check_parity, golden_rows, golden_tolerance, hard_rows
 from model.predict import Model, build_model
-from model.schema import MISSING, UNKNOWN, Dataset
+from model.schema import MISSING, UNKNOWN, Cells, Dataset
 from model.serving_module import serve
 
 
@@ -92,3 +92,19 @@ def test_output_of_another_shape_is_found(model: Model, dataset: Dataset) -> Non
     graph.graph.output[0].name = "price"
     with pytest.raises(ExportError, match="price of 1 rows"):
         check_parity(graph.SerializeToString(), module, dataset, TOLERANCE)
+
+
+def test_cell_that_the_graph_takes_otherwise_than_the_reader_did_is_found(model: Model, dataset: Dataset) -> None:
+    test = dataset.test
+    rows = np.arange(1, len(test) + 1)
+    cells = Cells(rows, test.numeric.copy(), test.text.copy(), test.numeric, test.codes)
+    module = serve(model, dataset)
+    content = build_graph(module).SerializeToString()
+    check_cells(content, module, cells, TOLERANCE)
+    cells.numeric[7, 0] = -999.0  # a marker that the graph does not know
+    with pytest.raises(ExportError, match="row 8 of the table, sent as a request"):
+        check_cells(content, module, cells, TOLERANCE)
+    cells.numeric[7, 0] = test.numeric[7, 0]
+    cells.text[9, 1] = "never seen"
+    with pytest.raises(ExportError, match="row 10 of the table"):
+        check_cells(content, module, cells, TOLERANCE)
