@@ -139,7 +139,7 @@ def test_graph_takes_every_cell_of_any_table_as_its_reader_did(
     assert cells is not None
     assert len(cells.row_numbers) == len(dataset.test)
     assert isinstance(config.data, TableData)
-    tables = lookup_table(features, sorted(markers_of(config.data).texts), config.data.strip)
+    tables = lookup_table(features, sorted(markers_of(config.data).texts))
     codes = [[table.get(text, UNKNOWN) for text, table in zip(row, tables, strict=True)] for row in cells.text]
     np.testing.assert_array_equal(np.array(codes, np.int64).reshape(cells.read_codes.shape), cells.read_codes)
     model = build_model(features, dataset.tasks, config.model, seed=0)
@@ -176,5 +176,5 @@ def requests_of(frame: pl.DataFrame, dataset: Dataset, numerals: Numerals) -> li
     for category in dataset.features.categorical:
         series = frame[category.name]
         series = series.fill_nan(None) if series.dtype.is_float() else series
-        columns[category.name] = series.cast(pl.String).str.normalize("NFC").to_list()
+        columns[category.name] = series.cast(pl.String).to_list()
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

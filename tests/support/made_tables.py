@@ -78,7 +78,7 @@ def _text_columns(random: Random, strip: bool, decimal: str, thousands: str) -> 
         "word": list(WORDS),
         "declared boolean": ["True", "False", ""],
     }
-    blanks = ["", "", "", " "] if strip else [""]
+    blanks = ["", "", "", "", " ", "  ", "\t", "\u00a0", "\u2003 "] if strip else [""]
     return {
         name: ["".join(map(random.choice, (blanks, cells, blanks))) for _ in range(ROWS)]
         for name, cells in kinds.items()
