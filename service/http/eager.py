@@ -14,9 +14,8 @@ parsed before, byte for byte, need not be parsed again: its body is what is behi
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from service.errors import MalformedRequest, ServiceError, SlowClient
+from service.errors import MalformedRequest
 from service.http.body import (
     CONTENT_ENCODING,
     CONTENT_LENGTH,
@@ -26,8 +25,8 @@ from service.http.body import (
     Headers,
     whole_number,
 )
+from service.http.closing import ClosingProtocol
 from service.http.exchange import Exchange
-from service.http.front import Front
 from service.http.heads import (
     HEAD_TOO_LARGE,
     MAX_HEAD_BYTES,
@@ -40,7 +39,6 @@ from service.http.heads import (
     target_host,
 )
 from service.http.predict import HotPath
-from service.http.timeouts import TimedProtocol
 from service.http.watch import TRACEPARENT
 
 _UNIQUE = frozenset({REQUEST_ID, TRACEPARENT})
@@ -49,7 +47,6 @@ _UNIQUE = frozenset({REQUEST_ID, TRACEPARENT})
 MAX_FRAMING_BYTES = 8 << 10
 """What may come around a chunked body between two of its pieces: trailers, which are ignored, and extensions."""
 
-_PATH_SHOWN = 200
 _TRAILERS = MalformedRequest(
     f"the chunked body has over {MAX_FRAMING_BYTES} bytes of trailers or extensions", "the body alone"
 )
@@ -57,7 +54,7 @@ _BLANK = MalformedRequest(f"over {MAX_HEAD_BYTES} bytes of blank lines came", "a
 _TUNNEL = MalformedRequest("the request asks for a tunnel (CONNECT)", "another method: this is no proxy")
 
 
-class EagerProtocol(TimedProtocol):
+class EagerProtocol(ClosingProtocol):
     """Speak HTTP/1.1 on one connection; eager where the application is a HotPath, else as uvicorn does.
 
     Unlike uvicorn it bounds the head of a request, in bytes, headers and time, and what comes around a chunked body. It
@@ -68,66 +65,50 @@ class EagerProtocol(TimedProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.hot = self.app if isinstance(self.app, HotPath) else None
-        self.front = self.app if isinstance(self.app, Front) else None
-        if self.front is not None:
-            self.patience_s = self.front.settings.client_timeout_s
         self.ws_protocol_class = None
-        self.url, self.headers = b"", []
-        self._defaults: object = None
-        self._default_head = b""
-        self._in_head, self._head_bytes, self._came = True, 0, 0
-        self._between, self._ended = True, 0
-        self._in_body = False
+        self.headers = []
+        self._came = self._ended = 0
         self._around = self._trailers = 0
-        self._deaf = False
-        self._refusal: ServiceError | None = None
-        self._ahead: Any = None
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, or find that it need not be parsed."""
         self._came = len(data)
         first = b""
-        if self._between and self.hot is not None and self.is_idle():
+        if self.between and self.hot is not None and self.is_idle():
             first = data[: data.find(b"\r\n\r\n") + 4]
             known = self.hot.heads.get(first)
             if known is not None and known.length + len(first) == len(data):
                 self._answer_known(known, data[len(first) :])
                 return
-        if self._deaf:
+        if self.deaf:
             return
         self._ended = 0
         try:
             self._parse(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self._refuse(cause.args[0] if isinstance(cause, RefusedHead) else _no_http(error))
+            self.refuse(cause.args[0] if isinstance(cause, RefusedHead) else _no_http(error))
             return
         exchange: object = self.cycle
-        if self._ended == 1 and self._between and isinstance(exchange, Exchange):
+        if self._ended == 1 and self.between and isinstance(exchange, Exchange):
             self._learn(first, exchange)
-        if self._in_head or (self._between and not self._ended):
+        if self.in_head or (self.between and not self._ended):
             self._bound_head()
-        elif self._in_body:
+        elif self.in_body:
             self.await_body()
         elif not isinstance(exchange, Exchange):
             self._around += len(data)
             if self._around > MAX_FRAMING_BYTES:
-                self._refuse(_TRAILERS)
-
-    def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection of a client that has stopped sending until it has its answers."""
-        if not self._deaf:
-            self._stop_hearing()
-        return not self.is_idle() and not self.transport.is_closing()
+                self.refuse(_TRAILERS)
 
     def on_message_begin(self) -> None:
         """Note the start of a request; the scope is made when it is known to be needed."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
-        self._in_head, self._between = True, False
+        self.in_head, self.between = True, False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; behind the body it is a trailer, which is ignored."""
-        if self._in_head:
+        if self.in_head:
             super().on_header(name, value)
             return
         self._trailers += len(name) + len(value) + 4
@@ -143,7 +124,7 @@ class EagerProtocol(TimedProtocol):
         headers = dict(self.headers)
         allowed = HOST in headers and self.front is not None and self.front.hosts.allows(headers[HOST])
         unusual = not allowed or len(headers) != len(self.headers) or TRANSFER_ENCODING in headers
-        if unusual or self._head_bytes + self._came > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
+        if unusual or self.head_bytes + self._came > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
             check_head(self.url, self.headers, self.parser.get_http_version())
         head = self._plain_call(headers) if allowed and self.is_idle() else None
         if head is None:
@@ -151,9 +132,9 @@ class EagerProtocol(TimedProtocol):
         else:
             assert self.hot is not None
             self.cycle = Exchange(self, head, self.hot)  # type: ignore[assignment]
-            self._in_body = True
+            self.in_body = True
         self.end_head()
-        self._in_head, self._head_bytes = False, 0
+        self.in_head, self.head_bytes = False, 0
         self._around, self._trailers = -self._came, 0  # what else came with the head is not counted
 
     def on_body(self, body: bytes) -> None:
@@ -167,62 +148,24 @@ class EagerProtocol(TimedProtocol):
 
     def on_message_complete(self) -> None:
         """Start the call; it answers at once, or when its run is done."""
-        if self._in_head:  # it is parsed again, without the upgrade
+        if self.in_head:  # it is parsed again, without the upgrade
             return
-        self._between, self._ended = True, self._ended + 1
+        self.between, self._ended = True, self._ended + 1
         exchange: object = self.cycle
         if not isinstance(exchange, Exchange):
             super().on_message_complete()
             return
-        if not self._in_body:  # it was refused before its end
+        if not self.in_body:  # it was refused before its end
             return
-        self._in_body = False
+        self.in_body = False
         self.end_body()
         exchange.start(exchange.body())
-
-    def on_response_complete(self) -> None:
-        """Go on after an answer."""
-        if self.pipeline:
-            super().on_response_complete()
-            if self.flow.write_paused:
-                self.flow.pause_reading()
-            return
-        self.server_state.total_requests += 1
-        if self._deaf:
-            self._end()
-            return
-        if self.flow.read_paused and not self.flow.write_paused:
-            self.flow.resume_reading()
-        self.stay_open()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection; a call in flight ends by itself and is not answered."""
-        exchange: object = self.cycle
-        if self._in_body and isinstance(exchange, Exchange):
-            exchange.release()
-        super().connection_lost(exc)
-
-    def head(self, status: int, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
-        """Return the first lines of an answer, with uvicorn's own headers, such as the date."""
-        if self._defaults is not self.server_state.default_headers:  # a new list every second
-            self._defaults = self.server_state.default_headers
-            self._default_head = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
-        own = b"".join([b"%b: %b\r\n" % header for header in headers])
-        close = b"" if keep_alive else b"connection: close\r\n"
-        return b"".join((STATUS_LINE[status], self._default_head, own, close, b"\r\n"))
-
-    def head_is_late(self) -> None:
-        """Refuse what has come of a head; close a connection on which none has begun."""
-        if self._head_bytes:
-            self._refuse(SlowClient("head", self.patience_s))
-        else:
-            self.transport.close()
 
     def body_is_slow(self) -> None:
         """Give a request whose body is slow to come to uvicorn, with what there is of it."""
         exchange: object = self.cycle
         assert isinstance(exchange, Exchange)
-        self._in_body = False
+        self.in_body = False
         if exchange.refusal is not None:  # the rest of the body is not waited for
             exchange.keep_alive = False
             exchange.start(b"")
@@ -235,8 +178,8 @@ class EagerProtocol(TimedProtocol):
 
     def _answer_known(self, head: Head, body: bytes) -> None:
         """Answer a request that came whole and whose head was parsed before."""
-        if self._in_head:
-            self._in_head = False
+        if self.in_head:
+            self.in_head = False
             self.end_head()
         assert self.hot is not None
         exchange = Exchange(self, head, self.hot)
@@ -286,7 +229,7 @@ class EagerProtocol(TimedProtocol):
         url, headers, expect = self.url, self.headers, self.expect_100_continue
         if not url.startswith((b"/", b"*")):
             headers = [header for header in headers if header[0] != HOST] + [(HOST, target_host(url))]
-        self._ahead = None if self.is_idle() else self.cycle
+        self.ahead = None if self.is_idle() else self.cycle
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect
         self.headers.extend(headers)
@@ -297,54 +240,13 @@ class EagerProtocol(TimedProtocol):
     def _bound_head(self) -> None:
         """Bound a head that has begun, or the blank lines before it; what a request before it ended in is not of it."""
         if self._ended == 0:
-            self._head_bytes += self._came
+            self.head_bytes += self._came
         else:
-            self._head_bytes = size_of(self.url, self.headers) if self._in_head else 0
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(_BLANK if self._between else HEAD_TOO_LARGE)
-        elif self._in_head:
+            self.head_bytes = size_of(self.url, self.headers) if self.in_head else 0
+        if self.head_bytes > MAX_HEAD_BYTES:
+            self.refuse(_BLANK if self.between else HEAD_TOO_LARGE)
+        elif self.in_head:
             self.await_head()
-
-    def _refuse(self, error: ServiceError) -> None:
-        """Answer what did not become a request behind the answers that are owed, and end the connection."""
-        self._refusal = error
-        self._stop_hearing()
-        if self.is_idle():
-            self._end()
-
-    def _stop_hearing(self) -> None:
-        """Take in nothing more, and forget a request that has not come to its end."""
-        unfinished = not self._between and not self._in_head
-        self._deaf, self._between, self._in_body = True, False, False
-        self.flow.pause_reading()
-        self.end_body()
-        cycle: Exchange | RequestResponseCycle = self.cycle
-        if not unfinished or cycle.response_complete:
-            self._refusal = None if unfinished else self._refusal  # it has its answer
-            return
-        if isinstance(cycle, Exchange):
-            cycle.release()
-        else:
-            if cycle.response_started:
-                self.transport.close()
-            cycle.disconnected = True
-            cycle.message_event.set()
-        cycle.response_complete = True
-        if self._ahead is not None and not self._ahead.response_complete:
-            self.pipeline.popleft()
-            self.cycle = self._ahead
-
-    def _end(self) -> None:
-        """Say what is to be said last, and end the connection."""
-        error, self._refusal = self._refusal, None
-        if error is None or self.transport.is_closing() or self.front is None:
-            self.transport.close()
-            return
-        path = self.url.partition(b"?")[0][:_PATH_SHOWN].decode("latin-1")
-        status, headers, body = self.front.refuse(error, path)
-        headers = [header for header in headers if header[0] != b"connection"]
-        self.transport.write(self.head(status, headers, keep_alive=False) + body)
-        self.linger()
 
 
 def _no_http(error: httptools.HttpParserError) -> MalformedRequest:

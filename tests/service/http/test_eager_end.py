@@ -122,7 +122,7 @@ def test_a_client_that_has_stopped_sending_is_answered_and_then_the_connection_e
             await held.arrived.wait()
             (connection,) = bench.state.connections
             assert isinstance(connection, EagerProtocol)
-            while not connection._deaf:
+            while not connection.deaf:
                 await asyncio.sleep(0)
             held.go.set_result(None)
             came = await reader.read()
