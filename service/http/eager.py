@@ -165,8 +165,11 @@ class EagerProtocol(ClosingProtocol):
         """Give a request whose body is slow to come to uvicorn, with what there is of it."""
         exchange: object = self.cycle
         assert isinstance(exchange, Exchange)
+        if exchange.refusal is not None and self.loop.time() - exchange.began < self.patience_s:
+            self.await_body()  # to close on a client that still sends might cost it the answer
+            return
         self.in_body = False
-        if exchange.refusal is not None:  # the rest of the body is not waited for
+        if exchange.refusal is not None:
             exchange.keep_alive = False
             exchange.start(b"")
             return

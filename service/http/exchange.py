@@ -36,12 +36,13 @@ class Exchange:
         head: of the request.
         parts: of its body, as they came.
         keep_alive: cleared by uvicorn when it shuts down.
+        began: when a refused body began to come, on the loop's clock.
         refusal: of a large body, known from its head; what comes of the body is dropped, and it is answered then.
         disconnected: set by uvicorn when the connection is lost.
         message_event: uvicorn sets it then; nobody waits for it.
     """
 
-    __slots__ = ("_held", "_hot", "_protocol", "_responding", "disconnected", "head", "keep_alive", "parts",
+    __slots__ = ("_held", "_hot", "_protocol", "_responding", "began", "disconnected", "head", "keep_alive", "parts",
                  "refusal", "response_complete")  # fmt: skip
 
     def __init__(self, protocol: Connection, head: Head, hot: HotPath) -> None:
@@ -50,6 +51,7 @@ class Exchange:
         self.keep_alive = head.keep_alive and not protocol.leaving
         self.response_complete = self.disconnected = False
         self.refusal: ServiceError | None = None
+        self.began = 0.0
         self._held = 0
         if head.length > SMALL_BODY_BYTES:
             self._admit()
@@ -88,7 +90,7 @@ class Exchange:
         try:
             self._hot.admit(self.head, self._peer())
         except ServiceError as error:
-            self.refusal = error
+            self.refusal, self.began = error, asyncio.get_running_loop().time()
         else:
             self._held = self.head.length
 

@@ -18,6 +18,8 @@ class Effort:
         drains: services ended under load, one after another.
         reload_s: how long new versions come every 200 ms, in seconds.
         steady_s: how long memory and descriptors are watched under plain load, in seconds.
+        large_requests: times that each request made to become large is sent.
+        floods_of_bodies: times that many clients send large bodies at once.
     """
 
     soak: bool
@@ -30,10 +32,23 @@ class Effort:
     drains: int
     reload_s: float
     steady_s: float
+    large_requests: int
+    floods_of_bodies: int
 
 
 SHORT = Effort(
-    soak=False, kills=1, between_kills_s=0, flood_s=2, cases=8, bodies=3000, attacks=1, drains=1, reload_s=4, steady_s=3
+    soak=False,
+    kills=1,
+    between_kills_s=0,
+    flood_s=2,
+    cases=8,
+    bodies=3000,
+    attacks=1,
+    drains=1,
+    reload_s=4,
+    steady_s=3,
+    large_requests=4,
+    floods_of_bodies=1,
 )
 SOAK = Effort(
     soak=True,
@@ -46,4 +61,6 @@ SOAK = Effort(
     drains=5,
     reload_s=60,
     steady_s=180,
+    large_requests=40,
+    floods_of_bodies=5,
 )

@@ -17,6 +17,17 @@ def resident_mb(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 2**20
 
 
+def peak_mb(pid: int) -> float:
+    """Return the most resident memory that a process has had since `forget_peak`, in MB (2**20 bytes)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def forget_peak(pid: int) -> None:
+    """Let the peak of a process's resident memory begin anew."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 def descriptors(pid: int) -> int:
     """Count the open file descriptors of a process."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
