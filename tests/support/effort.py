@@ -17,6 +17,7 @@ class Effort:
         attacks: times that each attack on the wire is made, on several connections at once.
         drains: services ended under load, one after another.
         reload_s: how long new versions come every 200 ms, in seconds.
+        tables: damaged files that the trainer is given.
         steady_s: how long memory and descriptors are watched under plain load, in seconds.
         large_requests: times that each request made to become large is sent.
         floods_of_bodies: times that many clients send large bodies at once.
@@ -31,6 +32,7 @@ class Effort:
     attacks: int
     drains: int
     reload_s: float
+    tables: int
     steady_s: float
     large_requests: int
     floods_of_bodies: int
@@ -46,6 +48,7 @@ SHORT = Effort(
     attacks=1,
     drains=1,
     reload_s=4,
+    tables=100,
     steady_s=3,
     large_requests=4,
     floods_of_bodies=1,
@@ -60,6 +63,7 @@ SOAK = Effort(
     attacks=8,
     drains=5,
     reload_s=60,
+    tables=2000,
     steady_s=180,
     large_requests=40,
     floods_of_bodies=5,
