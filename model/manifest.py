@@ -4,6 +4,7 @@ import json
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from model import provenance
 from model.baseline import gate_baseline
 from model.config import Config, TableData, config_text
-from model.metrics import Predictions
+from model.metrics import Baseline, Predictions, baselines
 from model.mmoe import count_parameters
 from model.parity import RawRows
 from model.schema import CategoricalFeature, Dataset, NumericFeature, Task
@@ -44,6 +45,7 @@ def build_manifest(
         validation: predictions for the validation rows; their gate weights become the baseline.
         metrics: of the test split, by task.
     """
+    constant = baselines(dataset.train, dataset.test, dataset.tasks)
     gates = None
     if validation.gate_weights is not None:
         names = [task.name for task in dataset.tasks]
@@ -55,7 +57,7 @@ def build_manifest(
         "experts": module.experts,
         "features": [_numeric(f) for f in dataset.features.numeric]
         + [_categorical(f) for f in dataset.features.categorical],
-        "tasks": [_task(task, metrics.get(task.name, {})) for task in dataset.tasks],
+        "tasks": [_task(task, metrics.get(task.name, {}), constant.get(task.name)) for task in dataset.tasks],
         "category_text": _category_text(config, dataset),
         "gates": gates,
         "golden": _golden(golden, module, tolerance),
@@ -99,8 +101,10 @@ def _category_text(config: Config, dataset: Dataset) -> dict[str, Any]:
     return {"strip": strip, "normalization": "NFC" if composed else None}
 
 
-def _task(task: Task, metrics: Mapping[str, float]) -> dict[str, Any]:
-    return {"name": task.name, "kind": task.kind, "classes": list(task.classes), "metrics": dict(metrics)}
+def _task(task: Task, metrics: Mapping[str, float], baseline: Baseline | None) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": task.name, "kind": task.kind, "classes": list(task.classes)}
+    entry["metrics"] = dict(metrics)
+    return entry if baseline is None else entry | {"baseline": asdict(baseline)}
 
 
 def _golden(rows: RawRows, module: ServingModule, tolerance: float) -> dict[str, Any]:

@@ -44,7 +44,43 @@ def evaluate(predictions: Predictions, rows: Rows, tasks: Sequence[Task]) -> dic
     return {task.name: _measure(task, predictions.tasks[task.name], rows.labels[:, t]) for t, task in enumerate(tasks)}
 
 
-def _measure(task: Task, predicted: NDArray[np.float32], labels: NDArray[np.float64]) -> dict[str, float]:
+@dataclass(frozen=True)
+class Baseline:
+    """Hold the trivial model of a task, which gives every row the same answer, and how it does.
+
+    Attributes:
+        constant: mean of the training labels, share of positive ones, or the share of each class (K).
+        metrics: over the test rows, by name, as those of the model.
+    """
+
+    constant: float | list[float]
+    metrics: dict[str, float]
+
+    def describe(self, task: Task) -> str:
+        """Say in a few words what the constant answer is."""
+        if isinstance(self.constant, float):
+            return f"always the {'mean' if task.kind == 'regression' else 'base rate'}, {self.constant:.6g}"
+        most = int(np.argmax(self.constant))
+        return f"always the classes' shares, most '{task.classes[most]}' with {self.constant[most]:.1%}"
+
+
+def baselines(train: Rows, test: Rows, tasks: Sequence[Task]) -> dict[str, Baseline]:
+    """Measure the best constant answers that the training rows give, by task; one without labels there is absent."""
+    found = {}
+    for t, task in enumerate(tasks):
+        labels = train.labels[:, t]
+        known = labels[~np.isnan(labels)]
+        if not known.size:
+            continue
+        constant: float | list[float] = float(known.mean())
+        if task.kind == "multiclass":
+            constant = (np.bincount(known.astype(np.int64), minlength=len(task.classes)) / known.size).tolist()
+        everywhere = np.broadcast_to(np.asarray(constant), (len(test), *np.shape(constant)))
+        found[task.name] = Baseline(constant, _measure(task, everywhere, test.labels[:, t]))
+    return found
+
+
+def _measure(task: Task, predicted: NDArray[np.floating], labels: NDArray[np.float64]) -> dict[str, float]:
     labelled = ~np.isnan(labels)
     answer, truth = predicted[labelled].astype(np.float64), labels[labelled]
     if not len(truth):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.metrics import Predictions
+from model.metrics import Baseline, Predictions
 from model.plots import gate_heatmap, loss_curves, save_png, task_picture
 from model.progress import History
-from model.schema import Dataset
+from model.schema import Dataset, Task
 
 ARCHITECTURES = {
     "mmoe": "multi-gate mixture of experts (MMoE)",
@@ -42,7 +42,7 @@ def write_report(
     pictures = _draw(directory, manifest, dataset, history, test)
     sections = [
         _head(manifest, history),
-        _metrics(manifest["tasks"]),
+        _metrics(manifest["tasks"], dataset.tasks),
         *([_gates(manifest)] if manifest["gates"] else []),
         _training(history),
         *[_task_section(task.name, task.kind, pictures) for task in dataset.tasks],
@@ -99,13 +99,19 @@ def _head(manifest: Mapping[str, Any], history: History) -> str:
     )
 
 
-def _metrics(tasks: Sequence[Mapping[str, Any]]) -> str:
-    """Tabulate the test metrics: a line per task, a column per metric that any task has."""
-    columns = list(dict.fromkeys(name for task in tasks for name in task["metrics"]))
-    rows = [
-        [f"`{task['name']}`", task["kind"], *(_number(task["metrics"].get(name)) for name in columns)] for task in tasks
-    ]
-    return "## Test metrics\n\n" + _table(["task", "kind", *columns], rows)
+def _metrics(entries: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> str:
+    """Tabulate the test metrics, and below each task's those of its constant answer: a column per metric of any."""
+    columns = list(dict.fromkeys(name for entry in entries for name in entry["metrics"]))
+    rows = []
+    for entry, task in zip(entries, tasks, strict=True):
+        rows.append([f"`{task.name}`", task.kind, *(_number(entry["metrics"].get(name)) for name in columns)])
+        if "baseline" in entry:
+            baseline = Baseline(**entry["baseline"])
+            rows.append([baseline.describe(task), "", *(_number(baseline.metrics.get(name)) for name in columns)])
+    return (
+        "## Test metrics\n\n" + _table(["task", "kind", *columns], rows) + "\n\nBelow each task: what the best "
+        "constant answer of the training rows gives on the same test rows. A model is worth what it gains on that."
+    )
 
 
 def _gates(manifest: Mapping[str, Any]) -> str:

@@ -104,7 +104,7 @@ def write_splits(path: Path, dataset: Dataset) -> None:
 def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resume: bool) -> None:
     """Train, publish, and say what came of it."""
     from model.export import export  # heavy, as in `prepare`
-    from model.metrics import evaluate
+    from model.metrics import baselines, evaluate
     from model.train import build_model, fit, predict
 
     with _alone(checkpoint.parent):
@@ -117,7 +117,13 @@ def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resu
         version = export(model, dataset, config, history, models)
         checkpoint.unlink(missing_ok=True)
     metrics = evaluate(predict(model, dataset.test), dataset.test, dataset.tasks)
-    print(f"\nTest metrics ({len(dataset.test):,} rows):\n{tabulate(metrics)}\n")
+    constant = baselines(dataset.train, dataset.test, dataset.tasks)
+    lines = {}
+    for task in dataset.tasks:
+        lines[task.name] = metrics[task.name]
+        if baseline := constant.get(task.name):
+            lines[f"  {task.name}: {baseline.describe(task)}"] = baseline.metrics
+    print(f"\nTest metrics ({len(dataset.test):,} rows):\n{tabulate(lines)}\n")
     print(f"Published {version} (report: {version / 'report.md'})")
     print(f"Serve it:  MMOE_MODELS={models} {_python()} -m service")
 

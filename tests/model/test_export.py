@@ -62,6 +62,8 @@ def test_manifest_describes_the_model(artifact: "Artifact") -> None:
         ("price", "regression", 0), ("sold", "binary", 2), ("grade", "multiclass", 3),
     ]  # fmt: skip
     assert all(task["metrics"] for task in manifest["tasks"])
+    for task in manifest["tasks"]:
+        assert set(task["baseline"]["metrics"]) == set(task["metrics"])
     origin = manifest["provenance"]
     assert tomllib.loads(origin["config"])["name"] == "tiny_mmoe"
     assert sum(origin["data"]["rows"].values()) == 600

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import ArrayLike
 
 from model.config import METRICS
-from model.metrics import HIGHER_IS_BETTER, Predictions, evaluate
+from model.metrics import HIGHER_IS_BETTER, Predictions, baselines, evaluate
 from model.schema import Rows, Task, TaskKind
 
 NAN = math.nan
@@ -90,3 +90,38 @@ def test_names_are_those_that_a_configuration_may_monitor(kind: TaskKind) -> Non
     found = measure(kind, predicted, [0, 1, 2] if kind != "binary" else [0, 1, 1])
     assert set(found) == set(METRICS[kind])
     assert set(found) <= set(HIGHER_IS_BETTER)
+
+
+def rows_of(*columns: ArrayLike) -> Rows:
+    labels = np.column_stack([np.asarray(column, np.float64) for column in columns])
+    empty = np.empty((len(labels), 0))
+    return Rows(empty.astype(np.float32), empty.astype(np.int64), labels, empty.astype(object))
+
+
+def test_a_baseline_answers_every_test_row_with_what_is_best_for_the_training_rows() -> None:
+    tasks = [
+        Task("price", "regression"),
+        Task("sold", "binary", ("no", "yes")),
+        Task("grade", "multiclass", CLASSES["multiclass"]),
+    ]
+    train = rows_of([1.0, 2.0, 6.0, NAN], [1, 0, 0, 0], [0, 0, 1, 2])
+    test = rows_of([3.0, 5.0], [1, 0], [0, 2])
+    found = baselines(train, test, tasks)
+    assert found["price"].constant == 3.0
+    assert found["price"].metrics["rmse"] == pytest.approx(math.sqrt(2.0))
+    assert found["price"].metrics["r2"] == pytest.approx(-1.0)
+    assert found["sold"].constant == 0.25
+    assert found["sold"].metrics["auc"] == 0.5
+    assert found["sold"].metrics["log_loss"] == pytest.approx(-(math.log(0.25) + math.log(0.75)) / 2)
+    assert found["grade"].constant == [0.5, 0.25, 0.25]
+    assert found["grade"].metrics["accuracy"] == 0.5
+    assert found["grade"].metrics["log_loss"] == pytest.approx(-(math.log(0.5) + math.log(0.25)) / 2)
+    assert [found[task.name].describe(task) for task in tasks] == [
+        "always the mean, 3",
+        "always the base rate, 0.25",
+        "always the classes' shares, most 'a' with 50.0%",
+    ]
+
+
+def test_a_task_without_training_labels_has_no_baseline() -> None:
+    assert baselines(rows_of([NAN, NAN]), rows_of([1.0, 2.0]), [Task("price", "regression")]) == {}

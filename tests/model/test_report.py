@@ -11,6 +11,8 @@ def test_report_shows_every_picture_and_every_metric(artifact: "Artifact") -> No
     assert sorted(shown) == sorted(path.name for path in artifact.path.glob("*.png"))
     for word in ("rmse", "auc", "log_loss", "`price`", "`sold`", "`grade`", "sha256:", "commit", "rows/s"):
         assert word in text
+    for constant in ("always the mean, ", "always the base rate, ", "always the classes' shares, most "):
+        assert constant in text
     for note in artifact.dataset.notes:
         assert note in text
 
