@@ -17,6 +17,11 @@ def resident_mb(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 2**20
 
 
+def virtual_mb(pid: int) -> float:
+    """Return the address space that a process has taken in MB (2**20 bytes)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * PAGE_BYTES / 2**20
+
+
 def peak_mb(pid: int) -> float:
     """Return the most resident memory that a process has had since `forget_peak`, in MB (2**20 bytes)."""
     status = Path(f"/proc/{pid}/status").read_text()
