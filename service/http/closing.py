@@ -22,6 +22,7 @@ class ClosingProtocol(TimedProtocol):
         in_body: whether the body of an exchange is coming.
         deaf: whether nothing that comes is heard any more.
         head_bytes: of the head that has begun, or of blank lines before it.
+        rest: of what came, which waits to be parsed.
         ahead: the request that is to be answered before the newest.
     """
 
@@ -35,6 +36,7 @@ class ClosingProtocol(TimedProtocol):
         self.in_body = self.deaf = False
         self.ahead: Any = None
         self.head_bytes = 0
+        self.rest = b""
         self._refusal: ServiceError | None = None
         self._defaults: object = None
         self._default_head = b""
@@ -44,6 +46,10 @@ class ClosingProtocol(TimedProtocol):
         if not self.deaf:
             self._stop_hearing()
         return not self.is_idle() and not self.transport.is_closing()
+
+    def go_on_soon(self) -> None:
+        """Parse what waits in another turn of the loop."""
+        raise NotImplementedError
 
     def head(self, status: int, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
         """Return the first lines of an answer, with uvicorn's own headers, such as the date."""
@@ -67,8 +73,12 @@ class ClosingProtocol(TimedProtocol):
             super().on_response_complete()
             if self.flow.write_paused:
                 self.flow.pause_reading()
+            if self.rest:
+                self.go_on_soon()
             return
         self.server_state.total_requests += 1
+        if self.rest:
+            self.go_on_soon()
         if self.deaf:
             self._end()
             return
@@ -94,6 +104,7 @@ class ClosingProtocol(TimedProtocol):
         """Take in nothing more, and forget a request that has not come to its end."""
         unfinished = not self.between and not self.in_head
         self.deaf, self.between, self.in_body = True, False, False
+        self.flow.held = False
         self.flow.pause_reading()
         self.end_body()
         cycle: Exchange | RequestResponseCycle = self.cycle

@@ -47,6 +47,11 @@ _UNIQUE = frozenset({REQUEST_ID, TRACEPARENT})
 MAX_FRAMING_BYTES = 8 << 10
 """What may come around a chunked body between two of its pieces: trailers, which are ignored, and extensions."""
 
+SLICE_BYTES = 16 << 10
+MOST_WORK, MOST_AHEAD = 512, 16
+"""What a connection may ask for in one turn of the loop before the others have theirs, looked at after each slice of
+what came: pieces of bodies, a head counted as eight; and requests that wait for the answers before theirs."""
+
 _TRAILERS = MalformedRequest(
     f"the chunked body has over {MAX_FRAMING_BYTES} bytes of trailers or extensions", "the body alone"
 )
@@ -68,7 +73,8 @@ class EagerProtocol(ClosingProtocol):
         self.ws_protocol_class = None
         self.headers = []
         self._came = self._ended = 0
-        self._around = self._trailers = 0
+        self._around = self._trailers = self._work = 0
+        self._going_on = False
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, or find that it need not be parsed."""
@@ -80,15 +86,27 @@ class EagerProtocol(ClosingProtocol):
             if known is not None and known.length + len(first) == len(data):
                 self._answer_known(known, data[len(first) :])
                 return
-        if self.deaf:
-            return
-        self._ended = 0
+        if not self.deaf:
+            self._hear(self.rest + data if self.rest else data, first)
+
+    def _hear(self, data: bytes, first: bytes = b"") -> None:
+        """Parse what came, or as much of it as is enough for a turn of the loop; the rest waits."""
+        self._came, self._ended, self._work, self.rest, taken = len(data), 0, 0, b"", 0
         try:
-            self._parse(data)
+            while taken < len(data) and self._work < MOST_WORK and len(self.pipeline) < MOST_AHEAD:
+                self._parse(data[taken : taken + SLICE_BYTES])
+                taken += SLICE_BYTES
         except httptools.HttpParserError as error:
             cause = error.__context__
             self.refuse(cause.args[0] if isinstance(cause, RefusedHead) else _no_http(error))
             return
+        if taken < len(data):
+            self._came = taken
+            self._hold(data[taken:])
+        self._look_at_the_end(first)
+
+    def _look_at_the_end(self, first: bytes) -> None:
+        """Keep a head that is worth it, and bound what has not come to its end."""
         exchange: object = self.cycle
         if self._ended == 1 and self.between and isinstance(exchange, Exchange):
             self._learn(first, exchange)
@@ -97,7 +115,7 @@ class EagerProtocol(ClosingProtocol):
         elif self.in_body:
             self.await_body()
         elif not isinstance(exchange, Exchange):
-            self._around += len(data)
+            self._around += self._came
             if self._around > MAX_FRAMING_BYTES:
                 self.refuse(_TRAILERS)
 
@@ -121,6 +139,7 @@ class EagerProtocol(ClosingProtocol):
             if self.parser.get_method() == b"CONNECT":
                 raise RefusedHead(_TUNNEL)
             return
+        self._work += 8
         headers = dict(self.headers)
         allowed = HOST in headers and self.front is not None and self.front.hosts.allows(headers[HOST])
         unusual = not allowed or len(headers) != len(self.headers) or TRANSFER_ENCODING in headers
@@ -141,6 +160,7 @@ class EagerProtocol(ClosingProtocol):
         """Keep a part of the body."""
         exchange: object = self.cycle
         if not isinstance(exchange, Exchange):
+            self._work += 1
             self._around = -self._came  # which is counted when all that came is parsed
             super().on_body(body)
             return
@@ -178,6 +198,30 @@ class EagerProtocol(ClosingProtocol):
         self._begin()
         if exchange.parts:
             super().on_body(b"".join(exchange.parts))
+
+    def _hold(self, rest: bytes) -> None:
+        """Let the rest of what came wait for another turn, or for answers to what came before it."""
+        self.rest = rest
+        self.flow.held = True
+        self.flow.pause_reading()
+        self.go_on_soon()
+
+    def go_on_soon(self) -> None:
+        """Parse what waits in another turn, unless too many requests wait for their answers."""
+        if not self._going_on and len(self.pipeline) < MOST_AHEAD:
+            self._going_on = True
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Parse what waits."""
+        self._going_on = False
+        if self.deaf or self.transport.is_closing():
+            self.rest = b""
+            return
+        self.flow.held = False
+        self._hear(self.rest)
+        if not (self.flow.held or self.deaf or self.pipeline or self.flow.write_paused):
+            self.flow.resume_reading()
 
     def _answer_known(self, head: Head, body: bytes) -> None:
         """Answer a request that came whole and whose head was parsed before."""

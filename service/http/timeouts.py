@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 DEFAULT_PATIENCE_S = 10.0
@@ -19,6 +20,21 @@ to close at once would reset it, and the answer might be lost on its way."""
 
 LEAST_TAKEN_BYTES = 64 << 10
 """How much of an answer a client must take within its time."""
+
+
+class HeldFlow(FlowControl):
+    """Pause and resume reading as uvicorn asks for it, but not while what was read still waits to be parsed.
+
+    Attributes:
+        held: whether it does.
+    """
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Read on, unless held."""
+        if not self.held:
+            super().resume_reading()
 
 
 class TimedProtocol(HttpToolsProtocol):
@@ -55,6 +71,7 @@ class TimedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
         super().connection_made(transport)  # type: ignore[arg-type]
+        self.flow: HeldFlow = HeldFlow(self.transport)
         self.transport.set_write_buffer_limits(0)  # so that the first byte that is not taken pauses writing
         self.await_head()
 

@@ -50,6 +50,7 @@ ATTACKS: dict[str, Attack] = {
     "wishes to upgrade": lambda: iter(
         [PLAIN.replace(b"content-l", b"connection: upgrade\r\nupgrade: h2c\r\ncontent-l") * 100]
     ),
+    "requests that wait for others": lambda: pieces(b"", PROBE.replace(b"connection: close\r\n", b""), MB),
     "strangers' hosts": lambda: iter(
         [b"".join(PROBE.replace(b"localhost\r\nconnection: close", b"%d.example" % n) for n in range(1000))]
     ),

@@ -13,7 +13,6 @@ import pytest
 from service.heartbeat import Heartbeat, Onlooker
 from service.slots import RunDirectory
 
-
 ROOT = Path(__file__).parents[2]
 
 

@@ -209,3 +209,44 @@ def test_nothing_more_is_read_from_a_client_that_does_not_take_its_answers_until
             asking.close()
 
     asyncio.run(run())
+
+
+def test_a_flood_of_small_pieces_leaves_the_loop_to_others_and_is_answered(patient: Engine) -> None:
+    """So many requests, or chunks of a byte, as come in one read are taken in turns."""
+    spaces = b"1\r\n \r\n" * 40_000
+    chunks = request(
+        b"%x\r\n" % len(BODY) + BODY + b"\r\n" + spaces + b"0\r\n\r\n", PREDICT, "Transfer-Encoding: chunked"
+    )
+    requests = (HEAD + b"\r\n") * 3000
+
+    async def run(sent: bytes, answers: int) -> None:
+        turns, counting, waiting, loop = 0, True, 0, asyncio.get_running_loop()
+        watched: list[EagerProtocol] = []
+
+        def count() -> None:
+            nonlocal turns, waiting
+            turns += 1
+            waiting = max(waiting, len(watched[0].pipeline))
+            if counting:
+                loop.call_soon(count)
+
+        async with serving(create_app(patient), EagerProtocol) as bench, asyncio.timeout(60):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            while not bench.state.connections:
+                await asyncio.sleep(0)
+            (connection,) = bench.state.connections
+            assert isinstance(connection, EagerProtocol)
+            watched.append(connection)
+            loop.call_soon(count)
+            connection.data_received(sent)
+            assert connection.flow.read_paused
+            assert [(await read_answer(reader))[0][9:12] for _ in range(answers)] == ["200"] * answers
+            counting = False
+            assert turns > 10
+            assert waiting < 400
+            writer.write(request())
+            assert (await read_answer(reader))[0].startswith("HTTP/1.1 200 ")
+            writer.close()
+
+    asyncio.run(run(chunks, 1))
+    asyncio.run(run(requests, 3000))
