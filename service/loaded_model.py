@@ -5,6 +5,7 @@
 Everything is called on the event loop.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from service.answer import Answer, Floats, Outputs
-from service.artifact import GATE_WEIGHTS, Manifest, golden_inputs
+from service.artifact import GATE_CONTRIBUTIONS, GATE_WEIGHTS, Manifest, golden_inputs
 from service.batcher import Batcher, Lane
 from service.errors import GatesUnavailable, InvalidFeatures, Problem
 from service.features import Batch, FeatureReader, all_finite
@@ -25,6 +26,7 @@ INLINE_BUDGET_S = 0.5e-3
 up the requests of other connections, and the probes, no longer than reading them takes."""
 
 GATE_WEIGHTS_ONLY = frozenset({GATE_WEIGHTS})
+CONTRIBUTIONS = frozenset({GATE_CONTRIBUTIONS})
 
 OUT_OF_RANGE = (
     "the model's answer to this row is not finite: its numbers are too extreme; check them against the ranges"
@@ -120,6 +122,7 @@ class Model:
             GatesUnavailable: the model has no gates; further errors as in `predict`.
         """
         self.need_gates()
+        await self._open(GATE_WEIGHTS_ONLY)
         return await self._gates.submit(batch, batch.rows, arrived, timeout_s)
 
     async def inspect(self, batch: Batch, arrived: float, timeout_s: float, contributions: bool = False) -> Part:
@@ -129,6 +132,8 @@ class Model:
             GatesUnavailable: the model has no gates; further errors as in `predict`.
         """
         self.need_gates()
+        if contributions:
+            await self._open(CONTRIBUTIONS)
         lane = self._contributions if contributions else self._inspections
         return await lane.submit(batch, batch.rows, arrived, timeout_s)
 
@@ -140,6 +145,11 @@ class Model:
         """
         self.need_gates()
         return (await self._ablations.submit(batch, batch.rows, arrived, timeout_s)).tasks
+
+    async def _open(self, outputs: frozenset[str]) -> None:
+        """Open the session of these outputs before the first run that wants it, in a thread: the loop goes on."""
+        if not self.predictor.is_open(outputs):
+            await asyncio.to_thread(self.predictor.open, outputs)
 
     def need_gates(self) -> None:
         """Raise GatesUnavailable if the model has no gates."""

@@ -126,7 +126,7 @@ class Predictor:
             values = self._run(session, self._names, batch.inputs(), batch.rows, RUN_ROWS)
             return Answer(dict(zip(self._tasks, values, strict=False)), values[-1] if self._gated else None)
         self._need_gates()
-        wanted = frozenset({GATE_WEIGHTS}) if outputs == {GATE_WEIGHTS} else self._default | {GATE_CONTRIBUTIONS}
+        wanted = self._with(outputs)
         session, rows = self._demand(wanted), CONTRIBUTION_RUN_ROWS if GATE_CONTRIBUTIONS in wanted else RUN_ROWS
         names = sorted(wanted)
         found = dict(zip(names, self._run(session, names, batch.inputs(), batch.rows, rows), strict=True))
@@ -191,6 +191,18 @@ class Predictor:
     def _need_gates(self) -> None:
         if not self.manifest.has_gates:
             raise GatesUnavailable(self.name, f"is a {self.manifest.architecture} model without gates")
+
+    def is_open(self, outputs: frozenset[str]) -> bool:
+        """Tell whether a run of gate weights alone, or with contributions, finds its session open."""
+        return self._with(outputs) in self._on_demand
+
+    def open(self, outputs: frozenset[str]) -> None:
+        """Open the session of such a run, which takes as long as a part of loading, before the first of them comes."""
+        self._demand(self._with(outputs))
+
+    def _with(self, outputs: frozenset[str]) -> frozenset[str]:
+        """Return what the session of these outputs, gate weights alone or contributions, gives."""
+        return frozenset({GATE_WEIGHTS}) if outputs == {GATE_WEIGHTS} else self._default | {GATE_CONTRIBUTIONS}
 
     def _demand(self, outputs: frozenset[str]) -> "onnxruntime.InferenceSession":
         """Return the session of these outputs; the first caller opens it, others wait for it."""
