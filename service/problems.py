@@ -5,6 +5,7 @@ there are, and whether these are all; it is called only when there is at least o
 """
 
 import difflib
+import heapq
 import json
 import math
 import struct
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 
 from service.errors import Problem
 from service.hints import spelling
-from service.quoting import cut, quote, quotes
+from service.quoting import MOST_QUOTED, cut, quote, quotes
 
 _MOST_SHOWN = 40
+_MOST_COMPARED, _MOST_SUGGESTED = 20, 3
+"""Names to compare with one that is unknown, and how many of a request to make a suggestion for."""
 MAX_LISTED = 20
 MAX_COUNTED = 1000
 """Counting stops here, so that a request full of faults costs little."""
@@ -97,9 +100,23 @@ def describe(value: object) -> str:
 
 def unknown_feature(name: str, names: Sequence[str]) -> str:
     """Say that there is no such feature, and which one was probably meant."""
-    close = difflib.get_close_matches(name[:100], names, n=1)
+    close = difflib.get_close_matches(name[:MOST_QUOTED], _alike(name[:MOST_QUOTED], names), n=1)
+    return f"unknown feature; did you mean {quote(close[0])}?" if close else _unknown(names)
+
+
+def _unknown(names: Sequence[str]) -> str:
     some = quotes(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"unknown feature; did you mean {quote(close[0])}?" if close else f"unknown feature; the model has {some}"
+    return f"unknown feature; the model has {some}"
+
+
+def _alike(name: str, names: Sequence[str]) -> list[str]:
+    """Return the few names that have about the letters of another; to compare all with care takes seconds."""
+    letters = set(name)
+
+    def distance(other: str) -> int:
+        return len(letters.symmetric_difference(other[:MOST_QUOTED])) + abs(len(other) - len(name))
+
+    return heapq.nsmallest(_MOST_COMPARED, names, key=distance)
 
 
 def _of_row(
@@ -183,12 +200,15 @@ def _first(problems: Iterable[Found], names: Sequence[str]) -> Findings:
     """Return the first MAX_LISTED problems, and how many follow."""
     iterator = iter(problems)
     written = (found if isinstance(found, Problem) else found() for found in islice(iterator, MAX_LISTED))
-    listed = [
-        problem
-        if problem.message
-        else problem._replace(feature=cut(problem.feature or ""), message=unknown_feature(problem.feature or "", names))
-        for problem in written
-    ]
+    listed = []
+    unknown = 0
+    for problem in written:
+        if problem.message:
+            listed.append(problem)
+            continue
+        name, unknown = problem.feature or "", unknown + 1
+        message = unknown_feature(name, names) if unknown <= _MOST_SUGGESTED else _unknown(names)
+        listed.append(problem._replace(feature=cut(name), message=message))
     more = sum(1 for _ in islice(iterator, MAX_COUNTED - MAX_LISTED))
     return listed, more, next(iterator, None) is None
 

@@ -105,6 +105,16 @@ def test_the_feature_that_was_probably_meant_is_suggested() -> None:
     assert "unknown" in unknown_feature("z" * 1_000_000, names)
 
 
+def test_of_many_names_the_nearest_is_suggested_for_the_first_few_that_are_unknown() -> None:
+    names = [f"feature_{i}_of_{i % 7}" for i in range(5000)]
+    row = {f"{name[:-1]}x": 1 for name in names[123:163]}
+    listed, _, _ = row_problems([row], names, [])
+    suggested = [problem.message for problem in listed if "did you mean" in problem.message]
+    assert len(listed) == MAX_LISTED
+    assert len(suggested) == 3
+    assert all(f"'{name[:-1]}" in message for name, message in zip(names[123:], suggested, strict=False))
+
+
 def test_counting_ends_somewhere() -> None:
     listed, more, all_counted = row_problems([[True, True]] * 10_000, ["a", "b"], [])
     assert len(listed) == MAX_LISTED
