@@ -179,11 +179,16 @@ def test_every_path_of_the_service_is_on_the_page(url: str) -> None:
     assert general - named == set()
 
 
+def slug(title: str) -> str:
+    """Return the anchor of a heading as sites that show Markdown make it: no punctuation, dashes for spaces."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
 def test_every_link_of_the_page_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", PAGE):
         file, _, anchor = target.partition("#")
         if "://" in target:
             continue
         text = PAGE if not file else (Path(__file__).parents[3] / "docs" / file).read_text()
-        titles = [title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+        titles = [slug(title) for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
         assert not anchor or anchor in titles, target
