@@ -19,8 +19,8 @@ no writer makes such bytes."""
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION, _LOCATION_DEFAULT = 13, 14, 0
 
 _INTEGERS_KEY = 8 << 3 | _VARINT
-_INTEGERS = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])+")
-"""A run of an attribute's whole numbers, such as the codes of a lookup."""
+_INTEGERS = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f]){1,4096}")
+"""A run of an attribute's whole numbers, such as the codes of a lookup; so short that other threads get their turn."""
 
 _TENSORS_WITHIN: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
