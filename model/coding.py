@@ -60,6 +60,7 @@ def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> 
             empty = not coded[0].vocabulary
             if not empty:
                 categorical.append(coded)
+                notes += _rewritten(coded[0])
         if empty:
             told = [_without(name, name in declared, config.features.min_count)]
         elif name not in declared:
@@ -91,6 +92,14 @@ def _number(
     bins = config.model.bins if config.model.numeric_encoding == "piecewise_linear" else 0
     described = _describe(name, values[training], bins)
     return replace(described, missing_values=table.markers.numbers), values
+
+
+def _rewritten(feature: CategoricalFeature) -> list[str]:
+    """Note that a column's values are known under another text than the table's."""
+    if not feature.spellings:
+        return []
+    given, value = feature.spellings[0]
+    return [f"{feature.name}: whole numbers are categories without decimals: '{given}' is '{value}'."]
 
 
 def _without(name: str, declared: bool, min_count: int) -> str:

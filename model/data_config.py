@@ -210,7 +210,8 @@ class FeatureConfig(Section):
     rest: Literal["infer", "numeric", "categorical", "drop"] = Field(
         default="infer",
         description="What the other columns are, those of tasks, `data.drop` and `data.split.by` aside. `infer`: "
-        "numeric if every present value of the training split is a number (in Parquet: if the column's type is).",
+        "numeric if fewer than 5 % of the present values, in all rows, are something else than numbers (in a file with "
+        "types: if the column's type is); docs/values.md.",
     )
     min_count: int = Field(
         default=5,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,9 @@ def test_number_that_means_missing_in_the_table_means_it_in_a_request(
     )
     assert sent == null == absent
     assert sent != other
+    for count in (1, 40, 2000):  # runs in which no number is missing take another path
+        answers = made.answer([{"income": -999, "z": 0.5}] * count)
+        np.testing.assert_allclose(answers, null, rtol=1e-5)
 
 
 @pytest.mark.parametrize("spelling", ["-1", "-1.0", "-1.00", " -1 "])
@@ -94,6 +98,17 @@ def test_category_that_means_missing_in_the_table_means_it_in_a_request(tmp_path
     sent, null, other = made.answer([{"segment": s, "z": 1} for s in (spelling, None, "0")])
     assert sent == null
     assert sent != other
+
+
+@pytest.mark.parametrize("spelling", ["3", "3.00"])
+def test_whole_decimal_is_one_category_however_the_table_writes_it(tmp_path: Path, spelling: str) -> None:
+    shops = pl.Series([Decimal(row % 4) for row in range(60)], dtype=pl.Decimal(12, 2))
+    made = make(tmp_path, pl.DataFrame({**rows(), "shop": shops}), parquet=True, features={"categorical": ["shop"]})
+    (shop,) = made.predictor.manifest.categorical
+    assert sorted(shop.vocabulary) == ["0", "1", "2", "3"]
+    sent, plain, unknown = made.answer([{"shop": s, "z": 0.5} for s in (spelling, "3", "no such shop")])
+    assert sent == plain
+    assert sent != unknown
 
 
 def test_marker_written_with_a_decimal_comma_is_one_in_every_spelling(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Kinds of columns and the remarks made on them, whatever split the odd cell falls into."""
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -289,8 +290,13 @@ def test_key_is_the_same_text_in_every_format(read: Read) -> None:
     floats = [float(row % 3) if row % 7 else None for row in range(ROWS)]
     text = [f"{row % 3}.0" for row in range(ROWS)]
     for column, parquet in ((decimals, True), (floats, True), (floats, False), (text, False), (text, True)):
-        (shop,) = read({"shop": column}, parquet, {"categorical": ["shop"]}).features.categorical
+        dataset = read({"shop": column}, parquet, {"categorical": ["shop"]})
+        (shop,) = dataset.features.categorical
         assert sorted(shop.vocabulary) == ["0", "1", "2"]
+        assert any(
+            note.startswith("shop: whole numbers are categories without decimals: '0.0") for note in dataset.notes
+        )
+        assert dataset.remarks == ()
 
 
 def test_values_and_names_are_in_unicode_form_nfc(read: Read) -> None:
@@ -310,3 +316,29 @@ def test_text_of_booleans_stays_what_the_table_has(read: Read) -> None:
 def test_types_without_a_kind_are_refused(read: Read) -> None:
     with pytest.raises(DataError, match=r"'day' holds Date, which is no feature; add it to data\.drop"):
         read({"day": pl.Series(["2020-01-01"] * ROWS).str.to_date()}, parquet=True)
+
+
+def test_page_of_values_shows_the_lines_as_they_are_printed(read: Read) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "values.md").read_text(encoding="utf-8")
+    table = page[page.index("| line | what to do |") :]
+    documented = [text for row in table.splitlines()[2:] for text in re.findall(r"`([^`]+: [^`]+)`", row.split("|")[1])]
+    assert len(documented) >= 14
+    ages_, one = ages(3000), ages()
+    ages_[7], one[::10] = r"\N", ["unknown"] * 40
+    printed = [
+        *read({"age": ages_, "customer": [str(1000 + row) for row in range(3000)]}).remarks,
+        *read({"age": one, "shop": [f"shop {row % 3}" for row in range(ROWS)]}).remarks,
+        *read({"shop": [*(f"shop {row % 3}" for row in range(ROWS)), "Total"]}).remarks,
+        *read({"age": ages()}, parquet=True).remarks,
+        *read({"code": ["2E5", "10"] * 200, "day": ["2024-01-31", "2024-02-01"] * 200, "same": ["3"] * ROWS}).remarks,
+        *read({"country": [("DE", "NA", "FR", "US")[row % 4] for row in range(480)]}).remarks,
+        *read({"price": [("1,8", "1,4")[row % 2] for row in range(3000)]}).remarks,
+        *read({"price": ["12%", "13%"] * 200, "note": [f"note {row}" for row in range(ROWS)]}).remarks,
+        *read({"__index_level_0__": list(range(ROWS))}, parquet=True).remarks,
+        *read({"sku": [f"rare {row}" if row % 3 == 0 else "common" for row in range(ROWS)]}).remarks,
+        *read({"clicked_at": [1_700_000_000 + row % 60 for row in range(3000)]}).remarks,
+    ]
+    for line in documented:
+        pattern = ".*".join(re.escape(piece.strip()) for piece in re.split(r"\.\.\.", line) if piece.strip())
+        pattern = re.sub(r"\d+%", r"\\d+%", pattern)
+        assert any(re.match(pattern, remark) for remark in printed), line
