@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.artifact import read_model
-from service.category_text import WHITE_SPACE, preparation
+from service.category_text import BETWEEN, WHITE_SPACE, preparation
 from service.features import FeatureReader
 from service.manifest import CategoryText
 
@@ -22,7 +22,7 @@ BOTH = CategoryText(strip=True, normalization="NFC")
 
 def prepared(values: list[str], text: CategoryText) -> list[str]:
     prepare = preparation(text)
-    return values if prepare is None else prepare(values)
+    return values if prepare is None else prepare(values, BETWEEN.join(values))
 
 
 @given(st.lists(st.text(st.sampled_from("ab \t\u3000\x1f\u00e5a\u030a\u1100\u1161e\u0301")), max_size=8))
