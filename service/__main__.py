@@ -59,11 +59,6 @@ def _serve(arguments: list[str]) -> int:
     if arguments in (["--help"], ["-h"]):
         print(USAGE.format(settings=help_text()), end="")
         return 0
-    if arguments == ["--check"]:
-        from service.preparation import check_files
-
-        check_files()
-        return 0
     if arguments and arguments != ["--check-settings"] and arguments[0] != "--worker":
         print(f"python -m service takes no {arguments[0]!r}; see --help.", file=sys.stderr)
         return 2

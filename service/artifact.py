@@ -1,5 +1,6 @@
 """Read a model file: its manifest and its graph, checked against each other before anything is run."""
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,17 @@ __all__ = [
     "keep_outputs",
     "outside",
     "parse_manifest",
+    "read_bytes",
     "read_model",
 ]
 
 MANIFEST_KEY = "mmoe.manifest"
 MAX_MODEL_BYTES = (2 << 30) - 1
 """Protobuf's own limit of one message."""
+_NOT_OF_THE_FILE = {
+    errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT
+}  # fmt: skip
+"""Numbers of errors that pass though the file stays the same."""
 
 
 def check_graph(manifest: Manifest, graph: Interface) -> None:
@@ -132,8 +138,9 @@ def read_model(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> tuple[bytes, Man
     Raises:
         ArtifactError: unreadable, empty, too large, truncated, with external data, without a valid manifest, or with a
             graph that does not fit it.
+        OSError: the system cannot read it now.
     """
-    model = _read(path.absolute(), max_bytes)
+    model = read_bytes(path, max_bytes)
     text = metadata(model).get(MANIFEST_KEY)
     if text is None:
         raise ArtifactError(f"The file has no metadata {MANIFEST_KEY!r}", "Export it with this project's exporter")
@@ -151,13 +158,22 @@ def outside() -> ArtifactError:
     )
 
 
-def _read(path: Path, max_bytes: int) -> bytes:
+def read_bytes(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
+    """Read a model file as it is.
+
+    Raises:
+        ArtifactError: it cannot be read, is empty, or too large; arguments and limits are those of `read_model`.
+        OSError: the system cannot read it now.
+    """
+    path = path.absolute()
     root = path.parents[min(2, len(path.parents) - 1)]
     try:
         model = read_descriptor(open_beneath(root, path.relative_to(root)), max_bytes)
     except OutsideError:
         raise outside() from None
     except OSError as error:
+        if error.errno in _NOT_OF_THE_FILE:
+            raise
         raise ArtifactError(f"The file cannot be read: {error.strerror}", "Check that it exists and its mode") from None
     except ValueError as error:
         raise ArtifactError(f"The file is too large: {error}; expected 1 to {max_bytes}") from None

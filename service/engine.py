@@ -6,9 +6,10 @@ The engine knows neither HTTP nor JSON. Its calls are for the event loop, unless
 """
 
 import contextlib
+import functools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import NamedTuple
 
 from service.artifact import Manifest, check_tasks
 from service.batcher import Batcher, Limits, Observer
-from service.disk import check_place, look, model_file
-from service.errors import ModelNotFound, NotReady, VersionConflict
+from service.disk import look
+from service.errors import ModelNotFound, NotReady, ServiceError, VersionConflict
 from service.loaded_model import GateRecorder, Model
 from service.logs import log_event
 from service.model_log import ModelLog
@@ -27,6 +28,10 @@ from service.roster import Roster, Wishes
 from service.settings import Settings
 from service.shadow import Shadow, Shadows
 from service.shadow_tally import ShadowFigures, Tally
+
+LOOKS = 20
+"""How often at most to look again at the start because files have changed between the look and the loading."""
+_WAIT_S = 0.01
 
 log = logging.getLogger("service")
 
@@ -50,8 +55,10 @@ class Engine:
         shadows: compares versions; without it none are.
 
     Attributes:
-        open: reads, proves and warms a model file that is to be served under a name.
-        loading: entered around that, in the thread that does it.
+        open: reads, proves and warms a model file that is to be served under a name; raises BeingChecked where it is
+            proven elsewhere first.
+        kept: finds the versions of a model that other workers serve, and how to open each.
+        loading: entered around opening a model, in the thread that does it.
         clock: seconds, monotonic; what `arrived` is measured on.
         shadowed: what compares the served version with another, by model.
         draining: set when the process is about to end; it serves on, but is not ready.
@@ -70,27 +77,41 @@ class Engine:
         self.draining = False
         self.roster = roster or Roster()
         self.open = self._open
+        self.kept: Callable[[str], Iterable[tuple[int, Callable[[], Predictor]]]] = lambda name: ()
         self.loading: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
         self.shadows = shadows
         self.shadowed: dict[str, Shadow] = {}
         self._recorder_of = recorder_of
         self._model_log = ModelLog()
+        self._unrecorded: dict[tuple[str, int], str] = {}
         self._served_change = -1
         self._threads = ThreadPoolExecutor(settings.run_threads, thread_name_prefix="run")
         limits = Limits(settings.max_queue_rows, settings.max_batch_rows, settings.run_threads, settings.max_wait_us)
         self.batcher = Batcher(limits, self._threads, self.clock, observer)
         self.repository: Repository[Model] = Repository(
-            settings.models, self._load, settings.loaded_versions, settings.default_model
+            settings.models, self._load, settings.loaded_versions, settings.default_model, self._load_kept
         )
 
     def scan(self) -> None:
-        """Look for models on disk, load what is wanted and serve it.
+        """Look for models on disk, load what is wanted and serve it; what takes long to check is not waited for.
 
         Raises:
             ArtifactError: the directory of models cannot be read.
         """
-        self.look()
-        self.commit(self.stage())
+        for _ in range(LOOKS):
+            self.look()
+            moved = self._stage_and_commit()
+            while self.repository.awaited():
+                while not self.repository.due():
+                    time.sleep(_WAIT_S)
+                moved = self._stage_and_commit()
+            if not moved:
+                return
+
+    def _stage_and_commit(self) -> bool:
+        prepared = self.stage()
+        self.commit(prepared)
+        return prepared.staged.moved
 
     def look(self) -> None:
         """Look at the disk and tell the roster if anything is new; reads no file. For a thread.
@@ -102,9 +123,19 @@ class Engine:
         if disk != self.roster.read().disk:
             self.roster.change(lambda wishes: {} if wishes.disk == disk else {"disk": disk})
 
+    def on_disk(self, name: str) -> Collection[int]:
+        """List the versions of a model that the last look has found."""
+        disk = self.roster.wishes.disk or {}
+        return disk[name].versions if name in disk else ()
+
     def outdated(self) -> bool:
-        """Tell whether the roster, changed here or by another worker, asks for something else than what is served."""
-        return self.roster.changed() or self.roster.wishes.change != self._served_change
+        """Tell whether the roster, changed here or by another worker, asks for something else, or a retry is due."""
+        changed = self.roster.changed() or self.roster.wishes.change != self._served_change
+        return changed or self.repository.due()
+
+    def retry(self) -> None:
+        """Have all workers try again what this one could not load before. For a thread."""
+        self.roster.change(lambda wishes: {"retries": wishes.retries + 1})
 
     def stage(self) -> Prepared:
         """Load what the roster asks for; it is not served yet. For a thread, one at a time."""
@@ -124,7 +155,7 @@ class Engine:
         before = self.repository.all()
         self.repository.commit(prepared.staged)
         self._served_change = prepared.wishes.change
-        self._model_log.tell(self.models())
+        self._model_log.tell(self.models(), self.repository.delayed())
         kept = set(map(id, self.repository.all()))
         gone = [model for model in before if id(model) not in kept]
         shadows = {id(staged): shadow for staged, shadow in prepared.shadows}
@@ -147,7 +178,11 @@ class Engine:
 
     def models(self) -> tuple[ModelState, ...]:
         """List the models on disk and the state of their versions."""
-        return self.repository.models()
+        return tuple(map(self._with_note, self.repository.models()))
+
+    def _with_note(self, state: ModelState) -> ModelState:
+        reason = self._unrecorded.get((state.name, state.served)) if state.served is not None else None
+        return state._replace(note="; ".join(filter(None, (state.note, reason)))) if reason else state
 
     def loaded(self) -> dict[tuple[str, int], float]:
         """Return the versions that are loaded, by name and number, and how long loading each took, in seconds."""
@@ -190,16 +225,6 @@ class Engine:
         """Return what the last comparison of a model's versions has found; None if there was none."""
         return next((figures for figures in self.shadow_figures() if figures.pair.model == name), None)
 
-    def check(self, name: str, version: int) -> Manifest:
-        """Load a version, let it go again and return its manifest. For a thread.
-
-        Raises:
-            ArtifactError: it must not be served.
-        """
-        path = model_file(self.settings.models, name, version)
-        check_place(self.settings.models, name, path)
-        return self._open_of_allowed_tasks(path, name).manifest
-
     def _shadows_asked(self, wishes: Wishes) -> dict[str, tuple[int, float]]:
         """Return the version to run beside the served one, and its share, by model; a call outdoes a setting."""
         share = self.settings.shadow_share
@@ -223,19 +248,33 @@ class Engine:
         return made
 
     def _load(self, path: Path, name: str) -> Model:
+        return self._make_model(name, int(path.parent.name), lambda: self.open(path, name))
+
+    def _load_kept(self, name: str) -> Iterable[tuple[int, Callable[[], Model]]]:
+        for version, load in self.kept(name):
+            yield version, functools.partial(self._make_model, name, version, load)
+
+    def _make_model(self, name: str, version: int, load: Callable[[], Predictor]) -> Model:
+        """Load one version into this process: all that is ever served comes through here."""
         started = self.clock()
-        predictor = self._open_of_allowed_tasks(path, name)
-        version = int(path.parent.name)
-        recorder = self._recorder_of(name, version, predictor.manifest)
+        with self.loading():
+            predictor = load()
+        check_tasks(predictor.manifest, self.settings.pinned_tasks.get(name))
+        recorder = self._open_recorder(name, version, predictor.manifest)
         model = Model(name, version, predictor, self.batcher, self.settings, recorder)
         model.load_s = self.clock() - started
         return model
 
-    def _open_of_allowed_tasks(self, path: Path, name: str) -> Predictor:
-        with self.loading():
-            predictor = self.open(path, name)
-        check_tasks(predictor.manifest, self.settings.pinned_tasks.get(name))
-        return predictor
+    def _open_recorder(self, name: str, version: int, manifest: Manifest) -> GateRecorder | None:
+        """Open what records a version's gates; a version is served without where there is no room for it."""
+        self._unrecorded.pop((name, version), None)
+        try:
+            return self._recorder_of(name, version, manifest)
+        except (ServiceError, OSError, MemoryError) as error:
+            self._unrecorded[name, version] = f"its gates are not recorded: {error}"
+            sentence = "%s %d is served without statistics of its gates: %s"
+            log_event(log, logging.WARNING, "unrecorded", sentence, name, version, error, model=name, version=version)
+            return None
 
     def _open(self, path: Path, name: str) -> Predictor:
         return Predictor.load(path, name, self.settings.max_batch_rows)

@@ -1,10 +1,13 @@
 """Tell in the log what becomes of models: loaded, served in another version, refused, unloaded."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from service.logs import log_event
 from service.repository import ModelState
+
+_NONE: Mapping[tuple[str, int], str] = MappingProxyType({})
 
 log = logging.getLogger("service.models")
 
@@ -16,9 +19,15 @@ class ModelLog:
         self._loaded: set[tuple[str, int]] = set()
         self._reasons: dict[tuple[str, int], str] = {}
         self._served: dict[str, int] = {}
+        self._delayed: dict[tuple[str, int], str] = {}
 
-    def tell(self, models: Sequence[ModelState]) -> None:
-        """Log what is new since the last call."""
+    def tell(self, models: Sequence[ModelState], delayed: Mapping[tuple[str, int], str] = _NONE) -> None:
+        """Log what is new since the last call.
+
+        Args:
+            models: as they are now.
+            delayed: why versions could not be loaded that will be tried again, by name and number.
+        """
         versions = {(model.name, v.version): v for model in models for v in model.versions}
         loaded = {key for key, version in versions.items() if version.state == "loaded"}
         reasons = {key: v.reason for key, v in versions.items() if v.reason and v.state != "available"}
@@ -30,6 +39,12 @@ class ModelLog:
                 if (name, version) in loaded:
                     sentence = "A new file of %s %d is not served, the one before is: %s"
                 _log(logging.ERROR, "model_refused", sentence, name, version, reason)
+        for (name, version), reason in delayed.items():
+            if self._delayed.get((name, version)) != reason:
+                sentence = "%s %d could not be loaded, and is tried again: %s"
+                _log(logging.WARNING, "model_delayed", sentence, name, version, reason)
+        told = {**self._delayed, **delayed}
+        self._delayed = {key: reason for key, reason in told.items() if key in versions and key not in loaded}
         served = {model.name: model.served for model in models if model.served is not None}
         for name, version in served.items():
             before = self._served.get(name)

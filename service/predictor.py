@@ -93,7 +93,7 @@ class Predictor:
             name: under which it is served; by default the manifest's.
             largest_batch: rows of the largest run to warm with, so that no request pays for memory.
             threads: of one run.
-            save: where to leave what `load_saved` takes.
+            save: where to leave the optimised graphs, which `load_saved` takes with the model.
 
         Raises:
             ArtifactError: the file must not be served; says why.
@@ -101,13 +101,11 @@ class Predictor:
         model, manifest = read_model(path)
         predictor = cls(model, manifest, name, threads, save=save)
         predictor.warm_up(min(largest_batch, RUN_ROWS))
-        if save is not None:
-            (save / MODEL).write_bytes(model)
         return predictor
 
     @classmethod
     def load_saved(cls, saved: Mapping[str, bytes], name: str, largest_batch: int = RUN_ROWS, threads: int = 1) -> Self:
-        """Do what `load` does with the files that it has saved, by their names: the same answers, sooner."""
+        """Do what `load` does, sooner, with a model that was checked and what was saved then, by their names."""
         model = saved[MODEL]
         predictor = cls(model, parse_manifest(metadata(model)[MANIFEST_KEY]), name, threads, saved)
         predictor.warm_up(min(largest_batch, RUN_ROWS))

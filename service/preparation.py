@@ -1,156 +1,199 @@
-"""Check new model files in a process of their own, so that neither a broken file nor its loading disturbs a worker.
+"""Proven model files: each is copied and checked once for all workers, and loaded from the copy.
 
-The process loads a file as a worker would: manifest, graph, sessions, golden rows, warming. What it optimised on the
-way it leaves in the run directory, from where every worker then opens its sessions in a fraction of the time; a file
-that is refused is refused once for all workers. One worker at a time has it done, the others find the result.
+    job (a thread) --seal: copy into the run directory--> child process: checked, optimised graphs saved --> load
 
-    worker --path--> process: Predictor.load, saved --reason, or none--> worker: Predictor.load_saved
-
-The process starts with the first new file, ends when it has had nothing to do for a while, and costs what a worker
-costs as long as it lives. It yields to whoever wants the processor.
+No worker opens a file that was not proven, so that one that ends processes, takes all memory or never comes to an end
+does so in the child alone. Nobody waits for a check but its own thread: `load_checked` raises `BeingChecked` until it
+has ended. One worker has a file checked, the others find the result, under a lock that the kernel frees with its
+holder. The copy of a file that any worker serves is kept, for workers that start when the file itself is gone.
 """
 
 import contextlib
+import errno
 import fcntl
+import functools
 import hashlib
 import json
-import logging
-import os
-import select
+import math
 import shutil
-import signal
-import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+from service.artifact import read_bytes
+from service.checker import PATIENCE, Asked, Limits, check_files
+from service.checks import BeingChecked, Checks, Job, Postponed
 from service.disk import fingerprint
 from service.errors import ArtifactError
-from service.logs import log_event
-from service.predictor import Predictor
+from service.predictor import MODEL, Predictor
 
-CHECK_TIMEOUT_S = 120.0
-"""A file that takes longer is refused."""
-IDLE_S = 10.0
-"""How long the process waits for a next file."""
 KEPT_S = 60.0
-"""How long the other workers have to open what was saved; later they do without."""
-NICENESS = 10
-
-COMMAND = (sys.executable, "-m", "service", "--check")
-_FOLDER = "prepared"
-_REFUSED = "refused"
+"""How long a copy is kept after it was last in use, and optimised graphs at all."""
+_FOLDER, _ABOUT, _REFUSED, _UNSAVED, _SLOW = "prepared", "about.json", "refused", "unsaved", "slow"
 _REFUSALS_KEPT = 200
-
-
-log = logging.getLogger("service")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Preparation:
-    """Load model files that were checked by another process before; for one thread at a time.
+    """Load model files that were proven by a child process; loading is for one thread at a time.
 
     Args:
         directory: shared by the workers.
         largest_batch: rows of the largest run to warm with.
-        command: starts the process.
+        limits: of a check.
+        target: what the child process runs.
     """
 
-    def __init__(self, directory: Path, largest_batch: int, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        largest_batch: int,
+        limits: Limits = Limits(),  # noqa: B008 (immutable)
+        target: Callable[[Connection, int], None] = check_files,
+    ) -> None:
         self._folder = directory / _FOLDER
         self._folder.mkdir(exist_ok=True)
-        self._largest_batch, self._command = largest_batch, command
-        self._checker: _Checker | None = None
-        self._checking = self._closed = False
-        self._seen_at: dict[Path, float] = {}
+        self._largest_batch, self._limits = largest_batch, limits
+        self._checks = Checks(target)
+        self._in_use: dict[str, weakref.ref[Predictor]] = {}
+        self._seen: dict[Path, tuple[int, float]] = {}
 
     @property
     def busy(self) -> bool:
-        """Tell whether the process is there."""
-        return self._checker is not None
+        """Whether a child process is there."""
+        return self._checks.busy
+
+    def when_ended(self, call: Callable[[], object]) -> None:
+        """Have something called at the end of each check, in its thread."""
+        self._checks.ended = call
 
     def load(self, path: Path, name: str) -> Predictor:
-        """Have a file checked, unless that was done, and load it.
+        """Load a file as soon as it is proven.
 
         Raises:
             ArtifactError: it must not be served.
+            OSError: the system keeps it from being proven or loaded.
         """
-        files: dict[str, bytes] = {}
-        try:
-            with self._locked():
-                files = self._checked(path, name)
-        except OSError as error:
-            sentence = "%s is loaded without being checked by another process first: %s"
-            log_event(log, logging.WARNING, "unchecked_load", sentence, path, error)
-        if not files:  # or there was no room to save anything
-            return Predictor.load(path, name, self._largest_batch)
-        return Predictor.load_saved(files, name, self._largest_batch)
+        while True:
+            try:
+                return self.load_checked(path, name)
+            except BeingChecked as going_on:
+                wait([going_on.job.future])
 
-    def load_at_once(self, path: Path, name: str) -> Predictor:
-        """Load a file in this process, where nobody is kept waiting, unless it was refused before.
+    def load_checked(self, path: Path, name: str) -> Predictor:
+        """Load a file that is proven; where it is not, have it checked.
 
         Raises:
+            BeingChecked: its check has not ended.
             ArtifactError: it must not be served.
+            OSError: the system keeps it from being proven or loaded.
         """
-        self._check_not_refused(path, name)
-        return Predictor.load(path, name, self._largest_batch)
+        key = _key(path, name)
+        job = self._checks.begin(key, self._is_known, lambda job: self._run(job, key, path, name))
+        if job is not None:
+            if not job.done:
+                raise BeingChecked(job)
+            self._checks.forget(key)
+            failure = None if job.future.cancelled() else job.future.result()
+            if failure is not None:
+                raise ArtifactError(failure.reason, None) if failure.refused else Postponed(failure.reason)
+        self._check_not_refused(key)
+        if (self._folder / f"{key}.{_UNSAVED}").exists():
+            return self._in_memory(key, path, lambda: Predictor.load(path, name, self._largest_batch))
+        return self._load_copy(key, name)
 
-    def _check_not_refused(self, path: Path, name: str) -> None:
-        """Raise ArtifactError if the same file was refused before: it may be one that ends processes."""
-        with contextlib.suppress(FileNotFoundError):
-            raise ArtifactError((self._folder / f"{_key(path, name)}.{_REFUSED}").read_text(), None)
+    def kept(self, name: str) -> Iterator[tuple[int, Callable[[], Predictor]]]:
+        """Find the versions of a model whose files workers have in use, the highest first, and how to load each."""
+        found = []
+        for about in self._folder.glob(f"*/{_ABOUT}"):
+            with contextlib.suppress(OSError, ValueError):
+                of, version = json.loads(about.read_text())
+                if of == name:
+                    found.append((version, about.parent.stat().st_mtime_ns, about.parent.name))
+        for version, _, key in sorted(found, reverse=True):
+            yield version, functools.partial(self._load_copy, key, name)
 
     def tidy(self) -> None:
-        """Remove what all workers have had the time to open, and end the process if it has nothing to do."""
-        now = time.monotonic()
-        if self._checker is not None and self._checker.idle_s() > IDLE_S:
-            self._end()
-        self._seen_at = {entry: self._seen_at.get(entry, now) for entry in self._folder.iterdir() if entry.is_dir()}
-        old = [entry for entry, since in self._seen_at.items() if now - since > KEPT_S]
-        if old:
-            with self._locked():
-                for entry in old:
-                    shutil.rmtree(entry, ignore_errors=True)
+        """Keep the copies in use, remove what no worker has had in use for a while, end idle child processes."""
+        self._checks.tidy()
+        self._in_use = {key: model for key, model in self._in_use.items() if model() is not None}
+        for key in self._in_use:
+            with contextlib.suppress(OSError):
+                (self._folder / key).touch()
+        for path in (*self._folder.glob("*"), *self._folder.glob("*/*.ort")):
+            if path.suffix != f".{_REFUSED}" and self._is_old(path):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """End the process; a file that it is checking is loaded without."""
-        self._closed = True
-        if self._checker is not None:
-            self._checker.kill()
-        if not self._checking:
-            self._end()
+        """End all checks and child processes at once; files whose check had not ended stay unproven."""
+        self._checks.close()
 
-    def _checked(self, path: Path, name: str) -> dict[str, bytes]:
-        """Return what was saved of a file by name, after having it checked if nobody has."""
-        self._check_not_refused(path, name)
-        key = _key(path, name)
-        saved = self._folder / key
-        if not saved.is_dir():
-            partial = saved.with_suffix(".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            reason = self._ask_checker(path, name, partial)
-            if reason is not None:
-                shutil.rmtree(partial, ignore_errors=True)
-                self._refuse(key, reason)
-                raise ArtifactError(reason, None)
-            partial.rename(saved)
-        return {file.name: file.read_bytes() for file in saved.iterdir()}
+    def _is_known(self, key: str) -> bool:
+        return any((self._folder / name).exists() for name in (key, f"{key}.{_REFUSED}", f"{key}.{_UNSAVED}"))
 
-    def _ask_checker(self, path: Path, name: str, saved: Path) -> str | None:
-        if self._closed:
-            raise InterruptedError("the service ends")
-        self._checking = True
+    def _check_not_refused(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            raise ArtifactError((self._folder / f"{key}.{_REFUSED}").read_text(), None)
+
+    def _load_copy(self, key: str, name: str) -> Predictor:
+        folder = self._folder / key
+        files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name != _ABOUT}
+        return self._in_memory(key, folder, lambda: Predictor.load_saved(files, name, self._largest_batch))
+
+    def _in_memory(self, key: str, path: Path, load: Callable[[], Predictor]) -> Predictor:
+        """Load what was proven: where that fails, the system is at fault."""
+        before = fingerprint(path)
         try:
-            self._checker = self._checker or _Checker(self._command)
-            reason = self._checker.check(path, name, saved, self._largest_batch)
-            if self._closed:
-                raise InterruptedError("the service ends")
-        finally:
-            self._checking = False
-            if self._checker is not None and self._checker.ended:
-                self._end()
-        return reason
+            model = load()
+        except ArtifactError as error:
+            raise Postponed(str(error)) from None
+        except Exception as error:
+            raise Postponed(f"{type(error).__name__}: {error}") from None
+        if path.is_file() and fingerprint(path) != before:
+            raise Postponed("The file changed while it was loaded.")
+        self._in_use[key] = weakref.ref(model)
+        return model
+
+    def _run(self, job: Job, key: str, path: Path, name: str) -> None:
+        with self._locked(key, job) as note:
+            if not self._is_known(key):
+                self._prove(job, key, path, name, note)
+
+    def _prove(self, job: Job, key: str, path: Path, name: str, note: Callable[[float], object]) -> None:
+        """Copy a file, have the copy checked, and leave the result in the folder."""
+
+        def go_on() -> None:
+            self._checks.go_on()
+            if _key(path, name) != key:
+                raise Postponed("The file changed before it was checked.")
+
+        slow = self._folder / f"{key}.{_SLOW}"
+        job.since = -math.inf if slow.exists() else None  # for a worker that has died: nobody waits for it again
+        turn = self._checks.turn(name, go_on, slow.touch, waits=job.since is None)
+        with turn as check, self._partial() as made:
+            partial = Path(made)
+            sealed = _seal(path, partial / MODEL)
+            go_on()
+            checked, saved = (str(partial / MODEL), str(partial)) if sealed else (str(path), "")
+            job.since = job.since or time.monotonic()
+            note(job.since)
+            verdict = check(Asked(checked, name, saved, self._largest_batch, self._limits))
+            if verdict.reason is not None and not verdict.lasting:
+                raise Postponed(verdict.reason)
+            if verdict.reason is not None:
+                self._refuse(key, verdict.reason)
+            elif sealed:
+                (partial / _ABOUT).write_text(json.dumps([name, int(path.parent.name)]))
+                partial.rename(self._folder / key)
+            else:
+                (self._folder / f"{key}.{_UNSAVED}").touch()
+
+    def _partial(self) -> "tempfile.TemporaryDirectory[str]":
+        return tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True)
 
     def _refuse(self, key: str, reason: str) -> None:
         (self._folder / f"{key}.{_REFUSED}").write_text(reason)
@@ -158,113 +201,56 @@ class Preparation:
         for file in refusals[:-_REFUSALS_KEPT]:
             file.unlink(missing_ok=True)
 
-    def _end(self) -> None:
-        checker, self._checker = self._checker, None
-        if checker is not None:
-            checker.end()
+    def _is_old(self, path: Path) -> bool:
+        """Tell whether nobody has touched a path for a while, whatever becomes of the clock."""
+        now = time.monotonic()
+        with contextlib.suppress(FileNotFoundError):
+            changed = path.stat().st_mtime_ns
+            if self._seen.get(path, (0, 0.0))[0] != changed:
+                self._seen[path] = changed, now
+            return now - self._seen[path][1] > max(KEPT_S, 2 * PATIENCE * self._limits.timeout_s)
+        self._seen.pop(path, None)
+        return False
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        with (self._folder / "lock").open("w") as lock:  # closing it frees the lock
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def _locked(self, key: str, job: Job) -> Iterator[Callable[[float], object]]:
+        """Hold the lock of one file; gives what notes there when its check began, for those who wait for the lock."""
+        with (self._folder / f"{key}.lock").open("a+") as lock:  # closing it frees the lock
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    with contextlib.suppress(ValueError):
+                        lock.seek(0)
+                        job.since = float(lock.read() or "x")
+                self._checks.wait()
+            lock.truncate(0)
+            job.since = None
+
+            def note(since: float) -> None:
+                lock.write(str(since))
+                lock.flush()
+
+            yield note
 
 
-class _Checker:
-    """Hold the process that checks files, one after the other."""
+def _seal(path: Path, copy: Path) -> bool:
+    """Copy a file; False where there is no room for it.
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        self._last = time.monotonic()
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether the process is there no more."""
-        return self._process.poll() is not None
-
-    def idle_s(self) -> float:
-        """Return how long ago it was used."""
-        return time.monotonic() - self._last
-
-    def check(self, path: Path, name: str, saved: Path, largest_batch: int) -> str | None:
-        """Return why a file must not be served; None if it may."""
-        assert self._process.stdin is not None
-        asked = {"path": str(path), "name": name, "saved": str(saved), "largest_batch": largest_batch}
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(asked).encode() + b"\n")
-            self._process.stdin.flush()
-        answer = self._read_line()
-        self._last = time.monotonic()
-        if answer:
-            reason: str | None = json.loads(answer)
-            return reason
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-            return f"Checking the file took longer than {CHECK_TIMEOUT_S:g} s. Export a smaller model."
-        status = self._process.returncode
-        how = signal.Signals(-status).name if status < 0 else f"status {status}"
-        return f"Checking the file ended the process that checked it, with {how}. Export the model again."
-
-    def kill(self) -> None:
-        """End the process at once."""
-        self._process.kill()
-        self._process.wait()
-
-    def end(self) -> None:
-        """End the process, which also ends when this one does."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
-        self._process.wait()
-
-    def _read_line(self) -> bytes:
-        """Read the answer; nothing if the process ended, or took too long."""
-        assert self._process.stdout is not None
-        deadline, came = time.monotonic() + CHECK_TIMEOUT_S, b""
-        while not came.endswith(b"\n"):
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                return b""
-            ready, _, _ = select.select([self._process.stdout], [], [], left_s)
-            more = os.read(self._process.stdout.fileno(), 65536) if ready else b""
-            if ready and not more:
-                self._process.wait()
-                return b""
-            came += more
-        return came
-
-
-def check_files() -> None:
-    """Be the process that checks: read requests from standard input until it ends, answer on standard output."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library may print is no answer
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
-    for line in sys.stdin.buffer:
-        asked = json.loads(line)
-        reason = _reason(Path(asked["path"]), asked["name"], Path(asked["saved"]), asked["largest_batch"])
-        answers.write(json.dumps(reason).encode() + b"\n")
-        answers.flush()
-
-
-def _reason(path: Path, name: str, saved: Path, largest_batch: int) -> str | None:
-    """Load a file; return why it must not be served, or None and leave what can be saved of it."""
+    Raises:
+        ArtifactError: it cannot be read, or is not a file.
+        OSError: the system fails.
+    """
+    content = read_bytes(path)
     try:
-        Predictor.load(path, name, largest_batch, save=saved)
-    except Exception:
-        for file in saved.iterdir():
-            file.unlink()
-    else:
-        return None
-    try:  # it may have been the saving that failed, for want of room
-        Predictor.load(path, name, largest_batch)
-    except ArtifactError as error:
-        return str(error)
-    except Exception as error:  # whatever a file provokes
-        return f"Loading failed unexpectedly: {type(error).__name__}: {error}"
-    return None
+        copy.write_bytes(content)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        copy.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def _key(path: Path, name: str) -> str:

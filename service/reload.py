@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from service.checks import BeingChecked
 from service.engine import Engine, Prepared
 from service.errors import ArtifactError, ModelNotFound, NotReady, VersionConflict
+from service.loaded_model import Model
 from service.logs import log_event
 from service.preparation import Preparation
 from service.rally import Rally
@@ -27,6 +29,10 @@ from service.shadow import check_features
 FOLLOW_S = 0.1
 """How long a worker may not know yet that the roster has changed."""
 TIDY_S = 5.0
+CHECKED_S = 0.02
+"""How long a call that waits for a check may not know yet that it has ended."""
+UNLOADABLE = (ArtifactError, OSError, MemoryError, BeingChecked)
+"""Why a version cannot be loaded: now, or at all."""
 SWITCH_S = 0.5e-3
 """How long a thread that loads may keep the event loop from running Python, where it would be 5 ms."""
 
@@ -44,7 +50,7 @@ class Keeper:
         preparation: has new files checked by another process; None loads them as they are.
 
     Attributes:
-        after: called on the event loop after each swap.
+        after: called on the event loop after each swap: whenever something else is loaded or served.
         waiting: number of the roster's change that is loaded and about to be served; None most of the time.
     """
 
@@ -56,13 +62,14 @@ class Keeper:
     ) -> None:
         self._engine, self._rally, self._preparation = engine, rally, preparation
         self._one_at_a_time = asyncio.Lock()
+        self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reload")
         self._look_at, self._tidy_at = 0.0, 0.0
         self._problem = ""
         self.waiting: int | None = None
         self.after: Callable[[], object] = lambda: None
         if preparation is not None:
-            engine.open = preparation.load
+            engine.open, engine.kept = preparation.load_checked, preparation.kept
         if rally is not None:
             rally.staged(engine.roster.wishes.change)
 
@@ -75,11 +82,18 @@ class Keeper:
         """
         await self._in_thread(self._engine.look)
         await self._change(lambda wishes: {"unloaded": wishes.unloaded - {name}})
-        self._state(name)
+        while name in self._engine.repository.awaited():
+            await asyncio.sleep(CHECKED_S)
+            await self._catch_up_if_outdated()
+        state = self._state(name)
         try:
             self._engine.get(name)
         except NotReady as error:
             raise ArtifactError(str(error), "Look at the index for the reason") from None
+        if state.served not in self._engine.on_disk(name):
+            reasons = "; ".join(f"version {v.version}: {v.reason}" for v in state.versions if v.reason)
+            came = f"no version of model {name!r} on disk can be served ({reasons or 'there is none'})"
+            raise ArtifactError(f"Nothing was loaded: {came}; version {state.served} is served on", "Publish another")
 
     async def unload(self, name: str) -> None:
         """Let go of a model; what is running ends as it began.
@@ -102,9 +116,8 @@ class Keeper:
             raise VersionConflict(f"No version of model {name!r} is served", "Look at the index for the reasons")
         reasons = []
         for version in (version for version in state.versions if version.version < state.served):
-            reason = version.reason if version.state == "refused" else await self._reason_against(name, version.version)
+            reason = version.reason if version.state == "refused" else await self._pin(name, version.version)
             if reason is None:
-                await self._pin(name, version.version)
                 return version.version
             reasons.append(f"version {version.version}: {reason}")
         why = f", as those on disk must not be served: {'; '.join(reasons[:3])}" if reasons else ""
@@ -118,15 +131,16 @@ class Keeper:
 
         Raises:
             ModelNotFound: there is no such model, or version.
-            VersionConflict: the version must not be served.
+            VersionConflict: the version cannot be loaded.
         """
         state = self._state(name)
         versions = [version.version for version in state.versions]
-        if version is not None and version not in versions:
+        if version is None:
+            await self._change(lambda wishes: {"pinned": {n: v for n, v in wishes.pinned.items() if n != name}})
+        elif version not in versions:
             raise ModelNotFound(name, version, versions, "there is no such version")
-        if version is not None and (reason := await self._reason_against(name, version)) is not None:
-            raise VersionConflict(f"Version {version} must not be served: {reason}", "Pin another")
-        await self._pin(name, version)
+        elif (reason := await self._pin(name, version)) is not None:
+            raise VersionConflict(f"Version {version} cannot be served: {reason}", "Pin another")
 
     async def shadow(self, name: str, version: int | None, share: float | None = None) -> None:
         """Run a version beside the served one and compare them on a share of the runs; None ends that.
@@ -156,11 +170,15 @@ class Keeper:
                 "Pin the version that is to be served, then compare this one with it",
             )
         try:
-            manifest = await self._in_thread(self._engine.check, name, version)
-        except ArtifactError as error:
-            raise VersionConflict(f"Version {version} must not be served: {error}", "Compare another") from None
+            manifest = (await self._preload(name, version)).manifest
+        except UNLOADABLE as error:
+            raise VersionConflict(f"Version {version} cannot be served: {error}", "Compare another") from None
         served = self._engine.get(name)
-        check_features(name, (served.version, served.manifest), (version, manifest))
+        try:
+            check_features(name, (served.version, served.manifest), (version, manifest))
+        except VersionConflict:
+            self._engine.repository.forget()
+            raise
 
     async def rescan(self) -> None:
         """Look at the disk and follow it; where that fails, the log says so."""
@@ -169,12 +187,16 @@ class Keeper:
 
     async def keep_following(self) -> None:
         """Look at the disk at intervals, and do what the roster asks for, until cancelled."""
-        interval_s = self._engine.settings.poll_interval_s
+        interval_s, loop = self._engine.settings.poll_interval_s, asyncio.get_running_loop()
+        if self._preparation is not None:
+            self._preparation.when_ended(lambda: loop.call_soon_threadsafe(self._wake.set))
         self._look_at = time.monotonic() + interval_s if interval_s else float("inf")
         try:
             while True:
+                self._wake.clear()
                 await self._try_to_follow(interval_s)
-                await asyncio.sleep(FOLLOW_S)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), FOLLOW_S)
         finally:
             if self._rally is not None:
                 self._rally.leave()
@@ -194,9 +216,7 @@ class Keeper:
         if now >= self._look_at:
             self._look_at = now + interval_s if interval_s else float("inf")
             await self._in_thread(self._engine.look)
-        if self._engine.outdated():
-            async with self._one_at_a_time:
-                await self._catch_up()
+        await self._catch_up_if_outdated()
         if self._preparation is not None and now >= self._tidy_at:
             self._tidy_at = now + TIDY_S
             await self._in_thread(self._preparation.tidy)
@@ -217,15 +237,29 @@ class Keeper:
             await self._in_thread(self._engine.roster.change, edit)
             await self._catch_up()
 
+    async def _catch_up_if_outdated(self) -> None:
+        if self._engine.outdated():
+            async with self._one_at_a_time:
+                if self._engine.repository.due():
+                    await self._in_thread(self._engine.retry)
+                await self._catch_up()
+
     async def _catch_up(self) -> None:
-        staged = await self._in_thread(self._stage)
-        self.waiting = staged.wishes.change
+        prepared = await self._in_thread(self._stage)
+        swaps = self._engine.repository.swaps(prepared.staged)
+        self.waiting = prepared.wishes.change
         if self._rally is not None:
-            await self._rally.meet(self.waiting)
+            if swaps:
+                await self._rally.meet(self.waiting)
+            else:
+                self._rally.staged(self.waiting)
         self.waiting = None
-        gone = self._engine.commit(staged)
-        self.after()
-        del staged
+        if prepared.staged.moved:
+            self._look_at = 0.0
+        gone = self._engine.commit(prepared)
+        if swaps:
+            self.after()
+        del prepared
         await self._in_thread(gone.clear)
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
@@ -236,23 +270,34 @@ class Keeper:
         with _switching_often():
             return self._engine.stage()
 
-    async def _pin(self, name: str, version: int | None) -> None:
-        def edit(wishes: Wishes) -> dict[str, object]:
-            pinned = {other: number for other, number in wishes.pinned.items() if other != name}
-            return {"pinned": pinned if version is None else {**pinned, name: version}}
-
-        await self._change(edit)
-
-    async def _reason_against(self, name: str, version: int) -> str | None:
-        """Say why a version on disk must not be served; None if it may."""
-        with contextlib.suppress(ModelNotFound):
-            self._engine.get(name, version)
-            return None
+    async def _pin(self, name: str, version: int) -> str | None:
+        """Pin a version if it can be loaded, else say why not; one that is loaded waits for no check."""
         try:
-            await self._in_thread(self._engine.check, name, version)
-        except ArtifactError as error:
-            return str(error)
+            await self._preload(name, version)
+            async with self._one_at_a_time:
+                await self._in_thread(self._engine.repository.preload, name, version)
+                await self._in_thread(
+                    self._engine.roster.change, lambda wishes: {"pinned": {**wishes.pinned, name: version}}
+                )
+                await self._catch_up()
+        except UNLOADABLE as error:
+            return str(error) or type(error).__name__
         return None
+
+    async def _preload(self, name: str, version: int) -> Model:
+        """Load a version as soon as it is proven, which keeps nobody else waiting.
+
+        Raises:
+            ArtifactError: it must not be served.
+            OSError: the system keeps it from being loaded.
+        """
+        while True:
+            try:
+                async with self._one_at_a_time:
+                    return await self._in_thread(self._engine.repository.preload, name, version)
+            except BeingChecked as check:
+                while not check.job.done:
+                    await asyncio.sleep(CHECKED_S)
 
     def _state(self, name: str) -> ModelState:
         states = {state.name: state for state in self._engine.models()}

@@ -1,98 +1,38 @@
 """Models on disk, <name>/<version>/model.onnx: which versions there are, which are loaded or served, and why not.
 
 The highest valid version of a model is served, unless one is pinned. What is served lies in one table that is
-replaced as a whole, so a reader never sees half a change.
+replaced as a whole, so a reader never sees half a change. What works is let go only when another version of the model
+is loaded: not because its file vanished, nor because those that were to take its place cannot be loaded.
 """
 
-from collections.abc import Callable, Collection, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from service.disk import Disk, Fingerprint, Shelf, check_place, look, model_file
+from service.disk import Disk, Fingerprint, Shelf, look
 from service.errors import ArtifactError, ModelNotFound, NotReady
+from service.loading import CHECKED, Entry, Key, Loading, is_loaded
+from service.version_state import KEPT, PINNED, UNLOADED, ModelState, VersionState, Wanted
+
+__all__ = ["ModelState", "Repository", "Staged", "VersionState", "Wanted"]
 
 Served = TypeVar("Served")
-
-UNLOADED = "unloaded by a call; POST /v2/repository/models/{name}/load brings it back"
-PINNED = 'a version is pinned by a call; POST /v1/models/{name}:pin with {{"version": null}} ends that'
-
-
-class VersionState(NamedTuple):
-    """Tell the state of one version on disk.
-
-    Attributes:
-        state: "loaded" answers calls; "available" was not needed so far; "refused" must not be served.
-        reason: why it was refused, or why its replacement on disk was; or that a call unloaded it.
-    """
-
-    version: int
-    state: Literal["loaded", "available", "refused"]
-    reason: str | None = None
-
-    @property
-    def is_refused(self) -> bool:
-        """Tell whether the file that is there now must not be served; an earlier one may still be."""
-        return self.state != "available" and self.reason is not None
-
-
-class ModelState(NamedTuple):
-    """Tell the state of one model.
-
-    Attributes:
-        served: version that answers calls which name none; None while the model is not ready.
-        versions: highest first.
-        pinned: version that is served in place of the highest, if one is pinned.
-        shadow: version that is loaded beside the served one, to be compared with it.
-        note: what an operator should know: that its directory cannot be read and so its versions are those known
-            before, or that a call has pinned a version, and how to end that.
-    """
-
-    name: str
-    served: int | None
-    versions: tuple[VersionState, ...]
-    pinned: int | None = None
-    shadow: int | None = None
-    note: str | None = None
-
-    @property
-    def ready(self) -> bool:
-        """Tell whether the model answers."""
-        return self.served is not None
-
-
-class _Entry(NamedTuple, Generic[Served]):
-    """Remember what came of loading a version, so that a file is loaded, or refused, once."""
-
-    fingerprint: Fingerprint | None
-    loaded: Served | None
-    reason: str | None
-
-
-class Wanted(NamedTuple):
-    """Say what is to be served, beyond the highest valid versions.
-
-    Attributes:
-        unloaded: models that are not wanted, though they are there.
-        pinned: version to serve instead of the highest, by model.
-        pinned_by_call: models that are pinned by a call.
-        beside: a version to keep loaded, by model, and not to serve unless there is no other.
-    """
-
-    unloaded: Collection[str] = ()
-    pinned: Mapping[str, int] = {}
-    pinned_by_call: Collection[str] = ()
-    beside: Mapping[str, int] = {}
-
 
 _NOTHING_ELSE = Wanted()
 
 
 class Staged(NamedTuple, Generic[Served]):
-    """Hold what `Repository.stage` has loaded, until `commit` has it served."""
+    """What `Repository.stage` has loaded, until `commit` has it served.
 
-    entries: dict[tuple[str, int], _Entry[Served]]
+    Attributes:
+        moved: whether a file was not what the look at the disk had found, so that another look is due at once.
+    """
+
+    entries: dict[Key, Entry[Served]]
     table: dict[tuple[str | None, int | None], Served]
     models: dict[str, ModelState]
+    moved: bool
 
 
 class Repository(Generic[Served]):
@@ -105,6 +45,16 @@ class Repository(Generic[Served]):
         load: reads a model file that is to be served under a name; raises ArtifactError where it must not be served.
         loaded_versions: how many of a model's highest valid versions are kept loaded.
         default: model meant where none is named; without it the only one there is.
+        kept: finds versions of a model that other workers serve, best first, and how to load each; asked for models
+            of which this worker has never served any version, and cannot.
+        clock: seconds, monotonic.
+
+    Attributes:
+        preload: loads a version for the next `stage`; see `Loading`, as for the others.
+        forget: lets go of what was preloaded.
+        awaited: names the models of which a version is being checked.
+        due: tells whether a version should be tried again.
+        delayed: says why versions could not be loaded that will be tried again.
     """
 
     def __init__(
@@ -113,12 +63,17 @@ class Repository(Generic[Served]):
         load: Callable[[Path, str], Served],
         loaded_versions: int = 1,
         default: str | None = None,
+        kept: Callable[[str], Iterable[tuple[int, Callable[[], Served]]]] = lambda name: (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.root = root
-        self._load = load
+        self._loading = Loading(root, load, clock)
+        self._kept = kept
+        self._known_names: set[str] = set()
+        self.preload, self.forget = self._loading.preload, self._loading.forget
+        self.awaited, self.due, self.delayed = self._loading.awaited, self._loading.due, self._loading.delayed
         self._loaded_versions = loaded_versions
         self._default = default
-        self._entries: dict[tuple[str, int], _Entry[Served]] = {}
         self._table: dict[tuple[str | None, int | None], Served] = {}
         self._models: dict[str, ModelState] = {}
 
@@ -145,7 +100,7 @@ class Repository(Generic[Served]):
 
     def all(self) -> list[Served]:
         """List every version that is loaded."""
-        return [entry.loaded for entry in self._entries.values() if entry.loaded is not None]
+        return [entry.loaded for entry in self._loading.entries.values() if entry.loaded is not None]
 
     def scan(self, wanted: Wanted = _NOTHING_ELSE) -> None:
         """Look at the disk, load what is wanted and not loaded yet, and let go of what is wanted no more.
@@ -156,75 +111,141 @@ class Repository(Generic[Served]):
         self.commit(self.stage(look(self.root), wanted))
 
     def stage(self, disk: Disk, wanted: Wanted) -> Staged[Served]:
-        """Load what is wanted of what is on disk and not loaded yet; nothing is served otherwise before `commit`."""
-        entries: dict[tuple[str, int], _Entry[Served]] = {}
+        """Load what is wanted of what is on disk and not loaded yet; nothing is served otherwise before `commit`.
+
+        What was loaded is not loaded again by a later call, though it was not committed in between.
+        """
+        entries: dict[Key, Entry[Served]] = {}
         states: dict[str, ModelState] = {}
-        for name, shelf in disk.items():
+        self._loading.moved = False
+        for name in sorted({*disk, *self._emptied(disk)}):
+            shelf = disk.get(name, Shelf({}))
+            if name in wanted.unloaded and name not in disk:
+                continue
             if name in wanted.unloaded:
                 reason = UNLOADED.format(name=name)
-                states[name] = ModelState(
-                    name, None, tuple(VersionState(v, "available", reason) for v in shelf.versions)
-                )
-            elif shelf.problem:
-                known = self._models.get(name, ModelState(name, None, ()))
-                states[name] = known._replace(note=shelf.problem)
-                entries |= {key: entry for key, entry in self._entries.items() if key[0] == name}
+                listed = tuple(VersionState(v, "available", reason) for v in shelf.versions)
+                states[name] = ModelState(name, None, listed)
+            elif shelf.problem and name in self._models:
+                states[name] = self._models[name]._replace(note=shelf.problem)
+                entries |= {key: entry for key, entry in self._loading.entries.items() if key[0] == name}
             else:
-                served = self._settle(name, shelf, wanted, entries)
-                listed = tuple(_state(version, entries.get((name, version))) for version in shelf.versions)
-                note = PINNED.format(name=name) if name in wanted.pinned_by_call else None
-                beside = wanted.beside.get(name)
-                loaded = any(state.version == beside and state.state == "loaded" for state in listed)
-                shadow = beside if loaded and beside != served else None
-                states[name] = ModelState(name, served, listed, wanted.pinned.get(name), shadow, note)
+                states[name] = self._settle(name, shelf, wanted, entries)
+        states = {name: state for name, state in states.items() if name in disk or state.ready}
+        return Staged(entries, self._table_of(entries, states), states, self._loading.moved)
+
+    def commit(self, staged: Staged[Served]) -> None:
+        """Serve what was staged last, from one moment to the next."""
+        entries, self._table, self._models, _ = staged
+        self._loading.commit(entries)
+        self._known_names.update(state.name for state in self._models.values() if state.ready)
+
+    def swaps(self, staged: Staged[Served]) -> bool:
+        """Tell whether any call would be answered otherwise after the commit."""
+        return staged.table != self._table
+
+    def _emptied(self, disk: Disk) -> list[str]:
+        """List the models without a version on disk, but with a directory still, that this worker or another serves."""
+        try:
+            names = [path.name for path in self.root.iterdir() if path.name not in disk and path.is_dir()]
+        except OSError:
+            return []
+        return [name for name in names if self._is_served(name)]
+
+    def _is_served(self, name: str) -> bool:
+        if name in self._known_names:
+            return name in self._models and self._models[name].ready
+        return any(True for _ in self._kept(name))
+
+    def _table_of(
+        self, entries: Mapping[Key, Entry[Served]], states: Mapping[str, ModelState]
+    ) -> dict[tuple[str | None, int | None], Served]:
         table: dict[tuple[str | None, int | None], Served] = {
             key: entry.loaded for key, entry in entries.items() if entry.loaded is not None
         }
         table |= {(model.name, None): table[model.name, model.served] for model in states.values() if model.served}
         ready = [model.name for model in states.values() if model.ready]
         default = self._default or (ready[0] if len(ready) == 1 else None)
-        table |= {(None, None): table[default, None]} if (default, None) in table else {}
-        return Staged(entries, table, states)
+        return table | ({(None, None): table[default, None]} if (default, None) in table else {})
 
-    def commit(self, staged: Staged[Served]) -> None:
-        """Serve what was staged last, from one moment to the next."""
-        self._entries, self._table, self._models = staged
-
-    def _settle(
-        self, name: str, shelf: Shelf, wanted: Wanted, entries: dict[tuple[str, int], _Entry[Served]]
-    ) -> int | None:
-        """Load a model's wanted versions into `entries`, highest first; return the one to serve."""
+    def _settle(self, name: str, shelf: Shelf, wanted: Wanted, entries: dict[Key, Entry[Served]]) -> ModelState:
+        """Load a model's wanted versions into `entries`, and choose the one to serve."""
         pinned, beside = wanted.pinned.get(name), wanted.beside.get(name)
-        served, left = None, self._loaded_versions - (pinned is not None)
-        for version, fingerprint in shelf.versions.items():
-            known = self._entries.get((name, version))
-            if version in (pinned, beside) or left > 0:
-                entry = self._enter(name, version, fingerprint)
-                entries[name, version] = entry
-                counts = version not in (pinned, beside) and entry.loaded is not None
-                left -= counts
-                if (counts and served is None) or (version == pinned and entry.loaded is not None):
-                    served = version
-            elif known is not None and known.fingerprint == fingerprint:
-                entries[name, version] = known._replace(loaded=None)
+        served = self._load_wanted(name, shelf, (pinned, beside), entries)
         if pinned is not None:
-            return served if served == pinned else None
-        return served or next((v for (n, v), entry in entries.items() if n == name and entry.loaded is not None), None)
+            served = pinned if is_loaded(entries, name, pinned) else None
+        elif served is None and is_loaded(entries, name, beside):
+            served = beside
+        served = served or self._keep(name, entries) or self._take_over(name, pinned, entries)
+        versions = sorted({*shelf.versions, *({served} if served else ())}, reverse=True)
+        listed = tuple(_state(version, entries.get((name, version))) for version in versions)
+        notes = [PINNED.format(name=name)] if name in wanted.pinned_by_call else []
+        notes += [KEPT.format(version=served)] if served and served not in shelf.versions else []
+        notes += [shelf.problem] if shelf.problem else []
+        shadow = beside if beside != served and is_loaded(entries, name, beside) else None
+        return ModelState(name, served, listed, pinned, shadow, "; ".join(notes) or None)
 
-    def _enter(self, name: str, version: int, fingerprint: Fingerprint | None) -> _Entry[Served]:
-        """Load a version, unless it was loaded or refused before and its file is the same."""
-        before = self._entries.get((name, version))
-        if before and before.fingerprint == fingerprint and (before.loaded is not None or before.reason):
-            return before
-        path = model_file(self.root, name, version)
-        try:
-            check_place(self.root, name, path)
-            return _Entry(fingerprint, self._load(path, name), None)
-        except ArtifactError as error:
-            reason = str(error)
-        except Exception as error:  # whatever a file provokes, the others must be served
-            reason = f"Loading failed unexpectedly: {type(error).__name__}: {error}"
-        return _Entry(fingerprint, before.loaded if before else None, reason)
+    def _load_wanted(
+        self,
+        name: str,
+        shelf: Shelf,
+        asked: tuple[int | None, int | None],
+        entries: dict[Key, Entry[Served]],
+    ) -> int | None:
+        """Load the versions asked for and the highest of the others; return the highest of those others.
+
+        While a check goes on, no lower version is loaded in its place, unless that was checked meanwhile.
+        """
+        left, highest, waits = self._loaded_versions - (asked[0] is not None), None, False
+        for version, found in self._within_reach(name, shelf, asked).items():
+            known = self._loading.known(name, version)
+            is_asked = version in asked
+            is_begun = known is not None and (known.loaded is not None or known.reason == CHECKED)
+            if is_asked or (left > 0 and (is_begun or not waits)):
+                entry = self._loading.enter(name, version, found)
+                entries[name, version] = entry
+                waits = waits or (entry.awaited and not is_asked)
+                if entry.loaded is not None and not is_asked:
+                    left, highest = left - 1, highest or version
+            elif known is not None and known.fingerprint == found:
+                entries[name, version] = known._replace(loaded=None)
+        return highest
+
+    def _within_reach(
+        self, name: str, shelf: Shelf, asked: tuple[int | None, int | None]
+    ) -> dict[int, Fingerprint | None]:
+        """Return the versions on disk, and those asked for that are loaded though they have vanished; highest first."""
+        versions = dict(shelf.versions)
+        for version in asked:
+            known = self._loading.known(name, version) if version is not None and version not in versions else None
+            if version is not None and known is not None and known.loaded is not None:
+                versions[version] = known.fingerprint
+        return dict(sorted(versions.items(), reverse=True))
+
+    def _keep(self, name: str, entries: dict[Key, Entry[Served]]) -> int | None:
+        """Keep what was served, where nothing can take its place."""
+        before = self._models.get(name)
+        entry = (
+            self._loading.entries.get((name, before.served))
+            if before is not None and before.served is not None
+            else None
+        )
+        if before is None or before.served is None or entry is None or entry.loaded is None:
+            return None
+        if not is_loaded(entries, name, before.served):
+            entries[name, before.served] = entry
+        return before.served
+
+    def _take_over(self, name: str, pinned: int | None, entries: dict[Key, Entry[Served]]) -> int | None:
+        """Load what other workers serve of a model, where this one has begun after the file had vanished."""
+        for version, load in self._kept(name) if name not in self._known_names else ():
+            if pinned in (None, version):
+                try:
+                    entries[name, version] = Entry(None, load(), None)
+                except (ArtifactError, OSError, MemoryError):
+                    continue
+                return version
+        return None
 
     def _not_found(self, name: str | None, version: int | None) -> ModelNotFound | NotReady:
         models = self._models
@@ -242,12 +263,13 @@ class Repository(Generic[Served]):
         return ModelNotFound(name, version, loaded, reason and reason.rstrip("."))
 
 
-def _state(version: int, entry: _Entry[Served] | None) -> VersionState:
+def _state(version: int, entry: Entry[Served] | None) -> VersionState:
     if entry is None:
         return VersionState(version, "available")
+    lasts = entry.again is None
     if entry.loaded is not None:
-        return VersionState(version, "loaded", entry.reason)
-    return VersionState(version, "refused" if entry.reason else "available", entry.reason)
+        return VersionState(version, "loaded", entry.reason if lasts else None)
+    return VersionState(version, "refused" if entry.reason and lasts else "available", entry.reason)
 
 
 def _reasons(model: ModelState) -> str:

@@ -29,6 +29,7 @@ class Wishes(BaseModel):
         pinned: version that a call has pinned, by model.
         shadows: version to run beside the served one and on which share of traffic, by model, as a call has asked;
             None where a call has stopped it.
+        retries: how often workers have asked all to try again what could not be loaded before, or was being checked.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +39,7 @@ class Wishes(BaseModel):
     unloaded: frozenset[str] = frozenset()
     pinned: dict[str, int] = {}
     shadows: dict[str, tuple[int, float] | None] = {}
+    retries: int = 0
 
 
 class Roster:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from service.errors import ArtifactError
 
@@ -10,6 +10,14 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _ERRORS_ONLY = 3
+
+
+def runtime() -> Any:
+    """Import onnxruntime, its telemetry off, and return it."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime is first imported
+    import onnxruntime
+
+    return onnxruntime
 
 
 def open_session(
@@ -23,9 +31,7 @@ def open_session(
         optimised: whether to leave the graph as it is.
         save: file to write the optimised graph to.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime is first imported
-    import onnxruntime
-
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -108,6 +108,19 @@ class Settings(BaseModel):
         description="How often to look for new, changed and removed versions, in seconds; 0 looks only when told to, "
         "by SIGHUP or a load call.",
     )
+    check_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Processor time that checking a model file may take before the file is refused, in seconds.",
+    )
+    model_memory_bytes: int = Field(
+        default=2 << 30,
+        ge=64 << 20,
+        description="Most memory that loading and warming a model version may take, as its check measures it; one "
+        "that takes more is refused.",
+    )
     max_rows: int = Field(default=10_000, ge=1, description="Most rows of one request.")
     max_body_bytes: int = Field(default=16 << 20, ge=1024, description="Most bytes of a request body, as it is sent.")
     max_inflated_bytes: int = Field(

@@ -186,10 +186,11 @@ class Traffic:
         folder = self._folder(gates.model)
         path = folder / f"{gates.version}-{hashlib.blake2b(text, digest_size=6).hexdigest()}.json"
         if path not in self._serving:
-            if not path.exists():
-                folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            traffic = self._readable.get(path) or self._attach(path, gates)
+            if not path.exists():  # after there was room for the ledgers: others attach to what they find
                 _write(path, text)
-            self._serving[path] = self._readable.get(path) or self._attach(path, gates)
+            self._serving[path] = traffic
         os.utime(path)
         self._prune(folder)
         return self._serving[path]

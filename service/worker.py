@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import uvicorn
 
 from service.announcement import announce
+from service.checker import Limits
 from service.drain import Drain
 from service.engine import Engine
 from service.heartbeat import Heartbeat
@@ -117,14 +118,25 @@ def serve(settings: Settings, bound: Sequence[socket.socket], begin: Callable[[]
         team: of which it is one.
     """
     log_event(log, logging.INFO, "starting", "Loading the models in %s", settings.models)
+    limits = Limits(settings.model_memory_bytes, settings.check_timeout_s)
+    with contextlib.closing(Preparation(team.directory.path, settings.max_batch_rows, limits)) as preparation:
+        _load_and_serve(settings, bound, begin, team, preparation)
+
+
+def _load_and_serve(
+    settings: Settings,
+    bound: Sequence[socket.socket],
+    begin: Callable[[], bool],
+    team: Team,
+    preparation: Preparation,
+) -> None:
     telemetry = Telemetry(team.directory) if settings.telemetry else None
     roster = Roster(team.directory.path)
     recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
     engine = Engine(settings, telemetry, recorder_of, roster, Shadows(team.directory, team.place))
-    preparation = Preparation(team.directory.path, settings.max_batch_rows)
-    engine.open = preparation.load_at_once
     heart = Heartbeat(team.directory, team.place, team.workers, settings.worker_load_timeout_s)
     engine.loading = heart.loading
+    engine.open, engine.kept = preparation.load_checked, preparation.kept
     with heart.from_a_thread():
         engine.scan()
         rally = Rally(team.directory, team.place, team.workers) if team.workers > 1 else None

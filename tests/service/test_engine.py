@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from service.engine import Engine
-from service.errors import ArtifactError, DeadlineExceeded, GatesUnavailable, InvalidFeatures, NotReady
+from service.errors import ArtifactError, DeadlineExceeded, GatesUnavailable, InvalidFeatures, NotReady, SettingsError
 from service.features import Batch
 from service.http.endpoint import Endpoints
 from service.parts import Part
@@ -187,3 +187,21 @@ def test_a_replaced_version_is_freed_when_its_last_request_ends(
         asyncio.run(swap())
     finally:
         gc.enable()
+
+
+def test_a_version_is_served_without_statistics_where_there_is_no_room_for_them(
+    tmp_path: Path, hand_model: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_room(*_: object) -> None:
+        raise SettingsError("MMOE_RUN_DIR", "/run", "a directory with room for 1200 KiB more")
+
+    hand_model(tmp_path, "hand", 1)
+    engine = Engine(Settings(models=tmp_path), recorder_of=no_room)
+    engine.scan()
+    engine.check_ready()
+    (model,) = engine.models()
+    assert (model.served, model.versions[0].state, engine.refused()) == (1, "loaded", [])
+    assert model.note is not None
+    assert "its gates are not recorded: MMOE_RUN_DIR" in model.note
+    assert "hand 1 is served without statistics of its gates" in caplog.text
+    engine.close()

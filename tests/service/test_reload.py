@@ -1,6 +1,7 @@
 """Versions that come, go and break while the service runs: what is served, what is refused, what is freed."""
 
 import asyncio
+import errno
 import gc
 import shutil
 import weakref
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from service.checker import Limits
 from service.engine import Engine
 from service.errors import ArtifactError, ModelNotFound, NotReady, VersionConflict
 from service.preparation import Preparation
@@ -18,6 +20,7 @@ from service.reload import Keeper
 from service.roster import Roster
 from service.settings import Settings
 from service.slots import RunDirectory
+from tests.support.hostile_model import write_endless
 
 HandModel = Callable[..., Path]
 TASKS = ("price", "sold")
@@ -215,6 +218,94 @@ def test_a_directory_that_vanishes_leaves_what_is_loaded(
         assert caplog.text.count("cannot be read") == 1
 
     play(following(Keeper(engine), scenario()))
+
+
+@pytest.fixture
+def checking(root: Path, publish: Callable[..., Path], tmp_path: Path) -> Iterator[tuple[Engine, Keeper]]:
+    """Serve `hand` 1 and `other` 1 by a worker whose files are checked, for as long as it takes."""
+    publish("hand", 1)
+    publish("other", 1)
+    (tmp_path / "memory").mkdir()
+    preparation = Preparation(tmp_path / "memory", 64, Limits(timeout_s=600))
+    made = Engine(Settings(models=root, poll_interval_s=0.01))
+    keeper = Keeper(made, preparation=preparation)
+    made.scan()
+    yield made, keeper
+    preparation.close()
+    made.close()
+
+
+def test_calls_wait_for_no_check_of_another_model_or_version(
+    checking: tuple[Engine, Keeper], root: Path, publish: Callable[..., Path]
+) -> None:
+    engine, keeper = checking
+
+    async def scenario() -> None:
+        endless = write_endless(root, ".hand", 2).parent
+        endless.rename(root / "hand" / "2")
+        await until(lambda: state(engine, 2) is not None)
+        publish("other", 2, seed=2)
+        pin = asyncio.create_task(keeper.pin("hand", 2))
+        await keeper.pin("hand", 1)
+        await keeper.load("other")
+        assert engine.get("other").version == 2
+        assert await keeper.rollback("other") == 1
+        await keeper.unload("other")
+        await keeper.load("other")
+        await keeper.pin("other", 2)
+        assert not pin.done()
+        assert state(engine, 2).reason == "it is being checked"
+        pin.cancel()
+        await asyncio.gather(pin, return_exceptions=True)
+
+    play(following(keeper, scenario()))
+
+
+def test_a_version_that_cannot_be_loaded_is_not_pinned(engine: Engine, publish: Callable[..., Path]) -> None:
+    publish("hand", 2, seed=2)
+    engine.scan()
+    load, broken = engine.open, True
+
+    def without_memory(path: Path, name: str) -> Any:
+        if broken:
+            raise MemoryError
+        return load(path, name)
+
+    async def scenario() -> None:
+        nonlocal broken
+        engine.open = without_memory
+        keeper = Keeper(engine)
+        with pytest.raises(VersionConflict, match="cannot be served: MemoryError"):
+            await keeper.pin("hand", 1)
+        with pytest.raises(VersionConflict, match=r"before 2.*MemoryError"):
+            await keeper.rollback("hand")
+        assert (engine.get("hand").version, engine.roster.read().pinned) == (2, {})
+        broken = False
+        await keeper.pin("hand", 1)
+        assert engine.get("hand").version == 1
+
+    play(scenario())
+
+
+def test_what_could_not_be_loaded_is_tried_again_without_a_change_on_disk(
+    engine: Engine, publish: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    load, failures = engine.open, [OSError(errno.EMFILE, "Too many open files"), MemoryError()]
+
+    def in_need(path: Path, name: str) -> Any:
+        if failures:
+            raise failures.pop(0)
+        return load(path, name)
+
+    async def scenario() -> None:
+        engine.open = in_need
+        publish("hand", 2, seed=2)
+        await until(lambda: engine.get("hand").version == 2)
+        assert not failures
+
+    play(following(Keeper(engine), scenario()))
+    assert "hand 2 could not be loaded, and is tried again: [Errno 24] Too many open files" in caplog.text
+    assert engine.refused() == []
 
 
 class Team:

@@ -1,3 +1,5 @@
+import errno
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -5,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from service.checks import BeingChecked, Job
+from service.disk import look
 from service.errors import ArtifactError, ModelNotFound, NotReady
 from service.predictor import Predictor
 from service.repository import ModelState, Repository, VersionState, Wanted
@@ -250,6 +254,153 @@ def test_a_version_that_was_removed_is_let_go(root: Path, loader: Loader) -> Non
     shutil.rmtree(root / "census")
     repository.scan()
     assert repository.models() == ()
+
+
+def test_what_is_served_is_kept_until_another_version_is_loaded(root: Path, loader: Loader) -> None:
+    write(root, "census", 2, "v2")
+    repository = Repository(root, loader)
+    repository.scan()
+    shutil.rmtree(root / "census" / "2")
+    for version, text in ((3, "bad"), (4, "worse")):
+        write(root, "census", version, text)
+    (root / "census" / "5").mkdir()
+    repository.scan()
+    assert repository.get() == "census: v2"
+    (model,) = repository.models()
+    assert (model.served, states(repository)) == (2, {5: "refused", 4: "refused", 3: "refused", 2: "loaded"})
+    assert model.note == "version 2 is no longer on disk; it is served on until another version can be loaded"
+    for version in (3, 4, 5):
+        shutil.rmtree(root / "census" / str(version))
+    repository.scan()
+    assert repository.get() == "census: v2", "its directory is there, only its versions are gone"
+    write(root, "census", 1, "v1")
+    repository.scan()
+    assert (repository.get(), states(repository)) == ("census: v1", {1: "loaded"})
+
+
+def test_files_that_vanish_after_the_look_leave_what_is_served_and_ask_for_another_look(
+    root: Path, loader: Loader
+) -> None:
+    write(root, "census", 1, "v1")
+    repository = Repository(root, loader)
+    repository.scan()
+    write(root, "census", 2, "v2")
+    disk = look(root)
+    shutil.rmtree(root / "census")
+    write(root, "census", 3, "v3")
+    staged = repository.stage(disk, Wanted())
+    assert staged.moved
+    repository.commit(staged)
+    assert repository.get() == "census: v1"
+    repository.scan()
+    assert (repository.get(), states(repository)) == ("census: v3", {3: "loaded"})
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_pin_that_cannot_be_met_leaves_what_is_served(root: Path, loader: Loader, gone: bool) -> None:
+    write(root, "census", 1, "bad")
+    write(root, "census", 2, "v2")
+    repository = Repository(root, loader)
+    repository.scan()
+    if gone:
+        shutil.rmtree(root / "census" / "2")
+    repository.scan(Wanted(pinned={"census": 1}))
+    assert repository.get() == "census: v2"
+    assert (repository.models()[0].served, repository.models()[0].pinned) == (2, 1)
+
+
+def test_a_pinned_version_stays_loaded_when_its_file_is_gone(root: Path, loader: Loader) -> None:
+    for version in (1, 2):
+        write(root, "census", version, f"v{version}")
+    repository = Repository(root, loader)
+    repository.scan()
+    repository.preload("census", 1)
+    shutil.rmtree(root / "census" / "1")
+    for _ in range(2):
+        repository.scan(Wanted(pinned={"census": 1}))
+        assert repository.get() == "census: v1"
+    assert loader.read == ["census/2", "census/1"]
+
+
+def test_what_the_system_could_not_do_is_tried_again_later_and_later(root: Path, loader: Loader) -> None:
+    now, room = 0.0, False
+
+    def load(path: Path, name: str) -> str:
+        if not room:
+            raise MemoryError if now else OSError(errno.ENOSPC, "No space left on device")
+        return loader(path, name)
+
+    write(root, "census", 1, "v1")
+    repository = Repository(root, load, clock=lambda: now)
+    repository.scan()
+    with pytest.raises(NotReady, match=r"census 1: .*No space left on device"):
+        repository.get("census")
+    assert states(repository) == {1: "available"}
+    assert "No space left" in repository.delayed()["census", 1]
+    waited = []
+    for _ in range(8):
+        since = now
+        while not repository.due():
+            now += 0.5
+        waited.append(now - since)
+        repository.scan()
+    assert waited == [1, 2, 4, 8, 16, 32, 60, 60]
+    room, now = True, now + 60
+    repository.scan()
+    assert (repository.get(), repository.delayed(), repository.due()) == ("census: v1", {}, False)
+
+
+def test_a_check_that_goes_on_is_waited_for_before_a_lower_version_is_loaded(root: Path, loader: Loader) -> None:
+    jobs = {"2": Job(), "3": Job()}
+
+    def load(path: Path, name: str) -> str:
+        job = jobs.get(path.parent.name)
+        if job is not None and not job.done:
+            raise BeingChecked(job)
+        return loader(path, name)
+
+    write(root, "census", 1, "v1")
+    write(root, "census", 2, "v2")
+    repository = Repository(root, load)
+    repository.scan()
+    assert (loader.read, repository.awaited(), repository.due()) == ([], {"census"}, False)
+    jobs["2"].since = -math.inf
+    assert repository.due(), "it has become slow"
+    repository.scan()
+    assert (repository.get(), repository.awaited(), repository.due()) == ("census: v1", set(), False)
+    write(root, "census", 3, "v3")
+    jobs["2"].future.set_result(None)
+    repository.scan()
+    assert repository.get() == "census: v2", "it was proven, and the next is not yet"
+    jobs["3"].future.set_result(None)
+    assert repository.due()
+    repository.scan()
+    assert (repository.get(), states(repository)) == ("census: v3", {3: "loaded", 2: "available", 1: "available"})
+
+
+def test_a_worker_that_starts_takes_over_what_others_serve_where_it_can_load_nothing(
+    root: Path, loader: Loader
+) -> None:
+    def kept(name: str) -> list[tuple[int, Callable[[], str]]]:
+        def gone() -> str:
+            raise FileNotFoundError
+
+        return [(5, gone), (4, lambda: "kept 4"), (3, lambda: "kept 3")] if name == "census" else []
+
+    for versions in ([], [6]):
+        (root / "census").mkdir(parents=True, exist_ok=True)
+        for version in versions:
+            write(root, "census", version, "bad")
+        repository = Repository(root, loader, kept=kept)
+        repository.scan()
+        assert repository.get() == "kept 4"
+        pinned = Repository(root, loader, kept=kept)
+        pinned.scan(Wanted(pinned={"census": 3}))
+        assert pinned.get() == "kept 3"
+    write(root, "census", 1, "v1")
+    repository = Repository(root, loader, kept=kept)
+    repository.scan()
+    assert repository.get() == "census: v1"
 
 
 def test_a_directory_that_cannot_be_read_leaves_what_is_loaded(root: Path, loader: Loader) -> None:

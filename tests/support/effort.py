@@ -18,6 +18,7 @@ class Effort:
         drains: services ended under load, one after another.
         reload_s: how long new versions come every 200 ms, in seconds.
         tables: damaged files that the trainer is given.
+        hostile_kills: times that all workers are killed while a model file is checked whose load never ends.
         steady_s: how long memory and descriptors are watched under plain load, in seconds.
         large_requests: times that each request made to become large is sent.
         floods_of_bodies: times that many clients send large bodies at once.
@@ -33,6 +34,7 @@ class Effort:
     drains: int
     reload_s: float
     tables: int
+    hostile_kills: int
     steady_s: float
     large_requests: int
     floods_of_bodies: int
@@ -49,6 +51,7 @@ SHORT = Effort(
     drains=1,
     reload_s=4,
     tables=100,
+    hostile_kills=1,
     steady_s=3,
     large_requests=4,
     floods_of_bodies=1,
@@ -64,6 +67,7 @@ SOAK = Effort(
     drains=5,
     reload_s=60,
     tables=2000,
+    hostile_kills=5,
     steady_s=180,
     large_requests=40,
     floods_of_bodies=5,

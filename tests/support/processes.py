@@ -68,3 +68,29 @@ def cpu_s(pid: int) -> float:
     """Return the CPU time that a process has used, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def of_service(models: Path) -> list[int]:
+    """List the processes of a service by its directory of models, whoever their parent is now; none that has ended."""
+    wanted = f"MMOE_MODELS={models}".encode()
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (directory / "environ").read_bytes().split(b"\0") and alive(int(directory.name)):
+                found.append(int(directory.name))
+    return found
+
+
+def checkers(models: Path) -> list[int]:
+    """List the child processes of a service that check files."""
+    found = []
+    for pid in of_service(models):
+        with contextlib.suppress(OSError):
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
+def parent(pid: int) -> int:
+    """Return the id of a process's parent."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -60,3 +60,4 @@ def test_what_is_not_there_can_be_neither_loaded_nor_unloaded(engine: Engine, tm
     (refused,) = ask(create_app(engine), LOAD)
     assert refused.status_code == 409
     assert "no version of model 'hand'" in refused.json()["error"]
+    assert engine.get("hand").version == 1, "it is served on until another can be"
