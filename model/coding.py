@@ -1,7 +1,8 @@
 """Coding of features: describe them by the training rows, and turn all rows into arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,24 @@ class Coded:
     text: NDArray[np.object_]
 
 
+@dataclass(frozen=True)
+class _Column:
+    """One coded column.
+
+    Attributes:
+        values: float32 or int64 (R,), numbers or codes.
+        empty: whether the training rows tell nothing about it.
+        remarks: made on it.
+        text: object (R,) of str; None for numbers.
+    """
+
+    feature: NumericFeature | CategoricalFeature
+    values: NDArray[np.float32] | NDArray[np.int64]
+    empty: bool
+    remarks: list[str]
+    text: NDArray[np.object_] | None = None
+
+
 def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> tuple[Coded, Remarks, list[str]]:
     """Describe and encode all features.
 
@@ -44,62 +63,53 @@ def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> 
     """
     kinds, said, notes = choose_kinds(table, config)
     declared = {*config.features.numeric, *config.features.categorical}
-    numeric: list[tuple[NumericFeature, NDArray[np.float32]]] = []
-    categorical: list[tuple[CategoricalFeature, NDArray[np.int64], NDArray[np.object_]]] = []
+    columns = []
     for name, kind in kinds.items():
-        told: list[str] = []
-        if kind == "numeric":
-            odd_cells = name not in declared and config.features.rest == "infer"
-            feature, values = _number(table, name, training, config, odd_cells, told)
-            empty = bool(np.isnan(values[training]).all())
-            if not empty:
-                numeric.append((feature, values))
-        else:
-            coded = _encode(table, name, training, config.features.min_count)
-            told += on_unknown(coded[0].unknown_share, config.features.min_count) if coded[0].vocabulary else ()
-            empty = not coded[0].vocabulary
-            if not empty:
-                categorical.append(coded)
-                notes += _rewritten(coded[0])
-        if empty:
-            told = [_without(name, name in declared, config.features.min_count)]
-        elif name not in declared:
-            told += on_constant(table.frame[name])
-        said.add(name, *told)
-    if not numeric and not categorical:
+        code = _number if kind == "numeric" else _encode
+        column = code(table, name, training, config)
+        if column.empty:
+            said.add(name, _without(name, name in declared, config.features.min_count))
+            continue
+        columns.append(column)
+        said.add(name, *column.remarks, *(on_constant(table.frame[name]) if name not in declared else ()))
+        notes += _rewritten(column.feature)
+    if not columns:
         raise DataError("the table has no features: every column is a label, dropped or empty; see features.*")
-    rows = len(table)
-    return (
-        Coded(
-            FeatureSchema(tuple(n[0] for n in numeric), tuple(c[0] for c in categorical)),
-            _columns([n[1] for n in numeric], rows, np.float32),
-            _columns([c[1] for c in categorical], rows, np.int64),
-            _columns([c[2] for c in categorical], rows, np.object_),
-        ),
-        said,
-        notes,
+    return _joined(columns, len(table)), said, notes
+
+
+def _joined(columns: list[_Column], rows: int) -> Coded:
+    numeric = [(c.feature, c.values) for c in columns if isinstance(c.feature, NumericFeature)]
+    categorical = [
+        (c.feature, c.values, c.text)
+        for c in columns
+        if isinstance(c.feature, CategoricalFeature) and c.text is not None
+    ]
+    return Coded(
+        FeatureSchema(tuple(c[0] for c in numeric), tuple(c[0] for c in categorical)),
+        _columns([c[1] for c in numeric], rows, np.float32),
+        _columns([c[1] for c in categorical], rows, np.int64),
+        _columns([c[2] for c in categorical], rows, np.object_),
     )
 
 
-def _number(
-    table: Table, name: str, training: NDArray[np.bool_], config: Config, odd_cells: bool, told: list[str]
-) -> tuple[NumericFeature, NDArray[np.float32]]:
+def _number(table: Table, name: str, training: NDArray[np.bool_], config: Config) -> _Column:
     """Read a column of numbers and describe it by the training rows; markers are compared as the graph does it."""
+    odd_cells = config.features.rest == "infer" and name not in config.features.numeric
     exact = numbers(table, name, "features.numeric", odd_cells)
-    told += on_precision(table.frame[name], exact)
     values = exact.astype(np.float32)
     values[np.isin(values, np.array(table.markers.numbers, np.float64).astype(np.float32))] = np.nan
     bins = config.model.bins if config.model.numeric_encoding == "piecewise_linear" else 0
-    described = _describe(name, values[training], bins)
-    return replace(described, missing_values=table.markers.numbers), values
+    feature = replace(_describe(name, values[training], bins), missing_values=table.markers.numbers)
+    return _Column(feature, values, bool(np.isnan(values[training]).all()), [*on_precision(table.frame[name], exact)])
 
 
-def _rewritten(feature: CategoricalFeature) -> list[str]:
+def _rewritten(feature: NumericFeature | CategoricalFeature) -> list[str]:
     """Note that a column's values are known under another text than the table's."""
-    if not feature.spellings:
+    if isinstance(feature, NumericFeature) or not feature.spellings:
         return []
     given, value = feature.spellings[0]
-    return [f"{feature.name}: whole numbers are categories without decimals: '{given}' is '{value}'."]
+    return [f"{feature.name}: numbers are categories without decimals that say nothing: '{given}' is '{value}'."]
 
 
 def _without(name: str, declared: bool, min_count: int) -> str:
@@ -147,11 +157,9 @@ def bin_edges(known: NDArray[np.float64], bins: int) -> NDArray[np.float32]:
     return np.unique(np.concatenate([heavy, quantiles]).astype(np.float32))
 
 
-def _encode(
-    table: Table, name: str, training: NDArray[np.bool_], min_count: int
-) -> tuple[CategoricalFeature, NDArray[np.int64], NDArray[np.object_]]:
-    """Give each value a code by how often the training rows hold it; return the feature, codes (R,) and texts (R,)."""
-    key = "features.categorical"
+def _encode(table: Table, name: str, training: NDArray[np.bool_], config: Config) -> _Column:
+    """Give each value a code by how often the training rows hold it."""
+    key, min_count = "features.categorical", config.features.min_count
     text = without_decimals(texts(table, name, key), table.numerals.decimal)
     column = text.fill_null("")
     values = column.unique().sort()
@@ -173,7 +181,9 @@ def _encode(
         unknown_share=float(counts[code == UNKNOWN].sum() / rows),
         spellings=_spellings(written(table, name, key), text, vocabulary),
     )
-    return feature, code[index], distinct[index]  # each text is one object however many rows hold it
+    remarks = [*on_unknown(feature.unknown_share, min_count)]
+    text_of_rows = distinct[index]  # each text is one object however many rows hold it
+    return _Column(feature, code[index], not vocabulary, remarks, text_of_rows)
 
 
 def _spellings(given: pl.Series, text: pl.Series, vocabulary: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -185,7 +195,7 @@ def _spellings(given: pl.Series, text: pl.Series, vocabulary: tuple[str, ...]) -
     return tuple(pairs.filter(pl.col("text").is_in(list(vocabulary))).rows())
 
 
-def _columns(columns: list[NDArray[Scalar]], rows: int, dtype: type[Scalar]) -> NDArray[Scalar]:
+def _columns(columns: Sequence[NDArray[Any]], rows: int, dtype: type[Scalar]) -> NDArray[Scalar]:
     joined: NDArray[Scalar] = np.empty((rows, len(columns)), dtype)
     for place, column in enumerate(columns):
         joined[:, place] = column

@@ -101,12 +101,11 @@ def infer(table: Table, name: str, said: Remarks) -> Kind:
     other = (parsed.is_null() & series.is_not_null()).to_numpy()
     count, present = int(other.sum()), len(series) - series.null_count()
     kind: Kind = "numeric" if not count or count < STRAY_SHARE * present else "categorical"
+    said.add(name, *remarks.on_odd_cells(table, name, other, present - count, kind))
     if kind == "numeric":
         values = parsed.fill_null(float("nan")).to_numpy()
-        said.add(name, *remarks.on_odd_cells(table, name, other, present - count, kind))
         said.add(name, *remarks.on_numbers(table, name, np.where(np.isinf(values), np.nan, values)))
     else:
-        said.add(name, *remarks.on_odd_cells(table, name, other, present - count, kind))
         said.add(name, *remarks.on_categories(table, name))
     return kind
 

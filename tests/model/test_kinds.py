@@ -294,7 +294,8 @@ def test_key_is_the_same_text_in_every_format(read: Read) -> None:
         (shop,) = dataset.features.categorical
         assert sorted(shop.vocabulary) == ["0", "1", "2"]
         assert any(
-            note.startswith("shop: whole numbers are categories without decimals: '0.0") for note in dataset.notes
+            note.startswith("shop: numbers are categories without decimals that say nothing: '0.0")
+            for note in dataset.notes
         )
         assert dataset.remarks == ()
 
