@@ -7,6 +7,8 @@ every connection, probes among them, between the parsing of one and of the next.
 """
 
 import asyncio
+import contextlib
+import ctypes
 from collections import deque
 from types import TracebackType
 from typing import Self
@@ -28,6 +30,9 @@ from service.settings import Settings
 RETRY_S = 1.0
 """Bodies come and go within seconds."""
 
+MUCH_BYTES, QUIET_S = 32 << 20, 5.0
+"""After so many bytes of bodies at a time, and then none for so long, freed memory is given back to the system."""
+
 _PAUSE = 4
 """Turns of the loop between two large bodies; a probe is answered within so many."""
 
@@ -42,10 +47,12 @@ class Budget:
         held: bytes.
     """
 
-    __slots__ = ("held", "most")
+    __slots__ = ("_much", "_timer", "held", "most")
 
     def __init__(self, most: int) -> None:
         self.most, self.held = most, 0
+        self._much = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def take(self, size: int) -> None:
         """Reserve bytes.
@@ -56,10 +63,26 @@ class Budget:
         if self.held + size > self.most:
             raise Overloaded(RETRY_S, self.held, self.most, "bytes of request bodies")
         self.held += size
+        if self.held > MUCH_BYTES:
+            self._much = True
 
     def give(self, size: int) -> None:
         """Return bytes that were taken."""
         self.held -= size
+        if self._much and not self.held and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(QUIET_S, self._settle)
+
+    def _settle(self) -> None:
+        """Give freed memory back to the system, in a thread, if it is quiet: the allocator keeps it in many pieces."""
+        self._timer = None
+        if not self.held:
+            self._much = False
+            asyncio.get_running_loop().run_in_executor(None, _trim)
+
+
+def _trim() -> None:
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Admission:

@@ -69,6 +69,6 @@ SOAK = Effort(
     tables=2000,
     hostile_kills=5,
     steady_s=180,
-    large_requests=40,
-    floods_of_bodies=5,
+    large_requests=10,
+    floods_of_bodies=3,
 )
