@@ -77,14 +77,16 @@ class ClosingProtocol(TimedProtocol):
                 self.go_on_soon()
             return
         self.server_state.total_requests += 1
-        if self.rest:
-            self.go_on_soon()
         if self.deaf:
             self._end()
             return
+        if self.rest:
+            self.go_on_soon()
         if self.flow.read_paused and not self.flow.write_paused:
             self.flow.resume_reading()
-        self.stay_open()
+        self.answered = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.stay_open()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; a call in flight ends by itself and is not answered."""

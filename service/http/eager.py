@@ -127,7 +127,10 @@ class EagerProtocol(ClosingProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; behind the body it is a trailer, which is ignored."""
         if self.in_head:
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
             return
         self._trailers += len(name) + len(value) + 4
         if self._trailers > MAX_FRAMING_BYTES:

@@ -15,7 +15,7 @@ class Connection(Protocol):
     """What an exchange needs of the connection that it is on."""
 
     transport: asyncio.Transport
-    client: tuple[str, int] | None
+    peer: str
     leaving: bool
 
     def head(self, status: int, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
@@ -80,7 +80,7 @@ class Exchange:
     def start(self, body: bytes) -> None:
         """Run the call until it waits, or to its end."""
         if self.refusal is None:
-            responding = self._hot.respond(self.head.call, self._peer(), body)
+            responding = self._hot.respond(self.head.call, self._protocol.peer, body)
         else:
             responding = self._hot.respond_with(self.refusal, self.head.call)
         self._responding: Coroutine[Any, Any, Answer] = responding
@@ -88,15 +88,11 @@ class Exchange:
 
     def _admit(self) -> None:
         try:
-            self._hot.admit(self.head, self._peer())
+            self._hot.admit(self.head, self._protocol.peer)
         except ServiceError as error:
             self.refusal, self.began = error, asyncio.get_running_loop().time()
         else:
             self._held = self.head.length
-
-    def _peer(self) -> str:
-        client = self._protocol.client
-        return client[0] if client is not None else ""
 
     def _step(self, _: object) -> None:
         """Go on with the call: what a task does, without the task. It waits for nothing but futures."""

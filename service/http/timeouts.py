@@ -43,14 +43,16 @@ class TimedProtocol(HttpToolsProtocol):
     Attributes:
         patience_s: how long to wait for a head, for a body, and for a client to take more of its answers.
         leaving: whether the server shuts down.
+        answered: when the latest answer was given, on the loop's clock.
+        peer: address of the client; empty where there is none.
     """
 
     patience_s = DEFAULT_PATIENCE_S
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.leaving = False
-        self._answered = 0.0
+        self.leaving, self.peer = False, ""
+        self.answered = 0.0
         self._head_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
@@ -72,6 +74,7 @@ class TimedProtocol(HttpToolsProtocol):
         """Begin to wait for the first request."""
         super().connection_made(transport)  # type: ignore[arg-type]
         self.flow: HeldFlow = HeldFlow(self.transport)
+        self.peer = self.client[0] if self.client is not None else ""
         self.transport.set_write_buffer_limits(0)  # so that the first byte that is not taken pauses writing
         self.await_head()
 
@@ -108,9 +111,8 @@ class TimedProtocol(HttpToolsProtocol):
             self._body_timer = None
 
     def stay_open(self) -> None:
-        """Note an answer. One timer looks after an idle connection, however many answers it has had."""
-        self._answered = self.loop.time()
-        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
+        """Set the one timer that looks after an idle connection, however many answers it has had."""
+        if not self.transport.is_closing():
             self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._close_if_silent)
 
     def linger(self) -> None:
@@ -175,7 +177,7 @@ class TimedProtocol(HttpToolsProtocol):
     def _close_if_silent(self) -> None:
         """Close a connection that has been idle for its time; look again later at any other."""
         self.timeout_keep_alive_task = None
-        silent_s = self.loop.time() - self._answered
+        silent_s = self.loop.time() - self.answered
         if self.is_idle() and self._head_timer is None and silent_s >= self.timeout_keep_alive:
             self.transport.close()
         elif not self.transport.is_closing():

@@ -174,7 +174,7 @@ def test_a_connection_that_has_been_silent_for_its_time_is_closed(path: str, eng
             connection._close_if_silent()  # as its timer does: too early, so the connection stays
             writer.write(request(BODY, path, method=method))
             head, _ = await read_answer(reader)
-            connection._answered -= connection.timeout_keep_alive
+            connection.answered -= connection.timeout_keep_alive
             connection._close_if_silent()
             rest = await reader.read()
             writer.close()
