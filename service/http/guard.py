@@ -37,6 +37,9 @@ _OF_PROXIES = re.compile(
 )
 """Names of headers that proxies, balancers and CDNs add: whoever the peer is, the caller is somebody else."""
 
+_LONGEST_PATH = 200
+"""Most of a path in the log: a line for which the pipe has no room would hold up the event loop."""
+
 log = logging.getLogger("service")
 
 
@@ -123,7 +126,7 @@ class Guard:
         elif key.role != "admin":
             raise Forbidden(f"the key {key.name!r} of the role {key.role!r}", "a key of the role 'admin'")
         by = f"the key {key.name!r}" if key else "a caller on this machine"
-        method, path = request.method, request.url.path
+        method, path = request.method, request.url.path[:_LONGEST_PATH]
         log_event(log, logging.INFO, "admin_call", "Admin call %s %r by %s", method, path, by, path=path, by=by)
 
     def _check_local(self, request: Request) -> None:

@@ -162,6 +162,15 @@ def test_an_admin_key_may_all_from_anywhere_and_its_calls_are_logged_by_its_name
     assert bench.keys["admin"] not in caplog.text
 
 
+def test_a_long_path_is_cut_in_the_line_of_an_admin_call(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    headers = {"Authorization": f"Bearer {bench.keys['admin']}"}
+    with caplog.at_level("INFO", "service"):
+        bench.ask(Call("POST", f"/v1/models/{'x' * 60_000}:rollback"), keys_file=bench.file, headers=headers)
+    (line,) = [record for record in caplog.records if "Admin call" in record.getMessage()]
+    assert len(line.getMessage()) < 300
+    assert len(line.__dict__["fields"]["path"]) <= 200
+
+
 def test_with_keys_callers_on_this_machine_need_one_too(bench: Bench) -> None:
     assert codes(bench.ask(*ADMIN, keys_file=bench.file, local_admin=True)) == [401] * len(ADMIN)
 
