@@ -2,19 +2,14 @@
 
     worker --path--> child: read, load, answer the golden rows, warm, all outputs --verdict--> worker
 
-The child lives under limits of memory, processor time and file size, yields to whoever wants the processor, is the
-first that the system ends where memory is short, and dies with the worker that started it.
+What the child does is in proof.py.
 """
 
 import contextlib
-import ctypes
-import gc
 import json
 import math
 import multiprocessing
 import os
-import re
-import resource
 import signal
 import time
 from collections.abc import Callable
@@ -22,24 +17,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
-from service.artifact import GATE_WEIGHTS, golden_inputs
-from service.errors import ArtifactError
-from service.features import Batch
-from service.predictor import Predictor
-from service.session import runtime
-
 SLOW_S = 5.0
 """A check that has gone on for so long keeps no other file, and no worker that starts, waiting any longer."""
 PATIENCE = 2
 """How many times the processor time allowed a check may take by the clock, where others use the processor."""
-NICENESS = 10
-_SLACK_BYTES = 256 << 20
-"""Memory that may be reserved beyond the budget; what counts is what is used."""
 _ANSWER_BYTES = 1 << 20
 _START_S, _ENDING_S = 60.0, 5.0
-_PR_SET_PDEATHSIG = 1
+SMALLER = "Export a smaller model, or raise MMOE_{}."
 _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
-_NO_MEMORY = re.compile(r"bad_alloc|[Ff]ailed to allocate")
 
 
 class Limits(NamedTuple):
@@ -184,79 +169,6 @@ class Checker:
         return Verdict(f"Checking the file ended the process that checked it, with {how}. Export the model again.")
 
 
-_SMALLER = "Export a smaller model, or raise MMOE_{}."
-
-
-def check_files(connection: Connection, parent: int) -> None:
-    """Be the child: answer what is asked on the connection until it ends."""
-    _die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, which the worker gets too
-    os.dup2(2, 1)
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    runtime()
-    memory = _Memory()
-    connection.send_bytes(b"ready")
-    while True:
-        try:
-            path, name, saved, largest_batch, limits = json.loads(connection.recv_bytes())
-        except EOFError:
-            return
-        asked = Asked(path, name, saved, largest_batch, Limits(*limits))
-        memory.limit(asked.limits)
-        verdict = _verdict(asked)
-        if memory.used_bytes() > asked.limits.memory_bytes:
-            verdict = Verdict(_too_much(asked.limits), last=True)  # a peak is never forgotten
-        connection.send_bytes(json.dumps(verdict).encode())
-        if verdict.last:
-            return
-
-
-def _die_with(parent: int) -> None:
-    """Ask for a death signal; end at once where the parent is gone already."""
-    with contextlib.suppress(OSError, AttributeError):  # not Linux: the end of the connection ends it, between checks
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
-
-
-class _Memory:
-    """Memory of this process beyond what it had when this was made."""
-
-    def __init__(self) -> None:
-        self._first_bytes, self._first_data = _status_bytes("VmHWM"), _status_bytes("VmData")
-
-    def limit(self, limits: Limits) -> None:
-        """Bound what the next check may take; without dumping any of it to disk."""
-        gc.collect()
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
-        used_s = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-        _lower(resource.RLIMIT_CPU, math.ceil(used_s + limits.timeout_s))
-        _lower(resource.RLIMIT_DATA, self._first_data + limits.memory_bytes + _SLACK_BYTES)
-        _lower(resource.RLIMIT_FSIZE, limits.memory_bytes)
-        _lower(resource.RLIMIT_CORE, 0)
-
-    def used_bytes(self) -> int:
-        """Return the most that was ever used beyond the first, in bytes; 0 where the system does not tell."""
-        return _status_bytes("VmHWM") - self._first_bytes
-
-
-def _lower(limit: int, most: int) -> None:
-    """Set the soft limit, within the hard one."""
-    _, hard = resource.getrlimit(limit)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(limit, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-
-
-def _status_bytes(field: str) -> int:
-    with contextlib.suppress(OSError):
-        found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-        return int(found[1]) << 10 if found else 0
-    return 0
-
-
 def _processor_s(pid: int | None) -> float:
     """Return the processor time that a process has used, in seconds; NaN where the system does not tell."""
     with contextlib.suppress(OSError):
@@ -265,44 +177,5 @@ def _processor_s(pid: int | None) -> float:
     return math.nan
 
 
-def _verdict(asked: Asked) -> Verdict:
-    """Prove a file; what can be saved of it is saved."""
-    if asked.saved:
-        try:
-            _prove(asked, Path(asked.saved))
-        except Exception:
-            for file in Path(asked.saved).glob("*.ort"):
-                file.unlink()
-        else:
-            return Verdict(None)
-    try:  # it may have been the saving that failed, for want of room
-        _prove(asked, None)
-    except MemoryError:
-        return Verdict(_too_much(asked.limits))
-    except ArtifactError as error:
-        return Verdict(_too_much(asked.limits) if _NO_MEMORY.search(str(error)) else str(error))
-    except OSError as error:
-        return Verdict(f"{type(error).__name__}: {error}", False)
-    except Exception as error:  # whatever a file provokes
-        if _NO_MEMORY.search(str(error)):
-            return Verdict(_too_much(asked.limits))
-        return Verdict(f"Loading failed unexpectedly: {type(error).__name__}: {error}")
-    return Verdict(None)
-
-
-def _prove(asked: Asked, save: Path | None) -> None:
-    """Load a file as a worker would, and compute every output once, those too that are made on demand."""
-    predictor = Predictor.load(Path(asked.path), asked.name, asked.largest_batch, save=save)
-    if predictor.manifest.has_gates:
-        inputs = golden_inputs(predictor.manifest)
-        rows = Batch(inputs.get("numeric"), inputs.get("categorical"), predictor.manifest.golden.rows)
-        predictor.run(rows, frozenset({GATE_WEIGHTS}))
-        predictor.contributions(rows)
-
-
 def _too_long(limits: Limits) -> str:
-    return f"Checking the file takes longer than {limits.timeout_s:g} s. {_SMALLER.format('CHECK_TIMEOUT_S')}"
-
-
-def _too_much(limits: Limits) -> str:
-    return f"Loading the model takes more than {limits.memory_bytes} bytes. {_SMALLER.format('MODEL_MEMORY_BYTES')}"
+    return f"Checking the file takes longer than {limits.timeout_s:g} s. {SMALLER.format('CHECK_TIMEOUT_S')}"

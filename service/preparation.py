@@ -25,11 +25,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from service.artifact import read_bytes
-from service.checker import PATIENCE, Asked, Limits, check_files
+from service.checker import PATIENCE, Asked, Limits
 from service.checks import BeingChecked, Checks, Job, Postponed
 from service.disk import fingerprint
 from service.errors import ArtifactError
 from service.predictor import MODEL, Predictor
+from service.proof import check_files
 
 KEPT_S = 60.0
 """How long a copy is kept after it was last in use, and optimised graphs at all."""
