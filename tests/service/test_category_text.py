@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.artifact import read_model
@@ -25,6 +25,7 @@ def prepared(values: list[str], text: CategoryText) -> list[str]:
     return values if prepare is None else prepare(values, BETWEEN.join(values))
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.sampled_from("ab \t\u3000\x1f\u00e5a\u030a\u1100\u1161e\u0301")), max_size=8))
 def test_values_are_prepared_each_by_itself(values: list[str]) -> None:
     stripped = [value.strip(WHITE_SPACE) for value in values]

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import InvalidFeatures
@@ -79,6 +79,7 @@ def test_a_hint_names_a_value_of_the_vocabulary_or_none(sent: Any, vocabulary: l
     assert ("send it" in fault) == (named is not None)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False)),
     st.lists(st.sampled_from(["0", "1", "-1", "0.0", "1.50", "1e2", "100", "true", "True", "FALSE", "", "x", "1_0"])),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -39,6 +39,7 @@ def test_masks_of_a_first_file_are_optional_inputs(hand_model: Callable[..., Pat
     assert found.optional[0] == wire.Tensor("expert_mask", "float", (4,))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([1, 2, 3, 8, 9, 20]), st.one_of(st.binary(max_size=200), st.integers(0)))),
     st.sets(st.sampled_from([1, 2, 3, 8, 9, 20])),
@@ -186,12 +187,14 @@ def test_a_truncated_file_is_refused(model: bytes, share: float) -> None:
         read_everything(model[: int(len(model) * share)])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_bytes_at_random_are_refused_or_read_but_nothing_else(content: bytes) -> None:
     with pytest.raises(ArtifactError):
         read_everything(content)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_changed_bytes_are_refused_or_read_but_nothing_else(model: bytes, data: st.DataObject) -> None:
     changed = bytearray(model)
