@@ -25,10 +25,10 @@ class Numerals:
     def read(self, text: pl.Series) -> pl.Series:
         """Read text as float64; null where it is not a number in this convention.
 
-        A sign between thousands must stand before three digits and not behind a leading zero ("1,234", also
-        "1,00,000"), so that "1,5" is never 15.
+        A minus sign may be a hyphen, as a computer writes it, or U+2212. A sign between thousands must stand before
+        three digits and not behind a leading zero ("1,234", also "1,00,000"), so that "1,5" is never 15.
         """
-        text = text.str.strip_chars()
+        text = text.str.strip_chars().str.replace("\u2212", "-", literal=True)
         if self.thousands:
             sign = f"[{re.escape(BLANKS if self.thousands == ' ' else self.thousands)}]"
             grouped = rf"^[+-]?[1-9]\d{{0,2}}(?:{sign}\d{{2,3}})*{sign}\d{{3}}(?:{re.escape(self.decimal)}\d*)?$"

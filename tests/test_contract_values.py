@@ -143,7 +143,7 @@ def read_made(folder: Path, made: MadeTable) -> tuple[Dataset, Config]:
     return read_dataset(config), config
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(made=made_tables())
 def test_graph_takes_every_cell_of_any_table_as_its_reader_did(
     tmp_path_factory: pytest.TempPathFactory, made: MadeTable

@@ -217,6 +217,18 @@ def test_decimals_and_signed_exponents_are_numbers_without_a_word(read: Read) ->
     assert read({"x": [cells[row % 6] for row in range(ROWS)]}).remarks == ()
 
 
+def test_dates_with_an_odd_cell_are_dates(read: Read) -> None:
+    days = [f"2024-01-{1 + row % 28:02d}" for row in range(ROWS)]
+    days[3] = "unknown"
+    assert line(read({"day": days}), "day").startswith("looks like dates ('2024-01-01'): taken as categories")
+
+
+def test_minus_sign_of_typography_is_a_minus_sign(read: Read) -> None:
+    dataset = read({"x": [("\u2212" if row % 2 else "") + str(row % 50) for row in range(ROWS)]})
+    assert dataset.features.numeric[0].minimum == -49.0
+    assert dataset.remarks == ()
+
+
 def test_na_among_country_codes_is_remarked_on(read: Read) -> None:
     countries = [("DE", "NA", "FR", "US")[row % 4] for row in range(ROWS)]
     dataset = read({"country": countries})
