@@ -148,5 +148,6 @@ def test_a_connection_that_ends_before_its_answer_counts_too(engine: Engine, tel
             await Counted(leave, engine, telemetry)(scope, nothing, nothing)
 
     asyncio.run(run())
+    telemetry.publish()
     page = telemetry.prometheus()[0].decode()
     assert requests(page) == {("models", str(CLIENT_LEFT), ""): 1}
