@@ -49,7 +49,9 @@ class Service:
 
     def __init__(self, models: Path, settings: dict[str, str]) -> None:
         given = environment({"models": str(models), "port": "0"} | settings) | {"PYTHONUNBUFFERED": "1"}
-        self.process = subprocess.Popen(COMMAND, cwd=ROOT, env=given, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            COMMAND, cwd=ROOT, env=given, stderr=subprocess.PIPE, text=True, errors="backslashreplace"
+        )
         self.lines: list[str] = []
         self._queue: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
