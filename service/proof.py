@@ -23,7 +23,7 @@ from service.features import Batch
 from service.predictor import Predictor
 from service.session import runtime
 
-NICENESS = 10
+NICENESS = 5
 _SLACK_BYTES = 256 << 20
 """Memory that may be reserved beyond the budget; what counts is what is used."""
 _PR_SET_PDEATHSIG = 1
