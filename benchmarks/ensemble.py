@@ -19,12 +19,12 @@ from pathlib import Path
 
 import torch
 
-from model.config import load_config
-from model.processes import keep_freed_memory
-from model.progress import EpochRecord
-from model.study import COMPARED, Recipe, compared_cell, train_runs
-from model.table import read_dataset
-from model.train import build_model, fit
+from model.config.run import load_config
+from model.data.table import read_dataset
+from model.study.processes import keep_freed_memory
+from model.study.synthetic.cells import COMPARED, Recipe, compared_cell, train_runs
+from model.training.progress import EpochRecord
+from model.training.train import build_model, fit
 
 SYNTHETIC = Path(__file__).parent.parent / "scripts" / "configs" / "synthetic.toml"
 HELD_OUT = 1000
@@ -43,7 +43,7 @@ class Silent:
 
 
 def plain_run(architecture: str, recipe: Recipe, seed: int) -> None:
-    """Do one run of the study with model/table.py and model/train.py."""
+    """Do one run of the study with model/data/table.py and model/training/train.py."""
     cell = compared_cell(architecture, 0.5, 1e-2, 1, recipe)  # type: ignore[arg-type]
     rows = recipe.steps * recipe.batch + 2 * HELD_OUT
     settings = {

@@ -21,11 +21,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from model.config import Config, FeatureConfig, TableData, TaskConfig, load_config
-from model.progress import EpochRecord
+from model.config.run import Config, FeatureConfig, TableData, TaskConfig, load_config
+from model.data.table import read_dataset
 from model.schema import Dataset, Rows
-from model.table import read_dataset
-from model.train import Model, build_model, cpu_threads, fit
+from model.training.progress import EpochRecord
+from model.training.train import Model, build_model, cpu_threads, fit
 
 CENSUS = Path(__file__).resolve().parent.parent / "scripts" / "configs" / "census_income.toml"
 CENSUS_ROWS = 99_762
@@ -44,7 +44,7 @@ class Silent:
 
 
 def our_epoch(dataset: Dataset, config: Config) -> float:
-    """Train an epoch with model/train.py; returns rows a second."""
+    """Train an epoch with model/training/train.py; returns rows a second."""
     model = build_model(dataset.features, dataset.tasks, config.model, seed=0)
     return fit(model, dataset, config.train, watcher=Silent()).epochs[0].rows_per_s
 
@@ -112,7 +112,7 @@ def measure(dataset: Dataset, config: Config, repeats: int) -> dict[str, list[fl
     """Let the contenders take turns; returns rows a second of each."""
     threads = torch.get_num_threads()
     contenders: dict[str, tuple[int, Callable[[Dataset, Config], float]]] = {
-        "model/train.py": (threads, our_epoch),
+        "model/training/train.py": (threads, our_epoch),
         f"DataLoader, {threads} threads": (threads, loader_epoch),
         "DataLoader, 1 thread": (1, loader_epoch),
     }

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from model.errors import DataError, UserError
 
 if TYPE_CHECKING:  # heavy imports wait until the command line is known to be right
-    from model.comparison import Comparison
-    from model.config import Config
+    from model.config.run import Config
+    from model.study.tables.comparison import Comparison
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -76,12 +76,12 @@ def synthetic(options: argparse.Namespace) -> None:
     """Run what is missing, write the page, and say what came of it."""
     from tqdm import tqdm
 
-    from model.claims import overall
-    from model.laboratory import Laboratory
-    from model.study import Recipe
-    from model.study_plan import QUICK, Size, planned_run_steps, run_study
-    from model.study_report import write_study
-    from model.train import pick_device
+    from model.study.claims import overall
+    from model.study.synthetic.cells import Recipe
+    from model.study.synthetic.laboratory import Laboratory
+    from model.study.synthetic.page import write_study
+    from model.study.synthetic.plan import QUICK, Size, planned_run_steps, run_study
+    from model.training.train import pick_device
 
     device = pick_device(options.device).type
     recipe = Recipe(steps=options.steps) if options.steps else Recipe()
@@ -104,8 +104,8 @@ def tables(options: argparse.Namespace) -> None:
     """Compare the architectures on the tables of a study, and write the page."""
     from tqdm import tqdm
 
-    from model.comparison import TableLaboratory, runs_of
-    from model.comparison_report import verdicts, write_comparisons
+    from model.study.tables.comparison import TableLaboratory, runs_of
+    from model.study.tables.page import verdicts, write_comparisons
 
     seeds = options.seeds or (3 if options.quick else 10)
     configs, remarks = _configs(options.study, options.work)
@@ -125,9 +125,9 @@ def tables(options: argparse.Namespace) -> None:
 
 def _configs(study: str, work: Path) -> tuple[list["Config"], str]:
     """Return the configurations of a study's tables, and what the page should say about the data."""
-    from model.census_split import TRAINING_FILES, find_training_file, paper_split
-    from model.config import load_config
-    from model.paper import CENSUS_TRAINING_BLOB
+    from model.config.run import load_config
+    from model.study.paper import CENSUS_TRAINING_BLOB
+    from model.study.tables.census_split import TRAINING_FILES, find_training_file, paper_split
 
     directory = Path(os.environ.get("MMOE_DATA", ".")) / study
     if not directory.is_dir():

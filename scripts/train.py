@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from model.config import Config, load_config
+from model.config.run import Config, load_config
 from model.errors import UserError
 from model.schema import Dataset
 
@@ -78,7 +78,7 @@ def prepare(config: Config, splits: Path | None, strict: bool = False) -> Datase
     Raises:
         UserError: also, if strict, where a remark is made on a column of the table; see docs/values.md.
     """
-    from model.table import read_dataset  # heavy: a mistyped key is refused without waiting for it
+    from model.data.table import read_dataset
 
     dataset = read_dataset(config)
     if strict and dataset.remarks:
@@ -103,9 +103,9 @@ def write_splits(path: Path, dataset: Dataset) -> None:
 
 def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resume: bool) -> None:
     """Train, publish, and say what came of it."""
-    from model.export import export  # heavy, as in `prepare`
-    from model.metrics import baselines, evaluate
-    from model.train import build_model, fit, predict
+    from model.artifact.export import export
+    from model.training.metrics import baselines, evaluate
+    from model.training.train import build_model, fit, predict
 
     with _alone(checkpoint.parent):
         if checkpoint.exists() and not resume:

@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from service.run_directory import RunDirectory
     from service.settings import Settings
-    from service.slots import RunDirectory
 
 USAGE = """Usage: python -m service [--help | --check-settings]
 
@@ -73,7 +73,7 @@ def _say_why_not(error: Exception) -> None:
     """Say why the service does not start: a line of the log where that is JSON, else the sentence alone."""
     import logging
 
-    from service.logs import configure, is_json, log_event
+    from service.logs.log import configure, is_json, log_event
 
     form = os.environ.get("MMOE_LOG_FORMAT") or "auto"  # the settings may be what is wrong
     if is_json(form, sys.stderr):
@@ -85,8 +85,8 @@ def _say_why_not(error: Exception) -> None:
 
 def _check_settings() -> int:
     from service.keys import check_guarded
+    from service.logs.traces import wants_traces
     from service.settings import read_settings, unknown_variables
-    from service.tracing import wants_traces
 
     settings = read_settings(os.environ)
     check_guarded(settings)
@@ -100,13 +100,13 @@ def _check_settings() -> int:
 def _run(worker: list[str]) -> int:
     import logging
 
-    from service.logs import configure, log_event
+    from service.logs.log import configure, log_event
     from service.settings import read_settings, unknown_variables
 
     settings = read_settings(os.environ)
     configure(settings.log_format, settings.log_level, _place(settings, worker))
     if worker:
-        from service.worker import run_launched
+        from service.workers.worker import run_launched
 
         run_launched(settings, worker)
         return 0
@@ -115,10 +115,10 @@ def _run(worker: list[str]) -> int:
     check_guarded(settings)  # before anything else is logged, and once instead of by every worker
     for sentence in unknown_variables(os.environ):
         log_event(logging.getLogger("service"), logging.WARNING, "unknown_setting", "%s", sentence)
-    from service.cores import usable_cores
-    from service.launcher import launch
-    from service.slots import RunDirectory
-    from service.tracing import wants_traces
+    from service.logs.traces import wants_traces
+    from service.run_directory import RunDirectory
+    from service.system.cores import usable_cores
+    from service.workers.launcher import launch
 
     wants_traces(settings, os.environ)
     workers = settings.workers or usable_cores()
@@ -128,7 +128,7 @@ def _run(worker: list[str]) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         if workers > 1:
             return launch(settings, workers, directory)
-        from service.worker import run_alone
+        from service.workers.worker import run_alone
 
         run_alone(settings, directory)
         return 0

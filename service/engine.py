@@ -15,19 +15,19 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-from service.artifact import Manifest, check_tasks
-from service.batcher import Batcher, Limits, Observer
-from service.disk import look
+from service.artifact.file import Manifest, check_tasks
 from service.errors import ModelNotFound, NotReady, ServiceError, VersionConflict
-from service.loaded_model import GateRecorder, Model
-from service.logs import log_event
-from service.model_log import ModelLog
-from service.predictor import Predictor
-from service.repository import ModelState, Repository, Staged, Wanted
-from service.roster import Roster, Wishes
+from service.inference.batcher import Batcher, Limits, Observer
+from service.inference.model import GateRecorder, Model
+from service.inference.predictor import Predictor
+from service.logs.log import log_event
+from service.monitoring.comparison import ShadowFigures, Tally
 from service.settings import Settings
-from service.shadow import Shadow, Shadows
-from service.shadow_tally import ShadowFigures, Tally
+from service.versions.catalogue import ModelLog
+from service.versions.desired_state import Roster, Wishes
+from service.versions.disk import look
+from service.versions.repository import ModelState, Repository, Staged, Wanted
+from service.versions.shadow import Shadow, Shadows
 
 LOOKS = 20
 """How often at most to look again at the start because files have changed between the look and the loading."""

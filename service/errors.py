@@ -30,7 +30,7 @@ Only leaves are raised. Each builds its own sentence: what came, what was expect
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from service.quoting import cut, listed, quote
+from service.system.quoting import cut, listed, quote
 
 MOST_SENTENCE = 1000
 """Characters of the sentence of an error, whatever is in it."""

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from service.errors import SettingsError
-from service.files import read_file
-from service.logs import log_event
+from service.logs.log import log_event
 from service.settings import Settings, variable
+from service.system.files import read_file
 
 Role = Literal["predict", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)

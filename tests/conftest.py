@@ -13,10 +13,10 @@ from tests.support.effort import SHORT, SOAK, Effort
 from tests.support.server import running
 
 if TYPE_CHECKING:  # the service's tests also run where the trainer's packages are not installed
-    from model.config import Config
-    from model.predict import Model
-    from model.progress import History
+    from model.config.run import Config
+    from model.network.model import Model
     from model.schema import Dataset
+    from model.training.progress import History
 
 ROWS = 600
 MEASURED: pytest.StashKey[list[str]] = pytest.StashKey()
@@ -150,11 +150,11 @@ def train_and_export(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str]
 
 
 def _make(home: Path, architecture: str) -> Artifact:
-    from model.config import load_config
-    from model.export import export
-    from model.predict import build_model
-    from model.table import read_dataset
-    from model.train import fit
+    from model.artifact.export import export
+    from model.config.run import load_config
+    from model.data.table import read_dataset
+    from model.network.model import build_model
+    from model.training.train import fit
 
     written = home / f"{architecture}.toml"
     written.write_text(CONFIG.format(name=f"tiny_{architecture}", table=home / "table.csv", architecture=architecture))

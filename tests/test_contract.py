@@ -15,9 +15,9 @@ pytest.importorskip("torch", reason="trains a model: needs the trainer's package
 
 import torch
 
-from model.graph import with_mask_inputs
-from model.predict import predict
-from service.trim import keep_outputs
+from model.artifact.graph import with_mask_inputs
+from model.network.model import predict
+from service.artifact.trim import keep_outputs
 
 if TYPE_CHECKING:
     from tests.conftest import Artifact

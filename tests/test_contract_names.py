@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("torch", reason="trains a model: needs the trainer's packages")
 
-from model.config import Config
+from model.config.names import LONGEST_NAME, check_feature_name
+from model.config.run import Config
 from model.errors import ConfigError, DataError, UserError
-from model.names import LONGEST_NAME, check_feature_name
+from service.artifact.manifest import parse_manifest
 from service.errors import ArtifactError
-from service.manifest import parse_manifest
 
 if TYPE_CHECKING:
     from tests.conftest import Artifact
@@ -95,7 +95,7 @@ def test_column_without_a_name_is_refused_before_training(tmp_path: Path) -> Non
 
 
 def read(folder: Path, header: str | None, data: dict[str, Any]) -> None:
-    from model.table import read_dataset
+    from model.data.table import read_dataset
 
     if header is not None:
         cells = ["".join(f",{(row * k) % 7}" for k in range(1, header.count(",") + 2))[1:] for row in range(60)]
@@ -106,7 +106,7 @@ def read(folder: Path, header: str | None, data: dict[str, Any]) -> None:
 
 
 def test_text_of_the_configuration_is_in_the_form_of_the_table(tmp_path: Path) -> None:
-    from model.config import load_config
+    from model.config.run import load_config
 
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     (tmp_path / "c.toml").write_text(

@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="trains a model: needs the trainer's packages")
 
-from model.config import TableData, load_config
-from model.export import export
-from model.predict import build_model, predict
+from model.artifact.export import export
+from model.artifact.serving_module import serve
+from model.config.run import TableData, load_config
+from model.data.table import read_dataset
+from model.network.model import build_model, predict
 from model.schema import FIRST_VALUE, MISSING
-from model.serving_module import serve
-from model.table import read_dataset
-from model.train import fit
+from model.training.train import fit
 from service.engine import Engine
-from service.features import FeatureReader
 from service.http.app import create_app
-from service.predictor import Predictor
+from service.inference.features import FeatureReader
+from service.inference.predictor import Predictor
 from service.settings import Settings
 
 if TYPE_CHECKING:

@@ -16,18 +16,18 @@ pytest.importorskip("torch", reason="makes a model: needs the trainer's packages
 
 import torch
 
-from model.config import Config
-from model.data_config import TableData
-from model.export import build_artifact
-from model.graph import lookup_table
-from model.missing import markers_of
-from model.numerals import Numerals
-from model.predict import build_model, predict
+from model.artifact.export import build_artifact
+from model.artifact.graph import lookup_table
+from model.artifact.serving_module import ServingModule, serve
+from model.config.data import TableData
+from model.config.run import Config
+from model.data.missing import markers_of
+from model.data.numerals import Numerals
+from model.data.table import read_dataset
+from model.network.model import build_model, predict
 from model.schema import MISSING, UNKNOWN, Dataset
-from model.serving_module import ServingModule, serve
-from model.table import read_dataset
-from service.features import Batch, FeatureReader
-from service.predictor import Predictor
+from service.inference.features import Batch, FeatureReader
+from service.inference.predictor import Predictor
 from tests.support.made_tables import MadeTable, made_tables
 
 TASK = {"name": "y", "column": "y", "kind": "regression"}

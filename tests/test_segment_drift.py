@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="trains a model: needs the trainer's packages")
 
-from model.config import TableData, load_config
-from model.export import export
-from model.predict import build_model
-from model.table import read_dataset
-from model.train import fit
+from model.artifact.export import export
+from model.config.run import TableData, load_config
+from model.data.table import read_dataset
+from model.network.model import build_model
+from model.training.train import fit
 from tests.support.server import running
 
 ROWS = 1000

@@ -14,17 +14,9 @@ from types import TracebackType
 from typing import Self
 
 from service.errors import Overloaded, RequestTooLarge
-from service.http.body import (
-    CONTENT_ENCODING,
-    CONTENT_LENGTH,
-    Headers,
-    Receive,
-    content_length,
-    inflate,
-    read_in_time,
-    too_large,
-)
-from service.http.json_size import FREE_BYTES, JsonLimits
+from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, content_length, inflate, read_in_time, too_large
+from service.http.codecs.json_size import FREE_BYTES, JsonLimits
+from service.http.types import Headers, Receive
 from service.settings import Settings
 
 RETRY_S = 1.0

@@ -2,7 +2,7 @@
 
     HotPath (:predict, v2 infer) -> Counted (metrics) -> FastAPI (models, gates, v2, health, docs, metrics, page)
 
-Errors are answered by handlers.py beside this file; the one table error -> status is in errors.py.
+Errors are answered by error_handlers.py beside this file; the one table error -> status is in errors.py.
 """
 
 import asyncio
@@ -16,28 +16,26 @@ from starlette.routing import Route
 
 from service.engine import Engine
 from service.http.admission import Admission
-from service.http.endpoint import Endpoints
+from service.http.codecs.endpoint import Endpoints
+from service.http.error_handlers import ErrorHandlers
 from service.http.front import Front
-from service.http.gates import gates_router
 from service.http.guard import Guard, peer_of
-from service.http.handlers import ErrorHandlers
 from service.http.hosts import Hosts
-from service.http.methods import HeadLikeGet
-from service.http.metrics import AsgiApp, Counted, metrics_router
-from service.http.models import health_router, models_router
-from service.http.openapi import document
-from service.http.predict import HotPath
-from service.http.repository import repository_router
-from service.http.shadow import shadow_router
-from service.http.traffic import traffic_router
-from service.http.v2 import SERVER, v2_health_router, v2_router
-from service.http.versions import versions_router
-from service.http.watch import Watch
-from service.http.watched import Watched
-from service.http.web import web_router
+from service.http.hot.predict import HotPath
+from service.http.journal import Watch
+from service.http.middleware import Counted, HeadLikeGet, Watched
+from service.http.openapi.document import document
+from service.http.routes.admin import repository_router, shadow_router, versions_router
+from service.http.routes.gates import gates_router
+from service.http.routes.metrics import metrics_router
+from service.http.routes.models import health_router, models_router
+from service.http.routes.page import web_router
+from service.http.routes.traffic import traffic_router
+from service.http.routes.v2 import SERVER, v2_health_router, v2_router
+from service.http.types import AsgiApp
 from service.keys import Keys
-from service.reload import Keeper
-from service.telemetry import Telemetry
+from service.monitoring.telemetry import Telemetry
+from service.versions.reconciler import Keeper
 
 DESCRIPTION = (
     "Predictions of a multi-task mixture of experts with, for every row, each task's gate weights over the experts."
@@ -168,7 +166,7 @@ def _application(shared: _Shared) -> FastAPI:
         description=DESCRIPTION,
         lifespan=_lifespan(shared),
         redirect_slashes=False,
-        openapi_url=None,  # nor has it a page of its own, which would come from a CDN: see web.py
+        openapi_url=None,  # nor has it a page of its own, which would come from a CDN: see page.py
     )
     _describe(app, shared.engine, shared.guard)
     return app

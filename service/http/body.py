@@ -2,18 +2,12 @@
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Callable
 
 from service.errors import MalformedRequest, NotReady, RequestTooLarge, SlowClient, UnsupportedMediaType
-from service.quoting import quote
+from service.http.types import Headers, Receive
 from service.settings import Settings
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Headers = Mapping[bytes, bytes]
+from service.system.quoting import quote
 
 CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING = b"content-length", b"content-type", b"content-encoding"
 HOST, TRANSFER_ENCODING = b"host", b"transfer-encoding"
@@ -146,12 +140,6 @@ def check_json(headers: Headers) -> None:
     kind = value.partition(b";")[0].strip().lower()
     if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
         raise UnsupportedMediaType("Content-Type", value.decode("latin-1"), ("application/json",))
-
-
-def request_id(headers: Headers) -> bytes | None:
-    """Return the caller's own id of the request, if it is fit to be sent back."""
-    value = headers.get(REQUEST_ID)
-    return value if value and len(value) <= 128 and value.isascii() and value.decode().isprintable() else None
 
 
 def _has_zlib_header(body: bytes) -> bool:

@@ -1,9 +1,7 @@
 """The one table error -> HTTP status, and how an error is written: problem+json (RFC 9457), or {"error"} under /v2."""
 
 import http
-import itertools
 import math
-import os
 from typing import Any, NamedTuple
 
 import orjson
@@ -32,7 +30,8 @@ from service.errors import (
     UnsupportedTransferCoding,
     VersionConflict,
 )
-from service.quoting import cut
+from service.http.types import RawHeaders
+from service.system.quoting import cut
 
 MOST_BYTES = 7 << 10
 """Of the body of an answer to an error, so that none exceeds 8 KiB with its head, whatever it quotes and in whatever
@@ -40,8 +39,6 @@ script."""
 
 _MOST_INSTANCE, _MOST_MESSAGE = 200, 400
 PROBLEM_JSON, JSON = b"application/problem+json", b"application/json"
-
-RawHeaders = list[tuple[bytes, bytes]]
 
 
 class Mapping(NamedTuple):
@@ -198,15 +195,3 @@ def _response(
     if isinstance(error, Unauthorised):
         headers.append((b"www-authenticate", b"Bearer"))
     return Response(status, headers, body)
-
-
-class RequestIds:
-    """Make ids for requests that bring none: unique over processes and restarts, and cheap."""
-
-    def __init__(self) -> None:
-        self._prefix = os.urandom(6).hex()
-        self._numbers = itertools.count(1)
-
-    def next(self) -> bytes:
-        """Return a new id."""
-        return f"{self._prefix}-{next(self._numbers):x}".encode()

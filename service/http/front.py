@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from service.errors import HostNotAllowed, ServiceError
-from service.http.body import HOST, Receive, Scope, Send
+from service.http.body import HOST
 from service.http.errors import Response, find, write
 from service.http.hosts import Hosts
-from service.http.metrics import AsgiApp
-from service.http.watch import Seen, Watch
-from service.loaded_model import Model
+from service.http.journal import Seen, Watch
+from service.http.types import AsgiApp, Receive, Scope, Send
+from service.inference.model import Model
 from service.settings import Settings
 
 

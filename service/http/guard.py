@@ -14,12 +14,11 @@ from collections.abc import Callable
 from fastapi import Request
 
 from service.errors import Forbidden, TooManyWrongKeys, Unauthorised
-from service.flood import Flood
-from service.http.body import Headers, Scope
 from service.http.hosts import address_of, is_loopback
+from service.http.rate_limiter import RateLimiter
+from service.http.types import Headers, Scope
 from service.keys import Key, Keys
-from service.logs import log_event
-from service.rate_limiter import RateLimiter
+from service.logs.log import Flood, log_event
 
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 

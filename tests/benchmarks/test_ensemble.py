@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.ensemble import Rate, main, measure, render
-from model.study import Recipe
+from model.study.synthetic.cells import Recipe
 
 
 def test_every_contender_takes_its_turns() -> None:

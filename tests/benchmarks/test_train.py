@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.train import CENSUS, CENSUS_SIZES, all_for_training, made_table, main, measure, render
-from model.config import load_config
-from model.table import read_dataset
+from model.config.run import load_config
+from model.data.table import read_dataset
 
 
 def test_every_trainer_takes_its_turns_on_the_same_rows(tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ time.time_ns = lambda: int(time.time() * 1e9)
 """What Python runs at the start of every process: each reading of the wall clock is off by another time."""
 
 STAMPS = {
-    "service/gate_report.py": "when a window begins and ends, for people",
-    "service/http/watch.py": "the time of a line of the log",
-    "service/loaded_model.py": "when a model was loaded, for people",
-    "service/prediction_log.py": "the time of a row of the log",
-    "service/request_log.py": "the time of a line of the log",
-    "service/metrics.py": "when a process started and a model was loaded, as Prometheus wants it",
+    "service/monitoring/report.py": "when a window begins and ends, for people",
+    "service/http/journal.py": "the time of a line of the log",
+    "service/inference/model.py": "when a model was loaded, for people",
+    "service/logs/predictions.py": "the time of a row of the log",
+    "service/logs/requests.py": "the time of a line of the log",
+    "service/monitoring/counters.py": "when a process started and a model was loaded, as Prometheus wants it",
 }
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from model.config import Config
-from model.data_config import TableData
-from model.source import table_of
-from model.table import DataError, dataset_of
+from model.config.data import TableData
+from model.config.run import Config
+from model.data.source import table_of
+from model.data.table import DataError, dataset_of
 
 ROWS = 60
 START = dt.datetime(2024, 1, 1)

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.config import load_config
-from model.metrics import evaluate
-from model.progress import ProgressBar
-from model.table import read_dataset
-from model.train import build_model, fit, predict
+from model.config.run import load_config
+from model.data.table import read_dataset
+from model.training.metrics import evaluate
+from model.training.progress import ProgressBar
+from model.training.train import build_model, fit, predict
 
 CONFIGS = Path(__file__).parents[2] / "scripts" / "configs"
 

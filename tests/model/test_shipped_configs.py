@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.config import load_config
+from model.config.run import load_config
+from model.data.table import read_dataset
 from model.schema import Dataset
-from model.table import read_dataset
 
 pytestmark = pytest.mark.data
 CONFIGS = Path(__file__).parents[2] / "scripts" / "configs"

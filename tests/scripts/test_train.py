@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from model.config import load_config
+from model.config.run import load_config
 from scripts.train import main, tabulate
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from service import gates
-from service.drift import JENSEN_SHANNON, STABILITY_INDEX, Drift, drift
+from service.gates import JENSEN_SHANNON, STABILITY_INDEX, Drift, drift
 
 Weights = NDArray[np.float64]
 

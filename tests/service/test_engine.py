@@ -12,9 +12,9 @@ import pytest
 
 from service.engine import Engine
 from service.errors import ArtifactError, DeadlineExceeded, GatesUnavailable, InvalidFeatures, NotReady, SettingsError
-from service.features import Batch
-from service.http.endpoint import Endpoints
-from service.parts import Part
+from service.http.codecs.endpoint import Endpoints
+from service.inference.answer import Part
+from service.inference.features import Batch
 from service.settings import Settings
 
 Array = Any

@@ -18,10 +18,10 @@ CPU_S = 60
 def main() -> None:
     """Run each file; standard output takes the lines."""
     config, directory = sys.argv[1:]
-    import model.table
+    import model.data.table
     from scripts.train import main as train
 
-    assert model.table
+    assert model.data.table
     output = Path(directory).parent / "output.txt"
     for path in sorted(Path(directory).iterdir()):
         child = os.fork()

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from service.http.eager import EagerProtocol
+from service.http.hot.protocol import EagerProtocol
 
 ROW = {"age": 11.0, "height": 9.5, "balance": 10.0, "colour": "red", "city": "Oslo"}
 BODY = json.dumps({"instances": [ROW]}).encode()

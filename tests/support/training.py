@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.config import ModelConfig, TrainConfig
-from model.progress import EpochRecord, History
+from model.config.run import ModelConfig, TrainConfig
 from model.schema import Dataset
-from model.train import Model, build_model, fit
+from model.training.progress import EpochRecord, History
+from model.training.train import Model, build_model, fit
 
 SMALL = ModelConfig(experts=3, expert_hidden=(8,), tower_hidden=(4,), embedding_dim=4, gate_dropout=0.2, dropout=0.1)
 PLAIN = ModelConfig(experts=3, expert_hidden=(8,), tower_hidden=(4,), embedding_dim=4)

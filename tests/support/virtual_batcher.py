@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from service.batcher import Batcher, Lane, Limits
+from service.inference.batcher import Batcher, Lane, Limits
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from service.engine import Engine
+from service.monitoring.telemetry import Telemetry
+from service.run_directory import RunDirectory
 from service.settings import Settings
-from service.slots import RunDirectory
-from service.telemetry import Telemetry
 
 
 @pytest.fixture(scope="session")

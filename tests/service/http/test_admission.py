@@ -11,8 +11,8 @@ import pytest
 
 from service.errors import Overloaded, RequestTooLarge
 from service.http.admission import Admission
-from service.http.body import Receive
-from service.http.json_size import FREE_BYTES, JsonLimits
+from service.http.codecs.json_size import FREE_BYTES, JsonLimits
+from service.http.types import Receive
 from service.settings import Settings
 
 SETTINGS = Settings(max_body_bytes=1000_000, max_inflated_bytes=4_000_000, max_buffered_bytes=4_000_000)

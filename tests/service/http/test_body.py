@@ -9,7 +9,8 @@ import pytest
 
 from service.errors import MalformedRequest, RequestTooLarge, SlowClient, UnsupportedMediaType
 from service.http.admission import Admission
-from service.http.body import Disconnected, check_json, inflate, request_id, timeout_s
+from service.http.body import Disconnected, check_json, inflate, timeout_s
+from service.http.journal import request_id
 from service.settings import Settings
 
 SETTINGS = Settings(max_body_bytes=1024, max_inflated_bytes=2048, client_timeout_s=0.01)

@@ -11,8 +11,8 @@ import pytest
 
 from service.engine import Engine
 from service.http.app import create_app
-from service.http.eager import EagerProtocol
-from service.http.predict import HotPath
+from service.http.hot.predict import HotPath
+from service.http.hot.protocol import EagerProtocol
 from service.keys import line_of, new_key
 from tests.support.served_protocol import BODY, PREDICT, Bench, both, read_answer, request, serving
 

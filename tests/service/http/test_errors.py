@@ -14,8 +14,9 @@ from service.errors import (
     ServiceError,
     Unauthorised,
 )
-from service.http.errors import INTERNAL, STATUSES, RequestIds, find, plain_problem, problem, v2_problem
-from service.instruments import REASONS
+from service.http.errors import INTERNAL, STATUSES, find, plain_problem, problem, v2_problem
+from service.http.journal import RequestIds
+from service.monitoring.instruments import REASONS
 
 
 def leaves(kind: type[ServiceError]) -> list[type[ServiceError]]:

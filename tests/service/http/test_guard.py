@@ -13,9 +13,9 @@ from service.errors import Unauthorised
 from service.http.app import create_app
 from service.http.guard import PEERS, WRONG_KEYS_AT_ONCE, Guard
 from service.keys import Keys, line_of, new_key
+from service.monitoring.telemetry import Telemetry
+from service.run_directory import RunDirectory
 from service.settings import Settings
-from service.slots import RunDirectory
-from service.telemetry import Telemetry
 from tests.support.calls import ask
 
 ROWS = {"instances": [{"age": 9.5}]}

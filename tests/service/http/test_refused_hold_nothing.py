@@ -12,8 +12,8 @@ import pytest
 
 from service.engine import Engine
 from service.http.app import create_app
-from service.http.heads import Call
-from service.http.predict import HotPath
+from service.http.hot.head_cache import Call
+from service.http.hot.predict import HotPath
 from tests.support.served_protocol import PREDICT
 
 COUNT = 1237

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.artifact import Manifest, read_model
+from service.artifact.file import Manifest, read_model
 from service.errors import InvalidFeatures, MalformedRequest, RequestError
-from service.features import Batch, FeatureReader
-from service.http.numbers import NumberParser
-from service.http.rows import RowParser
-from service.http.v2_infer import HEADER_LENGTH, parse
-from service.http.v2_tensors import Signature
+from service.http.codecs.numbers import NumberParser
+from service.http.codecs.rows import RowParser
+from service.http.codecs.v2_infer import HEADER_LENGTH, parse
+from service.http.codecs.v2_tensors import Signature
+from service.inference.features import Batch, FeatureReader
 
 N = 100
 FLOAT32_HALF_ULP, DOUBLE_HALF_ULP = Fraction(1, 2**24), Fraction(1, 2**53)
@@ -106,7 +106,7 @@ def first(batch: Batch) -> Any:
 @example(2**64)
 @example(10**38)
 def test_every_way_gives_the_float32_that_the_trainer_gives(manifest: Manifest, value: int) -> None:
-    expected = np.float64(value).astype(np.float32)  # as model/columns.py and coding.py read a table's cell
+    expected = np.float64(value).astype(np.float32)  # as model/data/columns.py and coding.py read a table's cell
     error = abs(Fraction(float(expected)) - value)
     assert error <= abs(value) * (FLOAT32_HALF_ULP + DOUBLE_HALF_ULP)
     if abs(value) <= 2**53:
@@ -121,7 +121,7 @@ def test_every_way_gives_the_float32_that_the_trainer_gives(manifest: Manifest, 
 
 
 def test_the_trainer_reads_the_same(tmp_path: Path) -> None:
-    columns = pytest.importorskip("model.columns", reason="needs the trainer's packages")
+    columns = pytest.importorskip("model.data.columns", reason="needs the trainer's packages")
     import polars as pl
 
     values = [2**24 + 1, 2**53 + 1, 2**60 + 2**36 + 1, 2**63 - 1, -(2**63)]

@@ -1,0 +1,1 @@
+"""Export: graph, manifest, parity, publishing, report."""

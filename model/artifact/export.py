@@ -1,0 +1,77 @@
+"""Export: a trained model -> one published version with everything a service, and a person, wants of it."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from model.artifact.graph import build_graph
+from model.artifact.manifest import METADATA_KEY, build_manifest, manifest_text
+from model.artifact.parity import check_cells, check_parity, golden_rows, golden_tolerance
+from model.artifact.publish import publish
+from model.artifact.report import write_report
+from model.artifact.serving_module import serve
+from model.artifact.weights import save_model
+from model.config.run import Config, TableData, config_text
+from model.data.missing import markers_of
+from model.errors import ExportError
+from model.network.model import Model, Predictions, predict
+from model.schema import Dataset
+from model.training.metrics import evaluate
+from model.training.progress import History
+
+
+def export(model: Model, dataset: Dataset, config: Config, history: History, models_dir: Path) -> Path:
+    """Publish a trained model as models_dir / config.name / next version.
+
+    The version holds model.onnx, checkpoint.pt, config.toml, report.md and pictures. The graph is checked against
+    torch on raw rows before anything can be seen; if that or anything else fails, no version appears.
+
+    Args:
+        model: trained, on any device; it is left as it is.
+        dataset: it was trained on.
+        config: of the run.
+        history: of the run, for the report.
+        models_dir: directory of all models.
+
+    Returns:
+        The directory of the new version.
+
+    Raises:
+        ExportError: the file does not answer as torch does, or cannot be written.
+    """
+    model = copy.deepcopy(model).cpu().eval()
+    test = predict(model, dataset.test)
+    content, manifest = build_artifact(model, dataset, config, test)
+
+    def write(directory: Path) -> None:
+        (directory / "model.onnx").write_bytes(content)
+        (directory / "config.toml").write_text(config_text(config), encoding="utf-8")
+        save_model(directory / "checkpoint.pt", model, dataset, config)
+        write_report(directory, manifest, dataset, history, test)
+
+    try:
+        return publish(models_dir, config.name, write)
+    except OSError as error:
+        raise ExportError(
+            f"the model cannot be written below {models_dir}: {error.strerror or error}; nothing was published"
+        ) from error
+
+
+def build_artifact(model: Model, dataset: Dataset, config: Config, test: Predictions) -> tuple[bytes, dict[str, Any]]:
+    """Make the ONNX file, checked against torch, and its manifest."""
+    module = serve(model, dataset)
+    tolerance = golden_tolerance(module, dataset)
+    metrics = evaluate(test, dataset.test, dataset.tasks)
+    validation = predict(model, dataset.validation)
+    manifest = build_manifest(config, dataset, module, golden_rows(dataset), tolerance, validation, metrics)
+    table = config.data if isinstance(config.data, TableData) else None
+    graph = build_graph(module) if table is None else build_graph(module, sorted(markers_of(table).texts))
+    onnx.helper.set_model_props(graph, {METADATA_KEY: manifest_text(manifest)})
+    graph.producer_name = "mmoe-serve"
+    content = graph.SerializeToString()
+    check_parity(content, module, dataset, tolerance)
+    if dataset.cells is not None:
+        check_cells(content, module, dataset.cells, tolerance)
+    return content, manifest

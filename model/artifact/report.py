@@ -1,0 +1,178 @@
+"""The report beside a published model: one page of Markdown and the pictures it shows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from model.network.model import Predictions
+from model.plots import gate_heatmap, loss_curves, save_png, task_picture
+from model.schema import Dataset, Task
+from model.training.metrics import Baseline
+from model.training.progress import History
+
+ARCHITECTURES = {
+    "mmoe": "multi-gate mixture of experts (MMoE)",
+    "omoe": "one-gate mixture of experts (OMoE)",
+    "shared_bottom": "shared bottom",
+    "single_task": "single-task networks",
+}
+
+CAPTIONS = {
+    "regression": "The line is where a perfect prediction would lie.",
+    "binary": "Points under the line: the probabilities are too high; above it: too low.",
+    "multiclass": "The diagonal is what was right.",
+}
+
+
+def write_report(
+    directory: Path, manifest: Mapping[str, Any], dataset: Dataset, history: History, test: Predictions
+) -> None:
+    """Write report.md and its pictures into a directory.
+
+    Args:
+        directory: of the version being written.
+        manifest: of the model; figures come from there, so that report and service agree.
+        dataset: whose test rows the pictures show.
+        history: of the training.
+        test: predictions for the test rows.
+    """
+    pictures = _draw(directory, manifest, dataset, history, test)
+    sections = [
+        _head(manifest, history),
+        _metrics(manifest["tasks"], dataset.tasks),
+        *([_gates(manifest)] if manifest["gates"] else []),
+        _training(history),
+        *[_task_section(task.name, task.kind, pictures) for task in dataset.tasks],
+        _rows(manifest, dataset),
+        _files(manifest),
+    ]
+    (directory / "report.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def _draw(
+    directory: Path, manifest: Mapping[str, Any], dataset: Dataset, history: History, test: Predictions
+) -> set[str]:
+    """Draw all pictures; returns the names of the files."""
+    drawn: set[str] = set()
+
+    def draw(name: str, picture: Callable[[], Figure]) -> None:
+        save_png(picture, directory / name)
+        drawn.add(name)
+
+    draw("losses.png", partial(loss_curves, _curves(history), history.best_epoch))
+    if manifest["gates"]:
+        gates = manifest["gates"]["tasks"]
+        utilisation = np.array([entry["utilisation"] for entry in gates.values()])
+        entropies = [entry["normalised_entropy"] for entry in gates.values()]
+        draw("gates.png", partial(gate_heatmap, utilisation, list(gates), entropies))
+    for index, task in enumerate(dataset.tasks):
+        labels = dataset.test.labels[:, index]
+        if not np.isnan(labels).all():
+            draw(f"task-{task.name}.png", partial(task_picture, task, test.tasks[task.name], labels))
+    return drawn
+
+
+def _curves(history: History) -> dict[str, dict[str, list[float]]]:
+    epochs = history.epochs
+    together = {
+        "training": [record.train_loss for record in epochs],
+        "validation": [record.validation_loss for record in epochs],
+    }
+    names = list(epochs[0].task_losses) if epochs else []
+    each = {name: {"validation": [record.task_losses[name] for record in epochs]} for name in names}
+    return {"all tasks": together} | (each if len(names) > 1 else {})
+
+
+def _head(manifest: Mapping[str, Any], history: History) -> str:
+    experts = f", {manifest['experts']} experts" if manifest["experts"] else ""
+    parameters = manifest["provenance"]["parameters"]
+    ended = "stopped early after" if history.stopped_early else "ran"
+    return (
+        f"# {manifest['name']}\n\n"
+        f"A {ARCHITECTURES[manifest['architecture']]}{experts}, {parameters:,} parameters, "
+        f"{len(manifest['features'])} features, {len(manifest['tasks'])} tasks.\n"
+        f"Training {ended} {len(history.epochs)} epochs in {_duration(history.seconds)} ({history.device}); the "
+        f"weights of epoch {history.best_epoch} were kept, the best by validation `{history.monitor}`."
+    )
+
+
+def _metrics(entries: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> str:
+    """Tabulate the test metrics, and below each task's those of its constant answer: a column per metric of any."""
+    columns = list(dict.fromkeys(name for entry in entries for name in entry["metrics"]))
+    rows = []
+    for entry, task in zip(entries, tasks, strict=True):
+        rows.append([f"`{task.name}`", task.kind, *(_number(entry["metrics"].get(name)) for name in columns)])
+        if "baseline" in entry:
+            baseline = Baseline(**entry["baseline"])
+            rows.append([baseline.describe(task), "", *(_number(baseline.metrics.get(name)) for name in columns)])
+    return (
+        "## Test metrics\n\n" + _table(["task", "kind", *columns], rows) + "\n\nBelow each task: what the best "
+        "constant answer of the training rows gives on the same test rows. A model is worth what it gains on that."
+    )
+
+
+def _gates(manifest: Mapping[str, Any]) -> str:
+    names = [task["name"] for task in manifest["tasks"]]
+    similarity = manifest["gates"]["similarity"]
+    rows = [[f"`{name}`", *(f"{v:.3f}" for v in line)] for name, line in zip(names, similarity, strict=True)]
+    return (
+        "## Gates\n\n![Mean gate weight of each expert for each task](gates.png)\n\n"
+        "Entropy is normalised: 0 is one expert alone, 1 is all experts alike. How similarly two tasks use the experts "
+        "(1 minus the Jensen-Shannon divergence of their gate weights, mean over validation rows):\n\n"
+        + _table(["", *(f"`{name}`" for name in names)], rows)
+    )
+
+
+def _training(history: History) -> str:
+    speeds = [record.rows_per_s for record in history.epochs]
+    speed = f" Median speed: {np.median(speeds):,.0f} rows/s." if speeds else ""
+    return (
+        "## Training\n\n![Loss over epochs](losses.png)\n\n"
+        "The training loss is a mean over the epoch while weights move and with dropout, where that is on; the "
+        f"validation loss is taken after the epoch without it.{speed}"
+    )
+
+
+def _task_section(name: str, kind: str, pictures: set[str]) -> str:
+    picture = f"task-{name}.png"
+    shown = f"![{name} on test rows]({picture})\n\n{CAPTIONS[kind]}"
+    return f"## Task `{name}`\n\n" + (shown if picture in pictures else "No test row has a label of this task.")
+
+
+def _rows(manifest: Mapping[str, Any], dataset: Dataset) -> str:
+    counts = manifest["provenance"]["data"]["rows"]
+    total = sum(counts.values())
+    rows = [[split, f"{count:,}", f"{count / total:.1%}"] for split, count in counts.items()]
+    notes = "".join(f"\n- {note}" for note in dataset.notes)
+    return "## Rows\n\n" + _table(["split", "rows", "share"], rows) + ("\n" + notes if notes else "")
+
+
+def _files(manifest: Mapping[str, Any]) -> str:
+    provenance = manifest["provenance"]
+    versions = ", ".join(f"{name} {version}" for name, version in provenance["versions"].items())
+    return (
+        "## Origin\n\n"
+        f"- data: {provenance['data']['source']}, `{provenance['data']['digest']}`\n"
+        f"- seed {provenance['seed']}, {provenance['created_at']}, commit {provenance['commit'] or 'unknown'}\n"
+        f"- {versions}\n\n"
+        "`model.onnx` is what is served; `config.toml` repeats the training; `checkpoint.pt` holds the network for "
+        "torch (`model.artifact.weights.load_model`)."
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

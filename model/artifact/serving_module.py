@@ -1,0 +1,144 @@
+"""The network as it is served: raw numbers and category codes in, answers in natural units and gate weights out."""
+
+import itertools
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model.mmoe import Mixture
+from model.network.model import Model, in_units
+from model.schema import Dataset, FeatureSchema, Rows
+
+Answers = dict[str, NDArray[np.floating]]
+
+
+class ServingModule(nn.Module):
+    """Wrap a trained model so that one call gives everything the artifact's graph gives.
+
+    Outputs, in this order: one tensor per task, (B,) or (B, K), in natural units; then, if the model has gates,
+    gate_weights (B, T, E) and gate_contributions (B, T, E, N + C).
+
+    The gates are linear, so a gate logit falls exactly into one share per raw feature: the sum of
+    (x_d - average_d) * W_d over the encoded columns d of that feature. The shares of a row and the logits at the
+    average input add up to the row's logits.
+    """
+
+    missing_values: Tensor
+    gate_matrix: Tensor
+    average_input: Tensor
+    feature_of_column: Tensor
+
+    def __init__(self, model: Model, features: FeatureSchema, average_input: Tensor | None = None) -> None:
+        """Take the model as it is, on its device.
+
+        Args:
+            model: trained; from now on in evaluation mode.
+            features: raw features in order.
+            average_input: (D,), needed with gates: the mean of the encoded training rows (`mean_encoding`).
+        """
+        super().__init__()
+        self.model = model
+        self.tasks = model.tasks
+        self.features = features
+        self.register_buffer("missing_values", _marker_table(features))
+        self.gated = isinstance(model.network, Mixture)
+        self.experts = 0
+        if isinstance(model.network, Mixture) and average_input is not None:
+            gate_matrix = model.network.gate_matrix().detach()  # (T, E, D)
+            self.experts = gate_matrix.shape[1]
+            self.register_buffer("gate_matrix", gate_matrix.flatten(0, 1).clone())  # (T * E, D)
+            self.register_buffer("average_input", average_input.to(gate_matrix))  # (D,)
+            one_hot = nn.functional.one_hot(model.encoder.column_feature, len(features.names))
+            self.register_buffer("feature_of_column", one_hot.to(gate_matrix))  # (D, N + C)
+        self.eval()
+
+    @property
+    def output_names(self) -> list[str]:
+        """List the names of the outputs in their order."""
+        gates = ["gate_weights", "gate_contributions"] if self.gated else []
+        return [task.name for task in self.tasks] + gates
+
+    def forward(
+        self, numeric: Tensor, codes: Tensor, expert_mask: Tensor | None = None, row_expert_mask: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Answer B rows.
+
+        Args:
+            numeric: (B, N) raw values; NaN and a feature's missing_values = missing.
+            codes: (B, C) codes of each category column.
+            expert_mask: (E,), 0 leaves an expert out.
+            row_expert_mask: (1 or B, 1, E), the same per row.
+        """
+        x = self.model.encoder(self.without_markers(numeric), codes)  # (B, D)
+        mask = row_expert_mask if expert_mask is None else expert_mask
+        if expert_mask is not None and row_expert_mask is not None:
+            mask = expert_mask * row_expert_mask  # (1 or B, 1, E)
+        output = self.model.network(x, mask)
+        answers = tuple(in_units(raw, task) for raw, task in zip(output.outputs, self.tasks, strict=True))
+        if not self.gated:
+            return answers
+        return (*answers, output.gate_weights, self.contributions(x))
+
+    def without_markers(self, numeric: Tensor) -> Tensor:
+        """Put NaN in the place of each number (B, N) that means "no value" to its feature."""
+        if not len(self.missing_values):
+            return numeric
+        marked = numeric == self.missing_values[0]
+        for values in self.missing_values[1:]:
+            marked = marked | (numeric == values)
+        return torch.where(marked, torch.nan, numeric)
+
+    def contributions(self, x: Tensor) -> Tensor:
+        """Split each gate logit of x (B, D), less its value at the average input, into (B, T, E, N + C)."""
+        shares = (x - self.average_input).unsqueeze(1) * self.gate_matrix  # (B, T * E, D)
+        columns, features = self.feature_of_column.shape
+        if columns != features:
+            shares = shares @ self.feature_of_column  # (B, T * E, N + C)
+        return shares.view(-1, len(self.tasks), self.experts, features)
+
+    def average_logits(self) -> NDArray[np.float64]:
+        """Give the gate logits at the average input, (T, E), computed in float64."""
+        logits = self.gate_matrix.double() @ self.average_input.double()
+        return logits.view(len(self.tasks), self.experts).numpy()
+
+    @torch.inference_mode()
+    def answer(
+        self,
+        numeric: NDArray[np.floating],
+        codes: NDArray[np.int64],
+        expert_mask: NDArray[np.float32] | None = None,
+        row_expert_mask: NDArray[np.float32] | None = None,
+    ) -> Answers:
+        """Answer rows of numpy arrays; returns every output by name."""
+        masks = [None if mask is None else torch.from_numpy(mask) for mask in (expert_mask, row_expert_mask)]
+        outputs = self(torch.from_numpy(numeric), torch.from_numpy(codes), *masks)
+        return {name: value.numpy() for name, value in zip(self.output_names, outputs, strict=True)}
+
+
+def _marker_table(features: FeatureSchema) -> Tensor:
+    """Lay out the numbers that mean "no value": float32 (M, N), NaN, which equals no number, where there are fewer."""
+    columns = [
+        [*f.missing_values, *(-value for value in f.missing_values if math.isinf(value))] for f in features.numeric
+    ]
+    rows = list(itertools.zip_longest(*columns, fillvalue=math.nan))
+    return torch.tensor(rows, dtype=torch.float64).float().reshape(len(rows), len(columns))
+
+
+def serve(model: Model, dataset: Dataset) -> ServingModule:
+    """Wrap a model on the CPU, with the average input of its training rows if it has gates."""
+    average = mean_encoding(model, dataset.train) if isinstance(model.network, Mixture) else None
+    return ServingModule(model, dataset.features, average)
+
+
+@torch.inference_mode()
+def mean_encoding(model: Model, rows: Rows, chunk: int = 8192) -> Tensor:
+    """Average the encoded input (D,) over rows, in float64 so that the order of rows does not matter."""
+    total = torch.zeros(model.encoder.width, dtype=torch.float64)
+    for start in range(0, len(rows), chunk):
+        part = slice(start, start + chunk)
+        encoded = model.encoder(torch.from_numpy(rows.numeric[part]), torch.from_numpy(rows.codes[part]))
+        total += encoded.double().sum(dim=0)
+    return total / len(rows)

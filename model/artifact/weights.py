@@ -1,0 +1,48 @@
+"""The trained network in torch's own form, beside the artifact: for whoever goes on with it in Python."""
+
+import io
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.config.run import Config, ModelConfig
+from model.network.model import Model, build_model
+from model.schema import CategoricalFeature, Dataset, FeatureSchema, NumericFeature, Task
+
+FORMAT = 2
+
+
+def save_model(path: Path, model: Model, dataset: Dataset, config: Config) -> None:
+    """Write weights, features, tasks and the network's configuration: plain values, so that loading runs no code."""
+    held = {
+        "format": FORMAT,
+        "model": config.model.model_dump(mode="json"),
+        "numeric": [asdict(feature) for feature in dataset.features.numeric],
+        "categorical": [asdict(feature) for feature in dataset.features.categorical],
+        "tasks": [asdict(task) for task in dataset.tasks],
+        "weights": model.state_dict(),
+    }
+    content = io.BytesIO()
+    torch.save(held, content)  # into a file it answers a full disk with an error of its own
+    path.write_bytes(content.getbuffer())
+
+
+def load_model(path: Path) -> tuple[Model, FeatureSchema]:
+    """Rebuild a saved network on the CPU, in evaluation mode, and the features it reads.
+
+    Raises:
+        ValueError: the file is of another format.
+    """
+    held: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if held.get("format") != FORMAT:
+        raise ValueError(f"{path} is of format {held.get('format')}, expected {FORMAT}: train and export it again")
+    features = FeatureSchema(
+        tuple(NumericFeature(**entry) for entry in held["numeric"]),
+        tuple(CategoricalFeature(**entry) for entry in held["categorical"]),
+    )
+    tasks = tuple(Task(**entry) for entry in held["tasks"])
+    model = build_model(features, tasks, ModelConfig.model_validate(held["model"]))
+    model.load_state_dict(held["weights"])
+    return model.eval(), features

@@ -1,0 +1,240 @@
+"""The configuration of a training run: what a TOML file may hold, each key with its default and its sentence.
+
+The descriptions below are the source of docs/config.md. Checks that need the table (does the column exist, has the task
+labels) are made where the table is read, in model/data/table.py.
+"""
+
+import tomllib
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import Field, Strict, ValidationError, model_validator
+
+from model.config.data import CONDITION, FeatureConfig, Names, Section, SyntheticData, TableData, Value, Widths
+from model.config.explain import explain
+from model.config.toml import override
+from model.errors import ConfigError
+from model.schema import TaskKind
+
+__all__ = [
+    "METRICS",
+    "Config",
+    "ConfigError",
+    "FeatureConfig",
+    "ModelConfig",
+    "SyntheticData",
+    "TableData",
+    "TaskConfig",
+    "TrainConfig",
+    "config_text",
+    "load_config",
+]
+
+METRICS: dict[TaskKind, tuple[str, ...]] = {
+    "regression": ("rmse", "mae", "r2"),
+    "binary": ("auc", "log_loss", "accuracy", "macro_f1"),
+    "multiclass": ("log_loss", "accuracy", "macro_f1"),
+}
+"""The metrics of each kind of task, as reports and `train.monitor` name them."""
+
+RESERVED = ("numeric", "categorical", "expert_mask", "row_expert_mask", "gate_weights", "gate_contributions")
+"""Tensor names of the artifact (docs/artifact.md) that no task may take."""
+
+
+class TaskConfig(Section):
+    """Name one thing to predict and the column that holds it."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$",
+        description="Name of the task in requests, answers and reports: a letter, then letters, digits, `_`, `.`, `-`. "
+        "The tensor names `numeric`, `categorical`, `expert_mask`, `row_expert_mask`, `gate_weights` and "
+        "`gate_contributions` are taken.",
+    )
+    column: str = Field(min_length=1, description="Column that holds the labels; never a feature. Tasks may share one.")
+    kind: TaskKind = Field(description="`regression`, `binary` or `multiclass`.")
+    positive: Value | None = Field(
+        default=None,
+        description="Binary: the value that is positive; text or a number. Without this and the two keys below, the "
+        "column must hold 0 and 1, or false and true.",
+    )
+    positive_in: Annotated[tuple[Value, ...], Strict(False)] = Field(
+        default=(), description="Binary: the values that are positive."
+    )
+    positive_if: str | None = Field(
+        default=None,
+        description="Binary: a comparison that is true for positive rows, e.g. `> 0`; operators as in `data.keep`.",
+    )
+    classes: Names = Field(
+        default=(),
+        description="Multiclass: all values of the column, in output order (default: those of the training split, "
+        "sorted). Binary: two words, what negative and positive mean.",
+    )
+    weight: float = Field(default=1.0, gt=0, description="Weight of the task's loss.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.name in RESERVED:
+            raise ValueError(f"'{self.name}' is the name of a tensor of the exported file; choose another task name")
+        given = [k for k in ("positive", "positive_in", "positive_if") if getattr(self, k) not in (None, ())]
+        if given and self.kind != "binary":
+            raise ValueError(f"'{given[0]}' belongs to a binary task, and this one is {self.kind}")
+        if len(given) > 1:
+            raise ValueError(f"give one of 'positive', 'positive_in' and 'positive_if', not {' and '.join(given)}")
+        if self.positive_if is not None:
+            match = CONDITION.match(self.positive_if)
+            if match is None or match["column"]:
+                raise ValueError(f"'positive_if' is {self.positive_if!r}; write an operator and a value: '> 0'")
+        if self.classes and self.kind == "regression":
+            raise ValueError("'classes' belongs to a binary or multiclass task, and this one is regression")
+        if self.classes and (len(set(self.classes)) < max(2, len(self.classes))):
+            raise ValueError("'classes' needs at least two different names, none of them twice")
+        if self.kind == "binary" and len(self.classes) not in (0, 2):
+            raise ValueError("'classes' of a binary task are two: what negative and what positive means")
+        return self
+
+
+class ModelConfig(Section):
+    """Shape the network."""
+
+    architecture: Literal["mmoe", "omoe", "shared_bottom", "single_task"] = Field(
+        default="mmoe",
+        description="`mmoe`: a gate per task; `omoe`: one gate; `shared_bottom`: one shared network, no gates; "
+        "`single_task`: a network per task, nothing shared.",
+    )
+    experts: int = Field(default=8, ge=1, description="E: number of experts (mmoe, omoe).")
+    expert_hidden: Annotated[Widths, Field(min_length=1)] = Field(
+        default=(16,), description="Widths of an expert's layers; the last is its output. Also of the shared network."
+    )
+    tower_hidden: Widths = Field(default=(8,), description="Widths of a tower's hidden layers; may be empty.")
+    gate_temperature: float = Field(default=1.0, gt=0, description="Gate logits are divided by it.")
+    gate_dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of experts left out of each gate in training; weights are renormalised.",
+    )
+    embedding_dim: int = Field(default=8, ge=1, description="Width of a categorical feature's embedding.")
+    numeric_encoding: Literal["standard", "piecewise_linear"] = Field(
+        default="standard",
+        description="`standard`: (value - mean) / std; `piecewise_linear`: position within quantile bins "
+        "(Gorishniy et al. 2022).",
+    )
+    bins: int = Field(default=16, ge=2, description="Bins of the piecewise-linear encoding.")
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="Dropout behind each hidden layer of experts and towers."
+    )
+
+
+class TrainConfig(Section):
+    """Steer the training."""
+
+    epochs: int = Field(default=20, ge=1, description="Passes over the training rows, at most.")
+    batch_size: int = Field(
+        default=0,
+        ge=0,
+        description="Rows per step; 0: a hundredth of the training rows, but at least 16 and at most 512, so that a "
+        "small table gives enough steps.",
+    )
+    learning_rate: float = Field(default=1e-3, gt=0, description="Of Adam, at the start.")
+    schedule: Literal["constant", "cosine"] = Field(
+        default="cosine", description="`cosine` falls to zero at the last epoch."
+    )
+    weight_decay: float = Field(default=0.0, ge=0, description="Decoupled weight decay (AdamW).")
+    patience: int = Field(
+        default=5, ge=0, description="Epochs without a better `monitor` before training stops; 0: never."
+    )
+    monitor: str = Field(
+        default="loss",
+        description="What chooses the best weights on validation rows: `loss`, or a task and a metric such as "
+        "`income.auc`.",
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of initialisation, row order and dropout.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="`auto` takes a GPU if there is one.")
+    task_weighting: Literal["fixed", "uncertainty"] = Field(
+        default="fixed", description="`fixed`: the tasks' `weight`; `uncertainty`: learned (Kendall et al. 2018)."
+    )
+    checkpoint_every_s: float = Field(default=30.0, ge=0, description="Seconds between checkpoints to resume from.")
+
+
+class Config(Section):
+    """Hold everything that decides a run, apart from the table itself."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="Name of the model: its directory and its place in the service's paths.",
+    )
+    data: Annotated[SyntheticData | TableData, Field(discriminator="kind")] = Field(
+        description="Where rows come from; see `data.*`."
+    )
+    features: FeatureConfig = Field(default=FeatureConfig(), description="See `features.*`.")
+    tasks: Annotated[tuple[TaskConfig, ...], Strict(False), Field(min_length=1)] = Field(
+        description="One `[[tasks]]` table per task; see `tasks.*`. Synthetic data holds the columns `y_1` and `y_2` "
+        "and has two regression tasks, `task_1` and `task_2`, unless told otherwise."
+    )
+    model: ModelConfig = Field(default=ModelConfig(), description="See `model.*`.")
+    train: TrainConfig = Field(default=TrainConfig(), description="See `train.*`.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _synthetic_tasks(cls, values: Any) -> Any:
+        data = values.get("data") if isinstance(values, dict) and "tasks" not in values else None
+        if isinstance(data, dict) and data.get("kind") == "synthetic":
+            tasks = [{"name": f"task_{k}", "column": f"y_{k}", "kind": "regression"} for k in (1, 2)]
+            return {**values, "tasks": tasks}
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [task.name for task in self.tasks]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two tasks are named '{twice}'; a task's name must be its own")
+        if self.train.monitor != "loss":
+            known = [f"{task.name}.{metric}" for task in self.tasks for metric in METRICS[task.kind]]
+            if self.train.monitor not in known:
+                raise ValueError(f"train.monitor is '{self.train.monitor}', expected loss or one of {', '.join(known)}")
+        return self
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read and check a TOML file.
+
+    Args:
+        path: of the file.
+        overrides: "key=value" with a dotted key, for example "train.epochs=3"; the value is read as TOML and, failing
+            that, as text. A task is addressed by its name or its index: "tasks.income.weight=2".
+
+    Raises:
+        ConfigError: one sentence that names the file and the key.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        for text in overrides:
+            override(values, text)
+        return Config.model_validate(_composed(values))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {explain(error, Config)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path}: the configuration cannot be read: {reason}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: the file is no TOML: {error}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _composed(value: Any) -> Any:
+    """Write all text in Unicode's form NFC, as the reader of a table does, but for paths, which files are found by."""
+    if isinstance(value, dict):
+        return {key: inner if key == "path" else _composed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_composed(inner) for inner in value]
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+
+
+def config_text(config: Config) -> str:
+    """Render the effective configuration, defaults included, as TOML that `load_config` reads back to the same."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))

@@ -1,0 +1,1 @@
+"""Tables to arrays: sources, columns, features, labels, splits."""

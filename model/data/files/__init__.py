@@ -1,0 +1,1 @@
+"""Files of tables: CSV, Parquet, Arrow and JSON lines, read with errors in plain words."""

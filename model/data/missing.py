@@ -1,0 +1,91 @@
+"""Markers of missing values: which texts, and which numbers, mean that there is no value."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from model.config.data import TableData
+from model.data.numerals import PLAIN, Numerals
+
+MOST_ZEROS = 6
+"""Decimals with which the text of a marker that is a number is recognised: -200 is also "-200.0" to "-200.000000"."""
+
+
+@dataclass(frozen=True)
+class Markers:
+    """Texts and numbers that mean "no value".
+
+    Attributes:
+        texts: compared exactly; always holds the empty one. A marker that is a number is here in its usual
+            spellings.
+        numbers: compared as numbers, without NaN; infinity stands for both infinities.
+    """
+
+    texts: frozenset[str] = frozenset({""})
+    numbers: tuple[float, ...] = ()
+
+    def mask(self, series: pl.Series) -> pl.Series:
+        """Mark the values of a column, of whatever type, that mean "no value": Boolean, false where null."""
+        if series.dtype == pl.String:
+            marked = series.is_in(list(self.texts))
+        elif series.dtype == pl.Boolean:
+            marked = series.cast(pl.String).is_in(list(self.texts))
+        elif series.dtype.is_numeric() and self.numbers:
+            floats = series if series.dtype.is_float() else series.cast(pl.Float64)
+            values = [*self.numbers, *(-number for number in self.numbers if math.isinf(number))]
+            marked = floats.is_in(pl.Series(values=values, dtype=floats.dtype).to_list())
+        else:
+            return pl.repeat(False, len(series), eager=True)
+        return marked.fill_null(False)
+
+
+NONE = Markers()
+
+
+def markers_of(data: TableData) -> Markers:
+    """Collect the markers that a configuration names, its defaults included."""
+    return collect(data.markers, Numerals(data.decimal, data.thousands), data.strip)
+
+
+def collect(values: Iterable[str], numerals: Numerals = PLAIN, strip: bool = True) -> Markers:
+    """Collect markers from their texts.
+
+    Args:
+        values: as configured: "?", "-999".
+        numerals: convention of the table's numbers; a marker may also follow the plain one.
+        strip: whether blanks around a marker are nothing.
+    """
+    given = dict.fromkeys(value.strip() if strip else value for value in values)
+    texts, numbers = {"": None, **given}, dict[float, None]()
+    for value in given:
+        number = _number(value, numerals)
+        if number is None:
+            continue
+        numbers[math.inf if math.isinf(number) else number] = None
+        if math.isfinite(number):
+            texts |= dict.fromkeys(_spellings(number, numerals))
+    return Markers(frozenset(texts), tuple(numbers))
+
+
+def _number(text: str, numerals: Numerals) -> float | None:
+    """Read a marker as a number other than NaN; None if it is something else."""
+    for convention in (numerals, PLAIN):
+        number = convention.read(pl.Series([text], dtype=pl.String))[0]
+        if number is not None and not math.isnan(number):
+            return float(number)
+    return None
+
+
+def _spellings(number: float, numerals: Numerals) -> Iterable[str]:
+    """List how a table or a caller writes a number: -200, -200.0, -200.00; 12.5, 12.50."""
+    plain = str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+    if "e" in plain:
+        yield plain
+        return
+    whole, _, decimals = plain.partition(".")
+    for sign in dict.fromkeys((".", numerals.decimal)):
+        if not decimals:
+            yield whole
+        yield from (f"{whole}{sign}{decimals}{'0' * zeros}" for zeros in range(not decimals, MOST_ZEROS + 1))

@@ -1,0 +1,215 @@
+"""Remarks on columns: what in a table is probably not what its owner means, one line a column, with the way out."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model.data.numerals import PLAIN, Numerals
+from model.data.source import Table
+
+DATE = r"^\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([T\s].*)?$"
+EXPONENT, LEADING_ZERO, COUNTRY = r"^\d+[eE]\d+$", r"^[+-]?0\d", r"^[A-Z]{2}$"
+SIGNS = r"^(?:[$€£¥₹%‰]|EUR|USD|GBP|CHF)\s*|\s*(?:[$€£¥₹%‰]|EUR|USD|GBP|CHF)$"
+TOTALS = re.compile(r"(grand |sub)?totals?|sum|summe|gesamt|insgesamt|totale|total general", re.IGNORECASE)
+
+STRAY_SHARE = 0.05
+"""Below this share of present values, those that are not numbers are odd cells of a column of numbers."""
+
+UNKNOWN_SHARE = 0.1
+"""Share of training rows with a value too rare to be known above which a column of categories is remarked on."""
+
+MIXED_SHARE = 0.5
+"""Numbers for each other value from which a column of categories is remarked on for holding both."""
+
+IDENTIFIER_SHARE, IDENTIFIER_ROWS = 0.95, 100
+"""Different whole numbers a present value, and rows, from which a column looks like an identifier."""
+
+MERGED_SHARE = 0.01
+"""Share of different numbers with decimals that may become one in float32 before that is remarked on."""
+
+CONVENTIONS = (
+    *(PLAIN, Numerals(".", ","), Numerals(","), Numerals(",", ".")),
+    *(Numerals(".", " "), Numerals(",", " "), Numerals(".", "'"), Numerals(",", "'")),
+)
+"""Other ways to write numbers, the most common first."""
+
+
+class Remarks:
+    """Collection of remarks, in the order of the columns that they are first made on."""
+
+    def __init__(self) -> None:
+        self._by_column: dict[str, list[str]] = {}
+
+    def add(self, column: str, *remarks: str) -> None:
+        """Add remarks on a column, if any."""
+        if remarks:
+            self._by_column.setdefault(column, []).extend(remarks)
+
+    def add_all(self, remarks: Iterable[tuple[str, str]]) -> None:
+        """Add pairs of a column and a remark."""
+        for column, remark in remarks:
+            self.add(column, remark)
+
+    def lines(self) -> list[str]:
+        """List the remarks, one line a column."""
+        return [f"{column}: {'; '.join(remarks)}" for column, remarks in self._by_column.items()]
+
+
+def quoted(value: object) -> str:
+    """Show a cell in quotes, cut where it is long."""
+    text = str(value)
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return f"'{text if len(text) <= 40 else text[:37] + '...'}'"
+
+
+def shown(table: Table, name: str, mask: NDArray[np.bool_]) -> str:
+    """Show the cells of a mask (R,) that has one at least: their first values, and the row of the first."""
+    cells = table.frame[name].filter(pl.Series(mask)).unique(maintain_order=True)
+    values = ", ".join(quoted(value) for value in cells.head(3)) + (f" and {len(cells) - 3:,} more" * (len(cells) > 3))
+    first = table.row_numbers[int(np.argmax(mask))]
+    return f"({values}, {'' if mask.sum() == 1 else 'first in '}row {first})"
+
+
+def on_odd_cells(table: Table, name: str, other: NDArray[np.bool_], numbers: int, kind: str) -> Iterator[str]:
+    """Remark on the values of a column that are not numbers beside those that are: which, and what becomes of them.
+
+    Args:
+        table: of R rows.
+        name: of the column.
+        other: (R,) true for a present value that is not a number.
+        numbers: how many are.
+        kind: that the column is taken for.
+    """
+    count = int(other.sum())
+    if not count:
+        return
+    setting = _way_out(table, name, other)
+    if kind == "categorical" and numbers < MIXED_SHARE * count and not setting:
+        return  # plain words
+    values = f"{numbers:,} number{'s' * (numbers != 1)} and {count:,} other value{'s' * (count > 1)}"
+    values = values if numbers else f"{count:,} value{'s' * (count > 1)}"
+    cells = "those cells" if count > 1 else "that cell"
+    taken = f"taken as numbers, {cells} as missing" if kind == "numeric" else "taken as categories"
+    if kind == "categorical" and not setting:
+        setting = "add what means missing to data.missing, or name it in features.categorical"
+    yield f"{values} {shown(table, name, other)}: {taken}" + (f"; {setting}" if setting else "")
+
+
+def _way_out(table: Table, name: str, other: NDArray[np.bool_]) -> str:
+    """Say by which setting the cells that are not numbers would be; nothing if there is no such setting."""
+    series = table.frame[name]
+    cells = series.filter(pl.Series(other))
+    fits = [n for n in CONVENTIONS if n != table.numerals and _reads(n, series) and _reads(n, cells)]
+    if fits:
+        settings = [_setting(n, table.numerals) for n in fits if n.thousands == fits[0].thousands or not n.thousands]
+        return f"set {' or '.join(dict.fromkeys(settings))} to read them as numbers"
+    bare = cells.str.replace_all(SIGNS, "")
+    if any(_reads(n, bare) for n in (table.numerals, *CONVENTIONS)):
+        return "take the per cent or currency sign away in the table to have them as numbers"
+    return ""
+
+
+def _reads(numerals: Numerals, cells: pl.Series) -> bool:
+    """Tell whether all present cells but odd ones are numbers in a convention."""
+    present = cells.drop_nulls()
+    return len(present) > 0 and numerals.read(present).null_count() < STRAY_SHARE * len(present)
+
+
+def _setting(wanted: Numerals, now: Numerals) -> str:
+    keys = [("decimal", wanted.decimal, now.decimal), ("thousands", wanted.thousands, now.thousands)]
+    return " and ".join(f'data.{key} = "{value}"' for key, value, before in keys if value != before)
+
+
+def on_numbers(table: Table, name: str, values: NDArray[np.float64]) -> Iterator[str]:
+    """Remark on a column that is taken as numbers (R,) because it looks like them."""
+    series = table.frame[name]
+    if series.dtype == pl.String:
+        for pattern, what in ((EXPONENT, "read as powers of ten"), (LEADING_ZERO, "read without their leading zeros")):
+            like = series.str.contains(pattern).fill_null(False).to_numpy()
+            if like.any():
+                yield (
+                    f"values {shown(table, name, like)} {what}: taken as numbers; name it in features.categorical if "
+                    "they are codes"
+                )
+    present = values[~np.isnan(values)]
+    different, whole = len(np.unique(present)), bool((present == np.round(present)).all())
+    if whole and len(present) >= IDENTIFIER_ROWS and different >= IDENTIFIER_SHARE * len(present):
+        yield (
+            f"{different:,} different whole numbers in {len(present):,} rows, as an identifier has: taken as numbers; "
+            "add it to data.drop, or to features.numeric if it is a quantity"
+        )
+
+
+def on_precision(series: pl.Series, values: NDArray[np.float64]) -> Iterator[str]:
+    """Remark on numbers (R,) that differ in the table and are one in float32, in which the network computes."""
+    present = values[~np.isnan(values)]
+    exact = series.cast(pl.Int64, strict=False) if series.dtype == pl.String else series
+    different = max(len(np.unique(present)), exact.drop_nulls().n_unique())
+    left = len(np.unique(present.astype(np.float32)))
+    whole = bool((present == np.round(present)).all())
+    if left < different * (1.0 if whole else 1.0 - MERGED_SHARE):
+        yield (
+            f"{different:,} different numbers are {left:,} in float32, in which the network computes: name it in "
+            f"features.categorical, or subtract an origin in the table, such as {float(present.min()):.10g}"
+        )
+
+
+def on_categories(table: Table, name: str) -> Iterator[str]:
+    """Remark on a column that is taken as categories because it does not look like numbers."""
+    series = table.frame[name]
+    if series.dtype != pl.String:
+        return
+    some = series.drop_nulls()
+    if len(some) and int((~some.str.contains(DATE)).sum()) < STRAY_SHARE * len(some):
+        yield (
+            f"looks like dates ({quoted(some[0])}): taken as categories, so that a day that training has not met is "
+            "unknown; put a number in its place, such as days since a first one, or add it to data.drop"
+        )
+    if table.typed and len(some) and not table.numerals.read(some).null_count():
+        yield (
+            f"text that holds numbers alone ({quoted(some[0])}): taken as categories; name it in features.numeric to "
+            "have them as numbers, or in features.categorical"
+        )
+    if name in table.not_available:
+        count, first = table.not_available[name]
+        codes = some.unique()
+        if len(codes) > 1 and bool(codes.str.contains(COUNTRY).all()):
+            yield (
+                f"{count:,} cell{'s hold' if count > 1 else ' holds'} 'NA' (first in row {first}) beside codes such as "
+                f"{quoted(some[0])}: taken as missing; if it is a code, of Namibia for example, set "
+                'data.missing_only = [""], else add "NA" to data.missing'
+            )
+
+
+def on_totals(table: Table) -> Iterator[tuple[str, str]]:
+    """Remark on a last row that looks like the sums of the others; pairs of a column and a remark."""
+    if len(table) < 2:
+        return
+    for series in table.frame.iter_columns():
+        value = series[-1]
+        if isinstance(value, str) and TOTALS.fullmatch(value.strip(" :")) and int((series == value).sum()) == 1:
+            yield (
+                series.name,
+                f"the last row ({table.row_numbers[-1]}) holds {quoted(value)} and looks like sums of the others: "
+                f'leave it out, by data.keep = ["{series.name} != {value}"] for example',
+            )
+            return
+
+
+def on_constant(values: pl.Series) -> Iterator[str]:
+    """Remark on a feature that has one value in every row; `values` has null where the table has none."""
+    if not values.null_count() and values.n_unique() == 1:
+        value = str(values[0]).lower() if values.dtype == pl.Boolean else values[0]
+        yield f"holds {quoted(value)} in every row, which tells nothing; add it to data.drop"
+
+
+def on_unknown(share: float, min_count: int) -> Iterator[str]:
+    """Remark on a column of categories of whose training rows many hold a value that is too rare to be known."""
+    if share > UNKNOWN_SHARE:
+        yield (
+            f"{share:.0%} of the training rows hold a value that fewer than {min_count} of them share and count as "
+            "unknown; lower features.min_count, join rare values in the table, or add it to data.drop"
+        )

@@ -1,0 +1,158 @@
+"""Read a file into a table of trimmed values, missing ones marked."""
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model.config.data import TableData
+from model.config.explain import nearest
+from model.data.files.csv_files import read_csv
+from model.data.files.typed_files import read_typed
+from model.data.files.unpack import kind_of, unpack
+from model.data.missing import NONE, Markers, markers_of
+from model.data.numerals import PLAIN, Numerals
+from model.errors import DataError
+
+SAMPLE_ROWS, MARKED_ROWS = 1000, 20
+"""Rows kept as they stand in the file: of all, and beyond these of each column's that hold a marker."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Hold the rows of a file, or some of them, and the name that each goes by in a message.
+
+    Attributes:
+        frame: the columns; text is trimmed and missing text is null.
+        row_numbers: int64, place of each row in the file, from 1, the header not counted.
+        markers: what means missing.
+        numerals: convention of numbers in columns of text.
+        not_available: how many cells of a column hold "NA" where that means missing by default, and the row of the
+            first.
+        sample: some rows of the file as they stand there, before anything was done to them.
+        sample_rows: int64, their row numbers, rising.
+        typed: whether the file itself tells numbers from text, as Parquet does and CSV does not.
+    """
+
+    frame: pl.DataFrame
+    row_numbers: NDArray[np.int64]
+    markers: Markers = NONE
+    numerals: Numerals = PLAIN
+    typed: bool = False
+    not_available: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    sample: pl.DataFrame = field(default_factory=pl.DataFrame)
+    sample_rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def keep(self, mask: NDArray[np.bool_]) -> "Table":
+        """Take the rows where the mask is true."""
+        return replace(self, frame=self.frame.filter(pl.Series(mask)), row_numbers=self.row_numbers[mask])
+
+    def column(self, name: str, key: str) -> pl.Series:
+        """Look up a column; a DataError says which configuration key names one that is not there."""
+        if name not in self.frame.columns:
+            raise DataError(
+                f"{key} names the column '{name}', which the table lacks{nearest(name, self.frame.columns)}"
+            )
+        return self.frame[name]
+
+
+def locate(path: str) -> Path:
+    """Resolve a relative path against the directory in MMOE_DATA, else against the working directory."""
+    return Path(os.environ.get("MMOE_DATA", "")) / path
+
+
+def read_table(data: TableData) -> tuple[Table, str]:
+    """Read the file that the configuration names.
+
+    Returns:
+        The table, and the "sha256:..." digest of the file.
+
+    Raises:
+        DataError: if the file cannot be read, or its columns are not as configured.
+    """
+    path = locate(data.path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: the table cannot be read: {error.strerror}; set data.path, or MMOE_DATA to the directory it is in"
+        ) from None
+    content, name = unpack(raw, path)
+    kind = kind_of(content, name, data.format, path)
+    frame = read_csv(content, data, path) if kind == "csv" else read_typed(content, kind, path)
+    return table_of(frame, data, kind != "csv", path), f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Path) -> Table:
+    """Make a table of what was read from a file: names composed, values trimmed, missing ones null.
+
+    Raises:
+        DataError: it has no rows, or two names are one.
+    """
+    if not frame.height:
+        raise DataError(f"{path}: the table has no rows")
+    frame = _with_composed_names(frame, path)
+    markers = markers_of(data)
+    not_available = {} if data.missing_only is not None or "NA" in data.missing else _not_available(frame)
+    cleaned = frame.with_columns(_clean(series, markers, data.strip) for series in frame.iter_columns())
+    sample = _sample(frame, cleaned)
+    return Table(
+        cleaned,
+        np.arange(1, frame.height + 1),
+        markers,
+        Numerals(data.decimal, data.thousands),
+        typed,
+        not_available,
+        frame[sample],
+        sample + 1,
+    )
+
+
+def _with_composed_names(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Write the columns' names in Unicode's form NFC, as the configuration is read."""
+    names = [unicodedata.normalize("NFC", name) for name in frame.columns]
+    if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
+        raise DataError(f"{path}: two columns are named '{twice}', in two forms of Unicode; name them differently")
+    return frame.rename(dict(zip(frame.columns, names, strict=True)))
+
+
+def _sample(frame: pl.DataFrame, cleaned: pl.DataFrame) -> NDArray[np.int64]:
+    """Choose rows, rising from 0: at random, and for each column a few of whose cells a marker was taken away."""
+    chosen = np.random.default_rng(0).permutation(frame.height)[:SAMPLE_ROWS]
+    marked = [
+        (given.is_not_null() & read.is_null()).arg_true().head(MARKED_ROWS).to_numpy()
+        for given, read in zip(frame.iter_columns(), cleaned.iter_columns(), strict=True)
+    ]
+    return np.unique(np.concatenate([chosen, *marked])).astype(np.int64)
+
+
+def _not_available(frame: pl.DataFrame) -> dict[str, tuple[int, int]]:
+    """Find the columns of text that hold "NA": how many cells, and the row of the first, from 1."""
+    found = {}
+    for series in frame.iter_columns():
+        if series.dtype == pl.String and (count := int((series == "NA").sum())):
+            found[series.name] = (count, int((series == "NA").arg_max() or 0) + 1)
+    return found
+
+
+def _clean(series: pl.Series, markers: Markers, strip: bool) -> pl.Series:
+    """Make values that mean "no value" null, in columns of every type; text is trimmed and in Unicode's form NFC."""
+    if series.dtype in (pl.Categorical, pl.Enum):
+        series = series.cast(pl.String)
+    if series.dtype == pl.String:
+        if (series.str.len_bytes() != series.str.len_chars()).any():  # ASCII is in NFC as it is
+            series = series.str.normalize("NFC")
+        series = series.str.strip_chars() if strip else series
+    elif series.dtype.is_float():
+        series = series.fill_nan(None)
+    marked = markers.mask(series)
+    return series.set(marked, None) if marked.any() else series

@@ -1,0 +1,82 @@
+"""From a configuration to a dataset: read or generate rows, split them, code features and labels.
+
+Statistics, vocabularies and kinds come from the training split alone; every other row is only looked up in them.
+"""
+
+import hashlib
+
+import numpy as np
+import polars as pl
+
+from model.config.data import Split, SyntheticData, TableData
+from model.config.run import Config
+from model.data.cells import cells_of
+from model.data.columns import keep_rows
+from model.data.features import Coded, code_features
+from model.data.labels import Labels, coarse_answers, labelled_rows, read_labels, read_strata
+from model.data.source import Table, read_table
+from model.data.splits import TEST, TRAIN, VALIDATION, Assignment, assign
+from model.data.synthetic import generate
+from model.errors import DataError
+from model.schema import Dataset, Rows
+
+__all__ = ["DataError", "read_dataset"]
+
+
+def read_dataset(config: Config) -> Dataset:
+    """Read the rows that the configuration names and make them ready to train on.
+
+    Raises:
+        DataError: one sentence, for a table that cannot be read or does not fit the configuration.
+    """
+    data = config.data
+    if isinstance(data, SyntheticData):
+        return dataset_of(*_generate(data), "synthetic", config)
+    return dataset_of(*read_table(data), data.path.replace("\\", "/").rpartition("/")[2], config)
+
+
+def dataset_of(table: Table, digest: str, source: str, config: Config) -> Dataset:
+    """Make the rows of a table ready to train on; digest and source are for the record.
+
+    Raises:
+        DataError: one sentence, for a table that does not fit the configuration.
+    """
+    data = config.data
+    notes: list[str] = []
+    if isinstance(data, SyntheticData):
+        split = Split(validation=data.validation, test=data.test, seed=data.seed)
+    else:
+        split = data.split
+        table, notes = keep_rows(table, data.keep)
+    table, dropped = labelled_rows(table, config.tasks)
+    strata = read_strata(table, config.tasks) if split.kind in ("random", "given") else {}
+    chosen, how = assign(table, split, strata)
+    labels, tasks = read_labels(table, config.tasks, chosen)
+    coded, said, kinds = code_features(table, config, chosen == TRAIN)
+    remarks = tuple(said.lines())
+    return Dataset(
+        features=coded.features,
+        tasks=tasks,
+        train=_rows(coded, labels, chosen, TRAIN),
+        validation=_rows(coded, labels, chosen, VALIDATION),
+        test=_rows(coded, labels, chosen, TEST),
+        source=source,
+        digest=digest,
+        row_numbers=tuple(table.row_numbers[chosen == part] for part in (TRAIN, VALIDATION, TEST)),
+        notes=(*notes, *dropped, *how, *kinds, *remarks, *coarse_answers(tasks)),
+        remarks=remarks,
+        cells=cells_of(table, coded, chosen == TEST, data.strip) if isinstance(data, TableData) else None,
+    )
+
+
+def _generate(data: SyntheticData) -> tuple[Table, str]:
+    x, y = generate(data)
+    columns = {f"x_{i}": x[:, i - 1] for i in range(1, x.shape[1] + 1)}
+    columns |= {f"y_{k}": y[:, k - 1] for k in range(1, y.shape[1] + 1)}
+    digest = hashlib.sha256(data.model_dump_json().encode()).hexdigest()
+    return Table(pl.DataFrame(columns), np.arange(1, len(x) + 1)), f"sha256:{digest}"
+
+
+def _rows(coded: Coded, labels: Labels, chosen: Assignment, part: int) -> Rows:
+    mask = chosen == part
+    return Rows(coded.numeric[mask], coded.codes[mask], labels[mask], coded.text[mask])

@@ -1,0 +1,108 @@
+"""The whole model: raw features in, answers in natural units out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model.config.run import ModelConfig
+from model.mmoe import Output, build
+from model.network.encoder import Encoder
+from model.network.fast import fast
+from model.schema import FeatureSchema, Rows, Task
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Hold what a model says about B rows.
+
+    Attributes:
+        tasks: by task name: value of a regression task (B,) in the label units, probability of a binary one (B,), class
+            probabilities of a multiclass one (B, K).
+        gate_weights: (B, T, E), rows sum to 1; None for a network without gates.
+    """
+
+    tasks: dict[str, NDArray[np.float32]]
+    gate_weights: NDArray[np.float32] | None
+
+
+class Model(nn.Module):
+    """Join an encoder and a network: raw features in, one raw output per task and gate weights out.
+
+    Attributes:
+        tasks: in the order of the outputs and of axis T.
+    """
+
+    def __init__(self, encoder: Encoder, network: nn.Module, tasks: Sequence[Task]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.network = network
+        self.tasks = tuple(tasks)
+
+    def forward(self, numeric: Tensor, codes: Tensor, expert_mask: Tensor | None = None) -> Output:
+        """Answer for raw numbers (B, N), NaN = missing, and per-column codes (B, C); the mask as in model/mmoe.py."""
+        output: Output = self.network(self.encoder(numeric, codes), expert_mask)
+        return output
+
+    def training_layout(self) -> "Model":
+        """Return a twin on the same parameters whose network works in the layout that trains fastest."""
+        return Model(self.encoder, fast(self.network), self.tasks)
+
+
+def build_model(features: FeatureSchema, tasks: Sequence[Task], config: ModelConfig, seed: int | None = None) -> Model:
+    """Build the whole model with fresh weights, drawn from `seed` or, without one, from torch's generator."""
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        # Tasks that share an embedding would not be single tasks.
+        tables = len(tasks) if config.architecture == "single_task" else 1
+        encoder = Encoder(features, config.embedding_dim, config.numeric_encoding, tables)
+        network = build(
+            config.architecture,
+            encoder.width,
+            [task.outputs for task in tasks],
+            experts=config.experts,
+            expert_hidden=config.expert_hidden,
+            tower_hidden=config.tower_hidden,
+            gate_temperature=config.gate_temperature,
+            gate_dropout=config.gate_dropout,
+            dropout=config.dropout,
+        )
+        return Model(encoder, network, tasks)
+
+
+def in_units(raw: Tensor, task: Task) -> Tensor:
+    """Turn a tower's raw output into what a user reads: a value in the label's units, or probabilities."""
+    if task.kind == "regression":
+        return raw * task.std + task.mean
+    return raw.sigmoid() if task.kind == "binary" else raw.softmax(dim=-1)
+
+
+@torch.inference_mode()
+def raw_outputs(model: Model, numeric: Tensor, codes: Tensor, batch_size: int = 8192) -> Output:
+    """Answer for all rows in batches and without dropout, on the device that holds the model."""
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    parts: list[Output] = [
+        model(numeric[begin : begin + batch_size].to(device), codes[begin : begin + batch_size].to(device))
+        for begin in range(0, max(1, len(numeric)), batch_size)
+    ]
+    model.train(training)
+    outputs = tuple(torch.cat([part.outputs[t] for part in parts]) for t in range(len(model.tasks)))
+    gates = [part.gate_weights for part in parts if part.gate_weights is not None]
+    return Output(outputs, torch.cat(gates) if gates else None)
+
+
+def predictions_of(output: Output, tasks: Sequence[Task]) -> Predictions:
+    """Turn raw outputs into arrays in natural units, by task name."""
+    answers = {task.name: in_units(raw, task).cpu().numpy() for raw, task in zip(output.outputs, tasks, strict=True)}
+    return Predictions(answers, None if output.gate_weights is None else output.gate_weights.cpu().numpy())
+
+
+def predict(model: Model, rows: Rows, batch_size: int = 8192) -> Predictions:
+    """Answer for all rows: values in the label's units, probabilities, gate weights."""
+    output = raw_outputs(model, torch.from_numpy(rows.numeric), torch.from_numpy(rows.codes), batch_size)
+    return predictions_of(output, model.tasks)

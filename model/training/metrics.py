@@ -1,0 +1,111 @@
+"""Measure predictions per kind of task, with scikit-learn's definitions; rows without a label are left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics as sk
+
+from model.network.model import Predictions
+from model.schema import Rows, Task
+
+HIGHER_IS_BETTER = {
+    "auc": True,
+    "accuracy": True,
+    "macro_f1": True,
+    "r2": True,
+    "log_loss": False,
+    "rmse": False,
+    "mae": False,
+}
+"""Every metric and its direction."""
+
+
+def evaluate(predictions: Predictions, rows: Rows, tasks: Sequence[Task]) -> dict[str, dict[str, float]]:
+    """Compute each task's metrics over the rows that have its label.
+
+    A metric that these rows do not define (AUC with one class, R² of a constant, anything without a label) is absent,
+    so that no NaN reaches a report.
+    """
+    return {task.name: _measure(task, predictions.tasks[task.name], rows.labels[:, t]) for t, task in enumerate(tasks)}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Hold the trivial model of a task, which gives every row the same answer, and how it does.
+
+    Attributes:
+        constant: mean of the training labels, share of positive ones, or the share of each class (K).
+        metrics: over the test rows, by name, as those of the model.
+    """
+
+    constant: float | list[float]
+    metrics: dict[str, float]
+
+    def describe(self, task: Task) -> str:
+        """Say in a few words what the constant answer is."""
+        if isinstance(self.constant, float):
+            return f"always the {'mean' if task.kind == 'regression' else 'base rate'}, {self.constant:.6g}"
+        most = int(np.argmax(self.constant))
+        return f"always the classes' shares, most '{task.classes[most]}' with {self.constant[most]:.1%}"
+
+
+def baselines(train: Rows, test: Rows, tasks: Sequence[Task]) -> dict[str, Baseline]:
+    """Measure the best constant answers that the training rows give, by task; one without labels there is absent."""
+    found = {}
+    for t, task in enumerate(tasks):
+        labels = train.labels[:, t]
+        known = labels[~np.isnan(labels)]
+        if not known.size:
+            continue
+        constant: float | list[float] = float(known.mean())
+        if task.kind == "multiclass":
+            constant = (np.bincount(known.astype(np.int64), minlength=len(task.classes)) / known.size).tolist()
+        everywhere = np.broadcast_to(np.asarray(constant), (len(test), *np.shape(constant)))
+        found[task.name] = Baseline(constant, _measure(task, everywhere, test.labels[:, t]))
+    return found
+
+
+def _measure(task: Task, predicted: NDArray[np.floating], labels: NDArray[np.float64]) -> dict[str, float]:
+    labelled = ~np.isnan(labels)
+    answer, truth = predicted[labelled].astype(np.float64), labels[labelled]
+    if not len(truth):
+        return {}
+    if task.kind == "regression":
+        return _regression(answer, truth)
+    classes = truth.astype(np.int64)
+    found = _binary(answer, classes) if task.kind == "binary" else _multiclass(answer, classes)
+    return {name: float(value) for name, value in found.items()}
+
+
+def _regression(answer: NDArray[np.float64], truth: NDArray[np.float64]) -> dict[str, float]:
+    found = {
+        "rmse": float(sk.root_mean_squared_error(truth, answer)),
+        "mae": float(sk.mean_absolute_error(truth, answer)),
+    }
+    if len(truth) > 1 and np.ptp(truth) > 0.0:
+        found["r2"] = float(sk.r2_score(truth, answer))
+    return found
+
+
+def _binary(answer: NDArray[np.float64], classes: NDArray[np.int64]) -> dict[str, float]:
+    decided = (answer >= 0.5).astype(np.int64)
+    found = {
+        "log_loss": sk.log_loss(classes, answer, labels=[0, 1]),
+        "accuracy": sk.accuracy_score(classes, decided),
+        "macro_f1": sk.f1_score(classes, decided, average="macro", zero_division=0.0),
+    }
+    if 0 < classes.sum() < len(classes):
+        found = {"auc": sk.roc_auc_score(classes, answer), **found}
+    return found
+
+
+def _multiclass(answer: NDArray[np.float64], classes: NDArray[np.int64]) -> dict[str, float]:
+    decided = answer.argmax(axis=1)
+    shares = answer / answer.sum(axis=1, keepdims=True)  # float32 rows miss 1 by more than scikit-learn allows
+    return {
+        "log_loss": sk.log_loss(classes, shares, labels=np.arange(answer.shape[1])),
+        "accuracy": sk.accuracy_score(classes, decided),
+        "macro_f1": sk.f1_score(classes, decided, average="macro", zero_division=0.0),
+    }

@@ -1,0 +1,165 @@
+"""The state of a training run: what stays the same, and what an interrupted run must find again."""
+
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.config.run import TrainConfig
+from model.errors import TrainError
+from model.network.model import Model
+from model.schema import Dataset, Rows, Task
+from model.training.losses import Targets, TaskLosses, targets_of
+from model.training.progress import EpochRecord, Watcher
+
+
+class Tensors(NamedTuple):
+    """Hold a split on the device: what a step picks its rows from."""
+
+    numeric: Tensor
+    codes: Tensor
+    targets: Targets
+
+    def take(self, index: Tensor) -> "Tensors":
+        """Pick rows by number."""
+        return Tensors(self.numeric.index_select(0, index), self.codes.index_select(0, index), self.targets.take(index))
+
+
+def tensors_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Tensors:
+    """Move a split to the device, labels standardised."""
+    numeric, codes = torch.from_numpy(rows.numeric).to(device), torch.from_numpy(rows.codes).to(device)
+    return Tensors(numeric, codes, targets_of(rows, tasks, device))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Hold what stays the same during a run; `code_counts` are those of Encoder.count_codes on the training rows."""
+
+    dataset: Dataset
+    config: TrainConfig
+    train: Tensors
+    validation: Tensors
+    code_counts: Tensor
+    watcher: Watcher
+    checkpoint: Path | None
+    identity: dict[str, str]
+
+    @property
+    def steps(self) -> int:
+        """Count the steps of an epoch; the last one may have fewer rows."""
+        return math.ceil(len(self.dataset.train) / self.config.batch_size)
+
+
+@dataclass
+class Run:
+    """Hold everything that a run changes, apart from torch's generators.
+
+    Attributes:
+        learner: the model in its training layout, on the same parameters.
+        epoch: finished epochs.
+        step: finished steps of the epoch after these.
+        loss_sum: over those steps, summed over rows.
+        epoch_seconds: spent on those steps.
+        best_value: of the monitor after `best_epoch` epochs, when the weights were `best_state`.
+        seconds: of all finished epochs, validation included.
+    """
+
+    model: Model
+    losses: TaskLosses
+    optimizer: torch.optim.Optimizer
+    loss_sum: Tensor
+    epoch: int = 0
+    step: int = 0
+    epoch_seconds: float = 0.0
+    best_value: float = math.nan
+    best_epoch: int = 0
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    records: list[EpochRecord] = field(default_factory=list)
+    seconds: float = 0.0
+    learner: Model = field(init=False)
+
+    PLAIN = ("epoch", "step", "loss_sum", "epoch_seconds", "best_value", "best_epoch", "best_state", "seconds")
+    MODULES = ("model", "losses", "optimizer")
+
+    def __post_init__(self) -> None:
+        self.learner = self.model.training_layout()
+
+    def state(self) -> dict[str, Any]:
+        """Collect what a resumed run needs to go on as if nothing had happened."""
+        return {
+            **{name: getattr(self, name) for name in self.PLAIN},
+            **{name: getattr(self, name).state_dict() for name in self.MODULES},
+            "records": [asdict(record) for record in self.records],
+            "generator": torch.get_rng_state(),
+            "device_generator": torch.cuda.get_rng_state() if self.loss_sum.is_cuda else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state, torch's generators included."""
+        for name in self.PLAIN:
+            setattr(self, name, state[name])
+        for name in self.MODULES:
+            getattr(self, name).load_state_dict(state[name])
+        self.loss_sum = self.loss_sum.to(self.losses.weight.device)
+        self.records = [EpochRecord(**record) for record in state["records"]]
+        torch.set_rng_state(state["generator"])
+        if self.loss_sum.is_cuda and state["device_generator"] is not None:
+            torch.cuda.set_rng_state(state["device_generator"])
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write the state beside `path`, flush it to the disk, then rename it: a reader finds the old or the new one.
+
+    Raises:
+        TrainError: it cannot be written; what was there before stays.
+    """
+    beside = path.with_name(path.name + ".tmp")
+    content = io.BytesIO()
+    torch.save(dict(state), content)  # into a file it answers a full disk with an error of its own
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise TrainError(
+            f"{path}: the checkpoint cannot be written: {error.strerror or error}; make room or choose another place, "
+            "then run again"
+        ) from error
+
+
+def load_checkpoint(path: Path, identity: Mapping[str, str]) -> dict[str, Any] | None:
+    """Read the state of an interrupted run, or None if there is no file.
+
+    Args:
+        path: of the checkpoint.
+        identity: what decides the run; it must be what it was when the checkpoint was written.
+
+    Raises:
+        TrainError: if the file cannot be read or belongs to a run of another identity.
+    """
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found: dict[str, str] = state["identity"]
+    except Exception as error:  # torch.load raises whatever the damaged bytes lead to
+        raise TrainError(f"{path}: this is no checkpoint of a training run; delete it to start afresh") from error
+    for key in identity:
+        if found.get(key) != identity[key]:
+            raise TrainError(
+                f"{path}: this checkpoint is of another run: {key} was {found.get(key)} and is {identity[key]}; "
+                "restore that setting to resume, or delete the file (--no-resume does) to start afresh"
+            )
+    return state

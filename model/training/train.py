@@ -1,0 +1,258 @@
+"""Train: fit -> run_epoch -> train_step, on tensors in memory and batches of row numbers."""
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from model.config.run import TrainConfig
+from model.errors import TrainError
+from model.mmoe import count_parameters
+from model.network.model import Model, build_model, in_units, predict, predictions_of, raw_outputs
+from model.schema import Dataset
+from model.training.losses import TaskLosses
+from model.training.metrics import HIGHER_IS_BETTER, evaluate
+from model.training.progress import EpochRecord, History, ProgressBar, Watcher
+from model.training.state import Run, Setting, Tensors, load_checkpoint, save_checkpoint, tensors_of
+
+__all__ = ["History", "Model", "build_model", "fit", "in_units", "predict"]
+
+
+def fit(
+    model: Model,
+    dataset: Dataset,
+    config: TrainConfig,
+    checkpoint: Path | None = None,
+    watcher: Watcher | None = None,
+) -> History:
+    """Train until the last epoch or until patience ends, and leave the best weights in the model.
+
+    The seed decides row order and dropout; on a CPU two runs of the same seed end bit for bit alike (those of a large
+    network: with the same number of threads), and so does a run that was interrupted at any moment and resumed.
+
+    Args:
+        model: with the weights to start from; moved to the device and left in evaluation mode.
+        dataset: whose training rows teach, and whose validation rows choose.
+        config: the section `train`.
+        checkpoint: file to resume from if it is there, and to keep the state in after every epoch and every
+            `checkpoint_every_s`. It stays when the run has ended: whoever uses the result removes it.
+        watcher: hears of every step and epoch; a progress bar on standard error by default.
+
+    Raises:
+        TrainError: one sentence, if the run cannot start, resume or go on.
+    """
+    config = config.model_copy(update={"batch_size": batch_size_for(config, len(dataset.train))})
+    device = pick_device(config.device)
+    model.to(device)
+    train, validation = (tensors_of(rows, dataset.tasks, device) for rows in (dataset.train, dataset.validation))
+    counts = model.encoder.count_codes(train.codes)
+    watcher = watcher or ProgressBar(config.epochs, len(dataset.train))
+    identity = identity_of(model, dataset, config)
+    setting = Setting(dataset, config, train, validation, counts, watcher, checkpoint, identity)
+    threads = threads_for(model, config.batch_size)
+    with cpu_threads(threads), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(config.seed)
+        run = start(model, setting, device)
+        while run.epoch < config.epochs and not out_of_patience(run, config):
+            run_epoch(run, setting)
+    model.load_state_dict(run.best_state)
+    model.eval()
+    stopped_early = run.epoch < config.epochs
+    return History(run.records, run.best_epoch, config.monitor, stopped_early, device.type, run.seconds)
+
+
+def pick_device(wanted: str) -> torch.device:
+    """Choose where to train; "auto" takes a GPU if torch finds one."""
+    found = torch.cuda.is_available()
+    if wanted == "cuda" and not found:
+        raise TrainError("train.device is 'cuda', but torch finds no GPU here; set it to 'auto' or 'cpu'")
+    return torch.device("cuda" if found and wanted != "cpu" else "cpu")
+
+
+def batch_size_for(config: TrainConfig, rows: int) -> int:
+    """Choose the rows per step where the configuration leaves it open: about a hundred steps for each epoch.
+
+    With 512 rows a step, a table of a thousand rows is left half learned when the default epochs are over.
+    """
+    return config.batch_size or min(512, max(16, rows // 100))
+
+
+def threads_for(model: Model, batch_size: int) -> int:
+    """Choose how many CPU threads a step is worth: one, below 100 million multiplications.
+
+    A second thread gains little there (a fifth, measured with the census network), and on a busy machine threads that
+    wait for each other in every small operation made the same run thirty times slower.
+    """
+    return 1 if batch_size * count_parameters(model.network) < 100_000_000 else torch.get_num_threads()
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Let torch use `count` threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def identity_of(model: Model, dataset: Dataset, config: TrainConfig) -> dict[str, str]:
+    """Tell two runs apart: whatever changes the result and cannot change between interruption and resumption."""
+    digest = hashlib.sha256(repr((model, model.tasks)).encode())
+    for name, value in model.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+    for buffer in model.buffers():
+        digest.update(buffer.cpu().numpy().tobytes())
+    rows = f"{len(dataset.train)}+{len(dataset.validation)} rows of {dataset.digest}"
+    free = {"device", "checkpoint_every_s"}
+    settings = {f"train.{key}": str(value) for key, value in config.model_dump(exclude=free).items()}
+    return {**settings, "the data": rows, "the model": digest.hexdigest()[:12]}
+
+
+def start(model: Model, setting: Setting, device: torch.device) -> Run:
+    """Begin a run, or go on with the one in the checkpoint."""
+    losses = TaskLosses(model.tasks, setting.config.task_weighting).to(device)
+    optimizer = make_optimizer([model, losses], setting.config)
+    run = Run(model, losses, optimizer, torch.zeros((), dtype=torch.float64, device=device))
+    state = load_checkpoint(setting.checkpoint, setting.identity) if setting.checkpoint is not None else None
+    if state is not None:
+        run.restore(state)
+    return run
+
+
+def make_optimizer(modules: Sequence[nn.Module], config: TrainConfig) -> torch.optim.Optimizer:
+    """Make AdamW; weights decay, biases and learned task weights do not."""
+    named = [(name, parameter) for module in modules for name, parameter in module.named_parameters()]
+    groups = [
+        {"params": [p for name, p in named if name.endswith("weight")], "weight_decay": config.weight_decay},
+        {"params": [p for name, p in named if not name.endswith("weight")], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def run_epoch(run: Run, setting: Setting) -> None:
+    """Take the epoch's remaining steps, validate, and keep the weights if they are the best so far."""
+    config, rows = setting.config, len(setting.dataset.train)
+    order = row_order(rows, config.seed, run.epoch).to(setting.train.numeric.device)
+    began = saved = time.perf_counter()
+    earlier = run.epoch_seconds
+    run.learner.train()
+    while run.step < setting.steps:
+        batch = order[run.step * config.batch_size : (run.step + 1) * config.batch_size]
+        run.loss_sum += len(batch) * train_step(run, setting.train.take(batch), learning_rate(run, setting))
+        run.step += 1
+        now = time.perf_counter()
+        run.epoch_seconds = earlier + now - began
+        if now - saved >= config.checkpoint_every_s:
+            save(run, setting)
+            saved = time.perf_counter()
+        setting.watcher.step(run.epoch + 1, min(rows, run.step * config.batch_size), run.loss_sum)
+    finish_epoch(run, setting)
+    save(run, setting)
+
+
+def row_order(rows: int, seed: int, epoch: int) -> Tensor:
+    """Shuffle the row numbers for an epoch, the same at every call."""
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+
+
+def learning_rate(run: Run, setting: Setting) -> float:
+    """Follow the schedule: constant, or half a cosine down to zero at the end of the last epoch."""
+    if setting.config.schedule == "constant":
+        return setting.config.learning_rate
+    done = (run.epoch * setting.steps + run.step) / (setting.config.epochs * setting.steps)
+    return setting.config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def train_step(run: Run, batch: Tensors, rate: float) -> Tensor:
+    """Follow the gradient of one batch; returns its loss, tasks summed with their given weights."""
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    run.optimizer.zero_grad(set_to_none=True)
+    per_task = run.losses.per_task(run.learner(batch.numeric, batch.codes).outputs, batch.targets)
+    run.losses.objective(per_task, batch.targets).backward()  # type: ignore[no-untyped-call]
+    run.optimizer.step()
+    return run.losses.total(per_task.detach())
+
+
+def finish_epoch(run: Run, setting: Setting) -> None:
+    """Validate and record the epoch, and keep a copy of the weights if the monitor has improved."""
+    train_loss = run.loss_sum.item() / len(setting.dataset.train)
+    began = time.perf_counter()
+    record = validate(run, setting, train_loss)
+    value = monitored(record, setting)
+    run.records.append(record)
+    run.epoch += 1
+    run.seconds += run.epoch_seconds + time.perf_counter() - began
+    best = run.best_epoch == 0 or value > run.best_value
+    if best:
+        run.best_value, run.best_epoch = value, run.epoch
+        run.best_state = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
+    run.step, run.epoch_seconds = 0, 0.0
+    run.loss_sum = torch.zeros_like(run.loss_sum)
+    setting.watcher.epoch(record, best)
+
+
+def validate(run: Run, setting: Setting, train_loss: float) -> EpochRecord:
+    """Measure the model on the validation rows.
+
+    Raises:
+        TrainError: if training has diverged.
+    """
+    model, tasks = run.model, run.model.tasks
+    model.encoder.settle_unseen(setting.code_counts)
+    output = raw_outputs(model, setting.validation.numeric, setting.validation.codes)
+    per_task = run.losses.per_task(output.outputs, setting.validation.targets).detach()
+    validation_loss = run.losses.total(per_task).item()
+    if not math.isfinite(train_loss + validation_loss):
+        if setting.checkpoint is not None:
+            setting.checkpoint.unlink(missing_ok=True)  # it leads here again, and fits no setting that would not
+        raise TrainError(
+            f"training has diverged: in epoch {run.epoch + 1} the loss is {train_loss} on training rows and "
+            f"{validation_loss} on validation rows; lower train.learning_rate ({setting.config.learning_rate:g})"
+        )
+    return EpochRecord(
+        epoch=run.epoch + 1,
+        train_loss=train_loss,
+        validation_loss=validation_loss,
+        task_losses={task.name: loss for task, loss in zip(tasks, per_task.tolist(), strict=True)},
+        metrics=evaluate(predictions_of(output, tasks), setting.dataset.validation, tasks),
+        learning_rate=run.optimizer.param_groups[0]["lr"],
+        rows_per_s=len(setting.dataset.train) / max(run.epoch_seconds, 1e-9),
+    )
+
+
+def monitored(record: EpochRecord, setting: Setting) -> float:
+    """Read what is monitored, turned so that higher is better.
+
+    Raises:
+        TrainError: if the validation rows do not define the metric.
+    """
+    if setting.config.monitor == "loss":
+        return -record.validation_loss
+    task, _, metric = setting.config.monitor.rpartition(".")
+    if metric not in record.metrics.get(task, {}):
+        known = ", ".join(f"{name}.{m}" for name, found in record.metrics.items() for m in found)
+        raise TrainError(
+            f"train.monitor is '{setting.config.monitor}', which the validation rows do not define (expected loss or "
+            f"one of {known}); set another monitor or give validation more rows"
+        )
+    value = record.metrics[task][metric]
+    return value if HIGHER_IS_BETTER[metric] else -value
+
+
+def out_of_patience(run: Run, config: TrainConfig) -> bool:
+    """Tell whether the monitor has stood still for `patience` epochs; 0 waits for ever."""
+    return config.patience > 0 and run.epoch - run.best_epoch >= config.patience
+
+
+def save(run: Run, setting: Setting) -> None:
+    """Write the checkpoint, if there is to be one."""
+    if setting.checkpoint is not None:
+        save_checkpoint(setting.checkpoint, {"identity": setting.identity, **run.state()})

@@ -1,0 +1,1 @@
+"""The model file as the service reads it: manifest, protobuf, trimming."""

@@ -1,0 +1,197 @@
+"""Read a model file: its manifest and its graph, checked against each other before anything is run."""
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact.manifest import (
+    CATEGORICAL,
+    EXPERT_MASK,
+    GATE_CONTRIBUTIONS,
+    GATE_WEIGHTS,
+    NUMERIC,
+    ROW_EXPERT_MASK,
+    CategoricalFeature,
+    GateBaseline,
+    Golden,
+    Manifest,
+    NumericFeature,
+    Task,
+    TaskGate,
+    listed,
+    parse_manifest,
+)
+from service.artifact.protobuf import Interface, Tensor, holds_external_data, interface, metadata
+from service.artifact.trim import for_complete_rows, keep_outputs
+from service.errors import ArtifactError
+from service.system.files import OutsideError, open_beneath, read_descriptor
+
+__all__ = [
+    "CATEGORICAL",
+    "EXPERT_MASK",
+    "GATE_CONTRIBUTIONS",
+    "GATE_WEIGHTS",
+    "MANIFEST_KEY",
+    "MAX_MODEL_BYTES",
+    "NUMERIC",
+    "ROW_EXPERT_MASK",
+    "CategoricalFeature",
+    "GateBaseline",
+    "Golden",
+    "Manifest",
+    "NumericFeature",
+    "Task",
+    "TaskGate",
+    "check_graph",
+    "check_tasks",
+    "for_complete_rows",
+    "golden_inputs",
+    "keep_outputs",
+    "outside",
+    "parse_manifest",
+    "read_bytes",
+    "read_model",
+]
+
+MANIFEST_KEY = "mmoe.manifest"
+MAX_MODEL_BYTES = (2 << 30) - 1
+"""Protobuf's own limit of one message."""
+_NOT_OF_THE_FILE = {
+    errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT
+}  # fmt: skip
+"""Numbers of errors that pass though the file stays the same."""
+
+
+def check_graph(manifest: Manifest, graph: Interface) -> None:
+    """Check that a graph has the inputs, masks and outputs which its manifest promises: names, types and widths.
+
+    Masks are initializers, and in files of the first schema version also optional inputs.
+
+    Raises:
+        ArtifactError: a tensor is missing, unexpected, of another type or of another shape.
+    """
+    all_masks = (EXPERT_MASK, ROW_EXPERT_MASK) if manifest.has_gates else ()
+    masks = all_masks if graph.optional else ()
+    inputs = (NUMERIC,) * bool(manifest.numeric) + (CATEGORICAL,) * bool(manifest.categorical)
+    for what, tensors, names, shape in (
+        ("input", graph.inputs, inputs, manifest.input_shape),
+        ("optional input", graph.optional, masks, manifest.input_shape),
+        ("output", graph.outputs, manifest.outputs, manifest.output_shape),
+    ):
+        by_name = {tensor.name: tensor for tensor in tensors}
+        if set(by_name) != set(names):
+            raise ArtifactError(f"The graph's {what}s are {listed(by_name)}; its manifest promises {listed(names)}")
+        for name in names:
+            _check_tensor(what, by_name[name], shape(name, 0))
+    if not masks:
+        _check_constant_masks(all_masks, manifest, graph.constants)
+
+
+def _check_constant_masks(names: Sequence[str], manifest: Manifest, constants: Sequence[Tensor]) -> None:
+    by_name = {tensor.name: tensor for tensor in constants}
+    for name in names:
+        expected = Tensor(name, "float", manifest.input_shape(name, 1))
+        if name not in by_name:
+            raise ArtifactError(f"The graph has no mask {name!r}; its manifest promises gates")
+        if (came := by_name[name]) != expected:
+            raise ArtifactError(
+                f"The mask {name!r} is of type {came.type} and shape {list(came.shape)}; "
+                f"its manifest promises {expected.type} and {list(expected.shape)}"
+            )
+
+
+def check_tasks(manifest: Manifest, allowed: frozenset[str] | None) -> None:
+    """Check that a model has just the tasks that its name is pinned to; None allows any.
+
+    Raises:
+        ArtifactError: a task is missing or unexpected.
+    """
+    if allowed is not None and allowed != set(manifest.task_names):
+        raise ArtifactError(
+            f"Its tasks are {', '.join(sorted(manifest.task_names))}; pinned are {', '.join(sorted(allowed))}",
+            "Export a model of these tasks, or change MMOE_PINNED_TASKS",
+        )
+
+
+def golden_inputs(manifest: Manifest) -> dict[str, NDArray[Any]]:
+    """Return the golden rows as the graph's inputs; a missing number is NaN."""
+    golden, inputs = manifest.golden, {}
+    if manifest.numeric:
+        inputs[NUMERIC] = np.array(golden.numeric, np.float32)
+    if manifest.categorical:
+        inputs[CATEGORICAL] = np.array(golden.categorical, np.object_)
+    return inputs
+
+
+def read_model(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> tuple[bytes, Manifest]:
+    """Read a model file and its manifest, checked against each other, without running anything.
+
+    Args:
+        path: <directory of models>/<name>/<version>/<file>; what lies outside of that directory, links followed, is not
+            read, even if a link changes meanwhile.
+        max_bytes: of the file.
+
+    Raises:
+        ArtifactError: unreadable, empty, too large, truncated, with external data, without a valid manifest, or with a
+            graph that does not fit it.
+        OSError: the system cannot read it now.
+    """
+    model = read_bytes(path, max_bytes)
+    text = metadata(model).get(MANIFEST_KEY)
+    if text is None:
+        raise ArtifactError(f"The file has no metadata {MANIFEST_KEY!r}", "Export it with this project's exporter")
+    if holds_external_data(model):
+        raise ArtifactError("The file keeps weights in another file", "Export it with the weights inline")
+    manifest = parse_manifest(text)
+    check_graph(manifest, interface(model))
+    return model, manifest
+
+
+def outside() -> ArtifactError:
+    """Return the error of a file that is not in the directory of models."""
+    return ArtifactError(
+        "The file lies outside of the directory of models, behind a link", "Copy it into the directory"
+    )
+
+
+def read_bytes(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
+    """Read a model file as it is.
+
+    Raises:
+        ArtifactError: it cannot be read, is empty, or too large; arguments and limits are those of `read_model`.
+        OSError: the system cannot read it now.
+    """
+    path = path.absolute()
+    root = path.parents[min(2, len(path.parents) - 1)]
+    try:
+        model = read_descriptor(open_beneath(root, path.relative_to(root)), max_bytes)
+    except OutsideError:
+        raise outside() from None
+    except OSError as error:
+        if error.errno in _NOT_OF_THE_FILE:
+            raise
+        raise ArtifactError(f"The file cannot be read: {error.strerror}", "Check that it exists and its mode") from None
+    except ValueError as error:
+        raise ArtifactError(f"The file is too large: {error}; expected 1 to {max_bytes}") from None
+    if not model:
+        raise ArtifactError(f"The file has 0 bytes; expected 1 to {max_bytes}")
+    return model
+
+
+def _check_tensor(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Compare a tensor with its promised shape, whose first axis is free (the mask of all rows has none)."""
+    expected_type = "string" if tensor.name == CATEGORICAL else "float"
+    if tensor.type != expected_type:
+        raise ArtifactError(f"The {what} {tensor.name!r} is of type {tensor.type}; expected {expected_type}")
+    came, first = list(tensor.shape), 0 if tensor.name == EXPERT_MASK else 1
+    fits = len(came) == len(shape) and all(
+        not isinstance(size, int) or size == promised
+        for size, promised in zip(came[first:], shape[first:], strict=True)
+    )
+    if not fits or any(isinstance(size, int) for size in came[:first]):
+        promised = ["rows", *shape[1:]] if first else list(shape)
+        raise ArtifactError(f"The {what} {tensor.name!r} has shape {came}; its manifest promises {promised}")

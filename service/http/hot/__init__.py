@@ -1,0 +1,1 @@
+"""The hot path, and all that rests on uvicorn's private classes."""

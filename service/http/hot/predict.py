@@ -1,0 +1,282 @@
+"""The hot path: `:predict` and v2 `infer` as a pure ASGI callable in front of the application.
+
+    raw body -> arrays -> batcher -> one run for all requests of a turn -> rendered bytes
+
+Nothing is made per request that is not needed; any other path goes on to the application, which documents these calls.
+"""
+
+import asyncio
+import re
+
+from service.engine import Engine
+from service.errors import Overloaded, ServiceError, TooManyWrongKeys
+from service.http.admission import Admission, Incoming
+from service.http.body import CONTENT_TYPE, REQUEST_ID, TIMEOUT, Disconnected, check_json, timeout_s
+from service.http.codecs import v2_infer
+from service.http.codecs.endpoint import Endpoint, Endpoints
+from service.http.codecs.json_size import FREE_BYTES
+from service.http.errors import Response, find, plain_problem, problem, v2_problem
+from service.http.front import Front, Notes
+from service.http.guard import Guard, peer_of
+from service.http.hosts import Hosts
+from service.http.hot.head_cache import Call, Head, Heads, Route
+from service.http.hot.refusals import Refusals
+from service.http.journal import TRACEPARENT, Identity, Seen, Watch
+from service.http.types import AsgiApp, RawHeaders, Receive, Scope, Send
+from service.inference.answer import Part
+from service.inference.features import Batch
+from service.inference.model import Model
+from service.monitoring.instruments import NOT_MEASURED, event
+
+_NAME = r"(?P<name>[^/:]+)"
+_VERSION = r"(?:/versions/(?P<version>[1-9][0-9]{0,17}))?"
+_PREDICT = re.compile(rf"/v1/models/{_NAME}{_VERSION}:predict|/v1/predict")
+_INFER = re.compile(rf"/v2/models/{_NAME}{_VERSION}/infer")
+
+JSON = b"content-type", b"application/json"
+
+_ROUTES_KEPT = 1000
+"""Paths are only kept once they led to a model, so that strangers cannot fill the memory; this bounds the rest."""
+
+
+Given = tuple[Endpoint, Batch, Part, float, float, float]
+"""Who gave an answer, to which rows, from which part of a run, how long parsing and rendering took, and when parsing
+had ended."""
+
+Answer = tuple[int, RawHeaders, bytes, float, Identity | None, Exception | None, Given | None]
+"""An answer's status, headers and body; when its call arrived and who made it, where that was looked at; what went
+wrong, or what it is of. Plain tuples, for there are two per request."""
+
+
+class HotPath(Front):
+    """Answer predictions; pass everything else on.
+
+    Args:
+        app: the application behind.
+        engine: of the process.
+        endpoints: of the loaded models.
+        admission: of request bodies.
+        watch: knows who a request is from, and keeps records of answers.
+        guard: lets calls pass.
+        notes: told of every request answered here.
+
+    Attributes:
+        heads: of requests that were answered here, for the protocol in front.
+    """
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        engine: Engine,
+        endpoints: Endpoints,
+        admission: Admission,
+        watch: Watch,
+        guard: Guard,
+        notes: Notes | None = None,
+    ) -> None:
+        super().__init__(app, engine.settings, Hosts.of(engine.settings), watch, engine.clock, notes)
+        self._endpoints = endpoints
+        self._admission = admission
+        self._batcher = engine.batcher
+        self._check = None if guard.keys is None else guard.check
+        self._note = None if notes is None else notes.note
+        self._routes: dict[str, Route] = {}
+        self._refusals = Refusals()
+        self.heads = Heads()
+
+    def admit(self, head: Head, peer: str) -> None:
+        """Let a large body come, and count it until `release`.
+
+        Raises:
+            Unauthorised: the call needs a key.
+            Overloaded: too much is held already.
+        """
+        if self._check is not None:
+            self._check(head.call.headers, peer)
+        self._admission.budget.take(head.length)
+
+    def release(self, size: int) -> None:
+        """Count bytes of a body as held no longer."""
+        self._admission.budget.give(size)
+
+    async def respond_with(self, error: ServiceError, call: Call) -> Answer:
+        """Answer a call that was refused at its head; `note` is to be called when that was sent."""
+        return await self._refused(error, call, self._clock())
+
+    def route(self, path: str) -> Route | None:
+        """Say what a path asks for; None if it is not answered here."""
+        return self._routes.get(path) or _route(path)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection whose host is allowed."""
+        route = self.route(scope["path"]) if scope["type"] == "http" else None
+        if route is None:
+            await self._app(scope, receive, send)
+            return
+        call = Call(route, scope["method"], scope["path"], dict(scope["headers"]))
+        try:
+            with self._admission.incoming(receive) as incoming:
+                answer = await self.respond(call, peer_of(scope), None, incoming)
+        except Disconnected:
+            return
+        await send({"type": "http.response.start", "status": answer[0], "headers": answer[1]})
+        await send({"type": "http.response.body", "body": answer[2]})
+        self.note(call, answer)
+
+    async def respond(self, call: Call, peer: str, body: bytes | None, incoming: Incoming | None = None) -> Answer:
+        """Answer a call, whatever is wrong with it; `note` is to be called when that was sent.
+
+        Args:
+            call: its head.
+            peer: the address that it comes from.
+            body: as it came, of a length that is taken, and not compressed; None if it is still to come.
+            incoming: the body that is to come.
+
+        Raises:
+            Disconnected: the caller left before the body had come.
+        """
+        arrived = self._clock()
+        try:
+            if call.method != "POST":
+                identity = self._watch.identify(call.headers)
+                return *self._not_post(call, identity), arrived, identity, None, None
+            return await self._answer(call, peer, body, incoming, arrived)
+        except Disconnected:
+            raise
+        except Exception as error:
+            body = None  # there may be thousands of calls that wait to be refused
+            return await self._refused(error, call, arrived)
+
+    def note(self, call: Call, answer: Answer) -> None:
+        """Tell those who note and those who watch of an answer that was just sent."""
+        status, _, _, arrived, identity, failure, given = answer
+        if self._note is not None:
+            if given is None:
+                code = self._code(call.route, status)
+                self._note(event(code, 0, NOT_MEASURED, NOT_MEASURED, self._clock() - arrived))
+            else:
+                endpoint, batch, _, parse_s, render_s, _ = given
+                code = endpoint.codes.get(call.route.counted_as) or self._code(call.route, status, endpoint)
+                self._note(event(code, batch.rows, parse_s, render_s, self._clock() - arrived))
+        if identity is not None and (given is None or (self._watch.everything and self._watch.wants(identity))):
+            total_s = self._clock() - arrived
+            seen = identity, call.method, call.path, call.route.counted_as, status, failure
+            if given is None:
+                self._watch.answered(Seen(*seen, self._asked(call.route), arrived, total_s))
+            else:
+                endpoint, batch, part, parse_s, render_s, parsed = given
+                times = arrived, total_s, parse_s, render_s, parsed
+                self._watch.answered(Seen(*seen, endpoint.model, *times, batch, part))
+
+    async def _answer(
+        self, call: Call, peer: str, body: bytes | None, incoming: Incoming | None, arrived: float
+    ) -> Answer:
+        route, _, path, headers = call
+        if self._check is not None:
+            self._check(headers, peer)
+        endpoint = self._endpoints.get(route.name, route.version)
+        self._batcher.refuse_if_full()
+        allowed_s = self.settings.request_timeout_s
+        if TIMEOUT in headers:
+            allowed_s = timeout_s(headers, allowed_s)
+        if not route.v2 and headers.get(CONTENT_TYPE) != b"application/json":
+            check_json(headers)
+        if body is None:
+            assert incoming is not None
+            body = await incoming.read(headers)
+        if len(body) > FREE_BYTES:
+            length = v2_infer.json_length(headers, body) if route.v2 else len(body)
+            await self._admission.weigh(body, length, endpoint.limits)
+        came = self._clock()
+        if route.v2:
+            batch, wanted = v2_infer.parse(endpoint.signature, headers, body)
+            parsed = self._clock()
+            part = await v2_infer.infer(endpoint.model, batch, wanted, arrived, allowed_s)
+            ran = self._clock()
+            answer_headers, content = v2_infer.render(endpoint.signature, endpoint.model, wanted, part)
+            answer_headers.append(endpoint.version_header)
+        else:
+            batch, columns = endpoint.parser.parse(body)
+            parsed = self._clock()
+            part = await endpoint.model.predict(batch, arrived, allowed_s)
+            ran = self._clock()
+            content = endpoint.renderer.columns(part) if columns else endpoint.renderer.rows(part)
+            answer_headers = [JSON, endpoint.version_header, (b"content-length", b"%d" % len(content))]
+        if path not in self._routes and len(self._routes) < _ROUTES_KEPT:
+            self._routes[path] = route
+        identity = None
+        if REQUEST_ID in headers or TRACEPARENT in headers or self._watch.everything:
+            identity = self._watch.identify(headers, make=False)
+            answer_headers += identity.headers()
+        given = endpoint, batch, part, parsed - came, self._clock() - ran, parsed
+        return 200, answer_headers, content, arrived, identity, None, given
+
+    async def _refused(self, error: Exception, call: Call, arrived: float) -> Answer:
+        """Answer an error when its turn has come; until then it holds on to nothing of the request but its head."""
+        if isinstance(error, ServiceError):
+            _forget_where(error)
+        await self._wait_to_refuse(error)
+        identity = self._watch.identify(call.headers)
+        status, headers, content = self._problem(error, call, identity)
+        return status, headers, content, arrived, identity, error, None
+
+    async def _wait_to_refuse(self, error: Exception) -> None:
+        if isinstance(error, Overloaded | TooManyWrongKeys):
+            await self._refusals.turn()
+        else:
+            await _end_of_turn()
+
+    def _problem(self, error: Exception, call: Call, identity: Identity) -> Response:
+        if self._notes is not None:
+            self._notes.rejected(find(error).code)
+        if not isinstance(error, ServiceError):
+            self._watch.failed(identity, call.path, error)
+        known = identity.request_id or b""
+        answer = v2_problem(error, known) if call.route.v2 else problem(error, call.path, known)
+        return answer if identity.trace is None else answer._replace(headers=answer.headers + identity.trace.headers())
+
+    def _not_post(self, call: Call, identity: Identity) -> Response:
+        detail = f"{call.method} is not possible here; send the rows with POST. GET /docs shows how."
+        return plain_problem(405, detail, call.path, identity.request_id or b"", [(b"allow", b"POST")])
+
+    def _code(self, route: Route, status: int, endpoint: Endpoint | None = None) -> int:
+        """Find the number under which a request counts; that of successes is kept."""
+        assert self._notes is not None
+        if endpoint is not None:
+            code = endpoint.codes[route.counted_as] = self._notes.code(route.counted_as, status, endpoint.model)
+            return code
+        return self._notes.code(route.counted_as, status, self._asked(route))
+
+    def _asked(self, route: Route) -> Model | None:
+        """Return the loaded model that a request asked, if there is one."""
+        try:
+            return self._endpoints.get(route.name, route.version).model
+        except ServiceError:
+            return None
+
+
+def _forget_where(error: BaseException) -> None:
+    """Drop the frames of an error, and of those that it came from: they hold rows and bodies."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+
+
+async def _end_of_turn() -> None:
+    """Wait until the loop has looked at every connection once.
+
+    An error takes so little time that the same client's next request is there before its connection is left: one after
+    another, up to 32 of them, they would keep all others, probes and new connections too, from being read.
+    """
+    loop = asyncio.get_running_loop()
+    turn = loop.create_future()
+    loop.call_soon(turn.set_result, None)
+    await turn
+
+
+def _route(path: str) -> Route | None:
+    """Say what a path asks for; None if it is no path of the hot path."""
+    found = _PREDICT.fullmatch(path) or _INFER.fullmatch(path)
+    if found is None:
+        return None
+    name, version = found["name"], found["version"]
+    v2 = path.startswith("/v2/")
+    return Route(name, int(version) if version else None, v2, "v2_infer" if v2 else "predict")

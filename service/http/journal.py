@@ -1,0 +1,259 @@
+"""Who a request is from, in ids and traces, and who keeps a record of its answer: the log, and what is switched on.
+
+With nothing switched on, a success costs the hot path one look at an attribute.
+"""
+
+import itertools
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from service.errors import (
+    TooManyWrongKeys,
+)
+from service.http.body import REQUEST_ID
+from service.http.errors import find
+from service.http.types import Headers
+from service.inference.answer import Part
+from service.inference.features import Batch
+from service.inference.model import Model
+from service.logs.log import Allowance, Flood, is_json, log_event
+from service.logs.predictions import PredictionLog, Version
+from service.logs.requests import Request, RequestLog
+from service.logs.trace_context import TraceContext, read_trace
+from service.logs.traces import Stage, Traced, Tracer
+from service.settings import Settings
+
+
+def request_id(headers: Headers) -> bytes | None:
+    """Return the caller's own id of the request, if it is fit to be sent back."""
+    value = headers.get(REQUEST_ID)
+    return value if value and len(value) <= 128 and value.isascii() and value.decode().isprintable() else None
+
+
+class RequestIds:
+    """Make ids for requests that bring none: unique over processes and restarts, and cheap."""
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(6).hex()
+        self._numbers = itertools.count(1)
+
+    def next(self) -> bytes:
+        """Return a new id."""
+        return f"{self._prefix}-{next(self._numbers):x}".encode()
+
+
+TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
+
+ERRORS_PER_S = 100
+"""Lines of errors that a worker writes in a second; the rest are counted. Refusals (429) are only counted."""
+TRACEBACKS_PER_S = 10
+
+log = logging.getLogger("service.http")
+
+
+class Identity(NamedTuple):
+    """Say by which ids a request is known.
+
+    Attributes:
+        request_id: the caller's, or one made here; None if none came and none was needed.
+        trace: that the caller named or that was begun here, and where in it this request is.
+        traced: whether it has a span of its own.
+    """
+
+    request_id: bytes | None
+    trace: TraceContext | None
+    traced: bool = False
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return what the answer carries of it."""
+        found = [(REQUEST_ID, self.request_id)] if self.request_id is not None else []
+        return found + self.trace.headers() if self.trace is not None else found
+
+
+class Seen(NamedTuple):
+    """Hold an answered request.
+
+    Attributes:
+        route: under which metrics count it.
+        error: what it was refused with; None for a success, and where HTTP itself refused it.
+        model: that was asked; None where it is not loaded.
+        arrived: when the request came, on the engine's clock.
+        total_s: time from then to the end of the answer.
+        parse_s: time from the body to arrays.
+        render_s: time from the results to bytes.
+        parsed: when parsing had ended, on the engine's clock.
+        batch: the rows of a prediction.
+        part: its answer.
+    """
+
+    identity: Identity
+    method: str
+    path: str
+    route: str
+    status: int
+    error: BaseException | None
+    model: Model | None
+    arrived: float
+    total_s: float
+    parse_s: float = 0.0
+    render_s: float = 0.0
+    parsed: float = 0.0
+    batch: Batch | None = None
+    part: Part | None = None
+
+
+class Watch:
+    """Watch the answers of one worker. Its methods are for the event loop.
+
+    Args:
+        settings: what to keep.
+        worker: place of this worker.
+        count: told what becomes of records; see `worker_numbers.RECORDS`.
+        clock: seconds, monotonic.
+
+    Attributes:
+        everything: whether successes are wanted too; `answered` is always told of errors.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker: int = 0,
+        count: Callable[[str, int], object] = lambda record, count: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._ids, self._count = RequestIds(), count
+        self._predictions = PredictionLog(settings, count) if settings.prediction_log else None
+        self._lines = None
+        if settings.log_requests != "off":
+            as_json = is_json(settings.log_format, sys.stderr)
+            self._lines = RequestLog(as_json, worker, 2, self._line_lost)
+        self._all_lines = settings.log_requests == "all"
+        self._tracer = Tracer.of(settings, count, worker)
+        self.everything = self._all_lines or self._predictions is not None or self._tracer is not None
+        self._errors, self._tracebacks = Allowance(ERRORS_PER_S, clock), Allowance(TRACEBACKS_PER_S, clock)
+        self._refused = Flood(_tell_refused)
+        self._left_out = Flood(_tell_left_out)
+
+    def identify(self, headers: Headers, make: bool = True) -> Identity:
+        """Read a request's ids.
+
+        Args:
+            headers: of the request.
+            make: whether to make an id if none came that can be sent back.
+        """
+        identity = request_id(headers) if REQUEST_ID in headers else None
+        if identity is None and (make or self.everything):
+            identity = self._ids.next()
+        trace = read_trace(headers[TRACEPARENT], headers.get(TRACESTATE)) if TRACEPARENT in headers else None
+        if self._tracer is not None and (begun := self._tracer.begin(trace)) is not None:
+            return Identity(identity, begun, traced=True)
+        return Identity(identity, trace)
+
+    def wants(self, identity: Identity) -> bool:
+        """Tell whether a success under these ids is to be noticed, if `everything` is wanted."""
+        if self._all_lines or identity.traced:
+            return True
+        return self._predictions is not None and self._predictions.samples(identity.request_id or b"")
+
+    def answered(self, seen: Seen) -> None:
+        """Take notice of an answer: of every error, and of successes that are wanted."""
+        if self._predictions is not None and seen.part is not None:
+            self._record(self._predictions, seen)
+        if self._tracer is not None and seen.identity.traced:
+            self._tracer.record(_traced(seen))
+        if seen.status == 429:
+            if not isinstance(seen.error, TooManyWrongKeys):  # whoever counts those tells of them
+                self._refused.count()
+        elif self._lines is not None and (self._all_lines or seen.status >= 400):
+            if seen.status < 400 or self._errors.take():
+                self._lines.put(_line(seen))
+            else:
+                self._line_lost(1)
+
+    def failed(self, identity: Identity, path: str, error: BaseException) -> None:
+        """Log an error that is the service's own fault, with its traceback; those beyond a few a second are counted."""
+        if not self._tracebacks.take():
+            self._left_out.count()
+            return
+        named = identity.request_id.decode() if identity.request_id else None
+        log_event(
+            log, logging.ERROR, "request_failed", "Request %s to %s failed", named, path[:200], exc_info=error,
+            request_id=named, trace_id=identity.trace.trace_id if identity.trace else None, path=path[:200],
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Write what is still to be written."""
+        if self._predictions is not None:
+            self._predictions.close()
+        if self._tracer is not None:
+            self._tracer.close()
+        if self._lines is not None:
+            self._lines.close()
+
+    def _record(self, predictions: PredictionLog, seen: Seen) -> None:
+        (identity, trace, _), model = seen.identity, seen.model
+        assert identity is not None
+        assert model is not None
+        assert seen.batch is not None
+        assert seen.part is not None
+        of = Version(model.name, model.version, model.manifest)
+        predictions.note(identity, trace.trace_id if trace else "", of, seen.batch, seen.part)
+
+    def _line_lost(self, lines: int) -> None:
+        self._left_out.count()
+        self._count("log_lines_dropped", lines)
+
+
+def _line(seen: Seen) -> Request:
+    (identity, trace, _), model = seen.identity, seen.model
+    return Request(
+        time=time.time(),
+        request_id=identity.decode() if identity else None,
+        trace_id=trace.trace_id if trace else None,
+        method=seen.method,
+        path=seen.path,
+        route=seen.route,
+        status=seen.status,
+        error=None if seen.error is None else find(seen.error).code,
+        model=model.name if model else None,
+        version=model.version if model else None,
+        rows=seen.batch.rows if seen.batch is not None else None,
+        duration_ms=seen.total_s * 1e3,
+    )
+
+
+def _traced(seen: Seen) -> Traced:
+    """Take from an answer what its spans say, without holding on to its rows."""
+    (identity, trace, _), model, ended = seen.identity, seen.model, seen.arrived + seen.total_s
+    assert trace is not None
+    attributes: dict[str, str | int] = {"mmoe.request_id": identity.decode()} if identity else {}
+    stages: list[Stage] = []
+    if model is not None:
+        attributes |= {"mmoe.model": model.name, "mmoe.version": model.version}
+    if seen.part is not None:
+        attributes["mmoe.rows"] = len(seen.part)
+        began, ran = seen.part.run.began, ended - seen.render_s
+        stages = [
+            Stage("parse", seen.parsed - seen.parse_s, seen.parsed),
+            Stage("queue", seen.parsed, began),
+            Stage("run", began, ran),
+            Stage("render", ran, ended),
+        ]
+    error = None if seen.error is None else find(seen.error).code
+    return Traced(
+        trace, seen.method, seen.path, seen.route, seen.status, error, attributes, time.time_ns(), seen.arrived,
+        seen.total_s, stages,
+    )  # fmt: skip
+
+
+def _tell_refused(count: int) -> None:
+    log_event(log, logging.WARNING, "overloaded", "Refused for too much load (429): %d requests", count, requests=count)
+
+
+def _tell_left_out(count: int) -> None:
+    log_event(log, logging.WARNING, "lines_left_out", "Left out: %d lines of requests", count, lines=count)

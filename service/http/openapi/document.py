@@ -1,0 +1,251 @@
+"""The OpenAPI document: every call with its answers and errors, and the calls that take rows once for every model.
+
+The hot path is no FastAPI route, so what /docs says of it is written here, anew for whatever is loaded. The paths with
+{name} and {version} are always there; beside them stands each served model with its own features.
+"""
+
+import contextlib
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from service.artifact.manifest import Manifest
+from service.engine import Engine
+from service.errors import ServiceError
+from service.http.openapi.answers import SCHEMAS, Schema, array, obj, or_null, ref
+from service.http.openapi.schemas import VALUE, infer_example, model_schemas, rows_schema
+from service.http.types import NAME_PATTERN
+from service.inference.model import Model
+
+PROBLEM_JSON, JSON, OCTETS = "application/problem+json", "application/json", "application/octet-stream"
+
+ERRORS = {
+    "400": "Malformed: not JSON, not of this form, NaN, Infinity or a number beyond a double; a wrong header or option",
+    "401": "A key is needed, or the one sent is not known (only where the service has keys)",
+    "403": "This caller may not change the service",
+    "404": "No such model or version, or nothing of it is loaded",
+    "408": "The body was too slow to come",
+    "409": "The model has no gates to inspect, or must not be served",
+    "413": "The body or the number of rows is over the limit",
+    "415": "A content type or encoding not spoken here",
+    "421": "The host that the request names is not the service's",
+    "422": "Rows or features are wrong; `errors` says which",
+    "429": "Too many rows are waiting, or too many wrong keys came; try again after Retry-After seconds",
+    "500": "A fault of the service; the log has the details",
+    "503": "Not ready, or draining",
+    "504": "The time allowed ran out",
+}
+
+_ROWS_ERRORS = (400, 401, 404, 408, 413, 415, 422, 429, 503, 504)
+_INFER_ERRORS = (400, 401, 404, 408, 413, 415, 429, 503, 504)
+
+_HEADERS = [
+    {
+        "name": "X-Request-Timeout-Ms", "in": "header", "schema": {"type": "integer", "minimum": 1, "maximum": 3600000},
+        "description": "Give up (504) when the rows have not begun to run after so many milliseconds.",
+    },
+    {
+        "name": "X-Request-Id", "in": "header",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
+        "description": "Sent back with the answer.",
+    },
+]  # fmt: skip
+_HEADER_LENGTH = {
+    "name": "Inference-Header-Content-Length", "in": "header", "schema": {"type": "integer", "minimum": 0},
+    "description": "How many bytes of the body are JSON; raw tensors follow. Left out: all of them.",
+}  # fmt: skip
+_NAME = {
+    "name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": NAME_PATTERN},
+    "description": "Name of the model.",
+}  # fmt: skip
+_VERSION = {
+    "name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1},
+    "description": "Version of the model.",
+}  # fmt: skip
+
+_INFER_REQUEST = obj(
+    {
+        "inputs": array(
+            obj(
+                {
+                    "name": {"type": "string"},
+                    "shape": array({"type": "integer", "minimum": 0}, minItems=2, maxItems=2),
+                    "datatype": {"type": "string"},
+                },
+                {
+                    "data": {"type": ["array", "null"], "description": "Flat or nested, in rows."},
+                    "parameters": {"type": ["object", "null"], "description": "`binary_data_size` for raw data."},
+                },
+            ),
+            minItems=1,
+        )
+    },
+    {
+        "id": {"type": ["string", "null"]},
+        "parameters": {"type": ["object", "null"], "description": "`binary_data_output`: all outputs as raw data."},
+        "outputs": or_null(
+            array(
+                obj(
+                    {"name": {"type": "string"}},
+                    {"parameters": {"type": ["object", "null"], "description": "`binary_data`: as raw data."}},
+                ),
+                description="Left out: the tasks and the gate weights.",
+            )
+        ),
+    },
+)
+
+_INDEX_REQUEST = obj({}, {"ready": {"type": ["boolean", "null"], "description": "List only what answers."}})
+
+
+_SECURITY: Schema = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key, as `Authorization: Bearer <key>`."},
+    "key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
+}
+_WITHOUT_MODELS = "\n\nModels and features are shown to callers with a key: give the dashboard one, then come back."
+
+
+def document(app: FastAPI, engine: Engine, keys: bool = False, models: bool = True) -> Schema:
+    """Write the document as of now.
+
+    Args:
+        app: whose routes are described.
+        engine: whose models are.
+        keys: whether calls need one.
+        models: whether to name the models and their features.
+    """
+    written = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    schemas = written.setdefault("components", {}).setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas |= SCHEMAS | _request_schemas() | _manifest_schemas()
+    if index := written["paths"].get("/v2/repository/index"):  # it may be on the second port
+        index["post"]["requestBody"] = _body(_INDEX_REQUEST, required=False)
+    for path, operation in _calls(engine if models else None, schemas).items():
+        written["paths"].setdefault(path, {})["post"] = operation
+    for path, operations in written["paths"].items():
+        for operation in operations.values():
+            if keys and "401" not in operation["responses"]:
+                operation["security"] = []
+            elif keys:
+                operation["responses"] |= {"429": {}}  # after too many wrong ones
+            operation["responses"] = _responses(operation["responses"], path.startswith("/v2"))
+    if keys:
+        written["components"]["securitySchemes"] = _SECURITY
+        written["security"] = [{scheme: []} for scheme in _SECURITY]
+    if not models:
+        written["info"]["description"] += _WITHOUT_MODELS
+    return written
+
+
+def _request_schemas() -> dict[str, Schema]:
+    row: Schema = {"anyOf": [{"type": "object", "additionalProperties": VALUE}, array(VALUE)]}
+    columns: Schema = {"type": "object", "additionalProperties": array(VALUE)}
+    return {
+        "Request": rows_schema(row, columns),
+        "Inspection": rows_schema(row, columns, inspection=True),
+        "InferRequest": _INFER_REQUEST,
+    }
+
+
+def _manifest_schemas() -> dict[str, Schema]:
+    """Return the schema of the manifest, which is that of its own type."""
+    whole = Manifest.model_json_schema(mode="serialization", ref_template="#/components/schemas/Manifest.{model}")
+    parts = {f"Manifest.{name}": schema for name, schema in whole.pop("$defs", {}).items()}
+    return {"Manifest": whole, **parts}
+
+
+def _calls(engine: Engine | None, schemas: dict[str, Schema]) -> dict[str, Schema]:
+    """Describe the calls that take rows, by path, and add what they refer to; with no engine, of no certain model."""
+    calls: dict[str, Schema] = {}
+    for version, more, which in (("", [], ""), ("/versions/{version}", [_VERSION], "_version")):
+        whose = "of a version" if version else "of a model"
+        calls |= _rows_calls("", f"/v1/models/{{name}}{version}:", whose, which, [_NAME, *more])
+        path = f"/v2/models/{{name}}{version}/infer"
+        calls[path] = _infer(f"Inference {whose}", f"infer{which}", [_NAME, *more], None)
+    default = ""
+    for model in [engine.get(state.name) for state in engine.models() if state.ready] if engine else []:
+        name = model.name
+        schemas.update(model_schemas(model))
+        calls |= _rows_calls(f"{name}.", f"/v1/models/{name}:", f"of {name}", f"_{name}", [])
+        calls[f"/v2/models/{name}/infer"] = _infer(f"Inference of {name}", f"infer_{name}", [], model)
+    with contextlib.suppress(ServiceError):  # there may be no default model
+        default = f"{engine.get().name}." if engine else ""
+    return calls | _rows_calls(default, "/v1/", "of the default model", "_default", [])
+
+
+def _rows_calls(of: str, base: str, whose: str, identity: str, parameters: list[Schema]) -> dict[str, Schema]:
+    """Describe `:predict` and `:gates`; `of` is the prefix of the schemas of a model, or empty."""
+    predict: Schema = {
+        "operationId": f"predict{identity}",
+        "summary": f"Predictions {whose}",
+        "tags": ["predictions"],
+        "parameters": [*parameters, *_HEADERS],
+        "requestBody": _body(ref(f"{of}Request")),
+        "responses": _answered("Every task's prediction and gate weights.", ref(f"{of}Answer"), _ROWS_ERRORS),
+    }
+    inspected = "Gate weights, normalised entropy and top expert of each row and task."
+    inspect: Schema = {
+        "operationId": f"gates{identity}",
+        "summary": f"What the gates {whose} do",
+        "tags": ["gates"],
+        "parameters": [*parameters, *_HEADERS],
+        "requestBody": _body(ref(f"{of}Inspection")),
+        "responses": _answered(inspected, ref("InspectionAnswer"), (*_ROWS_ERRORS, 409)),
+    }
+    return {f"{base}predict": predict, f"{base}gates": inspect}
+
+
+def _infer(summary: str, identity: str, parameters: list[Schema], model: Model | None) -> Schema:
+    body = _body(ref("InferRequest"))
+    if model is not None:
+        body["content"][JSON]["example"] = infer_example(model.manifest)
+    body["content"][OCTETS] = {"schema": {"type": "string", "format": "binary"}}
+    responses = _answered("The outputs, as JSON or as raw tensors.", ref("InferAnswer"), _INFER_ERRORS)
+    responses["200"]["content"][OCTETS] = {"schema": {"type": "string", "format": "binary"}}
+    return {
+        "operationId": identity,
+        "summary": summary,
+        "tags": ["Open Inference Protocol v2"],
+        "parameters": [*parameters, *_HEADERS, _HEADER_LENGTH],
+        "requestBody": body,
+        "responses": responses,
+    }
+
+
+def _body(schema: Schema, required: bool = True) -> Schema:
+    return {"required": required, "content": {JSON: {"schema": schema}}}
+
+
+def _answered(what: str, schema: Schema, errors: tuple[int, ...]) -> Schema:
+    answer: Schema = {"description": what, "content": {JSON: {"schema": schema}}}
+    return {"200": answer, **{str(status): {} for status in errors}}
+
+
+def _responses(responses: Schema, v2: bool) -> Schema:
+    """Finish a call's answers: the errors in the shape of their protocol, and nothing that FastAPI only supposes."""
+    error = {JSON: {"schema": ref("Refusal")}} if v2 else {PROBLEM_JSON: {"schema": ref("Problem")}}
+    finished: dict[str, Any] = {}
+    for status, response in sorted((responses | {"421": {}, "500": {}}).items()):
+        supposed = "HTTPValidationError" in str(response)
+        if status in ERRORS and not supposed:
+            finished[status] = {"description": ERRORS[status], "headers": _headers(status), "content": error}
+        elif not supposed:
+            contents = {kind: _only_reference(content) for kind, content in response.pop("content", {}).items()}
+            contents = {kind: content for kind, content in contents.items() if content["schema"]}
+            finished[status] = response | ({"content": contents} if contents else {})
+    return finished
+
+
+def _only_reference(content: Schema) -> Schema:
+    """Drop what FastAPI makes of a handler's annotation where a route names the schema itself."""
+    schema = content["schema"]
+    return {**content, "schema": ref(schema["$ref"].rpartition("/")[2])} if "$ref" in schema else content
+
+
+def _headers(status: str) -> Schema:
+    headers: Schema = {"X-Request-Id": {"required": True, "schema": {"type": "string"}}}
+    if status in ("429", "503"):
+        headers["Retry-After"] = {"required": True, "schema": {"type": "integer", "minimum": 1}}
+    return headers

@@ -1,0 +1,159 @@
+"""Schemas of a model's rows and answers: its own features and tasks, their ranges, and examples that work."""
+
+from collections.abc import Callable
+from typing import Any
+
+from service.artifact.file import CategoricalFeature, Manifest, NumericFeature, Task
+from service.http.openapi.answers import NUMBER, TEXT, Schema, array, obj, or_null, ref
+from service.inference.model import Model
+
+_SHOWN_VALUES = 12
+VALUE: Schema = {"type": ["number", "string", "null"]}
+"""One value of any row; null is a missing one."""
+
+_OPTIONS: dict[str, Schema] = {
+    "contributions": {
+        "type": ["boolean", "null"],
+        "description": "Each feature's share in each gate logit, sorted by size.",
+    },
+    "top_k": {"type": ["integer", "null"], "minimum": 1, "description": "List so many features per gate logit."},
+    "ablation": {"type": ["boolean", "null"], "description": "How each prediction moves when each expert is left out."},
+}
+
+
+def model_schemas(model: Model) -> dict[str, Schema]:
+    """Return the schemas of a model's row, request, answer and inspection, under names of its own."""
+    manifest, name = model.manifest, model.name
+    row = ref(f"{name}.Row")
+    features = {feature.name: feature_schema(feature) for feature in manifest.features}
+    examples = example_rows(manifest)
+    columns: Schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {f: {"type": "array", "items": schema} for f, schema in features.items()},
+    }
+    either: Schema = {"anyOf": [row, _list_row(manifest)]}
+    example = {"example": {"instances": examples[:1]}}
+    return {
+        f"{name}.Row": {
+            "type": "object",
+            "description": "One row. A feature that is left out or null is missing.",
+            "properties": features,
+            "additionalProperties": False,
+            "example": examples[0],
+        },
+        f"{name}.Request": rows_schema(either, columns) | example,
+        f"{name}.Inspection": rows_schema(either, columns, inspection=True) | example,
+        f"{name}.Answer": _answer(manifest),
+    }
+
+
+def rows_schema(row: Schema, columns: Schema, inspection: bool = False) -> Schema:
+    """Return the schema of a body of rows or columns.
+
+    Args:
+        row: of one row.
+        columns: of the object of columns.
+        inspection: whether it may hold the options of `:gates`.
+    """
+    properties: Schema = {
+        "instances": or_null({"type": "array", "minItems": 1, "items": row}),
+        "inputs": or_null({"description": "Columns instead of rows: feature name -> one value per row.", **columns}),
+        "signature_name": {"description": "Ignored; TensorFlow Serving's clients send it."},
+    }
+    return {
+        "type": "object",
+        "properties": properties | (_OPTIONS if inspection else {}),
+        "additionalProperties": False,
+        "oneOf": [
+            {"required": [key], "properties": {key: {"type": kind}}}
+            for key, kind in (("instances", "array"), ("inputs", "object"))
+        ],
+    }
+
+
+def feature_schema(feature: NumericFeature | CategoricalFeature) -> Schema:
+    """Describe one feature: its type, and what the training split showed. Values beyond that are taken too."""
+    missing = f"; missing in {feature.missing_share:.1%} of the training rows" if feature.missing_share else ""
+    if isinstance(feature, NumericFeature):
+        seen = f"Seen from {feature.minimum:g} to {feature.maximum:g}, mean {feature.mean:g}{missing}."
+        return {"type": ["number", "null"], "description": seen, "examples": [feature.mean]}
+    shown = ", ".join(map(repr, feature.vocabulary[:_SHOWN_VALUES]))
+    more = f" and {len(feature.vocabulary) - _SHOWN_VALUES} more" if len(feature.vocabulary) > _SHOWN_VALUES else ""
+    return {
+        "type": ["string", "null"],
+        "description": f"Seen: {shown}{more}{missing}. Any other value counts as unknown.",
+        "examples": list(feature.vocabulary[:3]),
+    }
+
+
+def example_rows(manifest: Manifest) -> list[dict[str, Any]]:
+    """Return the golden rows by feature name; a missing value is null."""
+    golden = manifest.golden
+    numeric, categorical = golden.numeric or ((),) * golden.rows, golden.categorical or ((),) * golden.rows
+    return [
+        dict(zip(manifest.feature_names, (*map(_short, numbers), *(text or None for text in texts)), strict=True))
+        for numbers, texts in zip(numeric, categorical, strict=True)
+    ]
+
+
+def _short(number: float | None) -> float | None:
+    """Return a float32 without the digits that only its being kept as a double has brought."""
+    return None if number is None else float(f"{number:.7g}")
+
+
+def _list_row(manifest: Manifest) -> Schema:
+    count = len(manifest.features)
+    order = ", ".join(manifest.feature_names[:5]) + (", ..." if count > 5 else "")
+    return {
+        "type": "array",
+        "description": f"The same values in manifest order: {order}.",
+        "minItems": count,
+        "maxItems": count,
+        "items": VALUE,
+    }
+
+
+def _answer(manifest: Manifest) -> Schema:
+    predictions: Schema = {"type": "array", "items": _prediction(manifest, lambda one: one)}
+    return obj(
+        {"model": TEXT, "version": {"type": "integer"}},
+        {"predictions": predictions, "outputs": _prediction(manifest, array)},
+        description="`predictions`, a row each, answers `instances`; `outputs`, in columns, answers `inputs`.",
+        oneOf=[{"required": ["predictions"]}, {"required": ["outputs"]}],
+    )
+
+
+def _prediction(manifest: Manifest, of: Callable[[Schema], Schema]) -> Schema:
+    """Describe the answer to one row, or to columns where `of` makes an array of each value."""
+    gates: Schema = {"type": "null", "description": "This model has no gates."}
+    if manifest.has_gates:
+        length, sentence = manifest.experts, "The weight of each expert; they sum to 1."
+        weights = array(NUMBER, minItems=length, maxItems=length, description=sentence)
+        gates = obj(dict.fromkeys(manifest.task_names, of(weights)))
+    return obj({"tasks": obj({task.name: of(_task(task)) for task in manifest.tasks}), "gate_weights": gates})
+
+
+def _task(task: Task) -> Schema:
+    if task.kind == "regression":
+        return {"type": "number", "description": "The predicted value."}
+    if task.kind == "binary":
+        return {"type": "number", "description": f"The probability of {task.classes[1]!r}."}
+    return {
+        "type": "array",
+        "items": {"type": "number"},
+        "description": f"The probabilities, in this order, of {', '.join(map(repr, task.classes))}.",
+    }
+
+
+def infer_example(manifest: Manifest) -> Schema:
+    """Return a request of the Open Inference Protocol that works."""
+    golden = manifest.golden
+    inputs: list[dict[str, Any]] = []
+    if golden.numeric:
+        row = [*map(_short, golden.numeric[0])]
+        inputs.append({"name": "numeric", "datatype": "FP32", "shape": [1, len(row)], "data": row})
+    if golden.categorical:
+        texts = list(golden.categorical[0])
+        inputs.append({"name": "categorical", "datatype": "BYTES", "shape": [1, len(texts)], "data": texts})
+    return {"inputs": inputs}

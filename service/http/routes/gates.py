@@ -1,0 +1,79 @@
+"""`:gates`: what the gates do with the rows sent, why, and what happens without each expert."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from service.engine import Engine
+from service.errors import MalformedRequest
+from service.http.admission import Admission, Incoming
+from service.http.body import check_json, timeout_s
+from service.http.codecs.endpoint import Endpoint, Endpoints
+from service.http.codecs.render import dumps
+from service.http.codecs.rows import EXPECTED, load_object
+from service.http.types import Headers, Name, Version
+from service.inference.inspection import Asked, _refuse_too_much, describe
+from service.system.quoting import quote
+
+OPTIONS = frozenset({"contributions", "ablation", "top_k"})
+
+
+def gates_router(engine: Engine, endpoints: Endpoints, admission: Admission) -> APIRouter:
+    """Make the inspection calls; `schemas.py` documents them with the loaded model's features."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.post("/v1/gates")
+    async def of_default(request: Request) -> Response:
+        """Inspect rows with the default model."""
+        return await _inspect(engine, admission, endpoints.get(), request)
+
+    @router.post("/v1/models/{name}:gates")
+    async def of_model(request: Request, name: Name) -> Response:
+        """Inspect rows with a model."""
+        return await _inspect(engine, admission, endpoints.get(name), request)
+
+    @router.post("/v1/models/{name}/versions/{version}:gates")
+    async def of_version(request: Request, name: Name, version: Version) -> Response:
+        """Inspect rows with one version of a model."""
+        return await _inspect(engine, admission, endpoints.get(name, version), request)
+
+    return router
+
+
+async def _inspect(engine: Engine, admission: Admission, endpoint: Endpoint, request: Request) -> Response:
+    with admission.incoming(request.receive) as body:
+        return await _inspected(engine, endpoint, dict(request.scope["headers"]), body)
+
+
+async def _inspected(engine: Engine, endpoint: Endpoint, headers: Headers, incoming: Incoming) -> Response:
+    arrived, model = engine.clock(), endpoint.model
+    model.need_gates()
+    engine.batcher.refuse_if_full()
+    check_json(headers)
+    allowed_s = timeout_s(headers, engine.settings.request_timeout_s)
+    document = load_object(await incoming.read_weighed(headers, endpoint.limits), EXPECTED)
+    asked = _asked(document)
+    batch = endpoint.parser.read(document, OPTIONS)
+    _refuse_too_much(asked, model.manifest, batch)
+    without = model.ablate(batch, arrived, allowed_s) if asked.ablation else _nothing()
+    part, moved = await asyncio.gather(model.inspect(batch, arrived, allowed_s, asked.contributions), without)
+    report = describe(model.manifest, part.answer(), moved, asked)
+    response = Response(dumps({"model": model.name, "version": model.version, **report}), media_type="application/json")
+    response.raw_headers.append(endpoint.version_header)
+    return response
+
+
+async def _nothing() -> None:
+    return None
+
+
+def _asked(document: dict[str, Any]) -> Asked:
+    flags = {key: False if document.get(key) is None else document[key] for key in ("contributions", "ablation")}
+    for key, value in flags.items():
+        if type(value) is not bool:
+            raise MalformedRequest(f'"{key}" is {quote(value)}', "true or false")
+    top_k = document.get("top_k")
+    if top_k is not None and (type(top_k) is not int or top_k < 1):
+        raise MalformedRequest(f'"top_k" is {quote(top_k)}', "a whole number from 1")
+    return Asked(**flags, top_k=top_k)

@@ -1,0 +1,102 @@
+"""`GET /v1/models...`: what there is, what is loaded, and the manifest. And the probes."""
+
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Response
+
+from service.engine import Engine
+from service.errors import ModelNotFound, ServiceError
+from service.http.openapi.answers import answers
+from service.http.types import Name, Version
+from service.versions.repository import ModelState
+
+
+def models_router(engine: Engine) -> APIRouter:
+    """Make the routes that describe the models."""
+    router = APIRouter(tags=["models"])
+
+    @router.get("/v1/models", summary="All models", responses=answers("Models"))
+    async def models() -> dict[str, Any]:
+        """List the models found on disk, which of their versions are loaded, and why others are not."""
+        return {"models": [_describe(engine, state) for state in engine.models()]}
+
+    @router.get("/v1/models/{name}", summary="One model", responses=answers("Model", 404))
+    async def model(name: Name) -> dict[str, Any]:
+        """Describe a model: `ready` tells whether it answers, `version` is the one that does."""
+        return _describe(engine, _state(engine, name))
+
+    @router.get("/v1/models/{name}/versions/{version}", summary="One version", responses=answers("Version", 400, 404))
+    async def model_version(name: Name, version: Version) -> dict[str, Any]:
+        """Describe one version of a model, loaded or not."""
+        versions = {state.version: state for state in _state(engine, name).versions}
+        if version not in versions:
+            raise ModelNotFound(name, version, list(versions), "there is no such version")
+        state = versions[version]
+        return {"name": name, "ready": state.state == "loaded", **state._asdict()}
+
+    @router.get("/v1/models/{name}/metadata", summary="The manifest", responses=answers("Manifest", 404, 503))
+    async def metadata(name: Name) -> Response:
+        """Return the manifest of the served version: features, tasks, gate baseline, provenance."""
+        return _manifest(engine, name, None)
+
+    @router.get(
+        "/v1/models/{name}/versions/{version}/metadata",
+        summary="The manifest of a version",
+        responses=answers("Manifest", 400, 404, 503),
+    )
+    async def version_metadata(name: Name, version: Version) -> Response:
+        """Return the manifest of a loaded version."""
+        return _manifest(engine, name, version)
+
+    return router
+
+
+def health_router(engine: Engine) -> APIRouter:
+    """Make the probes. They look at no request queue, so an overloaded service stays alive and ready."""
+    router = APIRouter(prefix="/health", tags=["operation"])
+
+    @router.get("/live", summary="Is the process alive?", responses=answers("Live"))
+    async def live() -> dict[str, bool]:
+        """Answer 200 as long as the event loop turns."""
+        return {"live": True}
+
+    @router.get("/ready", summary="May requests be sent here?", responses=answers("Ready", 503))
+    async def ready() -> dict[str, bool]:
+        """Answer 200 when the model is loaded, proved and warm; 503 before that, and while the process drains."""
+        engine.check_ready()
+        return {"ready": True}
+
+    return router
+
+
+def _state(engine: Engine, name: str) -> ModelState:
+    if ":" in name:  # GET .../name:gates
+        raise HTTPException(404)
+    states = {state.name: state for state in engine.models()}
+    if name not in states:
+        raise ModelNotFound(name, None, list(states))
+    return states[name]
+
+
+def _describe(engine: Engine, state: ModelState) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "ready": state.ready,
+        "default": state.ready and state.name == _default_name(engine),
+        "version": state.served,
+        "pinned": state.pinned,
+        "shadow": state.shadow,
+        "note": state.note,
+        "versions": [version._asdict() for version in state.versions],
+    }
+
+
+def _default_name(engine: Engine) -> str | None:
+    try:
+        return engine.get().name
+    except ServiceError:
+        return None
+
+
+def _manifest(engine: Engine, name: str, version: int | None) -> Response:
+    return Response(engine.get(name, version).manifest.model_dump_json(), media_type="application/json")

@@ -1,0 +1,23 @@
+"""service.http.types."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Annotated, Any
+
+from fastapi import Path
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
+
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Name = Annotated[str, Path(description="Name of the model.", json_schema_extra={"pattern": NAME_PATTERN})]
+Version = Annotated[int, Path(description="Version of the model.", ge=1)]

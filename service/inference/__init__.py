@@ -1,0 +1,1 @@
+"""Rows in, answers out: features, batches, runs, sessions, inspection."""

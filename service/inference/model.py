@@ -1,0 +1,216 @@
+"""One loaded model version as the engine serves it: rows in, joined with others' rows, answers and gate weights out.
+
+    Model.read rows -> Model.predict -> a lane of the batcher -> predictor, once for many -> each request's part
+
+Everything is called on the event loop.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from service.artifact.file import GATE_CONTRIBUTIONS, GATE_WEIGHTS, Manifest, golden_inputs
+from service.errors import GatesUnavailable, InvalidFeatures, Problem
+from service.inference.answer import Ablation, Answer, Floats, Outputs, Part, Run
+from service.inference.batcher import Batcher, Lane
+from service.inference.features import Batch, FeatureReader, all_finite
+from service.inference.predictor import Predictor
+from service.settings import Settings
+
+INLINE_BUDGET_S = 0.5e-3
+"""A run that takes longer goes to a thread. A hop there and back costs 0.05 to 0.1 ms, and a run of this length holds
+up the requests of other connections, and the probes, no longer than reading them takes."""
+
+GATE_WEIGHTS_ONLY = frozenset({GATE_WEIGHTS})
+CONTRIBUTIONS = frozenset({GATE_CONTRIBUTIONS})
+
+OUT_OF_RANGE = (
+    "the model's answer to this row is not finite: its numbers are too extreme; check them against the ranges"
+)
+
+Finished = Callable[[Sequence[Part]], None]
+
+
+class GateRecorder(Protocol):
+    """Take notice of the gate weights of a model version's answers."""
+
+    def record(self, weights: Floats, /) -> None:
+        """Note the weights (B, T, E) of rows that were served; called on the event loop."""
+
+
+class Aside:
+    """Hold what is to be offered the finished runs of predictions; None most of the time."""
+
+    __slots__ = ("offer",)
+
+    def __init__(self) -> None:
+        self.offer: Finished | None = None
+
+
+class Model:
+    """Answer for one loaded model version; its lanes know the predictor, not the model, so that it is freed at once.
+
+    Args:
+        name: under which it is served.
+        version: of the model.
+        predictor: loaded and warm.
+        batcher: of the process.
+        settings: limits.
+        recorder: of its gate weights, if there is one.
+
+    Attributes:
+        reader: turns rows and columns into batches.
+        loaded_at: seconds since 1970.
+        load_s: how long loading took, in seconds.
+        transport: whatever a transport prepares for this model; it goes when the model goes.
+        aside: what else is done with its predictions, after they were given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        predictor: Predictor,
+        batcher: Batcher,
+        settings: Settings,
+        recorder: GateRecorder | None = None,
+    ) -> None:
+        self.name, self.version, self.predictor = name, version, predictor
+        self.manifest: Manifest = predictor.manifest
+        self.reader = FeatureReader(self.manifest, settings.max_rows)
+        self.loaded_at, self.load_s = time.time(), 0.0
+        self.transport: object | None = None
+        self.aside = Aside()
+        finished = _recording(recorder)
+        inline_rows = measured_inline_rows(predictor, settings.inline_rows)
+        experts = max(self.manifest.experts, 1)
+        self._predictions: Lane[Batch, Part] = batcher.lane(
+            _joining(predictor.run), inline_rows, _finishing(finished, self.aside)
+        )
+        self._gates: Lane[Batch, Part] = batcher.lane(
+            _joining(lambda batch: predictor.run(batch, GATE_WEIGHTS_ONLY)), inline_rows, finished
+        )
+        self._inspections: Lane[Batch, Part] = batcher.lane(_joining(predictor.run), inline_rows)
+        self._contributions: Lane[Batch, Part] = batcher.lane(
+            _joining(predictor.contributions), inline_rows // (4 * experts)
+        )
+        self._ablations: Lane[Batch, Ablation] = batcher.lane(_ablating(predictor), inline_rows // experts)
+
+    def predict(self, batch: Batch, arrived: float, timeout_s: float) -> Awaitable[Part]:
+        """Answer rows with every task and the gate weights.
+
+        Args:
+            batch: the rows.
+            arrived: when the request came in, on `Engine.clock`.
+            timeout_s: how long after that the run may begin.
+
+        Raises:
+            Overloaded: too many rows are waiting.
+            DeadlineExceeded: the time was over.
+            InvalidFeatures: a row leads to numbers that float32 cannot hold.
+        """
+        return self._predictions.submit(batch, batch.rows, arrived, timeout_s)
+
+    async def gate_weights(self, batch: Batch, arrived: float, timeout_s: float) -> Part:
+        """Answer like `predict`, with the gate weights alone, which costs less.
+
+        Raises:
+            GatesUnavailable: the model has no gates; further errors as in `predict`.
+        """
+        self.need_gates()
+        await self._open(GATE_WEIGHTS_ONLY)
+        return await self._gates.submit(batch, batch.rows, arrived, timeout_s)
+
+    async def inspect(self, batch: Batch, arrived: float, timeout_s: float, contributions: bool = False) -> Part:
+        """Answer like `predict`, by choice with each feature's share in each gate logit; it is no traffic.
+
+        Raises:
+            GatesUnavailable: the model has no gates; further errors as in `predict`.
+        """
+        self.need_gates()
+        if contributions:
+            await self._open(CONTRIBUTIONS)
+        lane = self._contributions if contributions else self._inspections
+        return await lane.submit(batch, batch.rows, arrived, timeout_s)
+
+    async def ablate(self, batch: Batch, arrived: float, timeout_s: float) -> Outputs:
+        """Predict each task with each expert left out: task -> (E, B) or (E, B, K); it is no traffic.
+
+        Raises:
+            GatesUnavailable: the model has no gates, or a single expert; further errors as in `predict`.
+        """
+        self.need_gates()
+        return (await self._ablations.submit(batch, batch.rows, arrived, timeout_s)).tasks
+
+    async def _open(self, outputs: frozenset[str]) -> None:
+        """Open the session of these outputs before the first run that wants it, in a thread: the loop goes on."""
+        if not self.predictor.is_open(outputs):
+            await asyncio.to_thread(self.predictor.open, outputs)
+
+    def need_gates(self) -> None:
+        """Raise GatesUnavailable if the model has no gates."""
+        if not self.manifest.has_gates:
+            raise GatesUnavailable(self.name, f"is a {self.manifest.architecture} model without gates")
+
+
+def _joining(run: Callable[[Batch], Answer]) -> Callable[[list[Batch]], list[Part]]:
+    def run_joined(batches: list[Batch]) -> list[Part]:
+        began = time.perf_counter()
+        joined = Batch.concat(batches)
+        answer = run(joined)
+        if not all(map(all_finite, answer.arrays())):
+            raise InvalidFeatures([Problem(row, None, OUT_OF_RANGE) for row in answer.rows_not_finite()[:20]])
+        shared, parts, start = Run(answer, joined.rows, began, joined), [], 0
+        for batch in batches:
+            parts.append(Part(shared, start, start + batch.rows))
+            start += batch.rows
+        return parts
+
+    return run_joined
+
+
+def _ablating(predictor: Predictor) -> Callable[[list[Batch]], list[Ablation]]:
+    return lambda batches: [Ablation(predictor.ablate(batch), batch.rows) for batch in batches]
+
+
+def _finishing(record: Finished | None, aside: Aside) -> Finished:
+    """Return what is done with finished predictions."""
+
+    def finished(parts: Sequence[Part]) -> None:
+        if record is not None:
+            record(parts)
+        if aside.offer is not None:
+            aside.offer(parts)
+
+    return finished
+
+
+def _recording(recorder: GateRecorder | None) -> Finished | None:
+    """Return what hands the gate weights of finished runs to the recorder, each run once."""
+    if recorder is None:
+        return None
+    record = recorder.record
+
+    def finished(parts: Sequence[Part]) -> None:
+        shared = bool(parts) and parts[-1].start > 0  # else each ran by itself
+        for part in parts[:1] if shared else parts:
+            if (weights := part.run.answer.gate_weights) is not None:
+                record(weights)
+
+    return finished
+
+
+def measured_inline_rows(predictor: Predictor, most: int, budget_s: float = INLINE_BUDGET_S) -> int:
+    """Find how many rows a warm model runs within the budget, at most `most`; the best of a few runs counts."""
+    rows = min(max(most, 1), 256)
+    inputs: dict[str, Any] = {n: np.resize(a, (rows, a.shape[1])) for n, a in golden_inputs(predictor.manifest).items()}
+    batch = Batch(inputs.get("numeric"), inputs.get("categorical"), rows)
+    spent_s = []
+    for _ in range(5):
+        started = time.perf_counter()
+        predictor.run(batch)
+        spent_s.append(time.perf_counter() - started)
+    return min(most, int(rows * budget_s / min(spent_s)))

@@ -1,0 +1,1 @@
+"""Logs, records of requests and predictions, traces."""

@@ -1,0 +1,256 @@
+"""How far a candidate version's answers are from the served one's: compared row by row, added up over all workers.
+
+    <run directory>/shadow/<model>/<served>-<candidate>-<digest>.json    which versions and tasks are compared
+    <run directory>/shadow/<model>/<served>-<candidate>-<digest>.slots   the sums, a slot per worker
+
+Every comparison adds to a worker's sums at once or not at all (`shared_sums.py`): a worker that dies leaves them whole.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from service import gates
+from service.artifact.manifest import Manifest
+from service.inference.answer import Answer
+from service.monitoring.shared_sums import Body, Shape, SharedSums
+from service.run_directory import RunDirectory
+
+KEPT_PAIRS = 8
+"""Pairs of versions of a model whose sums stay readable."""
+
+_FOLDER = "shadow"
+_ROWS, _DROPPED, _FAILED, _TASKS = range(4)
+_ABSOLUTE, _LARGEST, _DISAGREEMENTS, _DIVERGENCE, _SAME_TOP = range(5)
+_PER_TASK = 5
+
+
+class ComparedTask(BaseModel):
+    """Describe a task that both versions have.
+
+    Attributes:
+        gates: whether their gate weights can be compared: both have gates, over as many experts.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: Literal["regression", "binary", "multiclass"]
+    gates: bool
+
+
+class Pair(BaseModel):
+    """Describe which versions are compared, and in what."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    served: int
+    candidate: int
+    tasks: tuple[ComparedTask, ...]
+
+    @classmethod
+    def of(cls, name: str, served: tuple[int, Manifest], candidate: tuple[int, Manifest]) -> "Pair":
+        """Pair two versions of a model, each a number and a manifest: the tasks of the same name, kind and width."""
+        (number, one), (other_number, other) = served, candidate
+        theirs = {task.name: task for task in other.tasks}
+        alike = one.has_gates and other.has_gates and one.experts == other.experts
+        tasks = tuple(
+            ComparedTask(name=task.name, kind=task.kind, gates=alike)
+            for task in one.tasks
+            if task.name in theirs and (task.kind, task.width) == (theirs[task.name].kind, theirs[task.name].width)
+        )
+        return cls(model=name, served=number, candidate=other_number, tasks=tasks)
+
+    @property
+    def shape(self) -> Shape:
+        """Return the shape of a worker's sums."""
+        return Shape(1, _TASKS + _PER_TASK * len(self.tasks))
+
+    def compare(
+        self, served: Answer, candidate: Answer, places: tuple[NDArray[np.intp], NDArray[np.intp]]
+    ) -> "ShadowFigures":
+        """Compare the answers to the same rows; a row without a finite answer of the candidate counts as failed.
+
+        Args:
+            served: what was answered.
+            candidate: what would have been.
+            places: of the compared tasks in each version's gate weights.
+        """
+        finite = np.ones(len(next(iter(candidate.tasks.values()))), bool)
+        for array in candidate.arrays():
+            finite &= np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        words = np.zeros(self.shape.words)
+        words[_ROWS], words[_FAILED] = finite.sum(), (~finite).sum()
+        for t, task in enumerate(self.tasks):
+            if finite.any():
+                part = words[_TASKS + t * _PER_TASK :][:_PER_TASK]
+                self._compare_task(part, task, served.tasks[task.name][finite], candidate.tasks[task.name][finite])
+                if task.gates and served.gate_weights is not None and candidate.gate_weights is not None:
+                    ours = served.gate_weights[finite, places[0][t]]
+                    theirs = candidate.gate_weights[finite, places[1][t]]
+                    part[_DIVERGENCE] = gates.jensen_shannon(ours, theirs).sum()
+                    part[_SAME_TOP] = (ours.argmax(axis=-1) == theirs.argmax(axis=-1)).sum()
+        return ShadowFigures(self, words)
+
+    def _compare_task(
+        self, part: Body, task: ComparedTask, ours: NDArray[np.float32], theirs: NDArray[np.float32]
+    ) -> None:
+        apart = np.abs(theirs.astype(np.float64) - ours).reshape(len(ours), -1)
+        part[_ABSOLUTE], part[_LARGEST] = apart.mean(axis=1).sum(), apart.max()
+        if task.kind == "binary":
+            part[_DISAGREEMENTS] = ((ours >= 0.5) != (theirs >= 0.5)).sum()
+        elif task.kind == "multiclass":
+            part[_DISAGREEMENTS] = (ours.argmax(axis=1) != theirs.argmax(axis=1)).sum()
+
+
+class ShadowFigures:
+    """Hold sums over rows that were compared."""
+
+    def __init__(self, pair: Pair, words: Body) -> None:
+        self.pair, self.words = pair, words
+
+    @property
+    def rows(self) -> float:
+        """Count the rows that were compared."""
+        return float(self.words[_ROWS])
+
+    @property
+    def dropped_rows(self) -> float:
+        """Count the rows that were chosen and left out, as too many were waiting."""
+        return float(self.words[_DROPPED])
+
+    @property
+    def failed_rows(self) -> float:
+        """Count the rows that the candidate could not answer."""
+        return float(self.words[_FAILED])
+
+    def task(self, at: int) -> tuple[float, float, float, float, float]:
+        """Return a task's sums: absolute difference, its largest, disagreements, gate divergence, same top expert."""
+        part = self.words[_TASKS + at * _PER_TASK :][:_PER_TASK].tolist()
+        return part[_ABSOLUTE], part[_LARGEST], part[_DISAGREEMENTS], part[_DIVERGENCE], part[_SAME_TOP]
+
+    def __add__(self, other: "ShadowFigures") -> "ShadowFigures":
+        words = self.words + other.words
+        largest = slice(_TASKS + _LARGEST, None, _PER_TASK)
+        words[largest] = np.maximum(self.words[largest], other.words[largest])
+        return ShadowFigures(self.pair, words)
+
+    @classmethod
+    def missed(cls, pair: Pair, dropped_rows: int = 0, failed_rows: int = 0) -> "ShadowFigures":
+        """Make the sums of rows that were not compared."""
+        words = np.zeros(pair.shape.words)
+        words[_DROPPED], words[_FAILED] = dropped_rows, failed_rows
+        return cls(pair, words)
+
+
+class Tally:
+    """Add up a pair's figures; one object per process may add, from one thread."""
+
+    def __init__(self, pair: Pair, workers: list[SharedSums], own: int) -> None:
+        self.pair, self._workers, self._own = pair, workers, workers[own]
+
+    def add(self, figures: ShadowFigures) -> None:
+        """Add to this worker's sums."""
+        before = ShadowFigures(self.pair, self._own.current(0))
+        self._own.publish({0: (before + figures).words})
+
+    def total(self) -> ShadowFigures:
+        """Add up the sums of all workers."""
+        figures = ShadowFigures.missed(self.pair)
+        for sums in self._workers:
+            figures += ShadowFigures(self.pair, sums.read(0, 1)[0])
+        return figures
+
+
+class Tallies:
+    """Keep the tallies of an instance.
+
+    Args:
+        directory: shared by the workers.
+        place: of this worker, whose slot it writes.
+    """
+
+    def __init__(self, directory: RunDirectory, place: int) -> None:
+        self._directory, self._place = directory, place
+        self._open: dict[Path, Tally] = {}
+
+    def open(self, pair: Pair) -> Tally:
+        """Begin, or go on, to add up a pair."""
+        text = pair.model_dump_json().encode()
+        digest = hashlib.blake2b(text, digest_size=6).hexdigest()
+        path = self._folder(pair.model) / f"{pair.served}-{pair.candidate}-{digest}.json"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_suffix(f".{os.getpid()}")
+            fresh.write_bytes(text)
+            fresh.replace(path)
+        os.utime(path)
+        self._prune(path.parent)
+        return self._tally(path, pair)
+
+    def all(self) -> list[Tally]:
+        """List the tallies of all pairs that are kept, the last opened first, whoever opened them."""
+        found = []
+        root = self._directory.path / _FOLDER
+        for path in sorted(root.glob("*/*.json"), key=_opened_at, reverse=True):
+            try:
+                found.append(self._open.get(path) or self._tally(path, Pair.model_validate_json(path.read_bytes())))
+            except FileNotFoundError:  # forgotten meanwhile
+                continue
+        return found
+
+    def _tally(self, path: Path, pair: Pair) -> Tally:
+        if path not in self._open:
+            shape = pair.shape
+            slots = self._directory.map(str(path.with_suffix(".slots")), repr(shape), shape.nbytes)
+            self._open[path] = Tally(pair, [SharedSums(slot, shape) for slot in slots], self._place)
+        return self._open[path]
+
+    def _folder(self, model: str) -> Path:
+        return self._directory.path / _FOLDER / hashlib.blake2b(model.encode(), digest_size=12).hexdigest()
+
+    def _prune(self, folder: Path) -> None:
+        for path in sorted(folder.glob("*.json"), key=_opened_at, reverse=True)[KEPT_PAIRS:]:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".slots").unlink(missing_ok=True)
+        for path in [path for path in self._open if path.parent == folder and not path.exists()]:
+            del self._open[path]
+
+
+def _opened_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def shadow_report(figures: ShadowFigures) -> dict[str, Any]:
+    """Describe the figures as JSON; what cannot be said without rows is None."""
+    tasks: dict[str, Any] = {}
+    rows = figures.rows
+    for at, task in enumerate(figures.pair.tasks):
+        absolute, largest, disagreements, divergence, same_top = figures.task(at)
+        compared = {"jensen_shannon": _ratio(divergence, rows), "top_expert_agreement": _ratio(same_top, rows)}
+        tasks[task.name] = {
+            "kind": task.kind,
+            "mean_absolute_difference": _ratio(absolute, rows),
+            "largest_absolute_difference": largest if rows else None,
+            "disagreement": None if task.kind == "regression" else _ratio(disagreements, rows),
+            "gates": compared if task.gates else None,
+        }
+    return {
+        "rows": int(rows),
+        "dropped_rows": int(figures.dropped_rows),
+        "failed_rows": int(figures.failed_rows),
+        "tasks": tasks,
+    }
+
+
+def _ratio(total: float, rows: float) -> float | None:
+    return total / rows if rows else None

@@ -1,0 +1,218 @@
+"""What the service counts and measures, in which labels and buckets, and how a worker's events become sums.
+
+The sets are fixed, so that no caller can make a series: whatever is not listed counts as "other".
+
+An event is five numbers; `fold` adds many at once to the worker's sums (`shared_sums.py`):
+
+    request   code, rows, parse_s, render_s, total_s       code = ((model * ROUTES + route) * STATUSES + status)
+    run       RUN, requests, rows, queue_s, run_s                 * (VERSIONS + 1) + version, or + VERSIONS for none
+
+    place 0          histograms of the stages and of the runs
+    place 1          rows by version
+    place 2 + model  requests by route and status
+"""
+
+from collections.abc import Callable
+from struct import Struct
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.monitoring.shared_sums import Body, Shape
+
+ROUTES = (
+    "predict",
+    "gates",
+    "traffic",
+    "models",
+    "metadata",
+    "v2_infer",
+    "v2",
+    "admin",
+    "health",
+    "metrics",
+    "docs",
+    "page",
+    "other",
+)
+STATUSES: tuple[str, ...] = (
+    *(
+        "200",
+        "204",
+        "304",
+        "307",
+        "400",
+        "401",
+        "403",
+        "404",
+        "405",
+        "408",
+        "409",
+        "411",
+        "413",
+        "415",
+        "421",
+        "422",
+        "429",
+        "431",
+    ),
+    *("499", "500", "501", "503", "504", "other"),
+)
+REASONS = (
+    "malformed",
+    "invalid_features",
+    "too_large",
+    "media_type",
+    "head_too_large",
+    "slow_client",
+    "model_not_found",
+    "gates_unavailable",
+    "version_conflict",
+    "transfer_coding",
+    "host_not_allowed",
+    "unauthorised",
+    "wrong_keys",
+    "forbidden",
+    "overloaded",
+    "not_ready",
+    "run_directory_gone",
+    "deadline",
+    "artifact",
+    "internal",
+    "other",
+)
+MODELS = 33
+"""Names told apart, the first for calls that name no loaded model, the last for all further ones."""
+VERSIONS = 128
+"""Model versions told apart at a time; the one unloaded longest ago gives its place to the next."""
+
+_MS = 1e-3
+SECONDS = tuple(x * _MS for x in (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000))
+"""Upper bounds of the latency buckets, from 50 us."""
+COUNTS = tuple(float(2**power) for power in range(15))
+"""Upper bounds of the buckets of rows and requests of a run, 1 to 16,384."""
+
+RUN = -1.0
+event: Callable[[float, float, float, float, float], bytes] = Struct("5f").pack
+"""Write an event as it is buffered."""
+NOT_MEASURED = float("nan")
+_KEYS = len(ROUTES) * len(STATUSES)
+_HISTOGRAMS, _VERSIONS, _REQUESTS = 0, 1, 2
+PLACES = _REQUESTS + MODELS
+
+
+class Instrument(NamedTuple):
+    """Say where a histogram finds its values: in which kind of event and column, and in which words it adds up."""
+
+    name: str
+    of_runs: bool
+    column: int
+    bounds: tuple[float, ...]
+    start: int
+
+    @property
+    def end(self) -> int:
+        """Return the word after the last: a count per bound, one beyond the last bound, and the sum."""
+        return self.start + len(self.bounds) + 2
+
+
+def _instruments() -> tuple[Instrument, ...]:
+    found, start = [], 0
+    for name, of_runs, column, bounds in (
+        ("parse", False, 2, SECONDS),
+        ("queue", True, 3, SECONDS),
+        ("run", True, 4, SECONDS),
+        ("render", False, 3, SECONDS),
+        ("total", False, 4, SECONDS),
+        ("batch_rows", True, 2, COUNTS),
+        ("batch_requests", True, 1, COUNTS),
+    ):
+        found.append(Instrument(name, of_runs, column, bounds, start))
+        start = found[-1].end
+    return tuple(found)
+
+
+INSTRUMENTS = _instruments()
+STAGES = ("parse", "queue", "run", "render", "total")
+SHAPE = Shape(PLACES, max(_KEYS, VERSIONS, INSTRUMENTS[-1].end))
+
+
+def request_code(model: int, route: str, status: int, version: int | None) -> int:
+    """Return the number that stands for where a request counts; what is not listed counts as "other".
+
+    It is exact in float32, which holds whole numbers to 2^24.
+
+    Args:
+        model: place of the model's name.
+        route: one of ROUTES.
+        status: of HTTP.
+        version: place of the version; None where no loaded one was asked.
+    """
+    route_at = ROUTES.index(route if route in ROUTES else "other")
+    status_at = STATUSES.index(str(status) if str(status) in STATUSES else "other")
+    key = (model * len(ROUTES) + route_at) * len(STATUSES) + status_at
+    return key * (VERSIONS + 1) + (VERSIONS if version is None else version)
+
+
+def fold(current: Callable[[int], Body], events: NDArray[np.float32]) -> dict[int, Body]:
+    """Return the bodies, by place, that adding events (n, 5) to the current ones gives."""
+    changed: dict[int, Body] = {}
+
+    def body(place: int) -> Body:
+        if place not in changed:
+            changed[place] = current(place).copy()
+        return changed[place]
+
+    kind = events[:, 0]
+    requests, runs = events[kind >= 0], events[kind == RUN]
+    for instrument in INSTRUMENTS:
+        _observe(body(_HISTOGRAMS), instrument, (runs if instrument.of_runs else requests)[:, instrument.column])
+    if len(requests):
+        codes, versions = np.divmod(requests[:, 0].astype(int), VERSIONS + 1)
+        rows = np.bincount(versions, weights=requests[:, 1], minlength=VERSIONS + 1)
+        body(_VERSIONS)[:VERSIONS] += rows[:VERSIONS]
+        models, keys = np.divmod(codes, _KEYS)
+        for model in np.unique(models):
+            counts = np.bincount(keys[models == model], minlength=_KEYS)
+            body(_REQUESTS + int(model))[:_KEYS] += counts
+    return changed
+
+
+def forget_version(current: Callable[[int], Body], version: int) -> dict[int, Body]:
+    """Return the bodies, by place, that forgetting the rows of a version's place in the table gives."""
+    rows = current(_VERSIONS).copy()
+    rows[version] = 0
+    return {_VERSIONS: rows}
+
+
+def _observe(body: Body, instrument: Instrument, values: NDArray[np.float32]) -> None:
+    values = values[~np.isnan(values)]
+    bins = np.searchsorted(instrument.bounds, values)  # a bound belongs to the bucket that it ends
+    body[instrument.start : instrument.end - 1] += np.bincount(bins, minlength=len(instrument.bounds) + 1)
+    body[instrument.end - 1] += values.sum(dtype=np.float64)
+
+
+class Figures(NamedTuple):
+    """Hold a worker's sums, read from the bodies of all places, (PLACES, words)."""
+
+    bodies: Body
+
+    def histogram(self, name: str) -> tuple[list[tuple[str, float]], float]:
+        """Return the cumulative buckets as (upper bound, count), "+Inf" last, and the sum."""
+        instrument = next(instrument for instrument in INSTRUMENTS if instrument.name == name)
+        words = self.bodies[_HISTOGRAMS, instrument.start : instrument.end]
+        bounds = [*(f"{bound:.10g}" for bound in instrument.bounds), "+Inf"]
+        return list(zip(bounds, np.cumsum(words[:-1]).tolist(), strict=True)), float(words[-1])
+
+    def rows(self, version: int) -> float:
+        """Return the rows of the version at a place of the table."""
+        return float(self.bodies[_VERSIONS, version])
+
+    def models(self) -> list[int]:
+        """List the places of the models that were asked."""
+        return np.flatnonzero(self.bodies[_REQUESTS:].any(axis=1)).tolist()
+
+    def requests(self, model: int) -> NDArray[np.float64]:
+        """Return the requests of a model, (ROUTES, STATUSES)."""
+        return self.bodies[_REQUESTS + model, :_KEYS].reshape(len(ROUTES), len(STATUSES))

@@ -1,0 +1,188 @@
+"""The answer about a window of live traffic: what the gates do, beside the baseline, with the drift from it.
+
+Plain dicts, lists and floats, fit for JSON. What cannot be said without rows is None, never NaN. docs/traffic.md
+defines every figure.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact.file import GateBaseline, TaskGate
+from service.errors import MalformedRequest
+from service.gates import (
+    CHANCE_TAKEN_OFF,
+    COLLAPSED_GATE_UTILISATION,
+    DEAD_EXPERT_FAIR_SHARE,
+    JENSEN_SHANNON,
+    STABILITY_INDEX,
+    Drift,
+    collapsed_gates,
+    dead_experts,
+    drift,
+)
+from service.monitoring.traffic import Gates, GateTraffic
+from service.monitoring.windows import POINTS, WINDOWS, Sums, tier_of
+from service.system.quoting import quote
+
+Report = dict[str, Any]
+
+DEFAULT_WINDOW = "5m"
+
+
+def gate_report(
+    traffic: GateTraffic, window: str = DEFAULT_WINDOW, wall_clock: Callable[[], float] = time.time
+) -> Report:
+    """Describe the rows of a window that ends now.
+
+    Args:
+        traffic: of a model version.
+        window: one of WINDOWS.
+        wall_clock: seconds since 1970, only to date the series.
+
+    Raises:
+        MalformedRequest: there is no such window.
+    """
+    tier = tier_of(window)
+    if tier is None:
+        raise MalformedRequest(f"the window is {quote(window)}", f"one of {', '.join(WINDOWS)}, as in ?window=5m")
+    gates, buckets = traffic.gates, traffic.series(tier)
+    start = wall_clock() - traffic.bucket_age_s(tier) - (POINTS - 1) * tier.resolution_s
+    sums = buckets.over_time()
+    return {
+        "model": gates.model,
+        "version": gates.version,
+        "window": window,
+        "window_s": POINTS * tier.resolution_s,
+        "rows": int(sums.rows),
+        "experts": gates.experts,
+        "task_names": list(gates.tasks),
+        **_now(gates, sums),
+        "baseline": _baseline(gates),
+        "thresholds": thresholds(gates.experts),
+        "series": {
+            "start": datetime.fromtimestamp(start, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "resolution_s": tier.resolution_s,
+            **_series(gates, buckets),
+        },
+    }
+
+
+def drifts(gates: Gates, sums: Sums) -> dict[str, Drift]:
+    """Return each task's drift from the baseline; empty without rows."""
+    if not sums.rows:
+        return {}
+    used = sums.weights / sums.rows
+    return {
+        task: drift(
+            np.array(gates.baseline.tasks[task].utilisation),
+            np.array(gates.baseline.tasks[task].histogram, np.float64),
+            used[t],
+            sums.histogram[t],
+        )
+        for t, task in enumerate(gates.tasks)
+    }
+
+
+def thresholds(experts: int) -> Report:
+    """Name every threshold with its value."""
+    return {
+        "dead_expert_utilisation": DEAD_EXPERT_FAIR_SHARE / experts,
+        "collapsed_gate_utilisation": COLLAPSED_GATE_UTILISATION,
+        "jensen_shannon": JENSEN_SHANNON._asdict(),
+        "population_stability_index": STABILITY_INDEX._asdict(),
+        "chance_taken_off": CHANCE_TAKEN_OFF,
+    }
+
+
+def _now(gates: Gates, sums: Sums) -> Report:
+    """Describe the tasks, their similarity and what is out of order."""
+    if not sums.rows:
+        return {
+            "tasks": dict.fromkeys(gates.tasks, _SILENT_TASK),
+            "similarity": None,
+            "dead_experts": None,
+            "collapsed_gates": None,
+        }
+    used = sums.weights / sums.rows
+    entropy = sums.entropy / sums.rows
+    found = drifts(gates, sums)
+    return {
+        "tasks": {
+            task: {
+                "utilisation": _numbers(used[t]),
+                "entropy": float(entropy[t]),
+                "normalised_entropy": _normalised(entropy[t], gates.experts),
+                "top_expert_share": _numbers(sums.top[t] / sums.rows),
+                "histogram": sums.histogram[t].astype(int).tolist(),
+                "drift": _drift(found[task]),
+            }
+            for t, task in enumerate(gates.tasks)
+        },
+        "similarity": _numbers(np.clip(sums.similarity / sums.rows, 0, 1)),
+        "dead_experts": dead_experts(used),
+        "collapsed_gates": [gates.tasks[t] for t in collapsed_gates(used)],
+    }
+
+
+_SILENT_TASK: Report = dict.fromkeys(
+    ("utilisation", "entropy", "normalised_entropy", "top_expert_share", "histogram", "drift")
+)
+
+
+def _drift(found: Drift) -> Report:
+    return {
+        "level": found.level,
+        "jensen_shannon": found.jensen_shannon,
+        "jensen_shannon_by_chance": found.jensen_shannon_chance,
+        "population_stability_index": found.stability_index,
+        "population_stability_index_by_chance": found.stability_chance,
+        "population_stability_index_by_expert": _numbers(found.by_expert),
+    }
+
+
+def _baseline(gates: Gates) -> Report:
+    """Repeat the baseline of the manifest in the same words as the traffic."""
+    baseline: GateBaseline = gates.baseline
+    tasks: dict[str, TaskGate] = {task: baseline.tasks[task] for task in gates.tasks}
+    return {
+        "rows": baseline.rows,
+        "histogram_edges": list(baseline.histogram_edges),
+        "tasks": {name: task.model_dump(mode="json") for name, task in tasks.items()},
+        "similarity": [list(row) for row in baseline.similarity],
+    }
+
+
+def _series(gates: Gates, buckets: Sums) -> Report:
+    """Describe each bucket, oldest first; None where it has no rows."""
+    seen = buckets.rows > 0
+    rows = np.where(seen, buckets.rows, 1.0)
+    used = buckets.weights / rows[:, None, None]
+    entropy = buckets.entropy / rows[:, None]
+    return {
+        "rows": buckets.rows.astype(int).tolist(),
+        "tasks": {
+            task: {
+                "utilisation": [_numbers(used[at, t]) if seen[at] else None for at in range(POINTS)],
+                "normalised_entropy": [
+                    _normalised(entropy[at, t], gates.experts) if seen[at] else None for at in range(POINTS)
+                ],
+            }
+            for t, task in enumerate(gates.tasks)
+        },
+    }
+
+
+def _normalised(entropy: float, experts: int) -> float:
+    """Return entropy / ln E in [0, 1]; 0 where there is one expert."""
+    return float(min(max(entropy / np.log(experts), 0.0), 1.0)) if experts > 1 else 0.0
+
+
+def _numbers(values: NDArray[np.float64]) -> list[Any]:
+    """Return floats rounded to what float32 weights can tell, so that an answer stays short."""
+    numbers: list[Any] = np.round(values, 7).tolist()
+    return numbers

@@ -1,0 +1,121 @@
+"""All that one worker notes of itself and says of the instance: gate traffic and metrics, on a slot of its own."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from prometheus_client.exposition import choose_encoder
+
+from service.artifact.file import Manifest
+from service.errors import ModelNotFound
+from service.monitoring.comparison import ShadowFigures
+from service.monitoring.counters import Metrics
+from service.monitoring.prometheus import registry
+from service.monitoring.report import DEFAULT_WINDOW, Report, gate_report
+from service.monitoring.traffic import Gates, GateTraffic, Traffic
+from service.run_directory import RunDirectory
+
+Version = tuple[str, int]
+"""Name and version of a model."""
+
+TICK_S = 1.0
+"""How old another worker's figures may be, and how much of them is lost with a worker that is killed."""
+
+
+class Telemetry:
+    """Note and report for one worker. Its methods are for the event loop, but for `recorder_of` and the reports.
+
+    Args:
+        directory: shared by the workers; a free slot of it is claimed.
+
+    Attributes:
+        refused: lists the versions that must not be served.
+        shadows: tells what comparisons of versions have found.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._claim = directory.claim()
+        self._traffic = Traffic(directory, self._claim.index)
+        self._metrics = Metrics(directory, self._claim.index, os.getpid())
+        self.refused: Callable[[], Sequence[Version]] = list
+        self.shadows: Callable[[], Sequence[ShadowFigures]] = list
+        self._registry = registry(self._metrics, self._traffic, lambda: self.refused(), lambda: self.shadows())
+        self._recorders: dict[Version, GateTraffic] = {}
+        self._replaced: list[GateTraffic] = []
+        self._told: dict[Version, float] = {}
+        self.code = self._metrics.code
+        self.note = self._metrics.note
+        self.request = self._metrics.request
+        self.ran = self._metrics.ran
+        self.rejected = self._metrics.rejected
+        self.recorded = self._metrics.recorded
+
+    def recorder_of(self, name: str, version: int, manifest: Manifest) -> GateTraffic | None:
+        """Open the recorder of a version that is being loaded, in whatever thread; None without gates."""
+        if manifest.gates is None:
+            return None
+        gates = Gates(
+            model=name, version=version, tasks=manifest.task_names, experts=manifest.experts, baseline=manifest.gates
+        )
+        recorder = self._traffic.open(gates)
+        before = self._recorders.get((name, version))
+        if before is not None and before is not recorder:  # another file of the same version
+            self._replaced.append(before)
+        self._recorders[name, version] = recorder
+        return recorder
+
+    def tick(self, queue_rows: int, loaded: Mapping[Version, float]) -> None:
+        """Bring everything up to date; to be called every second or so.
+
+        Args:
+            queue_rows: rows that wait now.
+            loaded: the versions that are loaded now, and how long loading took, in seconds.
+        """
+        if loaded != self._told:
+            for model in self._told.keys() - loaded.keys():
+                self._metrics.unloaded(*model)
+                if recorder := self._recorders.pop(model, None):
+                    self._traffic.close(recorder)
+            for model in loaded.keys() - self._told.keys():
+                self._metrics.loaded(*model, loaded[model])
+            self._told = dict(loaded)
+        while self._replaced:
+            self._traffic.close(self._replaced.pop())
+        self._metrics.queue_rows(queue_rows)
+        self.publish()
+
+    def publish(self) -> None:
+        """Publish what this worker noted: at every tick, and before its own figures are read."""
+        self._traffic.fold()
+        self._metrics.fold()
+
+    async def keep_ticking(self, queue_rows: Callable[[], int], loaded: Callable[[], Mapping[Version, float]]) -> None:
+        """Tick until cancelled."""
+        while True:
+            self.tick(queue_rows(), loaded())
+            await asyncio.sleep(TICK_S)
+
+    def gate_report(self, name: str, version: int, window: str = DEFAULT_WINDOW) -> Report:
+        """Describe a version's traffic over all workers; it may have been loaded before and by others.
+
+        Raises:
+            ModelNotFound: no worker has recorded such a version, or it is forgotten.
+            MalformedRequest: there is no such window.
+        """
+        traffic = self._recorders.get((name, version)) or self._traffic.find(name, version)
+        if traffic is None:
+            known = sorted({t.gates.version for t in self._traffic.all() if t.gates.model == name}, reverse=True)
+            raise ModelNotFound(name, version, known, "no traffic of it is kept")
+        return gate_report(traffic, window)
+
+    def prometheus(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the metrics of all workers, and their content type, in the format that is accepted."""
+        render, content_type = choose_encoder(accept)
+        return render(self._registry), content_type
+
+    def close(self) -> None:
+        """Note what is left, and give the slot back."""
+        for recorder in self._recorders.values():
+            self._traffic.close(recorder)
+        self._metrics.close()
+        self._claim.release()

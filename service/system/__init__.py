@@ -1,0 +1,1 @@
+"""The operating system and texts from outside: cores, files that others may change, quotations."""

@@ -1,0 +1,1 @@
+"""Versions of models: found, checked, staged, swapped and compared."""

@@ -1,0 +1,66 @@
+"""Agree with the other workers on when to swap: each notes when it is done, and all swap shortly after the last one is.
+
+Who is gone, or takes too long, is not waited for; it follows when it can.
+"""
+
+import asyncio
+import os
+import time
+
+from service.run_directory import RunDirectory
+
+MEET_S = 0.02
+"""How often a worker looks whether the others are done, and twice how long after that all swap."""
+PATIENCE_S = 10.0
+"""How long to wait for others before swapping without them."""
+
+
+class Rally:
+    """Agree with the other workers on when to swap.
+
+    Args:
+        directory: shared by the workers.
+        place: of this worker; a restarted worker has the place of the dead one.
+        workers: how many there are.
+    """
+
+    def __init__(self, directory: RunDirectory, place: int, workers: int) -> None:
+        slots = directory.map("rally", f"rally {workers}", 3 * 8)
+        self._words = [slot.cast("d") for slot in slots[:workers]]
+        self._own = self._words[place]
+
+    def staged(self, change: int) -> None:
+        """Note that this worker could serve the roster's change of this number."""
+        self._own[1], self._own[2] = change, time.monotonic()
+        self._own[0] = os.getpid()
+
+    def leave(self) -> None:
+        """Note that this worker swaps no more."""
+        self._own[0] = 0
+
+    async def meet(self, change: int) -> None:
+        """Return when every living worker could serve the change, at the same moment in all of them."""
+        self.staged(change)
+        deadline = time.monotonic() + PATIENCE_S
+        while (others := self._others()) and time.monotonic() < deadline:
+            if all(staged >= change for staged, _ in others):
+                last = max(self._own[2], *(at for _, at in others))
+                await asyncio.sleep(last + 2 * MEET_S - time.monotonic())
+                return
+            await asyncio.sleep(MEET_S)
+
+    def _others(self) -> list[tuple[float, float]]:
+        """List what the other living workers could serve, and since when."""
+        return [(words[1], words[2]) for words in self._words if words is not self._own and _is_alive(int(words[0]))]
+
+
+def _is_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,104 @@
+"""What all workers of an instance are to serve: the directory as one of them saw it, and what calls have asked for.
+
+It is one small file in the run directory. A change is written to a new file that replaces the old one, under a lock, so
+a reader never sees half of it, and every change has a number. The file goes with the instance: a restarted worker finds
+it, a restarted service begins anew.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from service.errors import RunDirectoryGone
+from service.versions.disk import Disk
+
+FILE, LOCK = "roster.json", "roster.lock"
+
+
+class Wishes(BaseModel):
+    """Hold what the workers are to serve.
+
+    Attributes:
+        change: number of the change that led here.
+        disk: what there is; None before anyone has looked.
+        unloaded: models that a call has unloaded.
+        pinned: version that a call has pinned, by model.
+        shadows: version to run beside the served one and on which share of traffic, by model, as a call has asked;
+            None where a call has stopped it.
+        retries: how often workers have asked all to try again what could not be loaded before, or was being checked.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    change: int = 0
+    disk: Disk | None = None
+    unloaded: frozenset[str] = frozenset()
+    pinned: dict[str, int] = {}
+    shadows: dict[str, tuple[int, float] | None] = {}
+    retries: int = 0
+
+
+class Roster:
+    """Hold the wishes.
+
+    Args:
+        directory: shared by the workers; without one the wishes are this process's own.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory
+        self._wishes = Wishes()
+        self._seen: tuple[int, int] | None = None
+
+    @property
+    def wishes(self) -> Wishes:
+        """Return the wishes as last read."""
+        return self._wishes
+
+    def changed(self) -> bool:
+        """Tell, for the price of one look at the directory, whether anyone has changed the file since it was read."""
+        return self._directory is not None and self._stamp(self._directory) != self._seen
+
+    def read(self) -> Wishes:
+        """Read the file again and return the wishes."""
+        if self._directory is not None:
+            self._seen = self._stamp(self._directory)  # before reading: a change in between is met again
+            with contextlib.suppress(FileNotFoundError):
+                self._wishes = Wishes.model_validate_json((self._directory / FILE).read_bytes())
+        return self._wishes
+
+    def change(self, edit: Callable[[Wishes], dict[str, object]]) -> Wishes:
+        """Change some of the wishes and return all; `edit` tells the fields to change, no field changes nothing."""
+        with self._locked():
+            wishes = self.read()
+            if fields := edit(wishes):
+                self._wishes = wishes.model_copy(update={**fields, "change": wishes.change + 1})
+                if self._directory is not None:
+                    fresh = self._directory / f"{FILE}.{os.getpid()}"
+                    fresh.write_text(self._wishes.model_dump_json())
+                    fresh.replace(self._directory / FILE)
+        return self._wishes
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        if self._directory is None:
+            yield
+            return
+        try:
+            lock = (self._directory / LOCK).open("w")
+        except FileNotFoundError:
+            raise RunDirectoryGone(self._directory) from None
+        with lock:  # closing it frees the lock
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _stamp(self, directory: Path) -> tuple[int, int] | None:
+        try:
+            status = (directory / FILE).stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns

@@ -1,0 +1,1 @@
+"""Processes of the service: launcher, workers, their sockets and their end."""

@@ -1,0 +1,79 @@
+"""How a worker ends: not ready from the first signal on, its doors closed after a while, what is in flight answered."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
+
+import uvicorn
+
+from service.engine import Engine
+from service.logs.log import log_event
+from service.workers.tuning import on_signal
+
+log = logging.getLogger("service")
+
+
+class Door(Protocol):
+    """Let connections in."""
+
+    def close(self) -> None:
+        """Let no more in."""
+
+
+class Drain:
+    """End a worker when a signal says so, or when its launcher is gone.
+
+    Args:
+        server: ends when the last request is answered, or its time is over.
+        engine: not ready from the first signal on.
+        doors: to close.
+        lifeline: a pipe whose other end the launcher holds; None without a launcher.
+        opening: connections that are accepted and that the server does not know yet; each leaves when it does. The
+            server tells those that it knows to end, once, and so is not told to exit before it knows all.
+    """
+
+    def __init__(
+        self,
+        server: uvicorn.Server,
+        engine: Engine,
+        doors: Sequence[Door],
+        lifeline: int | None,
+        opening: Collection[asyncio.Future[Any]] = (),
+    ) -> None:
+        self._server, self._engine, self._doors, self._lifeline = server, engine, doors, lifeline
+        self._opening = opening
+
+    def heed_signals(self) -> None:
+        """Begin at a signal, on the running loop: SIGINT comes from a terminal, where no balancer needs a delay."""
+        delay_s = self._engine.settings.drain_delay_s
+        on_signal(signal.SIGTERM, self.begin, delay_s)
+        on_signal(signal.SIGINT, self.begin, 0.0)
+        if self._lifeline is not None:
+            asyncio.get_running_loop().add_reader(self._lifeline, self._orphaned, self._lifeline, delay_s)
+
+    def begin(self, delay_s: float) -> None:
+        """Be not ready, and close the doors after a delay, in seconds; asked a second time, wait for nothing more."""
+        if self._engine.draining:
+            self._server.should_exit = self._server.force_exit = self._lifeline is None  # a launcher would kill
+            return
+        self._engine.draining = True
+        sentence = "Draining: not ready from now on, closing in %g s"
+        log_event(log, logging.INFO, "draining", sentence, delay_s, closing_in_s=delay_s)
+        asyncio.get_running_loop().call_later(delay_s, self._close)
+
+    def _close(self) -> None:
+        for door in self._doors:
+            door.close()
+        self._exit_when_all_are_known(None)
+
+    def _exit_when_all_are_known(self, _: object) -> None:
+        for connection in self._opening:
+            connection.add_done_callback(self._exit_when_all_are_known)
+            return
+        self._server.should_exit = True
+
+    def _orphaned(self, lifeline: int, delay_s: float) -> None:
+        asyncio.get_running_loop().remove_reader(lifeline)
+        self.begin(delay_s)

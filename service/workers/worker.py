@@ -1,0 +1,261 @@
+"""Serve with one process: load the models, then answer on a socket until a signal, draining in-flight requests."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import uvicorn
+
+from service.engine import Engine
+from service.http.app import Apps, create_apps
+from service.http.hot.protocol import EagerProtocol
+from service.http.journal import Watch
+from service.http.types import AsgiApp
+from service.logs.log import log_event
+from service.monitoring.telemetry import Telemetry
+from service.run_directory import RunDirectory
+from service.settings import Settings
+from service.versions.barrier import Rally
+from service.versions.checker import Limits
+from service.versions.desired_state import Roster
+from service.versions.proven import Preparation
+from service.versions.reconciler import Keeper
+from service.versions.shadow import Shadows
+from service.workers.announcement import announce
+from service.workers.connections import Acceptor, Sharing
+from service.workers.heartbeat import Heartbeat
+from service.workers.launcher import GO, GO_AND_ANNOUNCE, LOOK_S, WorkerPipes
+from service.workers.shutdown import Drain
+from service.workers.sockets import addresses, bind
+from service.workers.tuning import allow_connections, on_signal, settle_memory
+
+BACKLOG = 2048
+HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+log = logging.getLogger("service")
+
+
+def run_alone(settings: Settings, directory: RunDirectory) -> None:
+    """Be the only process: bind, load, serve until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: the port or the run directory cannot be had.
+        ArtifactError: the directory of models cannot be read.
+    """
+    bound = [bind(address, shared=False) for address in addresses(settings)]
+
+    def begin() -> bool:
+        _listen(bound)
+        return True
+
+    serve(settings, bound, begin, Team(0, 1, directory, None))
+
+
+def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
+    """Be one of several processes: load, tell the launcher, serve when it says so, end when it is gone.
+
+    Args:
+        settings: of the service.
+        arguments: what the launcher passed on.
+
+    Raises:
+        ServiceError: as `run_alone`.
+    """
+    place, workers, loaded, go, *sockets = map(int, (*arguments[:2], *arguments[3:]))
+    pipes, directory = WorkerPipes(loaded, go, tuple(sockets)), RunDirectory(Path(arguments[2]), workers)
+    bound = [socket.socket(fileno=descriptor) for descriptor in pipes.sockets]
+
+    def begin() -> bool:
+        os.write(pipes.loaded, GO)
+        os.close(pipes.loaded)
+        answer = os.read(pipes.go, 1)
+        if not answer:
+            raise SystemExit(1)
+        _listen(bound)
+        return answer == GO_AND_ANNOUNCE
+
+    serve(settings, bound, begin, Team(place, workers, directory, pipes.go))
+
+
+def _listen(bound: Sequence[socket.socket]) -> None:
+    for one in bound:
+        one.listen(BACKLOG)
+
+
+class Team(NamedTuple):
+    """Say which of the workers this one is.
+
+    Attributes:
+        place: from 0; a restarted worker has the place of the dead one.
+        workers: how many there are.
+        directory: shared by them.
+        lifeline: a pipe whose other end the launcher holds; None without a launcher.
+    """
+
+    place: int
+    workers: int
+    directory: RunDirectory
+    lifeline: int | None
+
+
+def serve(settings: Settings, bound: Sequence[socket.socket], begin: Callable[[], bool], team: Team) -> None:
+    """Load the models and serve them until SIGTERM or SIGINT; return when the requests in flight have ended.
+
+    SIGHUP has it look at the files of models and keys again.
+
+    Args:
+        settings: of the service.
+        bound: where to serve; the second, if there is one, is for operation.
+        begin: called when the models are loaded; makes them listen when it may, and tells whether to announce it.
+        team: of which it is one.
+    """
+    log_event(log, logging.INFO, "starting", "Loading the models in %s", settings.models)
+    limits = Limits(settings.model_memory_bytes, settings.check_timeout_s)
+    with contextlib.closing(Preparation(team.directory.path, settings.max_batch_rows, limits)) as preparation:
+        _load_and_serve(settings, bound, begin, team, preparation)
+
+
+def _load_and_serve(
+    settings: Settings,
+    bound: Sequence[socket.socket],
+    begin: Callable[[], bool],
+    team: Team,
+    preparation: Preparation,
+) -> None:
+    telemetry = Telemetry(team.directory) if settings.telemetry else None
+    roster = Roster(team.directory.path)
+    recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
+    engine = Engine(settings, telemetry, recorder_of, roster, Shadows(team.directory, team.place))
+    heart = Heartbeat(team.directory, team.place, team.workers, settings.worker_load_timeout_s)
+    engine.loading = heart.loading
+    engine.open, engine.kept = preparation.load_checked, preparation.kept
+    with heart.from_a_thread():
+        engine.scan()
+        rally = Rally(team.directory, team.place, team.workers) if team.workers > 1 else None
+        watch = Watch(settings, team.place, telemetry.recorded if telemetry else lambda *_: None)
+        apps = create_apps(engine, telemetry, watch, Keeper(engine, rally, preparation))
+        settle_memory()
+        allow_connections()
+        announced = begin()
+    config = _config(settings, apps.main)
+    server = uvicorn.Server(config)
+    # uvicorn would close its sockets at the first signal; here the service first serves on, not ready, for a while.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.get_loop().call_soon(heart.start)
+        runner.run(_serve(server, engine, apps, bound, announced, team))
+
+
+def _config(settings: Settings, app: AsgiApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app, loop="uvloop", http=EagerProtocol, ws="none", interface="asgi3", lifespan="on", backlog=BACKLOG,
+        access_log=False, log_config=None, log_level=_uvicorn_level(settings.log_level), proxy_headers=False,
+        server_header=False, timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
+    )  # fmt: skip
+
+
+async def _serve(
+    server: uvicorn.Server,
+    engine: Engine,
+    apps: Apps,
+    bound: Sequence[socket.socket],
+    announced: bool,
+    team: Team,
+) -> None:
+    opening = set[asyncio.Future[Any]]()
+    doors = _doors(server, engine.settings, apps, bound, team, opening)
+    Drain(server, engine, doors, team.lifeline, opening).heed_signals()
+    _rescan_at_sighup(apps)
+    aside = [asyncio.ensure_future(announce(engine, *bound))] if announced else []
+    if team.lifeline is None:
+        aside.append(asyncio.ensure_future(_tell_if_gone(team.directory)))
+    serving = asyncio.ensure_future(server.serve([]))
+    await asyncio.sleep(0)  # now it has what a connection needs
+    for door in doors:
+        door.start()
+    await serving
+    for task in aside:
+        task.cancel()
+    if server.force_exit:  # uvicorn leaves it out then
+        await server.lifespan.shutdown()
+    log_event(log, logging.INFO, "ended", "Ended")
+    for number in HEEDED:  # it is ending: one more must not change its exit status
+        signal.signal(number, signal.SIG_IGN)
+
+
+async def _tell_if_gone(directory: RunDirectory) -> None:
+    """Log that the run directory has gone, if it does; with several workers the launcher does."""
+    while not directory.gone:
+        await asyncio.sleep(LOOK_S)
+    log_event(log, logging.ERROR, "run_directory_gone", "%s", directory.gone_sentence)
+
+
+def _rescan_at_sighup(apps: Apps) -> None:
+    looking: deque[asyncio.Future[None]] = deque(maxlen=8)  # the loop itself holds tasks weakly
+
+    def look_again() -> None:
+        log_event(log, logging.INFO, "rescan", "SIGHUP: looking at the files of models and keys again")
+        looking.append(asyncio.ensure_future(apps.rescan()))
+
+    on_signal(signal.SIGHUP, look_again)
+
+
+def _doors(
+    server: uvicorn.Server,
+    settings: Settings,
+    apps: Apps,
+    bound: Sequence[socket.socket],
+    team: Team,
+    opening: set[asyncio.Future[Any]],
+) -> list[Sharing | Acceptor]:
+    """Return what lets connections in, one per port; only those for predictions are shared with other workers."""
+    doors: list[Sharing | Acceptor] = [_share(server, bound[0], team, opening)]
+    if apps.operation is not None:
+        config = _config(settings, apps.operation)
+        config.load()
+        doors.append(Acceptor(bound[1], _opener(server, config, opening)))
+    return doors
+
+
+def _share(server: uvicorn.Server, bound: socket.socket, team: Team, opening: set[asyncio.Future[Any]]) -> Sharing:
+    """Let this worker accept and deal out connections, and uvicorn speak on those that are served here.
+
+    uvloop accepts one connection a turn, so that in a flood of requests, which makes for long turns, new connections
+    and with them the probes would wait for seconds; `Sharing` accepts all that wait.
+    """
+
+    def held() -> int:
+        return len(server.server_state.connections) + len(opening)
+
+    open_here = _opener(server, server.config, opening)
+    return Sharing(bound, team.directory, team.place, team.workers, open_here, held)
+
+
+def _opener(
+    server: uvicorn.Server, config: uvicorn.Config, opening: set[asyncio.Future[Any]]
+) -> Callable[[socket.socket], None]:
+    """Return what lets uvicorn speak on a connection; `opening` holds those that are not with it yet."""
+
+    def protocol() -> asyncio.Protocol:
+        return EagerProtocol(config=config, server_state=server.server_state, app_state=server.lifespan.state)
+
+    def open_here(connection: socket.socket) -> None:
+        coming = asyncio.ensure_future(asyncio.get_running_loop().connect_accepted_socket(protocol, connection))
+        opening.add(coming)
+        coming.add_done_callback(opening.discard)
+
+    return open_here
+
+
+def _uvicorn_level(level: str) -> str:
+    """Keep uvicorn's own chatter out of the log unless asked for everything."""
+    return "debug" if level == "debug" else "warning" if level in ("info", "warning") else level

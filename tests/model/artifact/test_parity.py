@@ -1,0 +1,110 @@
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from model.artifact.graph import build_graph
+from model.artifact.parity import TOLERANCE, check_cells, check_parity, golden_rows, golden_tolerance, hard_rows
+from model.artifact.serving_module import serve
+from model.config.run import ModelConfig
+from model.errors import ExportError
+from model.network.model import Model, build_model
+from model.schema import MISSING, UNKNOWN, Cells, Dataset
+
+
+@pytest.fixture
+def model(dataset: Dataset) -> Model:
+    return build_model(dataset.features, dataset.tasks, ModelConfig(experts=3), seed=0)
+
+
+def test_golden_rows_have_missing_and_unknown_values(dataset: Dataset) -> None:
+    rows = golden_rows(dataset)
+    assert len(rows) == 6
+    assert np.isnan(rows.numeric[4]).all()
+    assert rows.text[4].tolist() == ["", ""]
+    assert (rows.codes[4] == MISSING).all()
+    assert (rows.codes[5] == UNKNOWN).all()
+    for column, feature in enumerate(dataset.features.categorical):
+        assert rows.text[5, column] not in feature.vocabulary
+    np.testing.assert_array_equal(rows.numeric[0], dataset.test.numeric[0])
+
+
+def test_taking_rows_leaves_the_split_as_it_is(dataset: Dataset) -> None:
+    before = dataset.test.numeric.copy(), dataset.test.codes.copy(), dataset.test.text.copy()
+    hard_rows(dataset, 50, np.random.default_rng(0))
+    golden_rows(dataset)
+    for old, new in zip(before, (dataset.test.numeric, dataset.test.codes, dataset.test.text), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_stranger_is_in_no_vocabulary(dataset: Dataset) -> None:
+    first, *rest = dataset.features.categorical
+    taken = replace(first, vocabulary=("never seen", "never seen before"))
+    features = replace(dataset.features, categorical=(taken, *rest))
+    assert golden_rows(replace(dataset, features=features)).text[5, 0] == "never seen before before"
+
+
+def test_tolerance_of_a_sound_network_is_the_least(model: Model, dataset: Dataset) -> None:
+    assert golden_tolerance(serve(model, dataset), dataset) == TOLERANCE
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_network_without_finite_answers_is_refused(model: Model, dataset: Dataset, weight: float) -> None:
+    with torch.no_grad():
+        model.network.towers[0].last.weight.fill_(weight)  # type: ignore[union-attr, index]
+    with pytest.raises(ExportError, match="nothing was published"):
+        golden_tolerance(serve(model, dataset), dataset)
+
+
+def test_graph_of_the_same_network_passes_and_of_another_does_not(model: Model, dataset: Dataset) -> None:
+    module = serve(model, dataset)
+    content = build_graph(module).SerializeToString()
+    check_parity(content, module, dataset, TOLERANCE)
+    other = serve(build_model(dataset.features, dataset.tasks, ModelConfig(experts=3), seed=1), dataset)
+    with pytest.raises(ExportError, match="nothing was published"):
+        check_parity(content, other, dataset, TOLERANCE)
+
+
+def test_lookup_that_differs_from_the_reader_of_the_table_is_found(model: Model, dataset: Dataset) -> None:
+    first, *rest = dataset.features.categorical
+    turned = replace(first, vocabulary=first.vocabulary[::-1])
+    wrong = replace(dataset, features=replace(dataset.features, categorical=(turned, *rest)))
+    module = serve(model, wrong)
+    with pytest.raises(ExportError, match="off torch's answer"):
+        check_parity(build_graph(module).SerializeToString(), module, wrong, TOLERANCE)
+
+
+def test_output_of_another_shape_is_found(model: Model, dataset: Dataset) -> None:
+    module = serve(model, dataset)
+    graph = build_graph(module)
+    squeezed = onnx.helper.make_node("Squeeze", ["price"], ["price_"])  # the classic fault: it drops B = 1
+    graph.graph.node.append(squeezed)
+    outputs = [output for output in graph.graph.output if output.name != "price"]
+    del graph.graph.output[:]
+    flat = onnx.helper.make_tensor_value_info("price_", onnx.TensorProto.FLOAT, None)
+    graph.graph.output.extend([flat, *outputs])
+    for node in graph.graph.node:
+        for names in (node.input, node.output):
+            for index, name in enumerate(names):
+                names[index] = {"price": "price_raw", "price_": "price"}.get(name, name)
+    graph.graph.output[0].name = "price"
+    with pytest.raises(ExportError, match="price of 1 rows"):
+        check_parity(graph.SerializeToString(), module, dataset, TOLERANCE)
+
+
+def test_cell_that_the_graph_takes_otherwise_than_the_reader_did_is_found(model: Model, dataset: Dataset) -> None:
+    test = dataset.test
+    rows = np.arange(1, len(test) + 1)
+    cells = Cells(rows, test.numeric.copy(), test.text.copy(), test.numeric, test.codes)
+    module = serve(model, dataset)
+    content = build_graph(module).SerializeToString()
+    check_cells(content, module, cells, TOLERANCE)
+    cells.numeric[7, 0] = -999.0  # a marker that the graph does not know
+    with pytest.raises(ExportError, match="row 8 of the table, sent as a request"):
+        check_cells(content, module, cells, TOLERANCE)
+    cells.numeric[7, 0] = test.numeric[7, 0]
+    cells.text[9, 1] = "never seen"
+    with pytest.raises(ExportError, match="row 10 of the table"):
+        check_cells(content, module, cells, TOLERANCE)

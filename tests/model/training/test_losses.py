@@ -1,0 +1,129 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from model.schema import Rows, Task
+from model.training.losses import Targets, TaskLosses, targets_of
+
+TASKS = (
+    Task("price", "regression", mean=100.0, std=20.0, weight=2.0),
+    Task("sold", "binary", ("no", "yes"), weight=3.0),
+    Task("grade", "multiclass", ("a", "b", "c"), weight=5.0),
+)
+NAN = math.nan
+WHOLE = Targets(torch.zeros(2, 3), None)
+
+
+def targets(labels: list[list[float]]) -> Targets:
+    array = np.array(labels, np.float64)
+    empty = np.empty((len(array), 0))
+    rows = Rows(empty.astype(np.float32), empty.astype(np.int64), array, empty.astype(object))
+    return targets_of(rows, TASKS, torch.device("cpu"))
+
+
+def outputs(rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    return torch.randn(rows), torch.randn(rows), torch.randn(rows, 3)
+
+
+def test_each_kind_has_its_loss() -> None:
+    labels = targets([[120.0, 1.0, 2.0], [90.0, 0.0, 0.0]])
+    value, logit, logits = outputs(2)
+    expected = [
+        ((value - torch.tensor([1.0, -0.5])) ** 2).mean(),
+        -torch.stack([logit[0].sigmoid().log(), (1 - logit[1].sigmoid()).log()]).mean(),
+        -torch.stack([logits[0].softmax(0)[2].log(), logits[1].softmax(0)[0].log()]).mean(),
+    ]
+    torch.testing.assert_close(TaskLosses(TASKS).per_task((value, logit, logits), labels), torch.stack(expected))
+
+
+def test_rows_without_a_label_count_for_the_other_tasks_alone() -> None:
+    labels = [[120.0, NAN, 2.0], [90.0, 1.0, NAN], [NAN, 0.0, 0.0]]
+    raw = outputs(3)
+    found = TaskLosses(TASKS).per_task(raw, targets(labels))
+    for task, kept in enumerate(([0, 1], [1, 2], [0, 2])):
+        complete = [[100.0 if math.isnan(v) else v for v in labels[row]] for row in kept]
+        complete = [[row[0], min(row[1], 1.0), min(row[2], 2.0)] for row in complete]
+        alone = TaskLosses(TASKS).per_task([r[kept] for r in raw], targets(complete))
+        torch.testing.assert_close(found[task], alone[task])
+
+
+def test_missing_labels_leave_no_trace_in_the_gradient() -> None:
+    raw = [output.requires_grad_() for output in outputs(2)]
+    losses = TaskLosses(TASKS)
+    labels = targets([[NAN, NAN, NAN], [NAN, 1.0, 2.0]])
+    losses.objective(losses.per_task(raw, labels), labels).backward()  # type: ignore[no-untyped-call]
+    for output in raw:
+        assert output.grad is not None
+        assert output.grad.isfinite().all()
+        assert (output.grad[0] == 0.0).all()
+    assert raw[0].grad is not None
+    assert raw[0].grad.abs().sum() == 0.0
+
+
+def test_fixed_weights_multiply() -> None:
+    losses = TaskLosses(TASKS)
+    per_task = torch.tensor([1.0, 10.0, 100.0])
+    assert losses.total(per_task).item() == 532.0
+    assert losses.objective(per_task, WHOLE).item() == 532.0
+
+
+@pytest.mark.parametrize("weight", [1.0, 7.0])
+def test_learned_weights_settle_at_the_size_of_each_loss(weight: float) -> None:
+    """The minimum over s of exp(-s) f L + s / 2 is at exp(s) = 2 f L, whatever weight was given."""
+    losses = TaskLosses([replace(task, weight=weight) for task in TASKS], "uncertainty")
+    per_task = torch.tensor([0.5, 2.0, 8.0])
+    optimizer = torch.optim.Adam(losses.parameters(), lr=0.05)
+    for _ in range(1500):
+        optimizer.zero_grad()
+        losses.objective(per_task, WHOLE).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert losses.log_variance is not None
+    torch.testing.assert_close(losses.log_variance.exp().detach(), torch.tensor([0.5, 4.0, 16.0]), rtol=0.01, atol=0.01)
+    assert losses.total(per_task).item() == pytest.approx(weight * 10.5)
+
+
+def test_binary_loss_is_stable_for_large_logits() -> None:
+    labels = targets([[100.0, 1.0, 0.0]])
+    raw = (torch.zeros(1), torch.tensor([-1e4]), torch.zeros(1, 3))
+    assert TaskLosses(TASKS).per_task(raw, labels)[1].item() == pytest.approx(1e4)
+
+
+@pytest.mark.parametrize("every", [1, 2, 50])
+def test_a_learned_weight_does_not_depend_on_how_many_batches_hold_the_task_s_labels(every: int) -> None:
+    """Labels in one batch of fifty: the regulariser of the other 49 once raised the weight to 56 instead of 1."""
+    losses = TaskLosses(TASKS[:2], "uncertainty")
+    optimizer = torch.optim.SGD(losses.parameters(), lr=0.1)
+    per_task = torch.tensor([1.0, 0.5])
+    for step in range(200 * every):
+        held = 1.0 if step % every == 0 else 0.0
+        present = torch.tensor([[0.0, 1.0], [held, 1.0]])
+        optimizer.zero_grad()
+        losses.objective(per_task * torch.tensor([held, 1.0]), Targets(torch.zeros(2, 2), present)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert losses.log_variance is not None
+    torch.testing.assert_close((-losses.log_variance).exp().detach(), torch.tensor([1.0, 1.0]), rtol=0.01, atol=0.01)
+
+
+def test_a_batch_without_a_task_s_labels_leaves_its_weight_alone() -> None:
+    losses = TaskLosses(TASKS, "uncertainty")
+    labels = targets([[NAN, 1.0, 2.0], [NAN, 0.0, NAN]])
+    losses.objective(losses.per_task(outputs(2), labels), labels).backward()  # type: ignore[no-untyped-call]
+    assert losses.log_variance is not None
+    assert losses.log_variance.grad is not None
+    assert losses.log_variance.grad[0] == 0.0
+    assert (losses.log_variance.grad[1:] != 0.0).all()
+
+
+def test_labels_are_standardised_before_they_are_rounded() -> None:
+    """Seconds since 1970: float32 steps by 128 there, so that a deviation of 30 would come out as a few values."""
+    seconds = 1_700_000_000 + np.arange(-50.0, 51.0)
+    empty = np.empty((len(seconds), 0))
+    rows = Rows(empty.astype(np.float32), empty.astype(np.int64), seconds[:, None], empty.astype(object))
+    task = Task("ends_at", "regression", mean=float(seconds.mean()), std=float(seconds.std()))
+    found = targets_of(rows, [task], torch.device("cpu")).values[:, 0]
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), (seconds - seconds.mean()) / seconds.std(), rtol=1e-6, atol=1e-7)

@@ -1,0 +1,128 @@
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike
+
+from model.config.run import METRICS
+from model.network.model import Predictions
+from model.schema import Rows, Task, TaskKind
+from model.training.metrics import HIGHER_IS_BETTER, baselines, evaluate
+
+NAN = math.nan
+CLASSES: dict[TaskKind, tuple[str, ...]] = {"regression": (), "binary": ("no", "yes"), "multiclass": ("a", "b", "c")}
+
+
+def measure(kind: TaskKind, predicted: ArrayLike, labels: ArrayLike) -> dict[str, float]:
+    column = np.asarray(labels, np.float64)[:, None]
+    empty = np.empty((len(column), 0))
+    rows = Rows(empty.astype(np.float32), empty.astype(np.int64), column, empty.astype(object))
+    task = Task("t", kind, CLASSES[kind])
+    return evaluate(Predictions({"t": np.asarray(predicted, np.float32)}, None), rows, [task])["t"]
+
+
+def test_regression_metrics_are_in_the_label_s_units() -> None:
+    found = measure("regression", [10.0, 20.0, 33.0], [10.0, 24.0, 30.0])
+    assert found == {
+        "rmse": pytest.approx(math.sqrt(25 / 3)),
+        "mae": pytest.approx(7 / 3),
+        "r2": pytest.approx(1 - 25 / (11.3333333**2 + 2.6666667**2 + 8.6666667**2)),
+    }
+
+
+def test_binary_metrics() -> None:
+    found = measure("binary", [0.9, 0.6, 0.4, 0.2], [1, 0, 1, 0])
+    assert found["auc"] == pytest.approx(3 / 4)  # of four pairs one is in the wrong order
+    assert found["log_loss"] == pytest.approx(-np.mean(np.log([0.9, 0.4, 0.4, 0.8])))
+    assert found["accuracy"] == pytest.approx(0.5)
+    assert found["macro_f1"] == pytest.approx(0.5)
+
+
+def test_multiclass_metrics() -> None:
+    found = measure("multiclass", [[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.1, 0.1, 0.8]], [0, 1, 2])
+    assert found["log_loss"] == pytest.approx(-np.mean(np.log([0.7, 0.4, 0.8])), rel=1e-6)
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 0 + 1) / 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "predicted", "labels"),
+    [
+        ("regression", [1.0, 2.0, 9.0], [1.5, 2.5, NAN]),
+        ("binary", [0.1, 0.9, 0.5], [0, 1, NAN]),
+        ("multiclass", [[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.1, 0.1, 0.8]], [0, 1, NAN]),
+    ],
+)
+def test_rows_without_a_label_are_left_out(kind: TaskKind, predicted: ArrayLike, labels: ArrayLike) -> None:
+    assert measure(kind, predicted, labels) == measure(kind, np.asarray(predicted)[:2], np.asarray(labels)[:2])
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_auc_is_absent_with_one_class(label: int) -> None:
+    found = measure("binary", [0.2, 0.4], [label, label])
+    assert "auc" not in found
+    assert all(math.isfinite(value) for value in found.values())
+
+
+def test_r2_is_absent_for_a_constant_label() -> None:
+    assert set(measure("regression", [1.0, 2.0], [3.0, 3.0])) == {"rmse", "mae"}
+    assert set(measure("regression", [1.0], [3.0])) == {"rmse", "mae"}
+
+
+def test_a_class_that_no_row_has_does_no_harm() -> None:
+    found = measure("multiclass", [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1]], [0, 0])
+    assert found["accuracy"] == 1.0
+    assert found["log_loss"] == pytest.approx(-np.mean(np.log([0.7, 0.6])), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
+def test_nothing_is_measured_without_labels(kind: TaskKind) -> None:
+    predicted = [[0.2, 0.3, 0.5]] * 2 if kind == "multiclass" else [0.2, 0.4]
+    assert measure(kind, predicted, [NAN, NAN]) == {}
+
+
+def test_certain_and_wrong_probabilities_stay_finite() -> None:
+    assert math.isfinite(measure("binary", [1.0, 0.0], [0, 1])["log_loss"])
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
+def test_names_are_those_that_a_configuration_may_monitor(kind: TaskKind) -> None:
+    predicted = np.eye(3)[[0, 1, 2]] if kind == "multiclass" else [0.2, 0.4, 0.9]
+    found = measure(kind, predicted, [0, 1, 2] if kind != "binary" else [0, 1, 1])
+    assert set(found) == set(METRICS[kind])
+    assert set(found) <= set(HIGHER_IS_BETTER)
+
+
+def rows_of(*columns: ArrayLike) -> Rows:
+    labels = np.column_stack([np.asarray(column, np.float64) for column in columns])
+    empty = np.empty((len(labels), 0))
+    return Rows(empty.astype(np.float32), empty.astype(np.int64), labels, empty.astype(object))
+
+
+def test_a_baseline_answers_every_test_row_with_what_is_best_for_the_training_rows() -> None:
+    tasks = [
+        Task("price", "regression"),
+        Task("sold", "binary", ("no", "yes")),
+        Task("grade", "multiclass", CLASSES["multiclass"]),
+    ]
+    train = rows_of([1.0, 2.0, 6.0, NAN], [1, 0, 0, 0], [0, 0, 1, 2])
+    test = rows_of([3.0, 5.0], [1, 0], [0, 2])
+    found = baselines(train, test, tasks)
+    assert found["price"].constant == 3.0
+    assert found["price"].metrics["rmse"] == pytest.approx(math.sqrt(2.0))
+    assert found["price"].metrics["r2"] == pytest.approx(-1.0)
+    assert found["sold"].constant == 0.25
+    assert found["sold"].metrics["auc"] == 0.5
+    assert found["sold"].metrics["log_loss"] == pytest.approx(-(math.log(0.25) + math.log(0.75)) / 2)
+    assert found["grade"].constant == [0.5, 0.25, 0.25]
+    assert found["grade"].metrics["accuracy"] == 0.5
+    assert found["grade"].metrics["log_loss"] == pytest.approx(-(math.log(0.5) + math.log(0.25)) / 2)
+    assert [found[task.name].describe(task) for task in tasks] == [
+        "always the mean, 3",
+        "always the base rate, 0.25",
+        "always the classes' shares, most 'a' with 50.0%",
+    ]
+
+
+def test_a_task_without_training_labels_has_no_baseline() -> None:
+    assert baselines(rows_of([NAN, NAN]), rows_of([1.0, 2.0]), [Task("price", "regression")]) == {}

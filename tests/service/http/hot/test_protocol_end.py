@@ -1,0 +1,186 @@
+"""How the eager protocol's connections end: with the server, by the client, by a failure, by silence."""
+
+import asyncio
+import socket
+import struct
+from typing import Any
+
+import pytest
+
+from service.engine import Engine
+from service.http.admission import Incoming
+from service.http.app import create_app
+from service.http.hot import timeouts
+from service.http.hot.head_cache import Call
+from service.http.hot.predict import Answer, HotPath
+from service.http.hot.protocol import EagerProtocol
+from tests.support.served_protocol import BODY, PREDICT, both, read_answer, request, serving
+
+
+class Held(HotPath):
+    """Answer when told to."""
+
+    arrived: asyncio.Event
+    go: asyncio.Future[None]
+
+    async def respond(self, call: Call, peer: str, body: bytes | None, incoming: Incoming | None = None) -> Answer:
+        assert body is not None
+        self.arrived.set()
+        await self.go
+        return 200, [(b"content-length", b"3")], body[:3], 0.0, None, None, None
+
+
+def _held(engine: Engine) -> Held:
+    real = create_app(engine)
+    assert isinstance(real, HotPath)
+    held = Held.__new__(Held)
+    held.__dict__.update(real.__dict__)
+    held.arrived, held.go = asyncio.Event(), asyncio.get_running_loop().create_future()
+    return held
+
+
+def test_a_call_in_flight_is_answered_when_the_server_shuts_down_and_then_the_connection_closes(
+    engine: Engine,
+) -> None:
+    async def act() -> tuple[str, bytes]:
+        held = _held(engine)
+        async with serving(held, EagerProtocol) as bench, asyncio.timeout(20):
+            talking = asyncio.ensure_future(bench.talk(request()))
+            await held.arrived.wait()
+            for connection in list(bench.state.connections):
+                connection.shutdown()
+            held.go.set_result(None)
+            return (await talking)[0]
+
+    head, body = asyncio.run(act())
+    assert "connection: close" in head
+    assert body == BODY[:3]
+
+
+@pytest.mark.parametrize("path", [PREDICT, f"{PREDICT}?query"])
+def test_an_idle_connection_is_answered_once_more_when_the_server_shuts_down(path: str, engine: Engine) -> None:
+    async def act() -> None:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(request(BODY, path))
+            head, body = await read_answer(reader)
+            assert "connection: close" not in head
+            for connection in list(bench.state.connections):
+                connection.shutdown()
+            writer.write(request(BODY, path))  # it was on its way
+            head, again = await read_answer(reader)
+            assert "connection: close" in head
+            assert again == body
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(act())
+
+
+def test_an_idle_connection_that_asks_nothing_ends_when_the_server_shuts_down(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeouts, "LEAVE_S", 0.0)
+
+    async def act() -> None:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(request())
+            await read_answer(reader)
+            for connection in list(bench.state.connections):
+                connection.shutdown()
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(act())
+
+
+def test_a_client_that_leaves_is_not_answered_and_harms_nobody(engine: Engine) -> None:
+    async def act() -> list[tuple[str, bytes]]:
+        held = _held(engine)
+        async with serving(held, EagerProtocol) as bench, asyncio.timeout(20):
+            _, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(request())
+            await held.arrived.wait()
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.close()  # by a reset: a client that only ends its sending may still wait for the answer
+            while bench.state.connections:
+                await asyncio.sleep(0)
+            held.go.set_result(None)
+            return await bench.talk(request())
+
+    assert asyncio.run(act())[0][1] == BODY[:3]
+
+
+def test_a_client_that_has_stopped_sending_is_answered_and_then_the_connection_ends(engine: Engine) -> None:
+    async def act() -> bytes:
+        held = _held(engine)
+        async with serving(held, EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(request())
+            writer.write_eof()
+            await held.arrived.wait()
+            (connection,) = bench.state.connections
+            assert isinstance(connection, EagerProtocol)
+            while not connection.deaf:
+                await asyncio.sleep(0)
+            held.go.set_result(None)
+            came = await reader.read()
+            writer.close()
+            while bench.state.connections:
+                await asyncio.sleep(0)
+            return came
+
+    assert asyncio.run(act()).endswith(b"\r\n\r\n" + BODY[:3])
+
+
+def test_a_call_that_breaks_closes_its_connection(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    async def act() -> bytes:
+        held = _held(engine)
+        held.go.set_exception(ValueError("broken"))
+        async with serving(held, EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(request())
+            answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            return answer
+
+    assert asyncio.run(act()) == b""
+    assert "broken" in caplog.text
+
+
+def test_another_application_is_served_as_by_uvicorn() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+
+    theirs, ours = both(app, lambda bench: bench.talk(request()))
+    assert ours == theirs
+    assert ours[0][1] == BODY
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/health/live"])
+def test_a_connection_that_has_been_silent_for_its_time_is_closed(path: str, engine: Engine) -> None:
+    async def act() -> tuple[bytes, bytes]:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            method = "GET" if path == "/health/live" else "POST"
+            writer.write(request(BODY, path, method=method))
+            await read_answer(reader)
+            (connection,) = bench.state.connections
+            assert isinstance(connection, EagerProtocol)
+            connection._close_if_silent()  # as its timer does: too early, so the connection stays
+            writer.write(request(BODY, path, method=method))
+            head, _ = await read_answer(reader)
+            connection.answered -= connection.timeout_keep_alive
+            connection._close_if_silent()
+            rest = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            return head.encode(), rest
+
+    head, rest = asyncio.run(act())
+    assert head.startswith(b"HTTP/1.1 200")
+    assert rest == b""
