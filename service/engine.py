@@ -24,7 +24,7 @@ from service.logs.log import log_event
 from service.monitoring.comparison import ShadowFigures, Tally
 from service.settings import Settings
 from service.versions.catalogue import ModelLog
-from service.versions.desired_state import Roster, Wishes
+from service.versions.desired_state import DesiredState, DesiredStateStore
 from service.versions.disk import look
 from service.versions.repository import ModelState, Repository, Staged, Wanted
 from service.versions.shadow import Shadow, Shadows
@@ -37,9 +37,9 @@ log = logging.getLogger("service")
 
 
 class Prepared(NamedTuple):
-    """Hold what was loaded, the wishes that it fulfils, and the versions that are to be compared with another."""
+    """Versions that were loaded, the desired state that they fulfil, and the pairs to compare."""
 
-    wishes: Wishes
+    desired: DesiredState
     staged: Staged[Model]
     shadows: list[tuple[Model, Shadow]]
 
@@ -51,7 +51,7 @@ class Engine:
         settings: of the service.
         observer: told of every run.
         recorder_of: opens the recorder of a model version that was loaded: name, version, manifest.
-        roster: what all workers are to serve.
+        store: what all workers are to serve.
         shadows: compares versions; without it none are.
 
     Attributes:
@@ -69,13 +69,13 @@ class Engine:
         settings: Settings,
         observer: Observer | None = None,
         recorder_of: Callable[[str, int, Manifest], GateRecorder | None] = lambda name, version, manifest: None,
-        roster: Roster | None = None,
+        store: DesiredStateStore | None = None,
         shadows: Shadows | None = None,
     ) -> None:
         self.settings = settings
         self.clock = time.perf_counter
         self.draining = False
-        self.roster = roster or Roster()
+        self.store = store or DesiredStateStore()
         self.open = self._open
         self.kept: Callable[[str], Iterable[tuple[int, Callable[[], Predictor]]]] = lambda name: ()
         self.loading: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
@@ -114,38 +114,38 @@ class Engine:
         return prepared.staged.moved
 
     def look(self) -> None:
-        """Look at the disk and tell the roster if anything is new; reads no file. For a thread.
+        """Look at the disk and tell the desired state if anything is new; reads no file. For a thread.
 
         Raises:
             ArtifactError: the directory of models cannot be read.
         """
         disk = look(self.settings.models)
-        if disk != self.roster.read().disk:
-            self.roster.change(lambda wishes: {} if wishes.disk == disk else {"disk": disk})
+        if disk != self.store.read().disk:
+            self.store.change(lambda desired: {} if desired.disk == disk else {"disk": disk})
 
     def on_disk(self, name: str) -> Collection[int]:
         """List the versions of a model that the last look has found."""
-        disk = self.roster.wishes.disk or {}
+        disk = self.store.last.disk or {}
         return disk[name].versions if name in disk else ()
 
     def outdated(self) -> bool:
-        """Tell whether the roster, changed here or by another worker, asks for something else, or a retry is due."""
-        changed = self.roster.changed() or self.roster.wishes.change != self._served_change
+        """Tell whether the desired state, changed by any worker, is not served yet, or a retry is due."""
+        changed = self.store.changed() or self.store.last.change != self._served_change
         return changed or self.repository.due()
 
     def retry(self) -> None:
         """Have all workers try again what this one could not load before. For a thread."""
-        self.roster.change(lambda wishes: {"retries": wishes.retries + 1})
+        self.store.change(lambda desired: {"retries": desired.retries + 1})
 
     def stage(self) -> Prepared:
-        """Load what the roster asks for; it is not served yet. For a thread, one at a time."""
-        wishes = self.roster.read()
-        pinned = {**self.settings.pinned_versions, **wishes.pinned}
-        asked = self._shadows_asked(wishes)
+        """Load what the desired state asks for; it is not served yet. For a thread, one at a time."""
+        desired = self.store.read()
+        pinned = {**self.settings.pinned_versions, **desired.pinned}
+        asked = self._shadows_asked(desired)
         beside = {name: version for name, (version, _) in asked.items()}
-        wanted = Wanted(wishes.unloaded, pinned, wishes.pinned.keys(), beside)
-        staged = self.repository.stage(wishes.disk or {}, wanted)
-        return Prepared(wishes, staged, self._make_shadows(asked, staged))
+        wanted = Wanted(desired.unloaded, pinned, desired.pinned.keys(), beside)
+        staged = self.repository.stage(desired.disk or {}, wanted)
+        return Prepared(desired, staged, self._make_shadows(asked, staged))
 
     def commit(self, prepared: Prepared) -> list[Model]:
         """Serve what was staged, from one moment to the next; return the versions that are let go.
@@ -154,14 +154,14 @@ class Engine:
         """
         before = self.repository.all()
         self.repository.commit(prepared.staged)
-        self._served_change = prepared.wishes.change
+        self._served_change = prepared.desired.change
         self._model_log.tell(self.models(), self.repository.delayed())
         kept = set(map(id, self.repository.all()))
         gone = [model for model in before if id(model) not in kept]
         shadows = {id(staged): shadow for staged, shadow in prepared.shadows}
         for model in (*gone, *self.repository.all()):
             shadow = shadows.get(id(model))
-            model.aside.offer = shadow.offer if shadow is not None else None
+            model.run_callback.call = shadow.offer if shadow is not None else None
         self.shadowed = {shadow.pair.model: shadow for _, shadow in prepared.shadows}
         for model in gone:
             model.transport = None  # it knows its model: without this they would keep each other alive
@@ -225,11 +225,11 @@ class Engine:
         """Return what the last comparison of a model's versions has found; None if there was none."""
         return next((figures for figures in self.shadow_figures() if figures.pair.model == name), None)
 
-    def _shadows_asked(self, wishes: Wishes) -> dict[str, tuple[int, float]]:
+    def _shadows_asked(self, desired: DesiredState) -> dict[str, tuple[int, float]]:
         """Return the version to run beside the served one, and its share, by model; a call outdoes a setting."""
         share = self.settings.shadow_share
         set_up = {name: (version, share) for name, version in self.settings.shadow_versions.items()}
-        return {name: asked for name, asked in {**set_up, **wishes.shadows}.items() if asked is not None}
+        return {name: asked for name, asked in {**set_up, **desired.shadows}.items() if asked is not None}
 
     def _make_shadows(
         self, asked: Mapping[str, tuple[int, float]], staged: Staged[Model]

@@ -35,7 +35,7 @@ from service.http.routes.v2 import SERVER, v2_health_router, v2_router
 from service.http.types import AsgiApp
 from service.keys import Keys
 from service.monitoring.telemetry import Telemetry
-from service.versions.reconciler import Keeper
+from service.versions.reconciler import Reconciler
 
 DESCRIPTION = (
     "Predictions of a multi-task mixture of experts with, for every row, each task's gate weights over the experts."
@@ -62,7 +62,7 @@ def create_app(engine: Engine, telemetry: Telemetry | None = None, watch: Watch 
 
 
 def create_apps(
-    engine: Engine, telemetry: Telemetry | None = None, watch: Watch | None = None, keeper: Keeper | None = None
+    engine: Engine, telemetry: Telemetry | None = None, watch: Watch | None = None, reconciler: Reconciler | None = None
 ) -> Apps:
     """Build what one process serves.
 
@@ -70,7 +70,7 @@ def create_apps(
         engine: whose models are loaded.
         telemetry: notes requests and answers for live traffic and metrics; without it there are no such figures.
         watch: keeps the logs of requests; one of worker 0 by default.
-        keeper: of the engine's models, where it is one of several workers.
+        reconciler: of the engine's models, where it is one of several workers.
 
     Raises:
         SettingsError: the file of keys is wrong.
@@ -81,7 +81,7 @@ def create_apps(
         engine,
         telemetry,
         watch or Watch(engine.settings),
-        keeper or Keeper(engine),
+        reconciler or Reconciler(engine),
         keys,
         guard,
         endpoints,
@@ -106,7 +106,7 @@ class _Shared(NamedTuple):
     engine: Engine
     telemetry: Telemetry | None
     watch: Watch
-    keeper: Keeper
+    reconciler: Reconciler
     keys: Keys | None
     guard: Guard
     endpoints: Endpoints
@@ -132,7 +132,7 @@ class _Routers(NamedTuple):
 
 
 def _routers(shared: _Shared) -> _Routers:
-    engine, telemetry, _, keeper, _, guard, endpoints, admission = shared
+    engine, telemetry, _, reconciler, _, guard, endpoints, admission = shared
     return _Routers(
         probes=[health_router(engine), v2_health_router(engine)],
         page=web_router(),
@@ -144,9 +144,9 @@ def _routers(shared: _Shared) -> _Routers:
             traffic_router(engine, telemetry),
         ],
         admin=[
-            repository_router(engine, keeper, guard, admission),
-            versions_router(engine, keeper, guard, admission),
-            shadow_router(engine, keeper, guard, admission),
+            repository_router(engine, reconciler, guard, admission),
+            versions_router(engine, reconciler, guard, admission),
+            shadow_router(engine, reconciler, guard, admission),
         ],
     )
 
@@ -155,7 +155,7 @@ def _keep_informed(shared: _Shared) -> None:
     """Let the metrics know of every swap at once, and where to ask for what is refused and what is compared."""
     engine, telemetry = shared.engine, shared.telemetry
     if telemetry is not None:
-        shared.keeper.after = lambda: telemetry.tick(engine.batcher.queued_rows, engine.loaded())
+        shared.reconciler.after = lambda: telemetry.tick(engine.batcher.queued_rows, engine.loaded())
         telemetry.refused, telemetry.shadows = engine.refused, engine.shadow_figures
 
 
@@ -196,16 +196,16 @@ def _furnish(app: FastAPI, shared: _Shared, open_to_all: list[APIRouter], guarde
 async def _rescan(shared: _Shared) -> None:
     if shared.keys is not None:
         await asyncio.to_thread(shared.keys.reload)
-    await shared.keeper.rescan()
+    await shared.reconciler.rescan()
 
 
 def _lifespan(shared: _Shared) -> Callable[[FastAPI], Any]:
-    engine, telemetry, watch, keeper, keys, *_ = shared
+    engine, telemetry, watch, reconciler, keys, *_ = shared
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         """Keep models, telemetry and keys up to date while the service runs, and end the engine's threads after it."""
-        keeping = [asyncio.create_task(keeper.keep_following())]
+        keeping = [asyncio.create_task(reconciler.keep_following())]
         if telemetry is not None:
             ticking = telemetry.keep_ticking(lambda: engine.batcher.queued_rows, engine.loaded)
             keeping.append(asyncio.create_task(ticking))

@@ -17,7 +17,7 @@ from service.errors import (
 from service.http.body import REQUEST_ID
 from service.http.errors import find
 from service.http.types import Headers
-from service.inference.answer import Part
+from service.inference.answer import RunSlice
 from service.inference.features import Batch
 from service.inference.model import Model
 from service.logs.log import Allowance, Flood, is_json, log_event
@@ -103,7 +103,7 @@ class Seen(NamedTuple):
     render_s: float = 0.0
     parsed: float = 0.0
     batch: Batch | None = None
-    part: Part | None = None
+    part: RunSlice | None = None
 
 
 class Watch:

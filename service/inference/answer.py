@@ -1,4 +1,4 @@
-"""What a run of a model gives: arrays by output, cut into the parts of those who asked."""
+"""Result of one run of a model, and each request's slice of it."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ Outputs = dict[str, Floats]
 
 
 class Answer(NamedTuple):
-    """Hold what a run gave for B rows, in their order.
+    """Answer of a model to B rows, in their order.
 
     Attributes:
         tasks: name -> float32 (B,), or (B, K) for multiclass; empty where only gates were asked for.
@@ -46,8 +46,8 @@ class Answer(NamedTuple):
         return [int(row) for row in np.flatnonzero(np.any(wrong, axis=0))]
 
 
-class Run:
-    """Hold the answer of one run, which several requests may share.
+class RunResult:
+    """Result of one run, which several requests may share.
 
     Attributes:
         rows: of all of them.
@@ -63,12 +63,12 @@ class Run:
         self.rendered: list[bytes] | None = None
 
 
-class Part:
-    """Hold one request's rows of a run: `start` to `stop`, exclusive."""
+class RunSlice:
+    """Slice of a run that belongs to one request: rows `start` to `stop`, exclusive."""
 
     __slots__ = ("run", "start", "stop")
 
-    def __init__(self, run: Run, start: int, stop: int) -> None:
+    def __init__(self, run: RunResult, start: int, stop: int) -> None:
         self.run, self.start, self.stop = run, start, stop
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class Part:
 
 
 class Ablation:
-    """Hold the predictions of one request's rows with each expert left out: task -> (E, B) or (E, B, K)."""
+    """Predictions of one request's rows with each expert left out: task -> (E, B) or (E, B, K)."""
 
     __slots__ = ("rows", "tasks")
 

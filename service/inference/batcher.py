@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 
 from service.errors import DeadlineExceeded, Overloaded
-from service.inference.execution import Clock, Execution, Item, Result, Run, checked, execute
+from service.inference.execution import Clock, Execution, Item, Result, RunFunction, checked, execute
 
 LONGEST_RETRY_S = 60
 
@@ -60,7 +60,7 @@ class Observer(Protocol):
         """
 
 
-_Waiting = tuple[Item, int, asyncio.Future[Result], float, float]
+_Queued = tuple[Item, int, asyncio.Future[Result], float, float]
 """One request between its submission and its run: item, rows, future, when it arrived, how long it may wait. A plain
 tuple, for there is one per request."""
 
@@ -95,7 +95,10 @@ class Batcher:
         self._timer: asyncio.TimerHandle | None = None
 
     def lane(
-        self, run: Run[Item, Result], inline_rows: int, finished: Callable[[Sequence[Result]], None] | None = None
+        self,
+        run: RunFunction[Item, Result],
+        inline_rows: int,
+        finished: Callable[[Sequence[Result]], None] | None = None,
     ) -> "Lane[Item, Result]":
         """Open a queue for items that may share a run.
 
@@ -174,7 +177,7 @@ class Lane(Generic[Item, Result]):
     def __init__(
         self,
         batcher: Batcher,
-        run: Run[Item, Result],
+        run: RunFunction[Item, Result],
         inline_rows: int,
         finished: Callable[[Sequence[Result]], None] | None = None,
     ) -> None:
@@ -183,7 +186,7 @@ class Lane(Generic[Item, Result]):
         self._batcher = batcher
         self._run = run
         self._finished = finished
-        self._queue: deque[_Waiting[Item, Result]] = deque()
+        self._queue: deque[_Queued[Item, Result]] = deque()
         self._one_at_a_time = False
         self._ran_this_turn = False
         self._two_met = False
@@ -252,13 +255,13 @@ class Lane(Generic[Item, Result]):
                 return True
         return False
 
-    def _take(self) -> list[_Waiting[Item, Result]]:
+    def _take(self) -> list[_Queued[Item, Result]]:
         """Remove the next batch from the queue, in order; small requests pass large ones that wait for a thread."""
         queue, now, passed = self._queue, self._batcher.clock(), []
         most, largest = self._batcher.limits.batch_rows, math.inf
         if not self._batcher.free_threads:
             most, largest = min(most, self.inline_rows), self.inline_rows
-        batch: list[_Waiting[Item, Result]] = []
+        batch: list[_Queued[Item, Result]] = []
         taken = dropped = 0
         while queue and taken < most:
             waiting = queue[0]
@@ -285,7 +288,7 @@ class Lane(Generic[Item, Result]):
         self._batcher.queued_rows -= rows
 
     def _run_in_thread(
-        self, batch: list[_Waiting[Item, Result]], items: list[Item], counts: list[int], rows: int
+        self, batch: list[_Queued[Item, Result]], items: list[Item], counts: list[int], rows: int
     ) -> None:
         batcher = self._batcher
 
@@ -299,7 +302,7 @@ class Lane(Generic[Item, Result]):
         running = loop.run_in_executor(batcher.executor, execute, self._run, items, counts, batcher.clock)
         running.add_done_callback(finish)
 
-    def _deliver(self, batch: list[_Waiting[Item, Result]], rows: int, execution: Execution[Result]) -> None:
+    def _deliver(self, batch: list[_Queued[Item, Result]], rows: int, execution: Execution[Result]) -> None:
         """Give every caller its own outcome."""
         if self._finished is not None:
             self._finished(execution.results)

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result", bound=Sized)
 
-Run = Callable[[list[Item]], Sequence[Result]]
+RunFunction = Callable[[list[Item]], Sequence[Result]]
 Clock = Callable[[], float]
 
 
@@ -28,7 +28,7 @@ class Execution(Generic[Result]):
         self.outcomes, self.results, self.started, self.run_s = outcomes, results, started, run_s
 
 
-def execute(run: Run[Item, Result], items: list[Item], rows: list[int], clock: Clock) -> Execution[Result]:
+def execute(run: RunFunction[Item, Result], items: list[Item], rows: list[int], clock: Clock) -> Execution[Result]:
     """Run items together; if that fails, run them one by one, so that a bad one fails alone. Raises nothing.
 
     Args:
@@ -47,7 +47,7 @@ def execute(run: Run[Item, Result], items: list[Item], rows: list[int], clock: C
     return Execution(outcomes, results, started, clock() - started)
 
 
-def checked(run: Run[Item, Result], items: list[Item], rows: list[int]) -> Sequence[Result]:
+def checked(run: RunFunction[Item, Result], items: list[Item], rows: list[int]) -> Sequence[Result]:
     """Run items and make sure that each gets as many rows as it sent.
 
     Raises:
@@ -60,7 +60,7 @@ def checked(run: Run[Item, Result], items: list[Item], rows: list[int]) -> Seque
     return results
 
 
-def _alone(run: Run[Item, Result], item: Item, rows: int) -> Result | Exception:
+def _alone(run: RunFunction[Item, Result], item: Item, rows: int) -> Result | Exception:
     try:
         return checked(run, [item], [rows])[0]
     except Exception as error:

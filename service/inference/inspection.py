@@ -15,7 +15,7 @@ MOST_NUMBERS = 1_000_000
 """Most contributions or ablations of one answer; they grow with rows x tasks x experts x features."""
 
 
-class Asked(NamedTuple):
+class InspectionOptions(NamedTuple):
     """Hold what an inspection is to say beyond the weights.
 
     Attributes:
@@ -27,7 +27,7 @@ class Asked(NamedTuple):
     top_k: int | None
 
 
-def describe(manifest: Manifest, answer: Answer, without: Outputs | None, asked: Asked) -> dict[str, Any]:
+def describe(manifest: Manifest, answer: Answer, without: Outputs | None, asked: InspectionOptions) -> dict[str, Any]:
     """Describe the gates over some rows.
 
     Args:
@@ -86,7 +86,7 @@ def _contributions(
     return entries
 
 
-def _refuse_too_much(asked: Asked, manifest: Manifest, batch: Batch) -> None:
+def _refuse_too_much(asked: InspectionOptions, manifest: Manifest, batch: Batch) -> None:
     """Refuse an answer of so many numbers that it would hold up everybody else."""
     per_row = len(manifest.tasks) * manifest.experts
     if asked.contributions:

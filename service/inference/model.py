@@ -14,7 +14,7 @@ import numpy as np
 
 from service.artifact.file import GATE_CONTRIBUTIONS, GATE_WEIGHTS, Manifest, golden_inputs
 from service.errors import GatesUnavailable, InvalidFeatures, Problem
-from service.inference.answer import Ablation, Answer, Floats, Outputs, Part, Run
+from service.inference.answer import Ablation, Answer, Floats, Outputs, RunResult, RunSlice
 from service.inference.batcher import Batcher, Lane
 from service.inference.features import Batch, FeatureReader, all_finite
 from service.inference.predictor import Predictor
@@ -31,7 +31,7 @@ OUT_OF_RANGE = (
     "the model's answer to this row is not finite: its numbers are too extreme; check them against the ranges"
 )
 
-Finished = Callable[[Sequence[Part]], None]
+Finished = Callable[[Sequence[RunSlice]], None]
 
 
 class GateRecorder(Protocol):
@@ -41,13 +41,13 @@ class GateRecorder(Protocol):
         """Note the weights (B, T, E) of rows that were served; called on the event loop."""
 
 
-class Aside:
-    """Hold what is to be offered the finished runs of predictions; None most of the time."""
+class RunCallback:
+    """Optional callback for finished prediction runs."""
 
-    __slots__ = ("offer",)
+    __slots__ = ("call",)
 
     def __init__(self) -> None:
-        self.offer: Finished | None = None
+        self.call: Finished | None = None
 
 
 class Model:
@@ -66,7 +66,7 @@ class Model:
         loaded_at: seconds since 1970.
         load_s: how long loading took, in seconds.
         transport: whatever a transport prepares for this model; it goes when the model goes.
-        aside: what else is done with its predictions, after they were given.
+        run_callback: called with its finished prediction runs, after they were answered.
     """
 
     def __init__(
@@ -83,23 +83,23 @@ class Model:
         self.reader = FeatureReader(self.manifest, settings.max_rows)
         self.loaded_at, self.load_s = time.time(), 0.0
         self.transport: object | None = None
-        self.aside = Aside()
+        self.run_callback = RunCallback()
         finished = _recording(recorder)
         inline_rows = measured_inline_rows(predictor, settings.inline_rows)
         experts = max(self.manifest.experts, 1)
-        self._predictions: Lane[Batch, Part] = batcher.lane(
-            _joining(predictor.run), inline_rows, _finishing(finished, self.aside)
+        self._predictions: Lane[Batch, RunSlice] = batcher.lane(
+            _joining(predictor.run), inline_rows, _finishing(finished, self.run_callback)
         )
-        self._gates: Lane[Batch, Part] = batcher.lane(
+        self._gates: Lane[Batch, RunSlice] = batcher.lane(
             _joining(lambda batch: predictor.run(batch, GATE_WEIGHTS_ONLY)), inline_rows, finished
         )
-        self._inspections: Lane[Batch, Part] = batcher.lane(_joining(predictor.run), inline_rows)
-        self._contributions: Lane[Batch, Part] = batcher.lane(
+        self._inspections: Lane[Batch, RunSlice] = batcher.lane(_joining(predictor.run), inline_rows)
+        self._contributions: Lane[Batch, RunSlice] = batcher.lane(
             _joining(predictor.contributions), inline_rows // (4 * experts)
         )
         self._ablations: Lane[Batch, Ablation] = batcher.lane(_ablating(predictor), inline_rows // experts)
 
-    def predict(self, batch: Batch, arrived: float, timeout_s: float) -> Awaitable[Part]:
+    def predict(self, batch: Batch, arrived: float, timeout_s: float) -> Awaitable[RunSlice]:
         """Answer rows with every task and the gate weights.
 
         Args:
@@ -114,7 +114,7 @@ class Model:
         """
         return self._predictions.submit(batch, batch.rows, arrived, timeout_s)
 
-    async def gate_weights(self, batch: Batch, arrived: float, timeout_s: float) -> Part:
+    async def gate_weights(self, batch: Batch, arrived: float, timeout_s: float) -> RunSlice:
         """Answer like `predict`, with the gate weights alone, which costs less.
 
         Raises:
@@ -124,7 +124,7 @@ class Model:
         await self._open(GATE_WEIGHTS_ONLY)
         return await self._gates.submit(batch, batch.rows, arrived, timeout_s)
 
-    async def inspect(self, batch: Batch, arrived: float, timeout_s: float, contributions: bool = False) -> Part:
+    async def inspect(self, batch: Batch, arrived: float, timeout_s: float, contributions: bool = False) -> RunSlice:
         """Answer like `predict`, by choice with each feature's share in each gate logit; it is no traffic.
 
         Raises:
@@ -156,16 +156,16 @@ class Model:
             raise GatesUnavailable(self.name, f"is a {self.manifest.architecture} model without gates")
 
 
-def _joining(run: Callable[[Batch], Answer]) -> Callable[[list[Batch]], list[Part]]:
-    def run_joined(batches: list[Batch]) -> list[Part]:
+def _joining(run: Callable[[Batch], Answer]) -> Callable[[list[Batch]], list[RunSlice]]:
+    def run_joined(batches: list[Batch]) -> list[RunSlice]:
         began = time.perf_counter()
         joined = Batch.concat(batches)
         answer = run(joined)
         if not all(map(all_finite, answer.arrays())):
             raise InvalidFeatures([Problem(row, None, OUT_OF_RANGE) for row in answer.rows_not_finite()[:20]])
-        shared, parts, start = Run(answer, joined.rows, began, joined), [], 0
+        shared, parts, start = RunResult(answer, joined.rows, began, joined), [], 0
         for batch in batches:
-            parts.append(Part(shared, start, start + batch.rows))
+            parts.append(RunSlice(shared, start, start + batch.rows))
             start += batch.rows
         return parts
 
@@ -176,14 +176,14 @@ def _ablating(predictor: Predictor) -> Callable[[list[Batch]], list[Ablation]]:
     return lambda batches: [Ablation(predictor.ablate(batch), batch.rows) for batch in batches]
 
 
-def _finishing(record: Finished | None, aside: Aside) -> Finished:
+def _finishing(record: Finished | None, callback: RunCallback) -> Finished:
     """Return what is done with finished predictions."""
 
-    def finished(parts: Sequence[Part]) -> None:
+    def finished(parts: Sequence[RunSlice]) -> None:
         if record is not None:
             record(parts)
-        if aside.offer is not None:
-            aside.offer(parts)
+        if callback.call is not None:
+            callback.call(parts)
 
     return finished
 
@@ -194,7 +194,7 @@ def _recording(recorder: GateRecorder | None) -> Finished | None:
         return None
     record = recorder.record
 
-    def finished(parts: Sequence[Part]) -> None:
+    def finished(parts: Sequence[RunSlice]) -> None:
         shared = bool(parts) and parts[-1].start > 0  # else each ran by itself
         for part in parts[:1] if shared else parts:
             if (weights := part.run.answer.gate_weights) is not None:

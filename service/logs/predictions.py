@@ -21,7 +21,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.artifact.manifest import Manifest
-from service.inference.answer import Floats, Outputs, Part
+from service.inference.answer import Floats, Outputs, RunSlice
 from service.inference.features import Batch
 from service.logs.background import Background, breathe
 from service.logs.log import log_event
@@ -92,7 +92,7 @@ class PredictionLog:
         """Tell whether a request is one of the share: by its id alone, so that every replica and every try agree."""
         return zlib.crc32(request_id) < self._below
 
-    def note(self, request_id: bytes, trace_id: str, of: Version, batch: Batch, part: Part) -> None:
+    def note(self, request_id: bytes, trace_id: str, of: Version, batch: Batch, part: RunSlice) -> None:
         """Record an answer, if its request is one of the share."""
         if not self.samples(request_id):
             return

@@ -1,4 +1,4 @@
-"""Agree with the other workers on when to swap: each notes when it is done, and all swap shortly after the last one is.
+"""Barrier of the workers before a swap: each arrives when it is done, all swap shortly after the last.
 
 Who is gone, or takes too long, is not waited for; it follows when it can.
 """
@@ -9,14 +9,14 @@ import time
 
 from service.run_directory import RunDirectory
 
-MEET_S = 0.02
+POLL_S = 0.02
 """How often a worker looks whether the others are done, and twice how long after that all swap."""
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 """How long to wait for others before swapping without them."""
 
 
-class Rally:
-    """Agree with the other workers on when to swap.
+class Barrier:
+    """Barrier of all workers of an instance, in a file that they share.
 
     Args:
         directory: shared by the workers.
@@ -25,29 +25,29 @@ class Rally:
     """
 
     def __init__(self, directory: RunDirectory, place: int, workers: int) -> None:
-        slots = directory.map("rally", f"rally {workers}", 3 * 8)
+        slots = directory.map("barrier", f"barrier {workers}", 3 * 8)
         self._words = [slot.cast("d") for slot in slots[:workers]]
         self._own = self._words[place]
 
-    def staged(self, change: int) -> None:
-        """Note that this worker could serve the roster's change of this number."""
+    def arrive(self, change: int) -> None:
+        """Note that this worker could serve the desired state's change of this number."""
         self._own[1], self._own[2] = change, time.monotonic()
         self._own[0] = os.getpid()
 
-    def leave(self) -> None:
+    def deregister(self) -> None:
         """Note that this worker swaps no more."""
         self._own[0] = 0
 
-    async def meet(self, change: int) -> None:
-        """Return when every living worker could serve the change, at the same moment in all of them."""
-        self.staged(change)
-        deadline = time.monotonic() + PATIENCE_S
+    async def arrive_and_wait(self, change: int) -> None:
+        """Arrive, and wait for every living worker; all return at the same moment."""
+        self.arrive(change)
+        deadline = time.monotonic() + TIMEOUT_S
         while (others := self._others()) and time.monotonic() < deadline:
             if all(staged >= change for staged, _ in others):
                 last = max(self._own[2], *(at for _, at in others))
-                await asyncio.sleep(last + 2 * MEET_S - time.monotonic())
+                await asyncio.sleep(last + 2 * POLL_S - time.monotonic())
                 return
-            await asyncio.sleep(MEET_S)
+            await asyncio.sleep(POLL_S)
 
     def _others(self) -> list[tuple[float, float]]:
         """List what the other living workers could serve, and since when."""

@@ -27,7 +27,7 @@ SMALLER = "Export a smaller model, or raise MMOE_{}."
 _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 
 
-class Limits(NamedTuple):
+class CheckLimits(NamedTuple):
     """Bounds of one check.
 
     Attributes:
@@ -39,7 +39,7 @@ class Limits(NamedTuple):
     timeout_s: float = 30.0
 
 
-class Asked(NamedTuple):
+class CheckRequest(NamedTuple):
     """One file to check.
 
     Attributes:
@@ -54,7 +54,7 @@ class Asked(NamedTuple):
     name: str
     saved: str
     largest_batch: int
-    limits: Limits
+    limits: CheckLimits
 
 
 class Verdict(NamedTuple):
@@ -110,7 +110,7 @@ class Checker:
         """Return how long ago it was used, in seconds."""
         return time.monotonic() - self._used
 
-    def check(self, asked: Asked, slow: Callable[[], object] = lambda: None) -> Verdict:
+    def check(self, asked: CheckRequest, slow: Callable[[], object] = lambda: None) -> Verdict:
         """Have a file checked; `slow` is called when that has gone on for SLOW_S."""
         longest_s = PATIENCE * asked.limits.timeout_s
         try:
@@ -155,7 +155,7 @@ class Checker:
             self._started = True
         return self._started
 
-    def _epitaph(self, limits: Limits) -> Verdict:
+    def _epitaph(self, limits: CheckLimits) -> Verdict:
         """Say why the process ended before it answered."""
         self._process.join(_ENDING_S)
         self._process.kill()  # it may have answered what cannot be read
@@ -177,5 +177,5 @@ def _processor_s(pid: int | None) -> float:
     return math.nan
 
 
-def _too_long(limits: Limits) -> str:
+def _too_long(limits: CheckLimits) -> str:
     return f"Checking the file takes longer than {limits.timeout_s:g} s. {SMALLER.format('CHECK_TIMEOUT_S')}"

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from service.errors import ArtifactError
-from service.versions.checker import SLOW_S, Asked, Checker, Verdict
+from service.versions.checker import SLOW_S, Checker, CheckRequest, Verdict
 
 MOST_CHECKS = 8
 """Files of one worker that are checked or wait for another worker's check: one at a time, beside slow ones."""
@@ -123,7 +123,7 @@ class Checks:
     @contextlib.contextmanager
     def turn(
         self, name: str, go_on: Callable[[], None], slow: Callable[[], None], waits: bool
-    ) -> Iterator[Callable[[Asked], Verdict]]:
+    ) -> Iterator[Callable[[CheckRequest], Verdict]]:
         """Wait for a turn; gives what has a file checked.
 
         Args:
@@ -183,7 +183,7 @@ class Checks:
         job.future.set_result(failure)
         self.ended()
 
-    def _check(self, asked: Asked, pass_on: Callable[[], None]) -> Verdict:
+    def _check(self, asked: CheckRequest, pass_on: Callable[[], None]) -> Verdict:
         checker = self._take()
         try:
             verdict = checker.check(asked, pass_on)

@@ -1,4 +1,4 @@
-"""What all workers of an instance are to serve: the directory as one of them saw it, and what calls have asked for.
+"""Desired state of all workers: the directory as one of them saw it, and what calls have asked for.
 
 It is one small file in the run directory. A change is written to a new file that replaces the old one, under a lock, so
 a reader never sees half of it, and every change has a number. The file goes with the instance: a restarted worker finds
@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict
 from service.errors import RunDirectoryGone
 from service.versions.disk import Disk
 
-FILE, LOCK = "roster.json", "roster.lock"
+FILE, LOCK = "desired_state.json", "desired_state.lock"
 
 
-class Wishes(BaseModel):
-    """Hold what the workers are to serve.
+class DesiredState(BaseModel):
+    """Desired state: what the workers are to serve.
 
     Attributes:
         change: number of the change that led here.
@@ -42,46 +42,46 @@ class Wishes(BaseModel):
     retries: int = 0
 
 
-class Roster:
-    """Hold the wishes.
+class DesiredStateStore:
+    """Store of the desired state: one file, changed under a lock.
 
     Args:
-        directory: shared by the workers; without one the wishes are this process's own.
+        directory: shared by the workers; without one it is this process's own.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
-        self._wishes = Wishes()
+        self._last = DesiredState()
         self._seen: tuple[int, int] | None = None
 
     @property
-    def wishes(self) -> Wishes:
-        """Return the wishes as last read."""
-        return self._wishes
+    def last(self) -> DesiredState:
+        """Return the desired state as last read."""
+        return self._last
 
     def changed(self) -> bool:
         """Tell, for the price of one look at the directory, whether anyone has changed the file since it was read."""
         return self._directory is not None and self._stamp(self._directory) != self._seen
 
-    def read(self) -> Wishes:
-        """Read the file again and return the wishes."""
+    def read(self) -> DesiredState:
+        """Read the file again and return the desired state."""
         if self._directory is not None:
             self._seen = self._stamp(self._directory)  # before reading: a change in between is met again
             with contextlib.suppress(FileNotFoundError):
-                self._wishes = Wishes.model_validate_json((self._directory / FILE).read_bytes())
-        return self._wishes
+                self._last = DesiredState.model_validate_json((self._directory / FILE).read_bytes())
+        return self._last
 
-    def change(self, edit: Callable[[Wishes], dict[str, object]]) -> Wishes:
-        """Change some of the wishes and return all; `edit` tells the fields to change, no field changes nothing."""
+    def change(self, edit: Callable[[DesiredState], dict[str, object]]) -> DesiredState:
+        """Change the fields that `edit` returns, if any, under the lock; return the whole state."""
         with self._locked():
-            wishes = self.read()
-            if fields := edit(wishes):
-                self._wishes = wishes.model_copy(update={**fields, "change": wishes.change + 1})
+            desired = self.read()
+            if fields := edit(desired):
+                self._last = desired.model_copy(update={**fields, "change": desired.change + 1})
                 if self._directory is not None:
                     fresh = self._directory / f"{FILE}.{os.getpid()}"
-                    fresh.write_text(self._wishes.model_dump_json())
+                    fresh.write_text(self._last.model_dump_json())
                     fresh.replace(self._directory / FILE)
-        return self._wishes
+        return self._last
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

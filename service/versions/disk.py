@@ -21,7 +21,7 @@ Fingerprint = tuple[int, ...]
 """Changes when a file is replaced, written or given other rights: device, inode, size, times of content and status."""
 
 
-class Shelf(NamedTuple):
+class ModelFiles(NamedTuple):
     """Tell what there is of one model.
 
     Attributes:
@@ -33,7 +33,7 @@ class Shelf(NamedTuple):
     problem: str | None = None
 
 
-Disk = dict[str, Shelf]
+Disk = dict[str, ModelFiles]
 """What there is, by the name of the model."""
 
 
@@ -51,8 +51,8 @@ def look(root: Path) -> Disk:
             f"The directory of models {str(root)!r} cannot be read: {error.strerror}",
             "Make it, or set MMOE_MODELS to the directory that holds <name>/<version>/model.onnx",
         ) from None
-    shelves = {_spelled(name): _shelf(root / name) for name in names}
-    return {name: shelf for name, shelf in shelves.items() if shelf.versions or shelf.problem}
+    found = {_spelled(name): _model_files(root / name) for name in names}
+    return {name: files for name, files in found.items() if files.versions or files.problem}
 
 
 def model_file(root: Path, name: str, version: int) -> Path:
@@ -105,9 +105,9 @@ def _spelled(name: str) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def _shelf(directory: Path) -> Shelf:
+def _model_files(directory: Path) -> ModelFiles:
     try:
         versions = [int(p.name) for p in directory.iterdir() if _VERSION.fullmatch(p.name)]
     except OSError as error:
-        return Shelf({}, f"Its directory cannot be read: {error.strerror}. Check the directory's mode and owner.")
-    return Shelf({v: fingerprint(directory / str(v) / MODEL_FILE) for v in sorted(versions, reverse=True)})
+        return ModelFiles({}, f"Its directory cannot be read: {error.strerror}. Check the directory's mode and owner.")
+    return ModelFiles({v: fingerprint(directory / str(v) / MODEL_FILE) for v in sorted(versions, reverse=True)})

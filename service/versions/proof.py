@@ -21,7 +21,7 @@ from service.errors import ArtifactError
 from service.inference.features import Batch
 from service.inference.predictor import Predictor
 from service.inference.session import runtime
-from service.versions.checker import SMALLER, Asked, Limits, Verdict
+from service.versions.checker import SMALLER, CheckLimits, CheckRequest, Verdict
 
 NICENESS = 5
 _SLACK_BYTES = 256 << 20
@@ -46,7 +46,7 @@ def check_files(connection: Connection, parent: int) -> None:
             path, name, saved, largest_batch, limits = json.loads(connection.recv_bytes())
         except EOFError:
             return
-        asked = Asked(path, name, saved, largest_batch, Limits(*limits))
+        asked = CheckRequest(path, name, saved, largest_batch, CheckLimits(*limits))
         memory.limit(asked.limits)
         verdict = _verdict(asked)
         if memory.used_bytes() > asked.limits.memory_bytes:
@@ -70,7 +70,7 @@ class _Memory:
     def __init__(self) -> None:
         self._first_bytes, self._first_data = _status_bytes("VmHWM"), _status_bytes("VmData")
 
-    def limit(self, limits: Limits) -> None:
+    def limit(self, limits: CheckLimits) -> None:
         """Bound what the next check may take; without dumping any of it to disk."""
         gc.collect()
         with contextlib.suppress(OSError, AttributeError):
@@ -100,7 +100,7 @@ def _status_bytes(field: str) -> int:
     return 0
 
 
-def _verdict(asked: Asked) -> Verdict:
+def _verdict(asked: CheckRequest) -> Verdict:
     """Prove a file; what can be saved of it is saved."""
     if asked.saved:
         try:
@@ -125,7 +125,7 @@ def _verdict(asked: Asked) -> Verdict:
     return Verdict(None)
 
 
-def _prove(asked: Asked, save: Path | None) -> None:
+def _prove(asked: CheckRequest, save: Path | None) -> None:
     """Load a file as a worker would, and compute every output once, those too that are made on demand."""
     predictor = Predictor.load(Path(asked.path), asked.name, asked.largest_batch, save=save)
     if predictor.manifest.has_gates:
@@ -135,5 +135,5 @@ def _prove(asked: Asked, save: Path | None) -> None:
         predictor.contributions(rows)
 
 
-def _too_much(limits: Limits) -> str:
+def _too_much(limits: CheckLimits) -> str:
     return f"Loading the model takes more than {limits.memory_bytes} bytes. {SMALLER.format('MODEL_MEMORY_BYTES')}"

@@ -27,7 +27,7 @@ from pathlib import Path
 from service.artifact.file import read_bytes
 from service.errors import ArtifactError
 from service.inference.predictor import MODEL, Predictor
-from service.versions.checker import PATIENCE, Asked, Limits
+from service.versions.checker import PATIENCE, CheckLimits, CheckRequest
 from service.versions.checks import BeingChecked, Checks, Job, Postponed
 from service.versions.disk import fingerprint
 from service.versions.proof import check_files
@@ -39,7 +39,7 @@ _REFUSALS_KEPT = 200
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Preparation:
+class ProvenFiles:
     """Load model files that were proven by a child process; loading is for one thread at a time.
 
     Args:
@@ -53,7 +53,7 @@ class Preparation:
         self,
         directory: Path,
         largest_batch: int,
-        limits: Limits = Limits(),  # noqa: B008 (immutable)
+        limits: CheckLimits = CheckLimits(),  # noqa: B008 (immutable)
         target: Callable[[Connection, int], None] = check_files,
     ) -> None:
         self._folder = directory / _FOLDER
@@ -182,7 +182,7 @@ class Preparation:
             checked, saved = (str(partial / MODEL), str(partial)) if sealed else (str(path), "")
             job.since = job.since or time.monotonic()
             note(job.since)
-            verdict = check(Asked(checked, name, saved, self._largest_batch, self._limits))
+            verdict = check(CheckRequest(checked, name, saved, self._largest_batch, self._limits))
             if verdict.reason is not None and not verdict.lasting:
                 raise Postponed(verdict.reason)
             if verdict.reason is not None:

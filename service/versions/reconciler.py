@@ -1,7 +1,7 @@
 """Keep what is served up to date while requests go on: look at the disk, load off the event loop, swap with the others.
 
-    look (every few seconds, SIGHUP, a call) -> roster, the same for all workers
-    each worker: roster changed -> stage: load, prove, warm in a thread -> wait for the others -> commit: one reference
+    look (every few seconds, SIGHUP, a call) -> store, the same for all workers
+    each worker: store changed -> stage: load, prove, warm in a thread -> wait for the others -> commit: one reference
 
 All workers swap at the same moment: see barrier.py.
 """
@@ -19,15 +19,15 @@ from service.engine import Engine, Prepared
 from service.errors import ArtifactError, ModelNotFound, NotReady, VersionConflict
 from service.inference.model import Model
 from service.logs.log import log_event
-from service.versions.barrier import Rally
+from service.versions.barrier import Barrier
 from service.versions.checks import BeingChecked
-from service.versions.desired_state import Wishes
-from service.versions.proven import Preparation
+from service.versions.desired_state import DesiredState
+from service.versions.proven import ProvenFiles
 from service.versions.repository import ModelState
 from service.versions.shadow import check_features
 
 FOLLOW_S = 0.1
-"""How long a worker may not know yet that the roster has changed."""
+"""How long a worker may not know yet that the desired state has changed."""
 TIDY_S = 5.0
 CHECKED_S = 0.02
 """How long a call that waits for a check may not know yet that it has ended."""
@@ -41,26 +41,26 @@ T = TypeVar("T")
 log = logging.getLogger("service")
 
 
-class Keeper:
+class Reconciler:
     """Look, load and swap for one process, one change at a time; its calls change all workers.
 
     Args:
         engine: of the process.
-        rally: with the other workers; None where there are none.
-        preparation: has new files checked by another process; None loads them as they are.
+        barrier: with the other workers; None where there are none.
+        proven: has new files checked by another process; None loads them as they are.
 
     Attributes:
         after: called on the event loop after each swap: whenever something else is loaded or served.
-        waiting: number of the roster's change that is loaded and about to be served; None most of the time.
+        waiting: number of the desired state's change that is loaded and about to be served; None most of the time.
     """
 
     def __init__(
         self,
         engine: Engine,
-        rally: Rally | None = None,
-        preparation: Preparation | None = None,
+        barrier: Barrier | None = None,
+        proven: ProvenFiles | None = None,
     ) -> None:
-        self._engine, self._rally, self._preparation = engine, rally, preparation
+        self._engine, self._barrier, self._proven = engine, barrier, proven
         self._one_at_a_time = asyncio.Lock()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reload")
@@ -68,10 +68,10 @@ class Keeper:
         self._problem = ""
         self.waiting: int | None = None
         self.after: Callable[[], object] = lambda: None
-        if preparation is not None:
-            engine.open, engine.kept = preparation.load_checked, preparation.kept
-        if rally is not None:
-            rally.staged(engine.roster.wishes.change)
+        if proven is not None:
+            engine.open, engine.kept = proven.load_checked, proven.kept
+        if barrier is not None:
+            barrier.arrive(engine.store.last.change)
 
     async def load(self, name: str) -> None:
         """Look at the disk, load what is new, and this model even if it was unloaded.
@@ -81,7 +81,7 @@ class Keeper:
             ArtifactError: it must not be served, or the directory of models cannot be read.
         """
         await self._in_thread(self._engine.look)
-        await self._change(lambda wishes: {"unloaded": wishes.unloaded - {name}})
+        await self._change(lambda desired: {"unloaded": desired.unloaded - {name}})
         while name in self._engine.repository.awaited():
             await asyncio.sleep(CHECKED_S)
             await self._catch_up_if_outdated()
@@ -102,7 +102,7 @@ class Keeper:
             ModelNotFound: there is no such model.
         """
         self._state(name)
-        await self._change(lambda wishes: {"unloaded": wishes.unloaded | {name}})
+        await self._change(lambda desired: {"unloaded": desired.unloaded | {name}})
 
     async def rollback(self, name: str) -> int:
         """Pin the version before the one that is served, the next lower one that can be served; return it.
@@ -136,7 +136,7 @@ class Keeper:
         state = self._state(name)
         versions = [version.version for version in state.versions]
         if version is None:
-            await self._change(lambda wishes: {"pinned": {n: v for n, v in wishes.pinned.items() if n != name}})
+            await self._change(lambda desired: {"pinned": {n: v for n, v in desired.pinned.items() if n != name}})
         elif version not in versions:
             raise ModelNotFound(name, version, versions, "there is no such version")
         elif (reason := await self._pin(name, version)) is not None:
@@ -155,7 +155,7 @@ class Keeper:
             asked = version, self._engine.settings.shadow_share if share is None else share
         else:
             self._state(name)
-        await self._change(lambda wishes: {"shadows": {**wishes.shadows, name: asked}})
+        await self._change(lambda desired: {"shadows": {**desired.shadows, name: asked}})
 
     async def _check_shadow(self, name: str, version: int) -> None:
         state = self._state(name)
@@ -186,10 +186,10 @@ class Keeper:
         await self._try_to_follow(self._engine.settings.poll_interval_s)
 
     async def keep_following(self) -> None:
-        """Look at the disk at intervals, and do what the roster asks for, until cancelled."""
+        """Look at the disk at intervals, and do what the desired state asks for, until cancelled."""
         interval_s, loop = self._engine.settings.poll_interval_s, asyncio.get_running_loop()
-        if self._preparation is not None:
-            self._preparation.when_ended(lambda: loop.call_soon_threadsafe(self._wake.set))
+        if self._proven is not None:
+            self._proven.when_ended(lambda: loop.call_soon_threadsafe(self._wake.set))
         self._look_at = time.monotonic() + interval_s if interval_s else float("inf")
         try:
             while True:
@@ -198,10 +198,10 @@ class Keeper:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), FOLLOW_S)
         finally:
-            if self._rally is not None:
-                self._rally.leave()
-            if self._preparation is not None:
-                self._preparation.close()
+            if self._barrier is not None:
+                self._barrier.deregister()
+            if self._proven is not None:
+                self._proven.close()
             self._thread.shutdown()
 
     async def _try_to_follow(self, interval_s: float) -> None:
@@ -217,9 +217,9 @@ class Keeper:
             self._look_at = now + interval_s if interval_s else float("inf")
             await self._in_thread(self._engine.look)
         await self._catch_up_if_outdated()
-        if self._preparation is not None and now >= self._tidy_at:
+        if self._proven is not None and now >= self._tidy_at:
             self._tidy_at = now + TIDY_S
-            await self._in_thread(self._preparation.tidy)
+            await self._in_thread(self._proven.tidy)
 
     def _complain(self, error: Exception) -> None:
         """Log what went wrong, once as long as it stays the same."""
@@ -231,10 +231,10 @@ class Keeper:
                 sentence = "Looking for models failed; it is tried again"
                 log_event(log, logging.ERROR, "scan_failed", sentence, exc_info=error)
 
-    async def _change(self, edit: Callable[[Wishes], dict[str, object]]) -> None:
-        """Change the roster, and return when this worker serves what it asks for; the others then do too."""
+    async def _change(self, edit: Callable[[DesiredState], dict[str, object]]) -> None:
+        """Change the desired state, and return when this worker serves what it asks for; the others then do too."""
         async with self._one_at_a_time:
-            await self._in_thread(self._engine.roster.change, edit)
+            await self._in_thread(self._engine.store.change, edit)
             await self._catch_up()
 
     async def _catch_up_if_outdated(self) -> None:
@@ -247,12 +247,12 @@ class Keeper:
     async def _catch_up(self) -> None:
         prepared = await self._in_thread(self._stage)
         swaps = self._engine.repository.swaps(prepared.staged)
-        self.waiting = prepared.wishes.change
-        if self._rally is not None:
+        self.waiting = prepared.desired.change
+        if self._barrier is not None:
             if swaps:
-                await self._rally.meet(self.waiting)
+                await self._barrier.arrive_and_wait(self.waiting)
             else:
-                self._rally.staged(self.waiting)
+                self._barrier.arrive(self.waiting)
         self.waiting = None
         if prepared.staged.moved:
             self._look_at = 0.0
@@ -277,7 +277,7 @@ class Keeper:
             async with self._one_at_a_time:
                 await self._in_thread(self._engine.repository.preload, name, version)
                 await self._in_thread(
-                    self._engine.roster.change, lambda wishes: {"pinned": {**wishes.pinned, name: version}}
+                    self._engine.store.change, lambda desired: {"pinned": {**desired.pinned, name: version}}
                 )
                 await self._catch_up()
         except UNLOADABLE as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from service.errors import ArtifactError, ModelNotFound, NotReady
-from service.versions.disk import Disk, Fingerprint, Shelf, look
+from service.versions.disk import Disk, Fingerprint, ModelFiles, look
 from service.versions.loading import CHECKED, Entry, Key, Loading, is_loaded
 from service.versions.states import KEPT, PINNED, UNLOADED, ModelState, VersionState, Wanted
 
@@ -119,18 +119,18 @@ class Repository(Generic[Served]):
         states: dict[str, ModelState] = {}
         self._loading.moved = False
         for name in sorted({*disk, *self._emptied(disk)}):
-            shelf = disk.get(name, Shelf({}))
+            files = disk.get(name, ModelFiles({}))
             if name in wanted.unloaded and name not in disk:
                 continue
             if name in wanted.unloaded:
                 reason = UNLOADED.format(name=name)
-                listed = tuple(VersionState(v, "available", reason) for v in shelf.versions)
+                listed = tuple(VersionState(v, "available", reason) for v in files.versions)
                 states[name] = ModelState(name, None, listed)
-            elif shelf.problem and name in self._models:
-                states[name] = self._models[name]._replace(note=shelf.problem)
+            elif files.problem and name in self._models:
+                states[name] = self._models[name]._replace(note=files.problem)
                 entries |= {key: entry for key, entry in self._loading.entries.items() if key[0] == name}
             else:
-                states[name] = self._settle(name, shelf, wanted, entries)
+                states[name] = self._settle(name, files, wanted, entries)
         states = {name: state for name, state in states.items() if name in disk or state.ready}
         return Staged(entries, self._table_of(entries, states), states, self._loading.moved)
 
@@ -168,27 +168,27 @@ class Repository(Generic[Served]):
         default = self._default or (ready[0] if len(ready) == 1 else None)
         return table | ({(None, None): table[default, None]} if (default, None) in table else {})
 
-    def _settle(self, name: str, shelf: Shelf, wanted: Wanted, entries: dict[Key, Entry[Served]]) -> ModelState:
+    def _settle(self, name: str, files: ModelFiles, wanted: Wanted, entries: dict[Key, Entry[Served]]) -> ModelState:
         """Load a model's wanted versions into `entries`, and choose the one to serve."""
         pinned, beside = wanted.pinned.get(name), wanted.beside.get(name)
-        served = self._load_wanted(name, shelf, (pinned, beside), entries)
+        served = self._load_wanted(name, files, (pinned, beside), entries)
         if pinned is not None:
             served = pinned if is_loaded(entries, name, pinned) else None
         elif served is None and is_loaded(entries, name, beside):
             served = beside
         served = served or self._keep(name, entries) or self._take_over(name, pinned, entries)
-        versions = sorted({*shelf.versions, *({served} if served else ())}, reverse=True)
+        versions = sorted({*files.versions, *({served} if served else ())}, reverse=True)
         listed = tuple(_state(version, entries.get((name, version))) for version in versions)
         notes = [PINNED.format(name=name)] if name in wanted.pinned_by_call else []
-        notes += [KEPT.format(version=served)] if served and served not in shelf.versions else []
-        notes += [shelf.problem] if shelf.problem else []
+        notes += [KEPT.format(version=served)] if served and served not in files.versions else []
+        notes += [files.problem] if files.problem else []
         shadow = beside if beside != served and is_loaded(entries, name, beside) else None
         return ModelState(name, served, listed, pinned, shadow, "; ".join(notes) or None)
 
     def _load_wanted(
         self,
         name: str,
-        shelf: Shelf,
+        files: ModelFiles,
         asked: tuple[int | None, int | None],
         entries: dict[Key, Entry[Served]],
     ) -> int | None:
@@ -197,7 +197,7 @@ class Repository(Generic[Served]):
         While a check goes on, no lower version is loaded in its place, unless that was checked meanwhile.
         """
         left, highest, waits = self._loaded_versions - (asked[0] is not None), None, False
-        for version, found in self._within_reach(name, shelf, asked).items():
+        for version, found in self._within_reach(name, files, asked).items():
             known = self._loading.known(name, version)
             is_asked = version in asked
             is_begun = known is not None and (known.loaded is not None or known.reason == CHECKED)
@@ -212,10 +212,10 @@ class Repository(Generic[Served]):
         return highest
 
     def _within_reach(
-        self, name: str, shelf: Shelf, asked: tuple[int | None, int | None]
+        self, name: str, files: ModelFiles, asked: tuple[int | None, int | None]
     ) -> dict[int, Fingerprint | None]:
         """Return the versions on disk, and those asked for that are loaded though they have vanished; highest first."""
-        versions = dict(shelf.versions)
+        versions = dict(files.versions)
         for version in asked:
             known = self._loading.known(name, version) if version is not None and version not in versions else None
             if version is not None and known is not None and known.loaded is not None:

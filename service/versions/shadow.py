@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from service.artifact.manifest import Manifest
 from service.errors import VersionConflict
-from service.inference.answer import Answer, Part
+from service.inference.answer import Answer, RunSlice
 from service.inference.features import Batch
 from service.inference.predictor import Predictor
 from service.logs.log import log_event
@@ -36,7 +36,7 @@ RUN_ROWS = 256
 log = logging.getLogger("service")
 
 
-class _Chosen(NamedTuple):
+class _ChosenRun(NamedTuple):
     """Hold rows that are to be compared."""
 
     shadow: "Shadow"
@@ -65,18 +65,18 @@ class Shadow:
         reader: Callable[[Batch], Batch],
         places: tuple[NDArray[np.intp], NDArray[np.intp]],
         share: float,
-        waiting: "Waiting",
+        waiting: "ShadowQueue",
     ) -> None:
         self.pair, self.tally, self.share = pair, tally, share
         self._candidate, self._read, self._places, self._waiting = candidate, reader, places, waiting
         self._dropped_rows = self._told_rows = 0
 
-    def offer(self, parts: Sequence[Part]) -> None:
+    def offer(self, parts: Sequence[RunSlice]) -> None:
         """Choose from the runs that have finished."""
         for part in parts:
             if not part.start and random.random() < self.share:
                 run = part.run
-                if run.batch is not None and not self._waiting.put(_Chosen(self, run.batch, run.answer)):
+                if run.batch is not None and not self._waiting.put(_ChosenRun(self, run.batch, run.answer)):
                     self._dropped_rows += run.rows
 
     def compare(self, batches: Sequence[Batch], answers: Sequence[Answer]) -> None:
@@ -96,14 +96,14 @@ class Shadow:
         self.tally.add(figures)
 
 
-class Waiting:
+class ShadowQueue:
     """Queue what is to be compared, up to QUEUE_ROWS; one thread puts, one takes."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[_Chosen | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_ChosenRun | None] = queue.SimpleQueue()
         self._put_rows = self._taken_rows = 0
 
-    def put(self, chosen: _Chosen) -> bool:
+    def put(self, chosen: _ChosenRun) -> bool:
         """Queue it, or return False as there is no room."""
         rows = chosen.batch.rows
         if self._put_rows - self._taken_rows + rows > max(QUEUE_ROWS, rows):
@@ -112,13 +112,13 @@ class Waiting:
         self._queue.put(chosen)
         return True
 
-    def take(self) -> _Chosen | None:
+    def take(self) -> _ChosenRun | None:
         """Wait for the next; None at the end."""
         return self._count(self._queue.get())
 
-    def take_more(self) -> list[_Chosen]:
+    def take_more(self) -> list[_ChosenRun]:
         """Return all that has come, without waiting."""
-        found: list[_Chosen] = []
+        found: list[_ChosenRun] = []
         while not self._queue.empty():
             if (chosen := self._count(self._queue.get())) is None:
                 self.end()  # `take` is to meet it too
@@ -130,7 +130,7 @@ class Waiting:
         """Let `take` return None."""
         self._queue.put(None)
 
-    def _count(self, chosen: _Chosen | None) -> _Chosen | None:
+    def _count(self, chosen: _ChosenRun | None) -> _ChosenRun | None:
         if chosen is not None:
             self._taken_rows += chosen.batch.rows
         return chosen
@@ -146,7 +146,7 @@ class Shadows:
 
     def __init__(self, directory: RunDirectory, place: int) -> None:
         self.tallies = Tallies(directory, place)
-        self._waiting = Waiting()
+        self._waiting = ShadowQueue()
         self._thread: threading.Thread | None = None
 
     def shadow(
@@ -188,7 +188,7 @@ class Shadows:
                 if chosen is not None:
                     group.append(chosen)
 
-    def _compare(self, group: list[_Chosen]) -> None:
+    def _compare(self, group: list[_ChosenRun]) -> None:
         started = time.perf_counter()
         group[0].shadow.compare([one.batch for one in group], [one.answer for one in group])
         time.sleep(time.perf_counter() - started)

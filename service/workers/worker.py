@@ -23,11 +23,11 @@ from service.logs.log import log_event
 from service.monitoring.telemetry import Telemetry
 from service.run_directory import RunDirectory
 from service.settings import Settings
-from service.versions.barrier import Rally
-from service.versions.checker import Limits
-from service.versions.desired_state import Roster
-from service.versions.proven import Preparation
-from service.versions.reconciler import Keeper
+from service.versions.barrier import Barrier
+from service.versions.checker import CheckLimits
+from service.versions.desired_state import DesiredStateStore
+from service.versions.proven import ProvenFiles
+from service.versions.reconciler import Reconciler
 from service.versions.shadow import Shadows
 from service.workers.announcement import announce
 from service.workers.connections import Acceptor, Sharing
@@ -118,9 +118,9 @@ def serve(settings: Settings, bound: Sequence[socket.socket], begin: Callable[[]
         team: of which it is one.
     """
     log_event(log, logging.INFO, "starting", "Loading the models in %s", settings.models)
-    limits = Limits(settings.model_memory_bytes, settings.check_timeout_s)
-    with contextlib.closing(Preparation(team.directory.path, settings.max_batch_rows, limits)) as preparation:
-        _load_and_serve(settings, bound, begin, team, preparation)
+    limits = CheckLimits(settings.model_memory_bytes, settings.check_timeout_s)
+    with contextlib.closing(ProvenFiles(team.directory.path, settings.max_batch_rows, limits)) as proven:
+        _load_and_serve(settings, bound, begin, team, proven)
 
 
 def _load_and_serve(
@@ -128,20 +128,20 @@ def _load_and_serve(
     bound: Sequence[socket.socket],
     begin: Callable[[], bool],
     team: Team,
-    preparation: Preparation,
+    proven: ProvenFiles,
 ) -> None:
     telemetry = Telemetry(team.directory) if settings.telemetry else None
-    roster = Roster(team.directory.path)
+    store = DesiredStateStore(team.directory.path)
     recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
-    engine = Engine(settings, telemetry, recorder_of, roster, Shadows(team.directory, team.place))
+    engine = Engine(settings, telemetry, recorder_of, store, Shadows(team.directory, team.place))
     heart = Heartbeat(team.directory, team.place, team.workers, settings.worker_load_timeout_s)
     engine.loading = heart.loading
-    engine.open, engine.kept = preparation.load_checked, preparation.kept
+    engine.open, engine.kept = proven.load_checked, proven.kept
     with heart.from_a_thread():
         engine.scan()
-        rally = Rally(team.directory, team.place, team.workers) if team.workers > 1 else None
+        barrier = Barrier(team.directory, team.place, team.workers) if team.workers > 1 else None
         watch = Watch(settings, team.place, telemetry.recorded if telemetry else lambda *_: None)
-        apps = create_apps(engine, telemetry, watch, Keeper(engine, rally, preparation))
+        apps = create_apps(engine, telemetry, watch, Reconciler(engine, barrier, proven))
         settle_memory()
         allow_connections()
         announced = begin()

@@ -13,7 +13,7 @@ import pytest
 from service.engine import Engine
 from service.errors import ArtifactError, DeadlineExceeded, GatesUnavailable, InvalidFeatures, NotReady, SettingsError
 from service.http.codecs.endpoint import Endpoints
-from service.inference.answer import Part
+from service.inference.answer import RunSlice
 from service.inference.features import Batch
 from service.settings import Settings
 
@@ -103,8 +103,8 @@ def test_a_row_beyond_float32_fails_alone(engine: Engine, batches: list[Batch], 
     good, bad, other = ask(engine, batches)
     assert isinstance(bad, InvalidFeatures)
     assert bad.problems[0].row == 2
-    assert isinstance(good, Part)
-    assert isinstance(other, Part)
+    assert isinstance(good, RunSlice)
+    assert isinstance(other, RunSlice)
     assert sorted(notebook.rows) == [1, 2]
 
 

@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.artifact.file import Manifest
-from service.inference.answer import Answer, Part
+from service.inference.answer import Answer, RunSlice
 
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
@@ -38,7 +38,7 @@ class Renderer:
         self._widths = [task.width for task in manifest.tasks]
         self._row = _row_template(manifest)
 
-    def rows(self, part: Part) -> bytes:
+    def rows(self, part: RunSlice) -> bytes:
         """Write the body that answers rows."""
         run = part.run
         if run.rendered is None:
@@ -47,7 +47,7 @@ class Renderer:
             run.rendered = [self._render_one(run.answer)] if alone else list(self._render(run.answer))
         return b"".join((self._rows_head, b",".join(run.rendered[part.start : part.stop]), b"]}"))
 
-    def columns(self, part: Part) -> bytes:
+    def columns(self, part: RunSlice) -> bytes:
         """Write the body that answers columns."""
         answer = part.answer()
         gate_weights = None

@@ -10,7 +10,7 @@ from service.http.codecs.render import dumps
 from service.http.codecs.rows import load_object
 from service.http.codecs.v2_tensors import Signature, optional_object, refuse_unsupported
 from service.http.types import Headers, RawHeaders
-from service.inference.answer import Part
+from service.inference.answer import RunSlice
 from service.inference.features import Batch
 from service.inference.model import Model
 from service.system.quoting import quote, quotes
@@ -60,7 +60,7 @@ def parse(signature: Signature, headers: Headers, body: bytes) -> InferRequest:
     return InferRequest(signature.read(request.get("inputs"), memoryview(body)[length:]), _wanted(signature, request))
 
 
-def infer(model: Model, batch: Batch, wanted: Wanted, arrived: float, timeout_s: float) -> Awaitable[Part]:
+def infer(model: Model, batch: Batch, wanted: Wanted, arrived: float, timeout_s: float) -> Awaitable[RunSlice]:
     """Run what the wanted outputs need and no more; errors as in `Model.predict`."""
     outputs = set(wanted.outputs)
     if GATE_CONTRIBUTIONS in outputs:
@@ -70,7 +70,7 @@ def infer(model: Model, batch: Batch, wanted: Wanted, arrived: float, timeout_s:
     return model.predict(batch, arrived, timeout_s)
 
 
-def render(signature: Signature, model: Model, wanted: Wanted, part: Part) -> tuple[RawHeaders, bytes]:
+def render(signature: Signature, model: Model, wanted: Wanted, part: RunSlice) -> tuple[RawHeaders, bytes]:
     """Write the answer: JSON alone, or JSON and the raw tensors behind it."""
     heads: list[bytes] = []
     raw: list[bytes] = []

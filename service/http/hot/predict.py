@@ -23,7 +23,7 @@ from service.http.hot.head_cache import Call, Head, Heads, Route
 from service.http.hot.refusals import Refusals
 from service.http.journal import TRACEPARENT, Identity, Seen, Watch
 from service.http.types import AsgiApp, RawHeaders, Receive, Scope, Send
-from service.inference.answer import Part
+from service.inference.answer import RunSlice
 from service.inference.features import Batch
 from service.inference.model import Model
 from service.monitoring.instruments import NOT_MEASURED, event
@@ -39,7 +39,7 @@ _ROUTES_KEPT = 1000
 """Paths are only kept once they led to a model, so that strangers cannot fill the memory; this bounds the rest."""
 
 
-Given = tuple[Endpoint, Batch, Part, float, float, float]
+Given = tuple[Endpoint, Batch, RunSlice, float, float, float]
 """Who gave an answer, to which rows, from which part of a run, how long parsing and rendering took, and when parsing
 had ended."""
 

@@ -13,7 +13,7 @@ from service.http.codecs.endpoint import Endpoint, Endpoints
 from service.http.codecs.render import dumps
 from service.http.codecs.rows import EXPECTED, load_object
 from service.http.types import Headers, Name, Version
-from service.inference.inspection import Asked, _refuse_too_much, describe
+from service.inference.inspection import InspectionOptions, _refuse_too_much, describe
 from service.system.quoting import quote
 
 OPTIONS = frozenset({"contributions", "ablation", "top_k"})
@@ -68,7 +68,7 @@ async def _nothing() -> None:
     return None
 
 
-def _asked(document: dict[str, Any]) -> Asked:
+def _asked(document: dict[str, Any]) -> InspectionOptions:
     flags = {key: False if document.get(key) is None else document[key] for key in ("contributions", "ablation")}
     for key, value in flags.items():
         if type(value) is not bool:
@@ -76,4 +76,4 @@ def _asked(document: dict[str, Any]) -> Asked:
     top_k = document.get("top_k")
     if top_k is not None and (type(top_k) is not int or top_k < 1):
         raise MalformedRequest(f'"top_k" is {quote(top_k)}', "a whole number from 1")
-    return Asked(**flags, top_k=top_k)
+    return InspectionOptions(**flags, top_k=top_k)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from service.engine import Engine
-from service.inference.answer import Part, Run
+from service.inference.answer import RunResult, RunSlice
 from service.logs.predictions import RETRY_S, ROOM_ROWS, PredictionLog, Version
 from service.settings import Settings
 
@@ -40,11 +40,11 @@ class Log:
         given = Settings(prediction_log=directory, **settings)
         self.log = PredictionLog(given, lambda record, count: self.counts.update({record: count}))
 
-    def note(self, name: str, rows: list[Any], request_id: str = "r", trace_id: str = "") -> Part:
+    def note(self, name: str, rows: list[Any], request_id: str = "r", trace_id: str = "") -> RunSlice:
         """Predict rows and note the answer."""
         model = self.engine.get(name)
         batch = model.reader.from_instances(rows)
-        part = Part(Run(model.predictor.run(batch), batch.rows), 0, batch.rows)
+        part = RunSlice(RunResult(model.predictor.run(batch), batch.rows), 0, batch.rows)
         self.log.note(request_id.encode(), trace_id, Version(name, model.version, model.manifest), batch, part)
         return part
 
@@ -123,7 +123,7 @@ def test_the_share_is_of_requests_and_hangs_on_their_ids(tmp_path: Path, engine:
 def test_what_predicts_nothing_is_not_recorded(tmp_path: Path, engine: Engine) -> None:
     log, model = Log(tmp_path, engine), engine.get("hand")
     batch = model.reader.from_instances([{}])
-    part = Part(Run(model.predictor.run(batch, frozenset({"gate_weights"})), 1), 0, 1)
+    part = RunSlice(RunResult(model.predictor.run(batch, frozenset({"gate_weights"})), 1), 0, 1)
     log.log.note(b"r", "", Version("hand", 2, model.manifest), batch, part)
     assert log.records() == []
 
@@ -131,7 +131,7 @@ def test_what_predicts_nothing_is_not_recorded(tmp_path: Path, engine: Engine) -
 def test_what_finds_no_room_in_the_queue_is_counted(tmp_path: Path, engine: Engine) -> None:
     log = Log(tmp_path, engine)
     part = log.note("wide", [{}])
-    many = Part(Run(part.run.answer, ROOM_ROWS), 0, ROOM_ROWS)
+    many = RunSlice(RunResult(part.run.answer, ROOM_ROWS), 0, ROOM_ROWS)
     model = engine.get("wide")
     batch = model.reader.from_instances([{}])
     log.log.note(b"r", "", Version("wide", 1, model.manifest), batch, many)

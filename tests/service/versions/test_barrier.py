@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.run_directory import RunDirectory
-from service.versions.barrier import Rally
+from service.versions.barrier import Barrier
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def play(scenario: Awaitable[None]) -> None:
 
 def test_each_waits_until_the_other_could_swap_too(directory: RunDirectory) -> None:
     async def scenario() -> None:
-        first, second = (Rally(directory, place, 2) for place in range(2))
-        second.staged(6)
-        waiting = asyncio.create_task(first.meet(7))
+        first, second = (Barrier(directory, place, 2) for place in range(2))
+        second.arrive(6)
+        waiting = asyncio.create_task(first.arrive_and_wait(7))
         await asyncio.sleep(0)
         assert not waiting.done()
-        await second.meet(7)
+        await second.arrive_and_wait(7)
         await waiting
 
     play(scenario())
@@ -39,10 +39,10 @@ def test_each_waits_until_the_other_could_swap_too(directory: RunDirectory) -> N
 
 def test_who_has_left_is_not_waited_for(directory: RunDirectory) -> None:
     async def scenario() -> None:
-        first, second = (Rally(directory, place, 2) for place in range(2))
-        second.staged(6)
-        second.leave()
-        await first.meet(7)
+        first, second = (Barrier(directory, place, 2) for place in range(2))
+        second.arrive(6)
+        second.deregister()
+        await first.arrive_and_wait(7)
 
     play(scenario())
 
@@ -50,7 +50,7 @@ def test_who_has_left_is_not_waited_for(directory: RunDirectory) -> None:
 def test_who_is_dead_is_not_waited_for(directory: RunDirectory) -> None:
     dead = os.fork()
     if not dead:
-        Rally(directory, 1, 2).staged(1)
+        Barrier(directory, 1, 2).arrive(1)
         os._exit(0)
     os.waitpid(dead, 0)
-    play(Rally(directory, 0, 2).meet(7))
+    play(Barrier(directory, 0, 2).arrive_and_wait(7))

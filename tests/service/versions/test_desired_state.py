@@ -1,15 +1,15 @@
 from pathlib import Path
 
-from service.versions.desired_state import Roster, Wishes
-from service.versions.disk import Shelf
+from service.versions.desired_state import DesiredState, DesiredStateStore
+from service.versions.disk import ModelFiles
 
 
 def unload(name: str):  # type: ignore[no-untyped-def]
-    return lambda wishes: {"unloaded": wishes.unloaded | {name}}
+    return lambda desired: {"unloaded": desired.unloaded | {name}}
 
 
 def test_a_change_by_one_is_seen_by_all(tmp_path: Path) -> None:
-    one, other = Roster(tmp_path), Roster(tmp_path)
+    one, other = DesiredStateStore(tmp_path), DesiredStateStore(tmp_path)
     assert not one.changed()
     assert not other.changed()
     one.change(unload("census"))
@@ -18,38 +18,38 @@ def test_a_change_by_one_is_seen_by_all(tmp_path: Path) -> None:
     assert not other.changed()
     other.change(unload("hotel"))
     assert one.read().unloaded == other.read().unloaded == {"census", "hotel"}
-    one.change(lambda wishes: {"unloaded": wishes.unloaded - {"census"}})
+    one.change(lambda desired: {"unloaded": desired.unloaded - {"census"}})
     assert other.read().unloaded == {"hotel"}
-    assert Roster(tmp_path).read() == other.wishes, "a restarted worker finds it"
-    assert other.wishes.change == 3
+    assert DesiredStateStore(tmp_path).read() == other.last, "a restarted worker finds it"
+    assert other.last.change == 3
 
 
 def test_what_was_found_on_disk_is_told_as_it_was(tmp_path: Path) -> None:
-    disk = {"census": Shelf({10: (1, 2, 3), 2: None}), "hotel": Shelf({}, "cannot be read")}
-    Roster(tmp_path).change(lambda wishes: {"disk": disk, "shadows": {"census": (2, 0.5), "hotel": None}})
-    found = Roster(tmp_path).read()
+    disk = {"census": ModelFiles({10: (1, 2, 3), 2: None}), "hotel": ModelFiles({}, "cannot be read")}
+    DesiredStateStore(tmp_path).change(lambda desired: {"disk": disk, "shadows": {"census": (2, 0.5), "hotel": None}})
+    found = DesiredStateStore(tmp_path).read()
     assert found.disk == disk
     assert list(found.disk["census"].versions) == [10, 2]
     assert found.shadows == {"census": (2, 0.5), "hotel": None}
 
 
 def test_a_change_of_nothing_is_none(tmp_path: Path) -> None:
-    one, other = Roster(tmp_path), Roster(tmp_path)
-    one.change(lambda wishes: {})
+    one, other = DesiredStateStore(tmp_path), DesiredStateStore(tmp_path)
+    one.change(lambda desired: {})
     assert not other.changed()
-    assert one.wishes == Wishes()
+    assert one.last == DesiredState()
 
 
 def test_a_change_to_the_same_is_seen_too(tmp_path: Path) -> None:
-    one, other = Roster(tmp_path), Roster(tmp_path)
+    one, other = DesiredStateStore(tmp_path), DesiredStateStore(tmp_path)
     for change in (1, 2, 3):
-        one.change(lambda wishes: {"unloaded": wishes.unloaded})
+        one.change(lambda desired: {"unloaded": desired.unloaded})
         assert other.changed()
         assert other.read().change == change
 
 
 def test_without_a_directory_the_wishes_are_ones_own() -> None:
-    roster = Roster()
-    roster.change(unload("census"))
-    assert roster.read().unloaded == roster.wishes.unloaded == {"census"}
-    assert not roster.changed()
+    store = DesiredStateStore()
+    store.change(unload("census"))
+    assert store.read().unloaded == store.last.unloaded == {"census"}
+    assert not store.changed()

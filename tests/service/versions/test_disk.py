@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import ArtifactError
-from service.versions.desired_state import Wishes
-from service.versions.disk import Shelf, check_place, fingerprint, look, model_file
+from service.versions.desired_state import DesiredState
+from service.versions.disk import ModelFiles, check_place, fingerprint, look, model_file
 
 
 def publish(root: Path, name: str, version: int, text: str = "x") -> Path:
@@ -64,7 +64,7 @@ def test_a_directory_that_cannot_be_read_is_no_directory_without_versions(
     disk = look(tmp_path)
     (tmp_path / "hotel").chmod(0o700)
     assert list(disk["census"].versions) == [1]
-    assert disk["hotel"] == Shelf({}, disk["hotel"].problem)
+    assert disk["hotel"] == ModelFiles({}, disk["hotel"].problem)
     assert "Permission denied" in (disk["hotel"].problem or "")
 
 
@@ -75,7 +75,7 @@ def test_a_name_that_is_not_utf8_is_the_same_at_every_look(tmp_path: Path) -> No
     disk = look(tmp_path)
     assert list(disk) == ["caf\\xe9"]
     assert list(disk["caf\\xe9"].versions.values()) != [None], "its file is found"
-    kept = Wishes.model_validate_json(Wishes(disk=disk).model_dump_json())
+    kept = DesiredState.model_validate_json(DesiredState(disk=disk).model_dump_json())
     assert kept.disk == look(tmp_path)
     with pytest.raises(ArtifactError, match="cannot stand in a URL"):
         check_place(tmp_path, "caf\\xe9", model_file(tmp_path, "caf\\xe9", 1))

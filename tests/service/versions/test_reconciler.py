@@ -15,11 +15,11 @@ from service.engine import Engine
 from service.errors import ArtifactError, ModelNotFound, NotReady, VersionConflict
 from service.run_directory import RunDirectory
 from service.settings import Settings
-from service.versions.barrier import Rally
-from service.versions.checker import Limits
-from service.versions.desired_state import Roster
-from service.versions.proven import Preparation
-from service.versions.reconciler import Keeper
+from service.versions.barrier import Barrier
+from service.versions.checker import CheckLimits
+from service.versions.desired_state import DesiredStateStore
+from service.versions.proven import ProvenFiles
+from service.versions.reconciler import Reconciler
 from tests.support.hostile_model import write_endless
 
 HandModel = Callable[..., Path]
@@ -72,8 +72,8 @@ def state(engine: Engine, version: int, name: str = "hand") -> Any:
     return next((v for v in model.versions if v.version == version), None)
 
 
-async def following(keeper: Keeper, scenario: Awaitable[None]) -> None:
-    task = asyncio.create_task(keeper.keep_following())
+async def following(reconciler: Reconciler, scenario: Awaitable[None]) -> None:
+    task = asyncio.create_task(reconciler.keep_following())
     try:
         await scenario
     finally:
@@ -96,7 +96,7 @@ def test_what_appears_changes_and_goes_is_followed(engine: Engine, root: Path, p
         await until(lambda: engine.get("hand").version == 1)
         assert [model.name for model in engine.models()] == ["hand"]
 
-    play(following(Keeper(engine), scenario()))
+    play(following(Reconciler(engine), scenario()))
 
 
 def test_a_replaced_version_is_freed(engine: Engine, publish: Callable[..., Path]) -> None:
@@ -108,7 +108,7 @@ def test_a_replaced_version_is_freed(engine: Engine, publish: Callable[..., Path
 
     gc.disable()
     try:
-        play(following(Keeper(engine), scenario()))
+        play(following(Reconciler(engine), scenario()))
     finally:
         gc.enable()
 
@@ -139,40 +139,40 @@ def test_a_refused_file_is_tried_again_only_when_it_changes(
         assert opened.count("2") == 2
         assert engine.refused() == []
 
-    keeper = Keeper(engine)
+    reconciler = Reconciler(engine)
     engine.open = counted
-    play(following(keeper, scenario()))
+    play(following(reconciler, scenario()))
 
 
 def test_rolling_back_pins_the_version_before_until_told_otherwise(
     engine: Engine, publish: Callable[..., Path]
 ) -> None:
     async def scenario() -> None:
-        keeper = Keeper(engine)
+        reconciler = Reconciler(engine)
         publish("hand", 2, fault="wrong_golden")
         publish("hand", 3, seed=3)
         publish("hand", 4, seed=4)
-        await keeper.load("hand")
+        await reconciler.load("hand")
         assert engine.get("hand").version == 4
-        assert await keeper.rollback("hand") == 3
-        assert await keeper.rollback("hand") == 1, "2 must not be served"
+        assert await reconciler.rollback("hand") == 3
+        assert await reconciler.rollback("hand") == 1, "2 must not be served"
         (model,) = engine.models()
         assert (model.served, model.pinned) == (1, 1)
         assert ":pin" in (model.note or "")
         publish("hand", 5, seed=5)
-        await keeper.load("hand")
+        await reconciler.load("hand")
         assert engine.get("hand").version == 1, "what is published does not end it"
         with pytest.raises(VersionConflict, match="no version of model 'hand' before 1"):
-            await keeper.rollback("hand")
-        await keeper.pin("hand", None)
+            await reconciler.rollback("hand")
+        await reconciler.pin("hand", None)
         assert engine.get("hand").version == 5
         assert engine.models()[0].note is None
-        await keeper.pin("hand", 3)
+        await reconciler.pin("hand", 3)
         assert engine.get("hand").version == 3
         with pytest.raises(VersionConflict, match="Golden row"):
-            await keeper.pin("hand", 2)
+            await reconciler.pin("hand", 2)
         with pytest.raises(ModelNotFound):
-            await keeper.pin("hand", 9)
+            await reconciler.pin("hand", 9)
         assert engine.get("hand").version == 3
 
     play(scenario())
@@ -180,12 +180,12 @@ def test_rolling_back_pins_the_version_before_until_told_otherwise(
 
 def test_where_all_before_are_refused_there_is_none_before(engine: Engine, publish: Callable[..., Path]) -> None:
     async def scenario() -> None:
-        keeper = Keeper(engine)
+        reconciler = Reconciler(engine)
         publish("hand", 1, fault="truncated")
         publish("hand", 2)
-        await keeper.load("hand")
+        await reconciler.load("hand")
         with pytest.raises(VersionConflict, match="as those on disk must not be served: version 1: The file is trunc"):
-            await keeper.rollback("hand")
+            await reconciler.rollback("hand")
         assert engine.get("hand").version == 2
 
     play(scenario())
@@ -217,48 +217,48 @@ def test_a_directory_that_vanishes_leaves_what_is_loaded(
         await until(lambda: engine.get("hand").version == 2)
         assert caplog.text.count("cannot be read") == 1
 
-    play(following(Keeper(engine), scenario()))
+    play(following(Reconciler(engine), scenario()))
 
 
 @pytest.fixture
-def checking(root: Path, publish: Callable[..., Path], tmp_path: Path) -> Iterator[tuple[Engine, Keeper]]:
+def checking(root: Path, publish: Callable[..., Path], tmp_path: Path) -> Iterator[tuple[Engine, Reconciler]]:
     """Serve `hand` 1 and `other` 1 by a worker whose files are checked, for as long as it takes."""
     publish("hand", 1)
     publish("other", 1)
     (tmp_path / "memory").mkdir()
-    preparation = Preparation(tmp_path / "memory", 64, Limits(timeout_s=600))
+    proven = ProvenFiles(tmp_path / "memory", 64, CheckLimits(timeout_s=600))
     made = Engine(Settings(models=root, poll_interval_s=0.01))
-    keeper = Keeper(made, preparation=preparation)
+    reconciler = Reconciler(made, proven=proven)
     made.scan()
-    yield made, keeper
-    preparation.close()
+    yield made, reconciler
+    proven.close()
     made.close()
 
 
 def test_calls_wait_for_no_check_of_another_model_or_version(
-    checking: tuple[Engine, Keeper], root: Path, publish: Callable[..., Path]
+    checking: tuple[Engine, Reconciler], root: Path, publish: Callable[..., Path]
 ) -> None:
-    engine, keeper = checking
+    engine, reconciler = checking
 
     async def scenario() -> None:
         endless = write_endless(root, ".hand", 2).parent
         endless.rename(root / "hand" / "2")
         await until(lambda: state(engine, 2) is not None)
         publish("other", 2, seed=2)
-        pin = asyncio.create_task(keeper.pin("hand", 2))
-        await keeper.pin("hand", 1)
-        await keeper.load("other")
+        pin = asyncio.create_task(reconciler.pin("hand", 2))
+        await reconciler.pin("hand", 1)
+        await reconciler.load("other")
         assert engine.get("other").version == 2
-        assert await keeper.rollback("other") == 1
-        await keeper.unload("other")
-        await keeper.load("other")
-        await keeper.pin("other", 2)
+        assert await reconciler.rollback("other") == 1
+        await reconciler.unload("other")
+        await reconciler.load("other")
+        await reconciler.pin("other", 2)
         assert not pin.done()
         assert state(engine, 2).reason == "it is being checked"
         pin.cancel()
         await asyncio.gather(pin, return_exceptions=True)
 
-    play(following(keeper, scenario()))
+    play(following(reconciler, scenario()))
 
 
 def test_a_version_that_cannot_be_loaded_is_not_pinned(engine: Engine, publish: Callable[..., Path]) -> None:
@@ -274,14 +274,14 @@ def test_a_version_that_cannot_be_loaded_is_not_pinned(engine: Engine, publish: 
     async def scenario() -> None:
         nonlocal broken
         engine.open = without_memory
-        keeper = Keeper(engine)
+        reconciler = Reconciler(engine)
         with pytest.raises(VersionConflict, match="cannot be served: MemoryError"):
-            await keeper.pin("hand", 1)
+            await reconciler.pin("hand", 1)
         with pytest.raises(VersionConflict, match=r"before 2.*MemoryError"):
-            await keeper.rollback("hand")
-        assert (engine.get("hand").version, engine.roster.read().pinned) == (2, {})
+            await reconciler.rollback("hand")
+        assert (engine.get("hand").version, engine.store.read().pinned) == (2, {})
         broken = False
-        await keeper.pin("hand", 1)
+        await reconciler.pin("hand", 1)
         assert engine.get("hand").version == 1
 
     play(scenario())
@@ -303,7 +303,7 @@ def test_what_could_not_be_loaded_is_tried_again_without_a_change_on_disk(
         await until(lambda: engine.get("hand").version == 2)
         assert not failures
 
-    play(following(Keeper(engine), scenario()))
+    play(following(Reconciler(engine), scenario()))
     assert "hand 2 could not be loaded, and is tried again: [Errno 24] Too many open files" in caplog.text
     assert engine.refused() == []
 
@@ -314,12 +314,12 @@ class Team:
     def __init__(self, root: Path, memory: Path) -> None:
         self.directory = RunDirectory.create(2, memory)
         settings = Settings(models=root, poll_interval_s=0)
-        self.engines = [Engine(settings, roster=Roster(self.directory.path)) for _ in range(2)]
-        self.keepers: list[Keeper] = []
+        self.engines = [Engine(settings, store=DesiredStateStore(self.directory.path)) for _ in range(2)]
+        self.reconcilers: list[Reconciler] = []
         for place, engine in enumerate(self.engines):
             engine.scan()
-            preparation = Preparation(self.directory.path, 64)
-            self.keepers.append(Keeper(engine, Rally(self.directory, place, 2), preparation))
+            proven = ProvenFiles(self.directory.path, 64)
+            self.reconcilers.append(Reconciler(engine, Barrier(self.directory, place, 2), proven))
 
     def close(self) -> None:
         for engine in self.engines:
@@ -339,19 +339,19 @@ def test_workers_swap_together(team: Team, publish: Callable[..., Path]) -> None
     one, other = team.engines
 
     async def scenario() -> None:
-        first, second = (asyncio.create_task(keeper.keep_following()) for keeper in team.keepers)
+        first, second = (asyncio.create_task(reconciler.keep_following()) for reconciler in team.reconcilers)
         publish("hand", 2)
-        load = asyncio.create_task(team.keepers[0].load("hand"))
+        load = asyncio.create_task(team.reconcilers[0].load("hand"))
         swapped: list[tuple[int, int]] = []
-        for keeper in team.keepers:
-            keeper.after = lambda: swapped.append((one.get("hand").version, other.get("hand").version))
+        for reconciler in team.reconcilers:
+            reconciler.after = lambda: swapped.append((one.get("hand").version, other.get("hand").version))
         await load
         await until(lambda: len(swapped) == 2)
         assert one.get("hand").version == other.get("hand").version == 2
         second.cancel()  # a worker that ends is not waited for
         await asyncio.gather(second, return_exceptions=True)
         publish("hand", 3)
-        await asyncio.wait_for(team.keepers[0].load("hand"), 5)
+        await asyncio.wait_for(team.reconcilers[0].load("hand"), 5)
         assert (one.get("hand").version, other.get("hand").version) == (3, 2)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
@@ -365,11 +365,11 @@ def test_a_worker_waits_until_the_other_could_swap_too(team: Team, publish: Call
     async def scenario() -> None:
         publish("hand", 2)
         one.look()
-        task = asyncio.create_task(team.keepers[0].keep_following())
-        while not one.outdated() or team.keepers[0].waiting != one.roster.wishes.change:
+        task = asyncio.create_task(team.reconcilers[0].keep_following())
+        while not one.outdated() or team.reconcilers[0].waiting != one.store.last.change:
             await asyncio.sleep(0.005)
         assert one.get("hand").version == 1, "it is loaded, but the other has not begun"
-        following = asyncio.create_task(team.keepers[1].keep_following())
+        following = asyncio.create_task(team.reconcilers[1].keep_following())
         await until(lambda: one.get("hand").version == other.get("hand").version == 2)
         for keeping in (task, following):
             keeping.cancel()
@@ -380,16 +380,16 @@ def test_a_worker_waits_until_the_other_could_swap_too(team: Team, publish: Call
 
 def test_a_model_that_is_not_there_is_said(engine: Engine) -> None:
     async def scenario() -> None:
-        keeper = Keeper(engine)
-        for call in (keeper.load, keeper.unload, keeper.rollback):
+        reconciler = Reconciler(engine)
+        for call in (reconciler.load, reconciler.unload, reconciler.rollback):
             with pytest.raises(ModelNotFound, match="no model 'sensus'"):
                 await call("sensus")
-        await keeper.unload("hand")
+        await reconciler.unload("hand")
         with pytest.raises(NotReady):
             engine.get("hand")
         with pytest.raises(VersionConflict, match="No version of model 'hand' is served"):
-            await keeper.rollback("hand")
-        await keeper.load("hand")
+            await reconciler.rollback("hand")
+        await reconciler.load("hand")
         assert engine.get("hand").version == 1
 
     play(scenario())
@@ -399,6 +399,6 @@ def test_a_model_of_broken_files_alone_cannot_be_loaded(engine: Engine, publish:
     async def scenario() -> None:
         publish("broken", 1, fault="zero_bytes")
         with pytest.raises(ArtifactError, match="0 bytes"):
-            await Keeper(engine).load("broken")
+            await Reconciler(engine).load("broken")
 
     play(scenario())

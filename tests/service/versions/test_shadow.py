@@ -11,12 +11,12 @@ import pytest
 
 from service.engine import Engine
 from service.errors import ModelNotFound, VersionConflict
-from service.inference.answer import Part, Run
+from service.inference.answer import RunResult, RunSlice
 from service.inference.features import Batch
 from service.inference.predictor import Predictor
 from service.run_directory import RunDirectory
 from service.settings import Settings
-from service.versions.reconciler import Keeper
+from service.versions.reconciler import Reconciler
 from service.versions.shadow import QUEUE_ROWS, Shadows, rows_reader
 
 HandModel = Callable[..., Path]
@@ -64,7 +64,7 @@ def play(scenario: Any) -> Any:
 
 def test_differences_are_those_of_the_two_versions(engine: Engine, batch: Batch) -> None:
     async def scenario() -> None:
-        await Keeper(engine).shadow("hand", 2, 1.0)
+        await Reconciler(engine).shadow("hand", 2, 1.0)
         await ask(engine, batch, times=3)
         figures = await compared(engine, 3 * ROWS)
         assert (figures.rows, figures.failed_rows, figures.dropped_rows) == (3 * ROWS, 0, 0)
@@ -81,13 +81,13 @@ def test_differences_are_those_of_the_two_versions(engine: Engine, batch: Batch)
 
 def test_a_version_against_itself_differs_in_nothing(engine: Engine, batch: Batch) -> None:
     async def scenario() -> None:
-        keeper = Keeper(engine)
-        await keeper.pin("hand", 3)
+        reconciler = Reconciler(engine)
+        await reconciler.pin("hand", 3)
         (engine.settings.models / "hand" / "4").mkdir()
         again = engine.settings.models / "hand" / "4" / "model.onnx"
         again.write_bytes((engine.settings.models / "hand" / "3" / "model.onnx").read_bytes())
-        await keeper.load("hand")
-        await keeper.shadow("hand", 4, 1.0)
+        await reconciler.load("hand")
+        await reconciler.shadow("hand", 4, 1.0)
         await ask(engine, batch)
         figures = await compared(engine, ROWS)
         for task in range(3):
@@ -100,13 +100,13 @@ def test_a_version_against_itself_differs_in_nothing(engine: Engine, batch: Batc
 
 def test_a_share_is_chosen_and_the_end_ends_it(engine: Engine, batch: Batch) -> None:
     async def scenario() -> None:
-        keeper = Keeper(engine)
-        await keeper.shadow("hand", 2, 0.3)
+        reconciler = Reconciler(engine)
+        await reconciler.shadow("hand", 2, 0.3)
         shadow, one = engine.shadowed["hand"], batch.slice(0, 1)
-        parts = [Part(Run(engine.get().predictor.run(one), 1, 0.0, one), 0, 1) for _ in range(1000)]
+        parts = [RunSlice(RunResult(engine.get().predictor.run(one), 1, 0.0, one), 0, 1) for _ in range(1000)]
         shadow.offer(parts)
-        await keeper.shadow("hand", None)
-        assert engine.get().aside.offer is None
+        await reconciler.shadow("hand", None)
+        assert engine.get().run_callback.call is None
         assert engine.shadowed == {}
         with pytest.raises(ModelNotFound):
             engine.get("hand", 2)
@@ -121,15 +121,15 @@ def test_a_share_is_chosen_and_the_end_ends_it(engine: Engine, batch: Batch) -> 
 
 def test_the_last_comparison_is_told_whose_file_was_replaced_too(engine: Engine, hand_model: HandModel) -> None:
     async def scenario() -> None:
-        keeper = Keeper(engine)
-        await keeper.shadow("hand", 2, 1.0)
-        await keeper.shadow("hand", 3, 1.0)
+        reconciler = Reconciler(engine)
+        await reconciler.shadow("hand", 2, 1.0)
+        await reconciler.shadow("hand", 3, 1.0)
         models = engine.settings.models
         hand_model(models.parent / "aside", "hand", 2, tasks=("price",)).replace(models / "hand" / "2" / "model.onnx")
-        await keeper.rescan()
+        await reconciler.rescan()
         for version, tasks in ((2, 1), (3, 3)):
-            await keeper.shadow("hand", version, 1.0)
-            await keeper.shadow("hand", None)
+            await reconciler.shadow("hand", version, 1.0)
+            await reconciler.shadow("hand", None)
             last = engine.last_shadow("hand")
             assert last is not None
             assert (last.pair.candidate, len(last.pair.tasks)) == (version, tasks)
@@ -139,7 +139,7 @@ def test_the_last_comparison_is_told_whose_file_was_replaced_too(engine: Engine,
 
 def test_neither_a_slow_nor_a_failing_candidate_is_in_the_way(engine: Engine, batch: Batch) -> None:
     async def scenario() -> None:
-        await Keeper(engine).shadow("hand", 2, 1.0)
+        await Reconciler(engine).shadow("hand", 2, 1.0)
         candidate = engine.get("hand", 2).predictor
         entered, go_on = threading.Event(), threading.Event()
 
@@ -169,13 +169,13 @@ def test_what_cannot_be_compared_is_refused(engine: Engine, hand_model: HandMode
     hand_model(models, "hand", 5, kind="wide")
 
     async def scenario() -> None:
-        keeper = Keeper(engine)
-        await keeper.load("hand")
+        reconciler = Reconciler(engine)
+        await reconciler.load("hand")
         for version, said in ((1, "is the one that is served"), (4, "Golden row"), (5, "takes 'x0', 'x1'")):
             with pytest.raises(VersionConflict, match=said):
-                await keeper.shadow("hand", version, 0.5)
+                await reconciler.shadow("hand", version, 0.5)
         with pytest.raises(ModelNotFound):
-            await keeper.shadow("hand", 9, 0.5)
+            await reconciler.shadow("hand", 9, 0.5)
         assert engine.shadowed == {}
 
     play(scenario())
@@ -190,7 +190,7 @@ def test_a_version_that_is_a_shadow_by_a_setting_is_not_served(tmp_path: Path, h
         engine.scan()
         assert engine.get("hand").version == 1
         assert (engine.shadowed["hand"].pair.candidate, engine.shadowed["hand"].share) == (2, 0.5)
-        assert engine.get("hand", 2).aside.offer is None
+        assert engine.get("hand", 2).run_callback.call is None
         engine.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from service.artifact.file import Manifest, read_model
 from service.http.codecs.render import Renderer
-from service.inference.answer import Answer, Part, Run
+from service.inference.answer import Answer, RunResult, RunSlice
 
 
 @pytest.fixture
@@ -50,25 +50,25 @@ def test_rows(manifest: Manifest, rows: int, gates: bool) -> None:
     if not gates:
         manifest = manifest.model_copy(update={"gates": None, "architecture": "shared_bottom", "experts": 0})
     given = answer(rows, gates)
-    body = json.loads(Renderer("hand", 3, manifest).rows(Part(Run(given, rows), 0, rows)))
+    body = json.loads(Renderer("hand", 3, manifest).rows(RunSlice(RunResult(given, rows), 0, rows)))
     assert (body["model"], body["version"]) == ("hand", 3)
     assert as_float32(body["predictions"]) == [expected(given, row) for row in range(rows)]
 
 
 def test_parts_of_a_run_are_rendered_once_and_apart(manifest: Manifest) -> None:
     renderer, given = Renderer("hand", 1, manifest), answer(6)
-    run = Run(given, 6)
+    run = RunResult(given, 6)
     for start, stop in ((0, 1), (1, 4), (4, 6)):
-        body = json.loads(renderer.rows(Part(run, start, stop)))
+        body = json.loads(renderer.rows(RunSlice(run, start, stop)))
         assert as_float32(body["predictions"]) == [expected(given, row) for row in range(start, stop)]
     rendered = run.rendered
-    renderer.rows(Part(run, 0, 6))
+    renderer.rows(RunSlice(run, 0, 6))
     assert run.rendered is rendered
 
 
 def test_columns(manifest: Manifest) -> None:
     given = answer(5)
-    body = json.loads(Renderer("hand", 1, manifest).columns(Part(Run(given, 5), 1, 4)))
+    body = json.loads(Renderer("hand", 1, manifest).columns(RunSlice(RunResult(given, 5), 1, 4)))
     assert given.gate_weights is not None
     assert as_float32(body["outputs"]) == {
         "tasks": {task: values[1:4].tolist() for task, values in given.tasks.items()},
@@ -91,5 +91,5 @@ def test_names_of_any_kind(tmp_path: Path, hand_model: Callable[..., Path]) -> N
         )
         renderer = Renderer("hand", 1, renamed)
         for stop in (1, 2):
-            body = json.loads(renderer.rows(Part(Run(given.slice(0, stop), stop), 0, stop)))
+            body = json.loads(renderer.rows(RunSlice(RunResult(given.slice(0, stop), stop), 0, stop)))
             assert as_float32(body["predictions"]) == [expected(given, row) for row in range(stop)]
