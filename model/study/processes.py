@@ -3,6 +3,7 @@
 import ctypes
 import multiprocessing as mp
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.context import SpawnProcess
@@ -73,12 +74,24 @@ def _wait(processes: Sequence[SpawnProcess], done: "Synchronized[int]", advance:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Start processes that never see Ctrl-C: they inherit what this thread blocks, and this one then ends them."""
+    """Put Ctrl-C and SIGTERM off while processes are started, and start those such that they never see Ctrl-C.
+
+    The processes inherit what this thread blocks. The kernel gives a signal to any other thread, though, and Python
+    then calls its handler in this one: raised halfway through a start, it would leave a process half told what to do.
+    """
+    late: list[int] = []
+    own = threading.current_thread() is threading.main_thread()  # no other thread may set handlers, or runs them
+    numbers = (signal.SIGINT, signal.SIGTERM) if own else ()
+    handlers = {number: signal.signal(number, lambda number, _: late.append(number)) for number in numbers}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for interrupt in late:
+        signal.raise_signal(interrupt)
 
 
 def _process(

@@ -2,13 +2,14 @@
 
 import ast
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.load import Load, Question, play
-from tests.support.metrics import metric, settled
+from tests.support.metrics import awaited, metric, settled
 from tests.support.server import ROOT, running
 
 JUMPING = """
@@ -58,6 +59,12 @@ def test_the_wall_clock_is_read_for_stamps_alone() -> None:
     assert reading == set(STAMPS), "measure with engine.clock or time.monotonic; a stamp is listed here with its reason"
 
 
+def rows_of(url: str, window: str) -> int:
+    """Read the rows of a window of the gates."""
+    rows: int = httpx.get(f"{url}/v1/gates", params={"window": window}).json()["rows"]
+    return rows
+
+
 @pytest.fixture
 def jumping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "python").mkdir()
@@ -80,8 +87,8 @@ def test_nothing_expires_and_nothing_waits(models: Path, questions: Callable[...
         load = play(scenario())
         assert set(load.statuses) == {200}
         assert (load.broken, load.unreached, load.wrong) == (0, 0, []), "no deadline passed, no connection timed out"
+        assert settled(service.url, "mmoe_rows_total", at_least=load.rows) == load.rows
         for window in ("1m", "5m", "1h"):
-            assert httpx.get(f"{service.url}/v1/gates", params={"window": window}).json()["rows"] == load.rows
-        assert settled(service.url, "mmoe_rows_total") == load.rows
+            assert awaited(partial(rows_of, service.url, window), load.rows) == load.rows
         assert metric(service.url, "mmoe_workers") == 2
         assert service.end() == 0

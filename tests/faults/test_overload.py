@@ -3,13 +3,14 @@
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.support.effort import Effort
 from tests.support.load import Load, Question, get, play
-from tests.support.metrics import falls_to_zero, settled
+from tests.support.metrics import awaited, metric, settled
 from tests.support.processes import children, cpu_s, resident_mb
 from tests.support.server import running
 
@@ -92,7 +93,7 @@ def test_a_flood_leaves_the_accepted_their_throughput(
             assert quantile(probed, 0.5) < 1
 
         play(scenario())
-        assert falls_to_zero(service.url, "mmoe_queue_rows")
+        assert awaited(partial(metric, service.url, "mmoe_queue_rows"), 0.0) == 0
 
 
 def check_answers(flood: Load, probes: Load, after: Load) -> None:
@@ -117,7 +118,8 @@ def test_refusals_are_counted(models: Path, questions: Callable[..., list[Questi
 
         flood = play(scenario())
         refused = flood.statuses[429]
-        assert settled(service.url, "mmoe_rejected_requests_total", reason="overloaded") == refused
-        assert settled(service.url, "mmoe_requests_total", status="429") == refused
-        assert settled(service.url, "mmoe_requests_total", route="predict", status="200") == flood.answered
-        assert settled(service.url, "mmoe_gate_rows_total") == flood.rows
+        read = partial(settled, service.url)
+        assert read("mmoe_rejected_requests_total", at_least=refused, reason="overloaded") == refused
+        assert read("mmoe_requests_total", at_least=refused, status="429") == refused
+        assert read("mmoe_requests_total", at_least=flood.answered, route="predict", status="200") == flood.answered
+        assert read("mmoe_gate_rows_total", at_least=flood.rows) == flood.rows

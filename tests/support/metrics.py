@@ -1,9 +1,18 @@
 """Read a running service's metrics."""
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+
+T = TypeVar("T")
+
+LONGEST_S = 30
+"""Figures that have not come by then do not come."""
+PAUSE_S = 0.02
+"""Between two readings, so that they leave the cores to the service."""
 
 
 def metric(url: str, name: str, **labels: str) -> float:
@@ -13,20 +22,22 @@ def metric(url: str, name: str, **labels: str) -> float:
     return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
 
-def settled(url: str, name: str, **labels: str) -> float:
-    """Read a metric until it has stood still for two seconds: what other workers count is up to a second late."""
+def settled(url: str, name: str, *, at_least: float = 0, **labels: str) -> float:
+    """Read a metric until it has stood still for two seconds: what other workers count is published once a second.
+
+    Below `at_least` it may stand still for `LONGEST_S`: a worker that gets no core is late.
+    """
     value, since = metric(url, name, **labels), time.monotonic()
-    while time.monotonic() - since < 2.0:
+    while time.monotonic() - since < (2.0 if value >= at_least else LONGEST_S):
         again = metric(url, name, **labels)
         if again != value:
             value, since = again, time.monotonic()
     return value
 
 
-def falls_to_zero(url: str, name: str, within_s: float = 30) -> bool:
-    """Wait until a gauge is 0; it is up to a second old."""
-    until = time.monotonic() + within_s
-    while metric(url, name):
-        if time.monotonic() > until:
-            return False
-    return True
+def awaited(read: Callable[[], T], wanted: T) -> T:
+    """Read until the wanted value comes, for at most `LONGEST_S`; return what was read last."""
+    until = time.monotonic() + LONGEST_S
+    while (value := read()) != wanted and time.monotonic() < until:
+        time.sleep(PAUSE_S)
+    return value

@@ -184,7 +184,8 @@ def read_by_duckdb(pattern: str) -> list[dict[str, Any]]:
 def test_all_files_are_read_in_one_call_whatever_came_first(
     tmp_path: Path, engine: Engine, read: Callable[[str], list[dict[str, Any]]], first: str
 ) -> None:
-    logs = [Log(tmp_path, engine, prediction_log_features=True, prediction_log_file_bytes=1 << 16) for _ in range(2)]
+    rotated = {"prediction_log_file_bytes": 1 << 16, "prediction_log_files": 100}  # none is deleted, however they fill
+    logs = [Log(tmp_path, engine, prediction_log_features=True, **rotated) for _ in range(2)]
     for _ in range(150):  # more than polars looks at to find the types
         logs[0].note(first, [{}])
     for number in range(20):
