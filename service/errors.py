@@ -36,7 +36,7 @@ MOST_SENTENCE = 1000
 """Characters of the sentence of an error, whatever is in it."""
 
 
-class Problem(NamedTuple):
+class ValueProblem(NamedTuple):
     """Say what is wrong with one value, row or feature.
 
     Attributes:
@@ -86,7 +86,7 @@ class InvalidFeatures(RequestError):
         all_counted: whether there are no others; a request full of faults is not read to its end.
     """
 
-    def __init__(self, problems: Sequence[Problem], more: int = 0, all_counted: bool = True) -> None:
+    def __init__(self, problems: Sequence[ValueProblem], more: int = 0, all_counted: bool = True) -> None:
         self.problems = tuple(problems)
         self.more = more
         count = len(self.problems) + more

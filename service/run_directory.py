@@ -1,6 +1,6 @@
 """Shared memory of an instance's worker processes: a run directory of mapped files, one slot in each per worker.
 
-A slot has one writer, the worker that claimed its index, and any number of readers; nothing is locked. A claim is a
+A slot has one writer, the worker that holds it, and any number of readers; nothing is locked. A slot is held by a
 lock that the kernel frees when its holder dies, however it dies, so that a restarted worker takes up the slot of the
 dead one and finds everything that was stored there. `shared_sums.py` says how sums are published whole.
 
@@ -45,7 +45,7 @@ class RunDirectory:
 
     Attributes:
         path: the directory, which only this user may read.
-        slots: how many workers may claim a slot at the same time, at least 1.
+        slots: how many workers may hold a slot at the same time, at least 1.
     """
 
     def __init__(self, path: Path, slots: int) -> None:
@@ -105,7 +105,7 @@ class RunDirectory:
             f"is not replaced. Start the service again, with {variable('run_dir')} in a place that nothing clears"
         )
 
-    def claim(self) -> "Claim":
+    def lock_slot(self) -> "SlotLock":
         """Take the lowest free slot.
 
         Raises:
@@ -114,7 +114,7 @@ class RunDirectory:
         for index in range(self.slots):
             lock = _lock(self.path / f"worker-{index}.lock")
             if lock is not None:
-                return Claim(index, lock)
+                return SlotLock(index, lock)
         raise RuntimeError(f"all {self.slots} slots of {self.path} are held by living workers")
 
     def map(self, name: str, identity: str, slot_bytes: int) -> list[memoryview]:
@@ -163,7 +163,7 @@ class RunDirectory:
         self.close()
 
 
-class Claim:
+class SlotLock:
     """Hold the slot `index` of every file of the run directory, until released or until this process ends."""
 
     def __init__(self, index: int, lock: int) -> None:

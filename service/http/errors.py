@@ -18,7 +18,6 @@ from service.errors import (
     ModelNotFound,
     NotReady,
     Overloaded,
-    Problem,
     RequestTooLarge,
     RunDirectoryGone,
     ServiceError,
@@ -28,6 +27,7 @@ from service.errors import (
     Unauthorised,
     UnsupportedMediaType,
     UnsupportedTransferCoding,
+    ValueProblem,
     VersionConflict,
 )
 from service.http.types import RawHeaders
@@ -160,7 +160,7 @@ def plain_problem(status: int, detail: str, path: str, request_id: bytes, header
     return response._replace(headers=response.headers + headers)
 
 
-def _entry(problem: Problem) -> dict[str, Any]:
+def _entry(problem: ValueProblem) -> dict[str, Any]:
     feature = problem.feature if problem.feature is None else cut(problem.feature)
     return {"row": problem.row, "feature": feature, "message": cut(problem.message, _MOST_MESSAGE)}
 

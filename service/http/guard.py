@@ -18,7 +18,8 @@ from service.http.hosts import address_of, is_loopback
 from service.http.rate_limiter import RateLimiter
 from service.http.types import Headers, Scope
 from service.keys import Key, Keys
-from service.logs.log import Flood, log_event
+from service.logs.log import log_event
+from service.logs.throttle import Throttle
 
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 
@@ -55,7 +56,7 @@ class Guard:
         self.keys, self._local_admin = keys, local_admin
         self._wrong = RateLimiter(WRONG_KEYS_AT_ONCE, WRONG_KEYS_PER_S, PEERS, clock)
         self._latest = ""
-        self._beyond = Flood(self._tell)
+        self._beyond = Throttle(self._tell)
 
     def check(self, headers: Headers, peer: str) -> Key | None:
         """Let a call pass that asks for predictions or looks at something; return whose it is.

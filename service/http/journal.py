@@ -20,11 +20,12 @@ from service.http.types import Headers
 from service.inference.answer import RunSlice
 from service.inference.features import Batch
 from service.inference.model import Model
-from service.logs.log import Allowance, Flood, is_json, log_event
-from service.logs.predictions import PredictionLog, Version
-from service.logs.requests import Request, RequestLog
+from service.logs.log import is_json, log_event
+from service.logs.predictions import ModelVersion, PredictionLog
+from service.logs.requests import RequestEntry, RequestLog
+from service.logs.throttle import FixedWindowLimiter, Throttle
 from service.logs.trace_context import TraceContext, read_trace
-from service.logs.traces import Stage, Traced, Tracer
+from service.logs.traces import Stage, TracedRequest, Tracer
 from service.settings import Settings
 
 
@@ -135,9 +136,12 @@ class Watch:
         self._all_lines = settings.log_requests == "all"
         self._tracer = Tracer.of(settings, count, worker)
         self.everything = self._all_lines or self._predictions is not None or self._tracer is not None
-        self._errors, self._tracebacks = Allowance(ERRORS_PER_S, clock), Allowance(TRACEBACKS_PER_S, clock)
-        self._refused = Flood(_tell_refused)
-        self._left_out = Flood(_tell_left_out)
+        self._errors, self._tracebacks = (
+            FixedWindowLimiter(ERRORS_PER_S, clock),
+            FixedWindowLimiter(TRACEBACKS_PER_S, clock),
+        )
+        self._refused = Throttle(_tell_refused)
+        self._left_out = Throttle(_tell_left_out)
 
     def identify(self, headers: Headers, make: bool = True) -> Identity:
         """Read a request's ids.
@@ -201,7 +205,7 @@ class Watch:
         assert model is not None
         assert seen.batch is not None
         assert seen.part is not None
-        of = Version(model.name, model.version, model.manifest)
+        of = ModelVersion(model.name, model.version, model.manifest)
         predictions.note(identity, trace.trace_id if trace else "", of, seen.batch, seen.part)
 
     def _line_lost(self, lines: int) -> None:
@@ -209,9 +213,9 @@ class Watch:
         self._count("log_lines_dropped", lines)
 
 
-def _line(seen: Seen) -> Request:
+def _line(seen: Seen) -> RequestEntry:
     (identity, trace, _), model = seen.identity, seen.model
-    return Request(
+    return RequestEntry(
         time=time.time(),
         request_id=identity.decode() if identity else None,
         trace_id=trace.trace_id if trace else None,
@@ -227,7 +231,7 @@ def _line(seen: Seen) -> Request:
     )
 
 
-def _traced(seen: Seen) -> Traced:
+def _traced(seen: Seen) -> TracedRequest:
     """Take from an answer what its spans say, without holding on to its rows."""
     (identity, trace, _), model, ended = seen.identity, seen.model, seen.arrived + seen.total_s
     assert trace is not None
@@ -245,7 +249,7 @@ def _traced(seen: Seen) -> Traced:
             Stage("render", ran, ended),
         ]
     error = None if seen.error is None else find(seen.error).code
-    return Traced(
+    return TracedRequest(
         trace, seen.method, seen.path, seen.route, seen.status, error, attributes, time.time_ns(), seen.arrived,
         seen.total_s, stages,
     )  # fmt: skip

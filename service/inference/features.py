@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.manifest import CATEGORICAL, NUMERIC, Manifest
-from service.errors import InvalidFeatures, MalformedRequest, Problem, RequestTooLarge
+from service.errors import InvalidFeatures, MalformedRequest, RequestTooLarge, ValueProblem
 from service.inference.category_text import BETWEEN, preparation
 from service.inference.problems import column_problems, describe, row_problems, tensor_problems
 
@@ -163,7 +163,7 @@ class FeatureReader:
     def check_rows(self, rows: int) -> None:
         """Refuse no rows, which would kill the process, and too many."""
         if rows == 0:
-            raise InvalidFeatures([Problem(None, None, "no rows were sent; expected at least one")])
+            raise InvalidFeatures([ValueProblem(None, None, "no rows were sent; expected at least one")])
         if rows > self.max_rows:
             raise RequestTooLarge("the request", rows, self.max_rows, "rows", "MMOE_MAX_ROWS")
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from service.artifact.file import GATE_CONTRIBUTIONS, GATE_WEIGHTS, Manifest, golden_inputs
-from service.errors import GatesUnavailable, InvalidFeatures, Problem
+from service.errors import GatesUnavailable, InvalidFeatures, ValueProblem
 from service.inference.answer import Ablation, Answer, Floats, Outputs, RunResult, RunSlice
 from service.inference.batcher import Batcher, Lane
 from service.inference.features import Batch, FeatureReader, all_finite
@@ -162,7 +162,7 @@ def _joining(run: Callable[[Batch], Answer]) -> Callable[[list[Batch]], list[Run
         joined = Batch.concat(batches)
         answer = run(joined)
         if not all(map(all_finite, answer.arrays())):
-            raise InvalidFeatures([Problem(row, None, OUT_OF_RANGE) for row in answer.rows_not_finite()[:20]])
+            raise InvalidFeatures([ValueProblem(row, None, OUT_OF_RANGE) for row in answer.rows_not_finite()[:20]])
         shared, parts, start = RunResult(answer, joined.rows, began, joined), [], 0
         for batch in batches:
             parts.append(RunSlice(shared, start, start + batch.rows))

@@ -16,7 +16,7 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import Problem
+from service.errors import ValueProblem
 from service.inference.hints import spelling
 from service.system.quoting import MOST_QUOTED, cut, quote, quotes
 
@@ -34,11 +34,11 @@ _UNKNOWN_FEATURE = ""
 
 Vocabularies = Sequence[Sequence[str]]
 
-Findings = tuple[list[Problem], int, bool]
+Findings = tuple[list[ValueProblem], int, bool]
 """The problems listed, how many more were counted, and whether that is all."""
 
 
-Found = Problem | Callable[[], Problem]
+Found = ValueProblem | Callable[[], ValueProblem]
 """A problem, or what writes one whose words are costly and only wanted where it is listed."""
 
 
@@ -59,7 +59,7 @@ def tensor_problems(array: NDArray[np.float32], names: Sequence[str], nan_is_mis
     wrong = np.isinf(array) if nan_is_missing else ~np.isfinite(array)
     return _first(
         (
-            Problem(int(row), names[column], number_fault(float(array[row, column])) or "")
+            ValueProblem(int(row), names[column], number_fault(float(array[row, column])) or "")
             for row, column in np.argwhere(wrong)
         ),
         names,
@@ -125,16 +125,16 @@ def _of_row(
     numeric = len(names) - len(vocabularies)
     if isinstance(row, dict):
         if not row.keys() <= known:
-            yield from (Problem(index, str(name), _UNKNOWN_FEATURE) for name in row if name not in known)
+            yield from (ValueProblem(index, str(name), _UNKNOWN_FEATURE) for name in row if name not in known)
         values = list(map(row.get, names))
     elif isinstance(row, list):
         if len(row) != len(names):
             order = f"{quote(names[0])} first, {quote(names[-1])} last"
-            yield Problem(index, None, f"has {len(row)} values; expected {len(names)} in manifest order ({order})")
+            yield ValueProblem(index, None, f"has {len(row)} values; expected {len(names)} in manifest order ({order})")
             return
         values = row
     else:
-        yield Problem(index, None, f"expected an object of features or an array of values, got {describe(row)}")
+        yield ValueProblem(index, None, f"expected an object of features or an array of values, got {describe(row)}")
         return
     if _plain(values[:numeric], values[numeric:]):
         return
@@ -147,7 +147,7 @@ def _of_row(
 
 def _of_number(row: int, name: str, value: object) -> Iterator[Found]:
     if fault := number_fault(value):
-        yield Problem(row, name, fault)
+        yield ValueProblem(row, name, fault)
 
 
 def _of_category(row: int, name: str, value: object, vocabulary: Sequence[str]) -> Iterator[Found]:
@@ -155,8 +155,8 @@ def _of_category(row: int, name: str, value: object, vocabulary: Sequence[str]) 
         yield partial(_category_problem, row, name, value, vocabulary)
 
 
-def _category_problem(row: int, name: str, value: object, vocabulary: Sequence[str]) -> Problem:
-    return Problem(row, name, category_fault(value, vocabulary))
+def _category_problem(row: int, name: str, value: object, vocabulary: Sequence[str]) -> ValueProblem:
+    return ValueProblem(row, name, category_fault(value, vocabulary))
 
 
 def _of_columns(inputs: dict[str, object], names: Sequence[str], vocabularies: Vocabularies) -> Iterator[Found]:
@@ -166,14 +166,14 @@ def _of_columns(inputs: dict[str, object], names: Sequence[str], vocabularies: V
     reference: tuple[str, int] | None = None
     for name, values in inputs.items():
         if name not in of_name:
-            yield Problem(None, name, _UNKNOWN_FEATURE)
+            yield ValueProblem(None, name, _UNKNOWN_FEATURE)
             continue
         if not isinstance(values, list):
-            yield Problem(None, name, f"expected an array with one value per row, got {describe(values)}")
+            yield ValueProblem(None, name, f"expected an array with one value per row, got {describe(values)}")
             continue
         reference = reference or (name, len(values))
         if len(values) != reference[1]:
-            yield Problem(None, name, f"has {len(values)} rows, but {quote(reference[0])} has {reference[1]}")
+            yield ValueProblem(None, name, f"has {len(values)} rows, but {quote(reference[0])} has {reference[1]}")
         vocabulary = of_name[name]
         if _plain(values, ()) if vocabulary is None else _plain((), values):
             continue
@@ -199,7 +199,7 @@ def _plain(numbers: Sequence[object], strings: Sequence[object]) -> bool:
 def _first(problems: Iterable[Found], names: Sequence[str]) -> Findings:
     """Return the first MAX_LISTED problems, and how many follow."""
     iterator = iter(problems)
-    written = (found if isinstance(found, Problem) else found() for found in islice(iterator, MAX_LISTED))
+    written = (found if isinstance(found, ValueProblem) else found() for found in islice(iterator, MAX_LISTED))
     listed = []
     unknown = 0
     for problem in written:

@@ -4,14 +4,13 @@
 asyncio's too, comes out in the same form. No value of a feature is ever logged.
 """
 
-import asyncio
 import logging
 import os
 import select
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
@@ -146,59 +145,3 @@ def _log_the_end_of_a_thread(ended: threading.ExceptHookArgs) -> None:
         logging.getLogger("service"), logging.CRITICAL, "thread_crashed", "The thread %s ended by an error", name,
         exc_info=ended.exc_value,
     )  # fmt: skip
-
-
-EVERY_S = 10.0
-"""How often something that happens again and again is told, after the first time."""
-
-
-class Flood:
-    """Tell of something that may happen very often: the first time at once, then how often, until it has ended.
-
-    To be used on the event loop.
-
-    Args:
-        tell: called with how many times it has happened since it was last called.
-        every_s: how long to count before telling again.
-    """
-
-    def __init__(self, tell: Callable[[int], object], every_s: float = EVERY_S) -> None:
-        self._tell, self._every_s = tell, every_s
-        self._count = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def count(self) -> None:
-        """Note one more."""
-        self._count += 1
-        if self._timer is None:
-            self._sum_up()
-
-    def _sum_up(self) -> None:
-        self._timer = None
-        if self._count:
-            count, self._count = self._count, 0
-            self._tell(count)
-            self._timer = asyncio.get_running_loop().call_later(self._every_s, self._sum_up)
-
-
-class Allowance:
-    """Allow something so many times a second, and no more.
-
-    Args:
-        per_s: how often.
-        clock: seconds, monotonic.
-    """
-
-    def __init__(self, per_s: int, clock: Callable[[], float]) -> None:
-        self._per_s, self._clock = per_s, clock
-        self._left, self._until = 0, 0.0
-
-    def take(self) -> bool:
-        """Tell whether it may happen once more."""
-        if self._left > 0:
-            self._left -= 1
-            return True
-        if (now := self._clock()) < self._until:
-            return False
-        self._left, self._until = self._per_s - 1, now + 1.0
-        return True

@@ -43,7 +43,7 @@ _WRITTEN, _NO_ROOM, _NO_DISK = (
 log = logging.getLogger("service.predictions")
 
 
-class Version(NamedTuple):
+class ModelVersion(NamedTuple):
     """Name a model version."""
 
     name: str
@@ -57,7 +57,7 @@ class _Prediction(NamedTuple):
     time: float
     request_id: bytes
     trace_id: str
-    of: Version
+    of: ModelVersion
     batch: Batch
     tasks: Outputs
     gate_weights: Floats | None
@@ -92,7 +92,7 @@ class PredictionLog:
         """Tell whether a request is one of the share: by its id alone, so that every replica and every try agree."""
         return zlib.crc32(request_id) < self._below
 
-    def note(self, request_id: bytes, trace_id: str, of: Version, batch: Batch, part: RunSlice) -> None:
+    def note(self, request_id: bytes, trace_id: str, of: ModelVersion, batch: Batch, part: RunSlice) -> None:
         """Record an answer, if its request is one of the share."""
         if not self.samples(request_id):
             return
@@ -243,7 +243,7 @@ def _who(group: Sequence[_Prediction]) -> tuple[list[bytes], list[bytes], list[b
     return times, requests, traces, numbers
 
 
-def _template(of: Version, features: bool) -> bytes:
+def _template(of: ModelVersion, features: bool) -> bytes:
     """Return the line of a row with a place for everything that `_lines` gives, in its order."""
     manifest = of.manifest
     tasks = [b'{"task":%b,"prediction":[%%b],"gate_weights":[%%b]}' % _key(name) for name in manifest.task_names]

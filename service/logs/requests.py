@@ -19,7 +19,7 @@ _LINES_AT_ONCE = 20
 _LONGEST_PATH = 200
 
 
-class Request(NamedTuple):
+class RequestEntry(NamedTuple):
     """Hold what a line says.
 
     Attributes:
@@ -56,15 +56,15 @@ class RequestLog:
         self._fixed: dict[str, Any] = {"logger": "service.requests", "pid": os.getpid(), "worker": worker}
         self._render = self._json if as_json else self._text
         self._descriptor, self._lost = descriptor, lost
-        self._thread: Background[Request] = Background("request log", self._write, ROOM_LINES)
+        self._thread: Background[RequestEntry] = Background("request log", self._write, ROOM_LINES)
         self.close = self._thread.close
 
-    def put(self, request: Request) -> None:
+    def put(self, request: RequestEntry) -> None:
         """Have a request's line written, soon."""
         if not self._thread.put(request):
             self._lost(1)
 
-    def _write(self, requests: list[Request]) -> None:
+    def _write(self, requests: list[RequestEntry]) -> None:
         waiting = b""
         for number, request in enumerate(requests):
             line = self._render(request)
@@ -81,13 +81,13 @@ class RequestLog:
             while lines:
                 lines = lines[os.write(self._descriptor, lines) :]
 
-    def _json(self, request: Request) -> bytes:
+    def _json(self, request: RequestEntry) -> bytes:
         line = head(request.time, _level(request.status), "request", _sentence(request)) | self._fixed
         line |= {name: value for name, value in request._asdict().items() if value is not None and name != "time"}
         line |= {"path": request.path[:_LONGEST_PATH], "duration_ms": round(request.duration_ms, 3)}
         return dumps(line) + b"\n"
 
-    def _text(self, request: Request) -> bytes:
+    def _text(self, request: RequestEntry) -> bytes:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(request.time))
         names = ("error", "request_id", "trace_id")
         more = "".join(f" {name}={value}" for name in names if (value := getattr(request, name)))
@@ -95,7 +95,7 @@ class RequestLog:
         return (line + _sentence(request) + more + "\n").encode(errors="backslashreplace")
 
 
-def _sentence(request: Request) -> str:
+def _sentence(request: RequestEntry) -> str:
     path = request.path[:_LONGEST_PATH]
     shown = path if path.isprintable() else repr(path)
     return f"{request.method} {shown} {request.status} in {request.duration_ms:.3f} ms"

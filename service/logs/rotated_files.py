@@ -41,7 +41,7 @@ class RotatedFiles:
             return
         self._close_file()
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._claim()
+        self._lock_writer()
         self._number = max(self._numbers(), default=1)
         self._open_file()
 
@@ -69,7 +69,7 @@ class RotatedFiles:
             os.close(self._lock)
             self._lock = None
 
-    def _claim(self) -> None:
+    def _lock_writer(self) -> None:
         """Become the only writer of some number, unless this one still is."""
         if self._lock is not None and os.fstat(self._lock).st_nlink:
             return

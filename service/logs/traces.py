@@ -44,7 +44,7 @@ class Stage(NamedTuple):
     ended: float
 
 
-class Traced(NamedTuple):
+class TracedRequest(NamedTuple):
     """Hold the figures of a request that is recorded.
 
     Attributes:
@@ -127,7 +127,7 @@ class Tracer:
     ) -> None:
         self.begin, self._count = sampler.begin, count
         self._sender = _Sender(exporter, count, worker)
-        self._thread: Background[Traced] = Background("trace export", self._sender.send, ROOM_REQUESTS, GATHER_S)
+        self._thread: Background[TracedRequest] = Background("trace export", self._sender.send, ROOM_REQUESTS, GATHER_S)
 
     @classmethod
     def of(cls, settings: Settings, count: Callable[[str, int], object], worker: int) -> "Tracer | None":
@@ -136,7 +136,7 @@ class Tracer:
             return None
         return cls(read_sampler(os.environ), _otlp, count, worker)
 
-    def record(self, request: Traced) -> None:
+    def record(self, request: TracedRequest) -> None:
         """Send off a request's spans, soon."""
         if not self._thread.put(request):
             self._count("trace_requests_dropped_queue", 1)
@@ -156,7 +156,7 @@ class _Sender:
         self._exporter: SpanExporter | None = None
         self._lost = 0
 
-    def send(self, requests: Sequence[Traced]) -> None:
+    def send(self, requests: Sequence[TracedRequest]) -> None:
         """Send the spans of requests; those that cannot be sent are lost and counted."""
         from opentelemetry.sdk.trace.export import SpanExportResult
 
@@ -198,7 +198,7 @@ class _Spans:
             found = found.merge(Resource(name))
         self._shared: dict[str, Any] = {"resource": found, "instrumentation_scope": InstrumentationScope("mmoe-serve")}
 
-    def of(self, request: Traced) -> "list[ReadableSpan]":
+    def of(self, request: TracedRequest) -> "list[ReadableSpan]":
         """Make the server's span of a request and those of its stages."""
         from opentelemetry.sdk.trace import ReadableSpan
         from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -237,19 +237,19 @@ def _span_context(context: TraceContext, span_id: str, remote: bool) -> Any:
     return SpanContext(int(context.trace_id, 16), int(span_id, 16), remote, TraceFlags(context.flags), state)
 
 
-def _name(request: Traced) -> str:
+def _name(request: TracedRequest) -> str:
     """Return the method, and the route without names and versions."""
     method = request.method if request.method in _METHODS else "HTTP"
     return f"{method} {_route(request)}" if request.route != "other" else method
 
 
-def _route(request: Traced) -> str:
+def _route(request: TracedRequest) -> str:
     if request.route in _NO_API:
         return request.route
     return _VERSION.sub("/versions/{version}", _MODEL.sub(r"\1{name}", request.path))
 
 
-def _attributes(request: Traced) -> dict[str, str | int]:
+def _attributes(request: TracedRequest) -> dict[str, str | int]:
     """Return the attributes by OpenTelemetry's names for HTTP, and our own behind `mmoe.`."""
     found: dict[str, str | int] = {
         "http.request.method": request.method if request.method in _METHODS else "_OTHER",

@@ -50,7 +50,7 @@ PROCESS_FIGURES_S = 2.0
 """How old the figures of the process itself may grow: counting open files takes time where there are thousands."""
 
 
-class Served(Protocol):
+class LoadedVersion(Protocol):
     """Be a model version that is loaded."""
 
     @property
@@ -98,7 +98,7 @@ class Metrics:
         self._places: dict[tuple[str, int], tuple[int, int | None]] = {}
         self._take_over(pid)
 
-    def code(self, route: str, status: int, model: Served | None) -> int:
+    def code(self, route: str, status: int, model: LoadedVersion | None) -> int:
         """Return the number under which a request counts; it stays valid while the model is loaded.
 
         Args:
@@ -118,7 +118,7 @@ class Metrics:
         self,
         route: str,
         status: int,
-        model: Served | None = None,
+        model: LoadedVersion | None = None,
         rows: int = 0,
         parse_s: float = NOT_MEASURED,
         render_s: float = NOT_MEASURED,

@@ -15,7 +15,7 @@ from service.monitoring.report import DEFAULT_WINDOW, Report, gate_report
 from service.monitoring.traffic import Gates, GateTraffic, Traffic
 from service.run_directory import RunDirectory
 
-Version = tuple[str, int]
+VersionKey = tuple[str, int]
 """Name and version of a model."""
 
 TICK_S = 1.0
@@ -34,15 +34,15 @@ class Telemetry:
     """
 
     def __init__(self, directory: RunDirectory) -> None:
-        self._claim = directory.claim()
-        self._traffic = Traffic(directory, self._claim.index)
-        self._metrics = Metrics(directory, self._claim.index, os.getpid())
-        self.refused: Callable[[], Sequence[Version]] = list
+        self._slot = directory.lock_slot()
+        self._traffic = Traffic(directory, self._slot.index)
+        self._metrics = Metrics(directory, self._slot.index, os.getpid())
+        self.refused: Callable[[], Sequence[VersionKey]] = list
         self.shadows: Callable[[], Sequence[ShadowFigures]] = list
         self._registry = registry(self._metrics, self._traffic, lambda: self.refused(), lambda: self.shadows())
-        self._recorders: dict[Version, GateTraffic] = {}
+        self._recorders: dict[VersionKey, GateTraffic] = {}
         self._replaced: list[GateTraffic] = []
-        self._told: dict[Version, float] = {}
+        self._told: dict[VersionKey, float] = {}
         self.code = self._metrics.code
         self.note = self._metrics.note
         self.request = self._metrics.request
@@ -64,7 +64,7 @@ class Telemetry:
         self._recorders[name, version] = recorder
         return recorder
 
-    def tick(self, queue_rows: int, loaded: Mapping[Version, float]) -> None:
+    def tick(self, queue_rows: int, loaded: Mapping[VersionKey, float]) -> None:
         """Bring everything up to date; to be called every second or so.
 
         Args:
@@ -89,7 +89,9 @@ class Telemetry:
         self._traffic.fold()
         self._metrics.fold()
 
-    async def keep_ticking(self, queue_rows: Callable[[], int], loaded: Callable[[], Mapping[Version, float]]) -> None:
+    async def keep_ticking(
+        self, queue_rows: Callable[[], int], loaded: Callable[[], Mapping[VersionKey, float]]
+    ) -> None:
         """Tick until cancelled."""
         while True:
             self.tick(queue_rows(), loaded())
@@ -118,4 +120,4 @@ class Telemetry:
         for recorder in self._recorders.values():
             self._traffic.close(recorder)
         self._metrics.close()
-        self._claim.release()
+        self._slot.release()

@@ -20,7 +20,7 @@ from array import array
 from collections.abc import Callable
 
 from service.run_directory import RunDirectory
-from service.workers.heartbeat import Onlooker
+from service.workers.heartbeat import HeartbeatMonitor
 
 TICK_S = 0.1
 """How old the number of connections that a worker holds may be, for others; connections also end."""
@@ -153,7 +153,7 @@ class Sharing:
         self._place, self._serve, self._held = place, serve, held
         self._acceptor = Acceptor(listening, self._deal, self._take)  # what is taken counts before any is dealt out
         self._board = Board(directory, place, workers)
-        self._onlooker = Onlooker(directory, workers, TICK_S)
+        self._heartbeats = HeartbeatMonitor(directory, workers, TICK_S)
         self._takers = list(range(workers))
         self._inboxes = [str(directory.path / f"inbox-{worker}") for worker in range(workers)]
         self._inbox = _datagram_socket()
@@ -227,8 +227,8 @@ class Sharing:
 
     def _note(self) -> None:
         self._board.hold(self._held())
-        self._onlooker.look()
-        silent_s, own = self._onlooker.silent_s, self._place
+        self._heartbeats.look()
+        silent_s, own = self._heartbeats.silent_s, self._place
         self._takers = [place for place in range(len(self._inboxes)) if place == own or silent_s(place) < STILL_S]
         self._tick = asyncio.get_running_loop().call_later(TICK_S, self._note)
 

@@ -20,11 +20,11 @@ from service.run_directory import RunDirectory
 BEAT_S = 0.1
 LONGEST_LOOK = 2.0
 """So many of the times between two looks count at most."""
-LEASH = 2.0
+SILENCE_FACTOR = 2.0
 """A worker may be silent for so many times the longest time that loading a model has taken it: what
 is opened on demand, such as the session of contributions, takes no longer and is not announced."""
 
-_BEATS, _LEASH_S, _WORDS = 0, 1, 2
+_BEATS, _ALLOWED_SILENCE_S, _WORDS = 0, 1, 2
 
 
 def _slots(directory: RunDirectory, workers: int) -> "list[memoryview[float]]":
@@ -74,7 +74,7 @@ class Heartbeat:
                 self.beat()
 
         beating = threading.Thread(target=keep_beating, name="heartbeat", daemon=True)
-        self._own[_LEASH_S] = 0.0
+        self._own[_ALLOWED_SILENCE_S] = 0.0
         beating.start()
         try:
             yield
@@ -90,11 +90,11 @@ class Heartbeat:
     def _count(self, change: int) -> None:
         with self._lock:
             self._loads += change
-            self._own[_LEASH_S] = self._load_s if self._loads else LEASH * self._longest_s
+            self._own[_ALLOWED_SILENCE_S] = self._load_s if self._loads else SILENCE_FACTOR * self._longest_s
             self.beat()
 
 
-class Onlooker:
+class HeartbeatMonitor:
     """Know of each worker for how long it has been silent.
 
     Args:
@@ -123,11 +123,11 @@ class Onlooker:
         """Return for how long a worker has been seen not to beat, in seconds."""
         return self._silent_s[place]
 
-    def leash_s(self, place: int) -> float:
+    def allowed_silence_s(self, place: int) -> float:
         """Return for how long a worker may be silent by what it said itself, in seconds; 0 most of the time."""
-        return self._words[place][_LEASH_S]
+        return self._words[place][_ALLOWED_SILENCE_S]
 
-    def expect(self, place: int, leash_s: float) -> None:
+    def expect(self, place: int, allowed_silence_s: float) -> None:
         """Expect a new worker, which may be silent for so long before it first beats; its place is nobody's now."""
-        self._words[place][_LEASH_S] = leash_s
+        self._words[place][_ALLOWED_SILENCE_S] = allowed_silence_s
         self._silent_s[place] = 0.0

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from service.logs.log import log_event
 from service.run_directory import RunDirectory
 from service.settings import Settings
-from service.workers.heartbeat import Onlooker
+from service.workers.heartbeat import HeartbeatMonitor
 from service.workers.sockets import Address, addresses, bind, reserve
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
@@ -79,7 +79,7 @@ class _Launcher:
         self._count = workers
         self._run_directory = run_directory
         self._addresses = reserved
-        self._onlooker = Onlooker(run_directory, workers, LOOK_S)
+        self._heartbeats = HeartbeatMonitor(run_directory, workers, LOOK_S)
         self._workers: dict[int, _Worker] = {}
         self._loaded: set[int] = set()
         self._failed = 0
@@ -161,18 +161,18 @@ class _Launcher:
 
     def _look(self) -> None:
         """Kill workers whose event loops stand still, and say so if the run directory has gone."""
-        self._onlooker.look()
+        self._heartbeats.look()
         allowed_s = self._settings.worker_timeout_s
         for place, worker in self._workers.items():
-            silent_s = self._onlooker.silent_s(place)
-            if allowed_s and silent_s > max(allowed_s, self._onlooker.leash_s(place)):
+            silent_s = self._heartbeats.silent_s(place)
+            if allowed_s and silent_s > max(allowed_s, self._heartbeats.allowed_silence_s(place)):
                 sentence = "Worker %d has stood still for %.0f s and is killed"
                 log_event(
                     log, logging.ERROR, "worker_hung", sentence, worker.process.pid, silent_s,
                     worker=place, worker_pid=worker.process.pid, silent_s=round(silent_s, 1),
                 )  # fmt: skip
                 worker.process.kill()
-                self._onlooker.expect(place, 0.0)
+                self._heartbeats.expect(place, 0.0)
         if not self._gone and self._run_directory.gone:
             self._gone = True
             log_event(log, logging.ERROR, "run_directory_gone", "%s", self._run_directory.gone_sentence)
@@ -192,7 +192,7 @@ class _Launcher:
 
     def _start(self, place: int) -> None:
         """Start a worker on sockets of its own; the launcher keeps none, so that a dead one's connections end."""
-        self._onlooker.expect(place, self._settings.worker_load_timeout_s)
+        self._heartbeats.expect(place, self._settings.worker_load_timeout_s)
         loaded_read, loaded_write = os.pipe()
         go_read, go_write = os.pipe()
         with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""How a worker ends: not ready from the first signal on, its doors closed after a while, what is in flight answered."""
+"""Graceful shutdown of a worker: report not ready, stop accepting, finish requests in flight."""
 
 import asyncio
 import logging
@@ -15,38 +15,42 @@ from service.workers.tuning import on_signal
 log = logging.getLogger("service")
 
 
-class Door(Protocol):
-    """Let connections in."""
+class Listener(Protocol):
+    """Source of new connections."""
 
     def close(self) -> None:
-        """Let no more in."""
+        """Accept no more."""
 
 
-class Drain:
-    """End a worker when a signal says so, or when its launcher is gone.
+class GracefulShutdown:
+    """Graceful shutdown at a signal, or when the launcher is gone.
 
     Args:
         server: ends when the last request is answered, or its time is over.
         engine: not ready from the first signal on.
-        doors: to close.
+        listeners: of the ports, to close after the delay.
         lifeline: a pipe whose other end the launcher holds; None without a launcher.
-        opening: connections that are accepted and that the server does not know yet; each leaves when it does. The
-            server tells those that it knows to end, once, and so is not told to exit before it knows all.
+        opening: connections that are accepted and that the server does not know yet; each leaves
+            when it does. The server tells those that it knows to end, once, and so is not told to
+            exit before it knows all.
     """
 
     def __init__(
         self,
         server: uvicorn.Server,
         engine: Engine,
-        doors: Sequence[Door],
+        listeners: Sequence[Listener],
         lifeline: int | None,
         opening: Collection[asyncio.Future[Any]] = (),
     ) -> None:
-        self._server, self._engine, self._doors, self._lifeline = server, engine, doors, lifeline
+        self._server, self._engine, self._listeners, self._lifeline = server, engine, listeners, lifeline
         self._opening = opening
 
-    def heed_signals(self) -> None:
-        """Begin at a signal, on the running loop: SIGINT comes from a terminal, where no balancer needs a delay."""
+    def install_signal_handlers(self) -> None:
+        """Begin at a signal, on the running loop.
+
+        SIGINT comes from a terminal, where no balancer needs a delay.
+        """
         delay_s = self._engine.settings.drain_delay_s
         on_signal(signal.SIGTERM, self.begin, delay_s)
         on_signal(signal.SIGINT, self.begin, 0.0)
@@ -54,7 +58,11 @@ class Drain:
             asyncio.get_running_loop().add_reader(self._lifeline, self._orphaned, self._lifeline, delay_s)
 
     def begin(self, delay_s: float) -> None:
-        """Be not ready, and close the doors after a delay, in seconds; asked a second time, wait for nothing more."""
+        """Report not ready, and stop accepting after a delay; asked a second time, end at once.
+
+        Args:
+            delay_s: seconds from now to when the listeners close.
+        """
         if self._engine.draining:
             self._server.should_exit = self._server.force_exit = self._lifeline is None  # a launcher would kill
             return
@@ -64,8 +72,8 @@ class Drain:
         asyncio.get_running_loop().call_later(delay_s, self._close)
 
     def _close(self) -> None:
-        for door in self._doors:
-            door.close()
+        for listener in self._listeners:
+            listener.close()
         self._exit_when_all_are_known(None)
 
     def _exit_when_all_are_known(self, _: object) -> None:

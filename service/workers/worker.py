@@ -33,12 +33,12 @@ from service.workers.announcement import announce
 from service.workers.connections import Acceptor, Sharing
 from service.workers.heartbeat import Heartbeat
 from service.workers.launcher import GO, GO_AND_ANNOUNCE, LOOK_S, WorkerPipes
-from service.workers.shutdown import Drain
+from service.workers.shutdown import GracefulShutdown
 from service.workers.sockets import addresses, bind
 from service.workers.tuning import allow_connections, on_signal, settle_memory
 
 BACKLOG = 2048
-HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 log = logging.getLogger("service")
 
@@ -56,7 +56,7 @@ def run_alone(settings: Settings, directory: RunDirectory) -> None:
         _listen(bound)
         return True
 
-    serve(settings, bound, begin, Team(0, 1, directory, None))
+    serve(settings, bound, begin, WorkerIdentity(0, 1, directory, None))
 
 
 def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
@@ -82,7 +82,7 @@ def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
         _listen(bound)
         return answer == GO_AND_ANNOUNCE
 
-    serve(settings, bound, begin, Team(place, workers, directory, pipes.go))
+    serve(settings, bound, begin, WorkerIdentity(place, workers, directory, pipes.go))
 
 
 def _listen(bound: Sequence[socket.socket]) -> None:
@@ -90,7 +90,7 @@ def _listen(bound: Sequence[socket.socket]) -> None:
         one.listen(BACKLOG)
 
 
-class Team(NamedTuple):
+class WorkerIdentity(NamedTuple):
     """Say which of the workers this one is.
 
     Attributes:
@@ -106,7 +106,9 @@ class Team(NamedTuple):
     lifeline: int | None
 
 
-def serve(settings: Settings, bound: Sequence[socket.socket], begin: Callable[[], bool], team: Team) -> None:
+def serve(
+    settings: Settings, bound: Sequence[socket.socket], begin: Callable[[], bool], identity: WorkerIdentity
+) -> None:
     """Load the models and serve them until SIGTERM or SIGINT; return when the requests in flight have ended.
 
     SIGHUP has it look at the files of models and keys again.
@@ -115,32 +117,32 @@ def serve(settings: Settings, bound: Sequence[socket.socket], begin: Callable[[]
         settings: of the service.
         bound: where to serve; the second, if there is one, is for operation.
         begin: called when the models are loaded; makes them listen when it may, and tells whether to announce it.
-        team: of which it is one.
+        identity: of which it is one.
     """
     log_event(log, logging.INFO, "starting", "Loading the models in %s", settings.models)
     limits = CheckLimits(settings.model_memory_bytes, settings.check_timeout_s)
-    with contextlib.closing(ProvenFiles(team.directory.path, settings.max_batch_rows, limits)) as proven:
-        _load_and_serve(settings, bound, begin, team, proven)
+    with contextlib.closing(ProvenFiles(identity.directory.path, settings.max_batch_rows, limits)) as proven:
+        _load_and_serve(settings, bound, begin, identity, proven)
 
 
 def _load_and_serve(
     settings: Settings,
     bound: Sequence[socket.socket],
     begin: Callable[[], bool],
-    team: Team,
+    identity: WorkerIdentity,
     proven: ProvenFiles,
 ) -> None:
-    telemetry = Telemetry(team.directory) if settings.telemetry else None
-    store = DesiredStateStore(team.directory.path)
+    telemetry = Telemetry(identity.directory) if settings.telemetry else None
+    store = DesiredStateStore(identity.directory.path)
     recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
-    engine = Engine(settings, telemetry, recorder_of, store, Shadows(team.directory, team.place))
-    heart = Heartbeat(team.directory, team.place, team.workers, settings.worker_load_timeout_s)
-    engine.loading = heart.loading
+    engine = Engine(settings, telemetry, recorder_of, store, Shadows(identity.directory, identity.place))
+    heartbeat = Heartbeat(identity.directory, identity.place, identity.workers, settings.worker_load_timeout_s)
+    engine.loading = heartbeat.loading
     engine.open, engine.kept = proven.load_checked, proven.kept
-    with heart.from_a_thread():
+    with heartbeat.from_a_thread():
         engine.scan()
-        barrier = Barrier(team.directory, team.place, team.workers) if team.workers > 1 else None
-        watch = Watch(settings, team.place, telemetry.recorded if telemetry else lambda *_: None)
+        barrier = Barrier(identity.directory, identity.place, identity.workers) if identity.workers > 1 else None
+        watch = Watch(settings, identity.place, telemetry.recorded if telemetry else lambda *_: None)
         apps = create_apps(engine, telemetry, watch, Reconciler(engine, barrier, proven))
         settle_memory()
         allow_connections()
@@ -150,8 +152,8 @@ def _load_and_serve(
     # uvicorn would close its sockets at the first signal; here the service first serves on, not ready, for a while.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.get_loop().call_soon(heart.start)
-        runner.run(_serve(server, engine, apps, bound, announced, team))
+        runner.get_loop().call_soon(heartbeat.start)
+        runner.run(_serve(server, engine, apps, bound, announced, identity))
 
 
 def _config(settings: Settings, app: AsgiApp) -> uvicorn.Config:
@@ -169,26 +171,26 @@ async def _serve(
     apps: Apps,
     bound: Sequence[socket.socket],
     announced: bool,
-    team: Team,
+    identity: WorkerIdentity,
 ) -> None:
     opening = set[asyncio.Future[Any]]()
-    doors = _doors(server, engine.settings, apps, bound, team, opening)
-    Drain(server, engine, doors, team.lifeline, opening).heed_signals()
+    listeners = _listeners(server, engine.settings, apps, bound, identity, opening)
+    GracefulShutdown(server, engine, listeners, identity.lifeline, opening).install_signal_handlers()
     _rescan_at_sighup(apps)
     aside = [asyncio.ensure_future(announce(engine, *bound))] if announced else []
-    if team.lifeline is None:
-        aside.append(asyncio.ensure_future(_tell_if_gone(team.directory)))
+    if identity.lifeline is None:
+        aside.append(asyncio.ensure_future(_tell_if_gone(identity.directory)))
     serving = asyncio.ensure_future(server.serve([]))
     await asyncio.sleep(0)  # now it has what a connection needs
-    for door in doors:
-        door.start()
+    for listener in listeners:
+        listener.start()
     await serving
     for task in aside:
         task.cancel()
     if server.force_exit:  # uvicorn leaves it out then
         await server.lifespan.shutdown()
     log_event(log, logging.INFO, "ended", "Ended")
-    for number in HEEDED:  # it is ending: one more must not change its exit status
+    for number in HANDLED:  # it is ending: one more must not change its exit status
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -209,24 +211,26 @@ def _rescan_at_sighup(apps: Apps) -> None:
     on_signal(signal.SIGHUP, look_again)
 
 
-def _doors(
+def _listeners(
     server: uvicorn.Server,
     settings: Settings,
     apps: Apps,
     bound: Sequence[socket.socket],
-    team: Team,
+    identity: WorkerIdentity,
     opening: set[asyncio.Future[Any]],
 ) -> list[Sharing | Acceptor]:
     """Return what lets connections in, one per port; only those for predictions are shared with other workers."""
-    doors: list[Sharing | Acceptor] = [_share(server, bound[0], team, opening)]
+    listeners: list[Sharing | Acceptor] = [_share(server, bound[0], identity, opening)]
     if apps.operation is not None:
         config = _config(settings, apps.operation)
         config.load()
-        doors.append(Acceptor(bound[1], _opener(server, config, opening)))
-    return doors
+        listeners.append(Acceptor(bound[1], _opener(server, config, opening)))
+    return listeners
 
 
-def _share(server: uvicorn.Server, bound: socket.socket, team: Team, opening: set[asyncio.Future[Any]]) -> Sharing:
+def _share(
+    server: uvicorn.Server, bound: socket.socket, identity: WorkerIdentity, opening: set[asyncio.Future[Any]]
+) -> Sharing:
     """Let this worker accept and deal out connections, and uvicorn speak on those that are served here.
 
     uvloop accepts one connection a turn, so that in a flood of requests, which makes for long turns, new connections
@@ -237,7 +241,7 @@ def _share(server: uvicorn.Server, bound: socket.socket, team: Team, opening: se
         return len(server.server_state.connections) + len(opening)
 
     open_here = _opener(server, server.config, opening)
-    return Sharing(bound, team.directory, team.place, team.workers, open_here, held)
+    return Sharing(bound, identity.directory, identity.place, identity.workers, open_here, held)
 
 
 def _opener(

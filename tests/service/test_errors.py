@@ -15,7 +15,6 @@ from service.errors import (
     ModelNotFound,
     NotReady,
     Overloaded,
-    Problem,
     RequestTooLarge,
     RunDirectoryGone,
     ServiceError,
@@ -25,12 +24,13 @@ from service.errors import (
     Unauthorised,
     UnsupportedMediaType,
     UnsupportedTransferCoding,
+    ValueProblem,
     VersionConflict,
 )
 
 EXAMPLES: list[ServiceError] = [
     MalformedRequest("the body is not JSON: unexpected end at byte 12", 'an object with "instances" or "inputs"'),
-    InvalidFeatures([Problem(3, "age", "expected a number, got true")]),
+    InvalidFeatures([ValueProblem(3, "age", "expected a number, got true")]),
     RequestTooLarge("the body", 50_000_000, 16_777_216, "bytes", "MMOE_MAX_BODY_BYTES"),
     RequestTooLarge("the body", None, 16_777_216, "bytes", "MMOE_MAX_BODY_BYTES"),
     HeadTooLarge(65536, 100),
@@ -84,12 +84,12 @@ def test_every_error_is_a_sentence(error: ServiceError) -> None:
 
 
 def test_a_problem_says_where() -> None:
-    assert str(Problem(3, "age", "is wrong")) == "row 3, feature 'age': is wrong"
-    assert str(Problem(None, None, "no rows")) == "no rows"
+    assert str(ValueProblem(3, "age", "is wrong")) == "row 3, feature 'age': is wrong"
+    assert str(ValueProblem(None, None, "no rows")) == "no rows"
 
 
 def test_many_problems_are_counted_and_three_are_told() -> None:
-    error = InvalidFeatures([Problem(row, None, f"fault {row}") for row in range(20)], more=5)
+    error = InvalidFeatures([ValueProblem(row, None, f"fault {row}") for row in range(20)], more=5)
     assert str(error).startswith("25 problems")
     assert "fault 2" in str(error)
     assert "fault 3" not in str(error)

@@ -15,8 +15,8 @@ WORKER = """
 import sys
 from pathlib import Path
 from service.run_directory import RunDirectory
-claim = RunDirectory(Path(sys.argv[1]), 2).claim()
-print(claim.index, flush=True)
+slot = RunDirectory(Path(sys.argv[1]), 2).lock_slot()
+print(slot.index, flush=True)
 sys.stdin.read()
 """
 
@@ -29,12 +29,12 @@ def start_worker(path: Path) -> "subprocess.Popen[str]":
 
 def test_a_slot_is_claimed_once_and_given_back(tmp_path: Path) -> None:
     with RunDirectory.create(2, tmp_path) as directory:
-        first, second = directory.claim(), directory.claim()
+        first, second = directory.lock_slot(), directory.lock_slot()
         assert (first.index, second.index) == (0, 1)
         with pytest.raises(RuntimeError, match="all 2 slots"):
-            directory.claim()
+            directory.lock_slot()
         first.release()
-        assert directory.claim().index == 0
+        assert directory.lock_slot().index == 0
 
 
 def test_a_killed_worker_gives_its_slot_back(tmp_path: Path) -> None:
@@ -42,10 +42,10 @@ def test_a_killed_worker_gives_its_slot_back(tmp_path: Path) -> None:
         worker = start_worker(directory.path)
         assert worker.stdout is not None
         assert worker.stdout.readline() == "0\n"
-        assert directory.claim().index == 1
+        assert directory.lock_slot().index == 1
         worker.send_signal(signal.SIGKILL)
         worker.communicate()
-        assert directory.claim().index == 0
+        assert directory.lock_slot().index == 0
 
 
 def test_mapped_memory_is_shared_per_slot_and_outlives_its_mapping(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.file import CATEGORICAL, GATE_CONTRIBUTIONS, GATE_WEIGHTS, NUMERIC, Manifest
-from service.errors import InvalidFeatures, MalformedRequest, Problem
+from service.errors import InvalidFeatures, MalformedRequest, ValueProblem
 from service.http.codecs.numbers import NumberParser
 from service.inference.answer import Answer
 from service.inference.features import Batch, FeatureReader
@@ -288,7 +288,7 @@ def _rows(each: Input) -> list[list[Any]]:
     if len(data) == rows and all(type(row) is list for row in data):
         for index, row in enumerate(data):
             if len(row) != width:
-                problem = Problem(index, None, f"has {len(row)} values; expected {width}")
+                problem = ValueProblem(index, None, f"has {len(row)} values; expected {width}")
                 raise InvalidFeatures([problem])
         return data
     raise _other_length(each)

@@ -19,13 +19,13 @@ from service.errors import (
     ModelNotFound,
     NotReady,
     Overloaded,
-    Problem,
     RequestTooLarge,
     ServiceError,
     SettingsError,
     SlowClient,
     Unauthorised,
     UnsupportedMediaType,
+    ValueProblem,
     VersionConflict,
 )
 from service.http.errors import plain_problem, problem, v2_problem
@@ -36,7 +36,7 @@ LONG = ["x" * 10**6, "\0" * 10**5, "\U0001f600" * 10**5, '"\\' * 10**5, "é\n" *
 
 def instances(text: str) -> list[ServiceError]:
     """Make every error, with a text wherever one can stand."""
-    problems = [Problem(10**9, text, text)] * 20
+    problems = [ValueProblem(10**9, text, text)] * 20
     return [
         MalformedRequest(text, text), InvalidFeatures(problems, 10**6, False), UnsupportedMediaType(text, text, [text]),
         RequestTooLarge(text, 10**9, 10**9, text, text), errors.HeadTooLarge(1, 1), SlowClient(text, 1.0),
@@ -68,7 +68,7 @@ def test_no_error_is_written_large(text: str) -> None:
 
 
 def test_problems_that_do_not_fit_are_counted() -> None:
-    many = InvalidFeatures([Problem(row, "é" * 90, "ü" * 300) for row in range(20)], 5)
+    many = InvalidFeatures([ValueProblem(row, "é" * 90, "ü" * 300) for row in range(20)], 5)
     body = json.loads(problem(many, "/v1/predict", b"x").body)
     assert 0 < len(body["errors"]) < 20
     assert len(body["errors"]) + body["more_errors"] == 25

@@ -10,9 +10,9 @@ from service.errors import (
     InvalidFeatures,
     NotReady,
     Overloaded,
-    Problem,
     ServiceError,
     Unauthorised,
+    ValueProblem,
 )
 from service.http.errors import INTERNAL, STATUSES, find, plain_problem, problem, v2_problem
 from service.http.journal import RequestIds
@@ -42,7 +42,7 @@ def test_every_refusal_counts_under_its_own_reason() -> None:
 
 
 def test_a_problem_has_all_members() -> None:
-    error = InvalidFeatures([Problem(3, "age", "too old")], more=5)
+    error = InvalidFeatures([ValueProblem(3, "age", "too old")], more=5)
     status, headers, body = problem(error, "/v1/predict", b"id-1")
     assert status == 422
     assert dict(headers)[b"content-type"] == b"application/problem+json"
@@ -61,7 +61,7 @@ def test_a_problem_has_all_members() -> None:
 
 
 def test_v2_says_error_and_nothing_else() -> None:
-    status, headers, body = v2_problem(InvalidFeatures([Problem(3, "age", "too old")]), b"id-1")
+    status, headers, body = v2_problem(InvalidFeatures([ValueProblem(3, "age", "too old")]), b"id-1")
     assert status == 400
     assert dict(headers)[b"content-type"] == b"application/json"
     assert json.loads(body) == {"error": "1 problem in the rows sent: row 3, feature 'age': too old."}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.artifact.file import read_model
-from service.errors import InvalidFeatures, MalformedRequest, Problem, RequestTooLarge
+from service.errors import InvalidFeatures, MalformedRequest, RequestTooLarge, ValueProblem
 from service.inference.features import Batch, FeatureReader, all_finite
 
 NAMES = ["age", "height", "balance", "colour", "city"]
@@ -35,7 +35,7 @@ def strings(batch: Batch) -> list[list[str]]:
     return rows
 
 
-def problems(read: Callable[[Any], Batch], sent: object) -> list[Problem]:
+def problems(read: Callable[[Any], Batch], sent: object) -> list[ValueProblem]:
     with pytest.raises(InvalidFeatures) as caught:
         read(sent)
     return list(caught.value.problems)
@@ -175,12 +175,12 @@ def test_a_column_that_is_no_array_is_refused(reader: FeatureReader, values: obj
 
 def test_ragged_columns_are_refused(reader: FeatureReader) -> None:
     (problem,) = problems(reader.from_inputs, {"age": [1, 2, 3], "colour": ["red"]})
-    assert problem == Problem(None, "colour", "has 1 rows, but 'age' has 3")
+    assert problem == ValueProblem(None, "colour", "has 1 rows, but 'age' has 3")
 
 
 @pytest.mark.parametrize("columns", [{}, {"age": []}, {"age": [], "city": []}])
 def test_no_rows_are_refused(reader: FeatureReader, columns: dict[str, list[Any]]) -> None:
-    expected = [Problem(None, None, "no rows were sent; expected at least one")]
+    expected = [ValueProblem(None, None, "no rows were sent; expected at least one")]
     assert problems(reader.from_instances, []) == expected
     assert problems(reader.from_inputs, columns) == expected
 

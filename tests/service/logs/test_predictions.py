@@ -12,7 +12,7 @@ import pytest
 
 from service.engine import Engine
 from service.inference.answer import RunResult, RunSlice
-from service.logs.predictions import RETRY_S, ROOM_ROWS, PredictionLog, Version
+from service.logs.predictions import RETRY_S, ROOM_ROWS, ModelVersion, PredictionLog
 from service.settings import Settings
 
 FIELDS = ["time_utc", "request_id", "trace_id", "model", "version", "row", "tasks"]
@@ -45,7 +45,7 @@ class Log:
         model = self.engine.get(name)
         batch = model.reader.from_instances(rows)
         part = RunSlice(RunResult(model.predictor.run(batch), batch.rows), 0, batch.rows)
-        self.log.note(request_id.encode(), trace_id, Version(name, model.version, model.manifest), batch, part)
+        self.log.note(request_id.encode(), trace_id, ModelVersion(name, model.version, model.manifest), batch, part)
         return part
 
     def records(self) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ def test_what_predicts_nothing_is_not_recorded(tmp_path: Path, engine: Engine) -
     log, model = Log(tmp_path, engine), engine.get("hand")
     batch = model.reader.from_instances([{}])
     part = RunSlice(RunResult(model.predictor.run(batch, frozenset({"gate_weights"})), 1), 0, 1)
-    log.log.note(b"r", "", Version("hand", 2, model.manifest), batch, part)
+    log.log.note(b"r", "", ModelVersion("hand", 2, model.manifest), batch, part)
     assert log.records() == []
 
 
@@ -134,7 +134,7 @@ def test_what_finds_no_room_in_the_queue_is_counted(tmp_path: Path, engine: Engi
     many = RunSlice(RunResult(part.run.answer, ROOM_ROWS), 0, ROOM_ROWS)
     model = engine.get("wide")
     batch = model.reader.from_instances([{}])
-    log.log.note(b"r", "", Version("wide", 1, model.manifest), batch, many)
+    log.log.note(b"r", "", ModelVersion("wide", 1, model.manifest), batch, many)
     assert len(log.records()) == 1
     assert log.counts == {"prediction_rows_written": 1, "prediction_rows_dropped_queue": ROOM_ROWS}
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from service.logs.requests import Request, RequestLog
+from service.logs.requests import RequestEntry, RequestLog
 
-ONE = Request(1e9 + 0.25, "order-7", None, "POST", "/v1/predict", "predict", 200, None, "demo", 3, 2, 1.23456)
+ONE = RequestEntry(1e9 + 0.25, "order-7", None, "POST", "/v1/predict", "predict", 200, None, "demo", 3, 2, 1.23456)
 
 
-def written(requests: list[Request], as_json: bool = True) -> list[str]:
+def written(requests: list[RequestEntry], as_json: bool = True) -> list[str]:
     with tempfile.TemporaryFile() as file:
         log = RequestLog(as_json, 4, file.fileno(), lambda lines: None)
         for request in requests:

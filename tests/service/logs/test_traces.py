@@ -15,7 +15,7 @@ import pytest
 
 from service.errors import SettingsError
 from service.logs.trace_context import Sampler, read_trace
-from service.logs.traces import Traced, Tracer, _otlp, read_sampler, wants_traces
+from service.logs.traces import TracedRequest, Tracer, _otlp, read_sampler, wants_traces
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -130,11 +130,11 @@ def test_a_request_has_a_span_with_its_stages_in_the_callers_trace(
     assert collector.resources[0]["service.name"] == "mmoe-serve"
 
 
-def traced(number: int = 0) -> Traced:
+def traced(number: int = 0) -> TracedRequest:
     context = read_trace(f"00-{TRACE}-{SPAN}-01".encode())
     begun = Sampler().begin(context)
     assert begun is not None
-    return Traced(begun, "POST", f"/v1/predict/{number}", "predict", 500, "internal", {}, 10**18, 0.0, 0.5, [])
+    return TracedRequest(begun, "POST", f"/v1/predict/{number}", "predict", 500, "internal", {}, 10**18, 0.0, 0.5, [])
 
 
 @needs_otel

@@ -44,7 +44,7 @@ def shared_sums(directory: RunDirectory) -> SharedSums:
 
 def write(directory: RunDirectory, acknowledge: int, stores: int) -> None:
     """Publish until killed, after so many stores, acknowledging every row with a byte."""
-    directory.claim()
+    directory.lock_slot()
     sums, at = shared_sums(directory), count(directory)
     while True:
         rows = 1 + at % 7

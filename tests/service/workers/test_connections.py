@@ -21,11 +21,11 @@ class Worker:
         self.listening = bind(Address("127.0.0.1", port), shared=True)
         self.listening.listen(100)
         self.held: list[socket.socket] = []
-        self.heart = Heartbeat(directory, place, workers, load_s=60)
+        self.heartbeat = Heartbeat(directory, place, workers, load_s=60)
         self.sharing = Sharing(self.listening, directory, place, workers, self.held.append, self.count)
 
     def start(self) -> None:
-        self.heart.start()
+        self.heartbeat.start()
         self.sharing.start()
 
     def count(self) -> int:
@@ -108,12 +108,12 @@ def test_a_worker_that_stands_still_gets_nothing_until_it_goes_on(directory: Run
             port = reserved.getsockname()[1]
             first, still = Worker(directory, 0, 2, port), Worker(directory, 1, 2, 0)
             first.start()
-            still.sharing.start()  # it can be reached, and takes, but its heart does not beat
+            still.sharing.start()  # it can be reached, and takes, but its heartbeat does not beat
             await takers(first, [0])
             for client in await connect(port, 4, [first]):
                 stack.callback(client.close)
             assert (first.count(), still.count()) == (4, 0)
-            still.heart.start()
+            still.heartbeat.start()
             await takers(first, [0, 1])
             for client in await connect(port, 4, [first, still]):
                 stack.callback(client.close)

@@ -11,10 +11,10 @@ import uvicorn
 
 from service.engine import Engine
 from service.settings import Settings
-from service.workers.shutdown import Drain
+from service.workers.shutdown import GracefulShutdown
 
 
-class Door:
+class Listener:
     def __init__(self) -> None:
         self.closed = asyncio.Event()
 
@@ -47,14 +47,14 @@ def server() -> uvicorn.Server:
 
 def test_it_is_not_ready_at_once_and_closes_its_doors_later(engine: Engine, server: uvicorn.Server) -> None:
     async def scenario() -> None:
-        doors = [Door(), Door()]
-        Drain(server, engine, doors, None).begin(0.01)
+        listeners = [Listener(), Listener()]
+        GracefulShutdown(server, engine, listeners, None).begin(0.01)
         assert engine.draining
         assert not server.should_exit
-        assert not any(door.closed.is_set() for door in doors)
+        assert not any(listener.closed.is_set() for listener in listeners)
         async with asyncio.timeout(30):
-            for door in doors:
-                await door.closed.wait()
+            for listener in listeners:
+                await listener.closed.wait()
         assert server.should_exit
         assert not server.force_exit
 
@@ -65,7 +65,7 @@ def test_it_ends_no_connection_that_the_server_has_not_met(engine: Engine, serve
     async def scenario() -> None:
         opening: set[asyncio.Future[None]] = set()
 
-        class LastMoment(Door):
+        class LastMoment(Listener):
             """Accept two connections while closing."""
 
             def close(self) -> None:
@@ -75,9 +75,9 @@ def test_it_ends_no_connection_that_the_server_has_not_met(engine: Engine, serve
                     coming.add_done_callback(opening.discard)
                 super().close()
 
-        door = LastMoment()
-        Drain(server, engine, [door], None, opening).begin(0)
-        await door.closed.wait()
+        listener = LastMoment()
+        GracefulShutdown(server, engine, [listener], None, opening).begin(0)
+        await listener.closed.wait()
         first, second = opening
         for connection, exits in ((first, False), (second, True)):
             connection.set_result(None)
@@ -94,9 +94,9 @@ def test_asked_twice_it_waits_for_nothing_unless_its_launcher_decides_that(
     engine: Engine, server: uvicorn.Server, launched: bool
 ) -> None:
     async def scenario() -> None:
-        drain = Drain(server, engine, [], 0 if launched else None)
-        drain.begin(3600)
-        drain.begin(3600)
+        shutdown = GracefulShutdown(server, engine, [], 0 if launched else None)
+        shutdown.begin(3600)
+        shutdown.begin(3600)
         assert server.should_exit == server.force_exit == (not launched)
 
     asyncio.run(scenario())
@@ -108,11 +108,11 @@ def test_a_signal_begins_it(engine: Engine, server: uvicorn.Server, number: sign
     engine.settings = Settings(models=engine.settings.models, drain_delay_s=0.01 if number == signal.SIGTERM else 3600)
 
     async def scenario() -> None:
-        door = Door()
-        Drain(server, engine, [door], None).heed_signals()
+        listener = Listener()
+        GracefulShutdown(server, engine, [listener], None).install_signal_handlers()
         signal.raise_signal(number)
         async with asyncio.timeout(30):
-            await door.closed.wait()
+            await listener.closed.wait()
         assert engine.draining
 
     asyncio.run(scenario())
@@ -122,11 +122,11 @@ def test_a_signal_begins_it(engine: Engine, server: uvicorn.Server, number: sign
 def test_it_ends_when_its_launcher_is_gone(engine: Engine, server: uvicorn.Server) -> None:
     async def scenario() -> None:
         lifeline, held_by_launcher = os.pipe()
-        door = Door()
-        Drain(server, engine, [door], lifeline).heed_signals()
+        listener = Listener()
+        GracefulShutdown(server, engine, [listener], lifeline).install_signal_handlers()
         os.close(held_by_launcher)
         async with asyncio.timeout(30):
-            await door.closed.wait()
+            await listener.closed.wait()
         assert engine.draining
         os.close(lifeline)
 

@@ -1,8 +1,8 @@
-"""What happens often is told seldom."""
+"""Throttles and limiters of the log: often in, seldom out."""
 
 import asyncio
 
-from service.logs.log import Allowance, Flood
+from service.logs.throttle import FixedWindowLimiter, Throttle
 
 
 def test_a_flood_is_told_at_once_then_summed_up_until_it_ends() -> None:
@@ -15,16 +15,16 @@ def test_a_flood_is_told_at_once_then_summed_up_until_it_ends() -> None:
             told.append(count)
             heard.set()
 
-        flood = Flood(tell, every_s=0.01)
+        throttle = Throttle(tell, every_s=0.01)
         for _ in range(1000):
-            flood.count()
+            throttle.count()
         assert told == [1]
         heard.clear()
         await heard.wait()
         assert told == [1, 999]
-        while flood._timer is not None:
+        while throttle._timer is not None:
             await asyncio.sleep(0)
-        flood.count()
+        throttle.count()
         assert told == [1, 999, 1]
 
     asyncio.run(main())
@@ -32,7 +32,7 @@ def test_a_flood_is_told_at_once_then_summed_up_until_it_ends() -> None:
 
 def test_an_allowance_is_by_the_second() -> None:
     now = 100.0
-    allowance = Allowance(3, lambda: now)
-    assert [allowance.take() for _ in range(5)] == [True, True, True, False, False]
+    limiter = FixedWindowLimiter(3, lambda: now)
+    assert [limiter.take() for _ in range(5)] == [True, True, True, False, False]
     now += 1.0
-    assert [allowance.take() for _ in range(4)] == [True, True, True, False]
+    assert [limiter.take() for _ in range(4)] == [True, True, True, False]
