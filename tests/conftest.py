@@ -20,6 +20,13 @@ if TYPE_CHECKING:  # the service's tests also run where the trainer's packages a
 
 ROWS = 600
 MEASURED: pytest.StashKey[list[str]] = pytest.StashKey()
+ALONE = tuple(f"tests/{place}/" for place in ("benchmarks", "deploy", "faults", "service/web"))
+"""Directories whose tests load the machine, use one browser or one Docker engine: nothing else runs beside them."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer `--lane`, by which `make test` runs most tests on two processes, and the others after them on one."""
+    parser.addoption("--lane", choices=("together", "alone"), help="only tests that may, or may not, run beside others")
 
 
 @pytest.fixture(params=[pytest.param(SHORT, id="short"), pytest.param(SOAK, id="soak", marks=pytest.mark.soak)])
@@ -37,11 +44,16 @@ def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the tests marked soak out unless `-m` speaks of them: they take minutes."""
-    if "soak" not in config.option.markexpr:
-        left_out = [item for item in items if item.get_closest_marker("soak")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    """Leave the tests of the other lane out, and those marked soak unless `-m` speaks of them: they take minutes."""
+    without_soak, lane = "soak" not in config.option.markexpr, config.getoption("lane")
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        of_other_lane = lane is not None and (lane == "alone") is not item.nodeid.startswith(ALONE)
+        soak = without_soak and item.get_closest_marker("soak") is not None
+        (left_out if of_other_lane or soak else kept).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

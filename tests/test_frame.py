@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, requires
@@ -123,3 +124,75 @@ def test_a_versioned_python_is_found_when_the_plain_one_is_too_old(tmp_path: Pat
     run = make(f"{tmp_path}/new/bin/python", path=f"{tmp_path}:/usr/bin:/bin")
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "new" / "by-python3.12").exists()
+
+
+FAKE_PYTHON = """#!/bin/sh
+echo "$@"
+case "$*" in *"--lane together"*) exit {together};; *"--lane alone"*) exit {alone};; esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("together", "alone", "status"),
+    [(0, 0, 0), (5, 0, 0), (0, 5, 0), (5, 5, 5), (1, 0, 1), (0, 1, 1), (1, 5, 1), (5, 1, 1), (4, 0, 4)],
+)
+def test_tests_fail_where_either_part_does_or_neither_has_any(
+    tmp_path: Path, together: int, alone: int, status: int
+) -> None:
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin/python"
+    python.write_text(FAKE_PYTHON.format(together=together, alone=alone))
+    python.chmod(0o755)
+    (tmp_path / ".dev").touch()
+    run = make("test", f"VENV={tmp_path}", "ARGS=-k 'one or two'")
+    assert (f"Error {status}" in run.stderr) if status else (run.returncode == 0)
+    lines = run.stdout.splitlines()
+    assert all(line.endswith("-k one or two") for line in lines)
+    assert len(lines) == (2 if together in (0, 1, 5) else 1)
+
+
+@pytest.mark.parametrize(("lane", "expected"), [("together", {"tests/test_layering.py"}), ("alone", {"tests/faults"})])
+def test_each_lane_takes_its_own_tests(lane: str, expected: set[str]) -> None:
+    places = ["tests/faults/test_clocks.py", "tests/test_layering.py"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "--lane", lane, *places],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    found = {line.partition("::")[0] for line in run.stdout.splitlines() if "::" in line}
+    assert found
+    assert all(any(name.startswith(place) for place in expected) for name in found)
+
+
+def test_no_wheel_with_packages_of_common_names_is_built(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", reason="setuptools is not installed here; pip fetches it where it builds")
+    system = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]
+    for hook in ("build_wheel", "build_sdist"):
+        code = f"import {system['build-backend']} as backend; backend.{hook}({str(tmp_path)!r})"
+        env = {"PYTHONPATH": str(ROOT / system["backend-path"][0]), "PATH": ""}
+        run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+        assert run.returncode == 1
+        assert "is an application and is not built as a package" in run.stderr
+        assert "Traceback" not in run.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_advises_to_install_the_application_as_a_package() -> None:
+    advice = re.compile(r"(?:pip|uv|pipx) install [^\n]*mmoe[-_]serve")
+    places = ("service", "model", "scripts", "benchmarks", "deploy", "docs", "tests")
+    kinds = {".py", ".md", ".sh", ".yaml", ".yml", ".html"}
+    files = [path for place in places for path in (ROOT / place).rglob("*") if path.suffix in kinds]
+    files += [*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "Dockerfile"]
+    assert [path for path in files if advice.search(path.read_text())] == []
+
+
+def test_hooks_before_a_commit_run_what_check_runs() -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    (repo,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    entries = [hook["entry"].removeprefix(".venv/bin/") for hook in repo["hooks"]]
+    recipe = make("--dry-run", "check").stdout
+    assert entries
+    for entry in entries:
+        program = entry.split()[0]
+        assert f".venv/bin/{entry}" in recipe
+        assert (Path(sys.executable).parent / program).exists()
+        assert {"mypy": "mypy", "ruff": "ruff", "lint-imports": "import-linter"}[program] in pins()

@@ -1,7 +1,7 @@
 """Spans of requests for OpenTelemetry: one of the server per request, with parse, queue, run and render inside.
 
 The event loop puts figures into a bounded queue; a thread makes spans of them and sends them off. OpenTelemetry is an
-extra (`pip install mmoe-serve[otel]`) that is imported there and nowhere else. Where to and how is said by its own
+extra (`.[otel]`) that is imported there and nowhere else. Where to and how is said by its own
 variables: OTEL_EXPORTER_OTLP_ENDPOINT and its like, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-INSTALL = "pip install 'mmoe-serve[otel]'"
+INSTALL = "pip install -c constraints.txt -e '.[otel]'"
 ROOM_REQUESTS = 5_000
 GATHER_S = 1.0
 _REQUESTS_AT_ONCE = 100

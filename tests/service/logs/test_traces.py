@@ -239,7 +239,10 @@ def test_without_the_extra_the_start_ends_with_a_sentence(models: Path, variable
         timeout=60, check=False,
     )  # fmt: skip
     assert run.returncode == 2
-    assert f"{name} is '{value}'; expected OpenTelemetry to be installed: pip install 'mmoe-serve[otel]'" in run.stderr
+    assert (
+        f"{name} is '{value}'; expected OpenTelemetry to be installed: pip install -c constraints.txt -e '.[otel]'"
+        in run.stderr
+    )
     assert "Traceback" not in run.stderr
 
 
