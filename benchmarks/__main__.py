@@ -69,7 +69,10 @@ def chosen_cases(options: argparse.Namespace) -> list[Case]:
 
 
 def contenders(artifact: Artifact, peers: bool) -> list[Contender]:
-    """List the servers to compare; this service first, since its answers set the size of the floor's."""
+    """List the servers to compare.
+
+    This service comes first, since its answers set the size of the floor's.
+    """
     own = [service(artifact), floor(artifact), by_hand(artifact)]
     return own + installed(artifact) if peers else own
 

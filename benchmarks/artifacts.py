@@ -1,4 +1,7 @@
-"""The models that every server here serves: trained when missing, and a plain copy for whoever runs all outputs."""
+"""Models that every server here serves: trained when missing, and a plain copy of each.
+
+The plain copy is for servers that run all outputs.
+"""
 
 import json
 import os
@@ -14,17 +17,18 @@ CONFIGS = Path("scripts/configs")
 
 
 class ArtifactMissing(RuntimeError):
-    """A model is neither there nor can be trained here."""
+    """Model that is neither there nor can be trained here."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """Point at one trained model.
+    """One trained model.
 
     Attributes:
         home: a directory that holds this model alone, as models/<name>/<version>/model.onnx.
-        plain: the same model without gate_contributions: onnxruntime computes every output of a graph, asked for or
-            not, so servers that take the file as it is would pay for an output that nobody reads.
+        plain: the same model without gate_contributions: onnxruntime computes every output of a
+            graph, asked for or not, so servers that take the file as it is would pay for an output
+            that nobody reads.
     """
 
     name: str
@@ -64,7 +68,10 @@ def find_or_train(name: str, models: Path, scratch: Path) -> Artifact:
 
 
 def without_output(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
-    """Drop an output and the nodes that only it needed, which onnxruntime would run all the same."""
+    """Drop an output and the nodes that only it needed.
+
+    Onnxruntime would run them all the same.
+    """
     graph = model.graph
     kept = [value for value in graph.output if value.name != output]
     needed, nodes = {value.name for value in kept}, []

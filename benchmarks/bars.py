@@ -1,4 +1,4 @@
-"""The bars that the service has to clear, each with what was measured; none is ever loosened here."""
+"""Bars that the service has to clear, each with its measurement; none is loosened here."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +9,11 @@ from benchmarks.contenders import BY_HAND, FLOOR, OURS, RAW, SERVICE
 from benchmarks.results import Measurement, Spread, contenders_of, ratio, select
 
 PEER_ONE_ROW, PEER_MANY_ROWS = 1.5, 2.4
-"""Best real peers on record, over the service by hand: Triton with dynamic batching, KServe's Python server on V1.
+"""Best real peers on record, over the service by hand.
 
-They stand in where no peer was measured in the same run."""
+Triton with dynamic batching, and KServe's Python server on V1. They stand in where no peer was
+measured in the same run.
+"""
 
 FLAT_MB = 2.0
 """Growth of resident memory over the million rows that still counts as flat, in MB."""
@@ -19,11 +21,12 @@ FLAT_MB = 2.0
 
 @dataclass(frozen=True)
 class Extras:
-    """Hold what is measured beside the cases; empty where it was not.
+    """Measurements beside the cases; empty where there are none.
 
     Attributes:
         start_cpu_s: CPU time from start to ready, one figure per start.
-        memory_mb: resident memory of a worker after each round of load, the last after a million rows or more.
+        memory_mb: resident memory of a worker after each round of load, the last after a million
+            rows or more.
         workers: requests/s of two workers over those of one, by case.
         telemetry: share of requests/s kept with gate statistics and metrics, by case.
         stages_us: mean time of each stage by case, as the service itself counts it.
@@ -38,7 +41,7 @@ class Extras:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Hold one bar.
+    """Outcome of one bar.
 
     Attributes:
         met: by the median; None if it was not measured.
@@ -83,7 +86,7 @@ def _against_peers(results: Sequence[Measurement]) -> Iterator[Verdict]:
 
 
 def best_peer(results: Sequence[Measurement], case: Case) -> tuple[str, Spread] | None:
-    """Find the real peer that serves these rows fastest in any JSON or binary form, and our rate over its."""
+    """Find the real peer that serves these rows fastest in any form, and our rate over its."""
     ours = {m.repeat: m.requests_per_s for m in select(results, case, SERVICE)}
     found: list[tuple[str, Spread]] = []
     for other in dict.fromkeys(m.case for m in results):

@@ -1,4 +1,7 @@
-"""What is measured beside the cases: start, memory over a million rows, two workers, telemetry's cost, the stages."""
+"""Measurements beside the cases.
+
+Start, memory over a million rows, two workers, telemetry's cost, the stages.
+"""
 
 import urllib.request
 from collections import defaultdict
@@ -36,7 +39,10 @@ def starts(suite: Suite, contender: Contender, repeats: int) -> list[float]:
 
 
 def memory(suite: Suite) -> list[float]:
-    """Send a million rows in rounds of every kind; resident memory in MB of a worker after each round."""
+    """Send a million rows in rounds of every kind.
+
+    Returns a worker's resident memory in MB after each round.
+    """
     sizes: list[float] = []
     rows = 0.0
     with suite.start([service(suite.artifact)]) as entries:
@@ -51,7 +57,10 @@ def memory(suite: Suite) -> list[float]:
 
 
 def workers(suite: Suite, repeats: int) -> dict[str, list[float]]:
-    """Compare two workers on two cores with one on one; the load generator keeps to the same core in both."""
+    """Compare two workers on two cores with one on one.
+
+    The load generator keeps to the same core in both.
+    """
     both = Suite(suite.artifact, suite.scratch, two_cores(suite.cores), suite.seconds, suite.say)
     ratios: dict[str, list[float]] = defaultdict(list)
     with suite.start([service(suite.artifact)]) as one, both.start([service(suite.artifact, 2)]) as two:
@@ -64,9 +73,12 @@ def workers(suite: Suite, repeats: int) -> dict[str, list[float]]:
 
 
 def telemetry(suite: Suite, repeats: int) -> dict[str, list[float]]:
-    """Compare the service with itself without gate statistics and metrics: the share of requests/s that it keeps.
+    """Compare the service with itself without gate statistics and metrics.
 
-    Told by the CPU time of a request, which is what a busy core's requests/s follow and which neighbours hardly touch.
+    Returns the share of requests/s that it keeps.
+
+    Told by the CPU time of a request, which is what a busy core's requests/s follow and which
+    neighbours hardly touch.
     """
     kept: list[float] = []
     with (
@@ -82,7 +94,7 @@ def telemetry(suite: Suite, repeats: int) -> dict[str, list[float]]:
 
 
 def two_cores(cores: Cores) -> Cores:
-    """Give the server the load generator's core as its second, unless the machine has a third."""
+    """Choose the server's second core: the load generator's, unless the machine has a third."""
     import os
 
     others = sorted(os.sched_getaffinity(0) - cores.server - cores.load)
@@ -90,7 +102,10 @@ def two_cores(cores: Cores) -> Cores:
 
 
 def stages(suite: Suite) -> dict[str, dict[str, float]]:
-    """Read the mean time of each stage from the service's metrics, in microseconds, case by case."""
+    """Read the mean time of each stage in microseconds, case by case.
+
+    From the service's metrics.
+    """
     figures: dict[str, dict[str, float]] = {}
     with suite.start([service(suite.artifact)]) as entries:
         for entry in entries.values():

@@ -1,4 +1,4 @@
-"""Request bodies with random rows that look like what the model was trained on; several per case, none alike."""
+"""Request bodies with random rows like the training rows; several per case, none alike."""
 
 import struct
 from dataclasses import dataclass
@@ -12,15 +12,21 @@ from numpy.typing import NDArray
 from benchmarks.artifacts import Artifact
 
 Format = Literal["lists", "named", "v2", "binary"]
-"""lists and named: {"instances": [...]}; v2: Open Inference Protocol, JSON; binary: the same with raw tensors."""
+"""lists and named: {"instances": [...]}; v2: Open Inference Protocol, JSON.
+
+Binary: the same with raw tensors.
+"""
 
 ROWS_PER_FILE = 2048
-"""Rows in all the bodies of one file, so that the files stay small; at least 8 and at most 512 bodies."""
+"""Rows in all the bodies of one file, so that the files stay small.
+
+At least 8 and at most 512 bodies.
+"""
 
 
 @dataclass(frozen=True)
 class Body:
-    """Hold one request body; header_bytes is the length of the JSON part of a binary one."""
+    """Request body; header_bytes is the length of the JSON part of a binary one."""
 
     content: bytes
     header_bytes: int | None = None
@@ -28,7 +34,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Table:
-    """Hold raw rows: numeric float32 (B, N), categorical object (B, C) of str."""
+    """Raw rows: numeric float32 (B, N), categorical object (B, C) of str."""
 
     numeric: NDArray[np.float32]
     categorical: NDArray[np.object_]
@@ -38,7 +44,11 @@ class Table:
 
 
 def random_table(artifact: Artifact, rows: int, rng: np.random.Generator) -> Table:
-    """Draw rows: numbers by each feature's mean and deviation within its range, values evenly from each vocabulary."""
+    """Draw rows.
+
+    Numbers by each feature's mean and deviation within its range, values evenly from each
+    vocabulary.
+    """
     numeric = np.empty((rows, len(artifact.numeric)), np.float32)
     for column, feature in enumerate(artifact.numeric):
         drawn = rng.normal(feature["mean"], feature["std"], rows).clip(feature["minimum"], feature["maximum"])
@@ -87,7 +97,7 @@ def read_bodies(path: Path) -> list[Body]:
 
 
 def content_type(form: Format) -> str:
-    """Name the media type of a form."""
+    """Return the media type of a form."""
     return "application/octet-stream" if form == "binary" else "application/json"
 
 

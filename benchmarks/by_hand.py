@@ -1,8 +1,9 @@
-"""The FastAPI service most people would write around an ONNX file: the baseline, honest and without tricks.
+"""Baseline: the FastAPI service that most people would write around an ONNX file.
 
-Started as `MODEL=model.onnx uvicorn benchmarks.by_hand:app`. Everything is what tutorials show: a pydantic model of
-the body, a `def` endpoint (so a thread per request), onnxruntime's default session options, a dict as the answer. It
-returns the gate weights too. The return annotation lets FastAPI render with pydantic's serialiser, its fastest way.
+Started as `MODEL=model.onnx uvicorn benchmarks.by_hand:app`. Everything is what tutorials show: a
+pydantic model of the body, a `def` endpoint (so a thread per request), onnxruntime's default
+session options, a dict as the answer. It returns the gate weights too. The return annotation lets
+FastAPI render with pydantic's serialiser, its fastest way.
 """
 
 import os
@@ -21,7 +22,10 @@ class Lists(BaseModel):
 
 
 def create_app(path: str) -> FastAPI:
-    """Serve the model at a path: lists of floats for a model of numbers, named rows for one with strings."""
+    """Serve the model at a path.
+
+    Lists of floats for a model of numbers, named rows for one with strings.
+    """
     app = FastAPI()
     session = onnxruntime.InferenceSession(path)
     inputs = [tensor.name for tensor in session.get_inputs()]

@@ -1,16 +1,16 @@
-"""What is measured: the grid of models, forms, rows and connections, and the few cases the bars need."""
+"""Cases: the grid of models, forms, rows and connections, and the few that bars need."""
 
 from dataclasses import dataclass
 
 from benchmarks.bodies import Format
 
 DEMO, CENSUS = "synthetic", "census_income"
-"""The paper's synthetic tasks (100 numbers, 8 experts, 2 tasks), and census (7 numbers and 33 strings)."""
+"""Paper's synthetic tasks (100 numbers, 8 experts, 2 tasks); census (7 numbers, 33 strings)."""
 
 
 @dataclass(frozen=True, order=True)
 class Case:
-    """Name one cell of the table."""
+    """Cell of the table."""
 
     model: str
     form: Format
@@ -35,7 +35,11 @@ PEERS = tuple(
 
 
 def full() -> tuple[Case, ...]:
-    """List all cells: the demo model everywhere, census and JSON of the open protocol where they tell something new."""
+    """List all cells.
+
+    The demo model everywhere; census, and JSON of the open protocol, where they tell something
+    new.
+    """
     rows, connections = (1, 16, 64, 512), (1, 4, 16, 64)
     forms: tuple[Format, ...] = ("lists", "binary")
     demo = [Case(DEMO, form, r, c) for form in forms for r in rows for c in connections]

@@ -1,4 +1,4 @@
-"""The servers compared here: how each is started and where it takes which form of body."""
+"""Contenders: the servers compared, how each is started and where it takes each form of body."""
 
 import sys
 from collections.abc import Mapping
@@ -14,10 +14,11 @@ OURS = frozenset({SERVICE, FLOOR, BY_HAND, RAW})
 
 @dataclass(frozen=True)
 class Contender:
-    """Name one server.
+    """One of the servers compared.
 
     Attributes:
-        paths: where it takes each form; "{answer_bytes}" stands for the size of the service's answer to the same body.
+        paths: where it takes each form; "{answer_bytes}" stands for the size of the service's
+            answer to the same body.
         restless: it works while idle, so it is stopped (SIGSTOP) while others are measured.
     """
 
@@ -28,7 +29,10 @@ class Contender:
 
 
 def service(artifact: Artifact, workers: int = 1, telemetry: bool = True) -> Contender:
-    """Start this service with its default settings on one model; without telemetry only to see what that costs."""
+    """Start this service with its default settings on one model.
+
+    Without telemetry only to see what that costs.
+    """
     environment = {
         "MMOE_MODELS": str(artifact.home),
         "MMOE_HOST": "127.0.0.1",
@@ -52,7 +56,10 @@ def floor(artifact: Artifact) -> Contender:
 
 
 def by_hand(artifact: Artifact) -> Contender:
-    """Start the FastAPI service most would write, its access log off so that it is not slowed by printing."""
+    """Start the FastAPI service that most would write.
+
+    Its access log is off, so that printing does not slow it.
+    """
     form: Format = "named" if artifact.categorical else "lists"
     environment = {"MODEL": str(artifact.plain)}
     return Contender(BY_HAND, Launch(_uvicorn("benchmarks.by_hand:app"), "/docs", environment), {form: "/predict"})

@@ -1,9 +1,10 @@
-"""Compare stacked runs with the plain trainer, one run at a time: `python -m benchmarks.ensemble`.
+"""Comparison of stacked runs with the plain trainer: `python -m benchmarks.ensemble`.
 
-Runs are those of the study: the paper's sizes, the study's steps and batch size, rows of their own. The plain trainer
-does them one after another, and in one process per core; stacked runs are trained in one process per core too, as in
-the study. All contenders make their rows within the measured time, processes are started and warm before it, and they
-take turns, so that a busy machine slows all of them.
+Runs are those of the study: the paper's sizes, the study's steps and batch size, rows of their
+own. The plain trainer does them one after another, and in one process per core; stacked runs are
+trained in one process per core too, as in the study. All contenders make their rows within the
+measured time, processes are started and warm before it, and they take turns, so that a busy
+machine slows all of them.
 """
 
 import argparse
@@ -43,7 +44,7 @@ class Silent:
 
 
 def plain_run(architecture: str, recipe: Recipe, seed: int) -> None:
-    """Do one run of the study with model/data/table.py and model/training/train.py."""
+    """Run the study once with model/data/table.py and model/training/train.py."""
     cell = compared_cell(architecture, 0.5, 1e-2, 1, recipe)  # type: ignore[arg-type]
     rows = recipe.steps * recipe.batch + 2 * HELD_OUT
     settings = {
@@ -65,7 +66,7 @@ def plain_run(architecture: str, recipe: Recipe, seed: int) -> None:
 
 
 def stacked_runs(architecture: str, recipe: Recipe, block: int, first: int) -> None:
-    """Do a block of runs of the study."""
+    """Run a block of the study's runs."""
     cell = compared_cell(architecture, 0.5, 1e-2, block, recipe)  # type: ignore[arg-type]
     train_runs(cell, range(first, first + block))
 
@@ -78,7 +79,7 @@ def prepare() -> None:
 
 @dataclass(frozen=True)
 class Rate:
-    """Hold how many runs a contender did in a second, and in a second of CPU time, which a busy machine spares."""
+    """Runs a second, and a second of CPU time, which a busy machine spares."""
 
     wall: float
     cpu: float
@@ -119,7 +120,7 @@ def _cpu_seconds(job: Callable[[int], None], number: int) -> float:
 
 
 def render(found: dict[str, list[Rate]]) -> str:
-    """Put medians and spreads into a table, and the ratios under it."""
+    """Tabulate medians and spreads, with the ratios under them."""
     lines = [f"{'runs':<32}{'runs/s':>10}{'slowest':>10}{'fastest':>10}{'runs/CPU s':>12}"]
     for name, rates in found.items():
         walls = [rate.wall for rate in rates]

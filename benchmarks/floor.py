@@ -1,4 +1,6 @@
-"""The floor: a pure ASGI app that parses the body and answers fixed bytes; nothing over the same HTTP stack does less.
+"""Floor: a pure ASGI app that parses the body and answers fixed bytes.
+
+Nothing over the same HTTP stack does less.
 
 The path says how to parse and how many bytes to answer: /numbers/412, /json/412, /binary/412.
 """
@@ -17,12 +19,12 @@ Send = Callable[[Message], Awaitable[None]]
 Parse = Callable[[bytes, Message], object]
 
 SMALL_BODY = 2048
-"""Bytes below which orjson beats simdjson's buffer, so that the floor is the lower of the two (measured)."""
+"""Bytes below which orjson beats simdjson (measured), so the floor is the lower of the two."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Hold what one path does."""
+    """Parsing and fixed answer of one path."""
 
     parse: Parse
     start: Message
@@ -30,7 +32,7 @@ class Answer:
 
 
 class Floor:
-    """Answer any POST with as many bytes as its path says, after parsing its body as its path says."""
+    """ASGI app that answers any POST by its path, after parsing the body as the path says."""
 
     def __init__(self) -> None:
         self._parser = simdjson.Parser()

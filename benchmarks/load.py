@@ -1,4 +1,7 @@
-"""Put load on a URL with wrk and read its figures; wrk writes raw prepared requests, so it costs little."""
+"""Load by wrk on a URL, and its figures.
+
+Wrk writes raw prepared requests, so it costs little.
+"""
 
 import json
 import resource
@@ -15,7 +18,7 @@ class LoadError(RuntimeError):
 
 @dataclass(frozen=True)
 class Load:
-    """Hold what one burst of load measured.
+    """Figures of one burst of load.
 
     Attributes:
         requests_per_s: answered requests, errors included.

@@ -1,4 +1,7 @@
-"""Draw the demo model's figures: throughput and p99 against concurrency, rows per second against rows per request."""
+"""Figures of the demo model: throughput, p99 and rows per second.
+
+Throughput and p99 against concurrency, rows per second against rows per request.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,6 +1,9 @@
-"""Run onnxruntime in a loop without HTTP: what a core can do at most. Prints one line of JSON.
+"""Onnxruntime in a loop without HTTP: the most that a core can do.
 
-python -m benchmarks.raw MODEL.onnx BODIES SECONDS: the rows are those of a file of binary bodies, decoded before.
+Prints one line of JSON.
+
+python -m benchmarks.raw MODEL.onnx BODIES SECONDS: the rows are those of a file of binary bodies,
+decoded before.
 """
 
 import json
@@ -33,7 +36,10 @@ def decode(body: Body) -> dict[str, Any]:
 
 
 def runs_per_s(model: str, feeds: list[dict[str, Any]], seconds: float) -> tuple[float, float]:
-    """Run the feeds in turn in one thread, after some runs to warm up; also the share of the time it had a core."""
+    """Run the feeds in turn in one thread, after some runs to warm up.
+
+    Also returns the share of the time for which it had a core.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

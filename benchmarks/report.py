@@ -1,4 +1,4 @@
-"""Write what was measured: results.json, results.csv, results.md and results.png."""
+"""Report of the measurements: results.json, results.csv, results.md and results.png."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ PACKAGES = ("onnxruntime", "numpy", "fastapi", "pydantic", "uvicorn", "uvloop", 
 
 @dataclass(frozen=True)
 class Run:
-    """Hold all figures of one run of the suite.
+    """Figures of one run of the suite.
 
     Attributes:
         command: as a person would type it.

@@ -1,4 +1,7 @@
-"""Measurements, and medians and ratios over repeats: pairs of the same repeat are compared, so that drift cancels."""
+"""Measurements, and medians and ratios over repeats.
+
+Pairs of the same repeat are compared, so that drift cancels.
+"""
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +13,7 @@ from benchmarks.cases import Case
 
 @dataclass(frozen=True)
 class Measurement:
-    """Hold one burst of load on one server.
+    """Measurement of one burst of load on one server.
 
     Attributes:
         server_share: CPU time of the server's processes over wall time; 1.0 is a full core.
@@ -40,18 +43,21 @@ class Measurement:
 
     @property
     def cpu_us(self) -> float:
-        """Divide the server's CPU time by its requests: steadier than their rate where the machine has other work."""
+        """Divide the server's CPU time by its requests.
+
+        Steadier than their rate where the machine has other work.
+        """
         return 1e6 * self.server_share / max(self.requests_per_s, 1e-9)
 
     @property
     def case(self) -> Case:
-        """Name the cell this belongs to."""
+        """Return the cell that this belongs to."""
         return Case(self.model, self.form, self.rows, self.connections)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Hold the median of some figures and their extremes."""
+    """Median of some figures, and their extremes."""
 
     median: float
     least: float
@@ -76,7 +82,10 @@ def select(results: Sequence[Measurement], case: Case, contender: str) -> list[M
 
 
 def ratio(results: Sequence[Measurement], case: Case, over: str, under: str, read: Read) -> Spread | None:
-    """Divide a figure of one server by that of another within each repeat; None where either was not measured."""
+    """Divide a figure of one server by that of another within each repeat.
+
+    None where either was not measured.
+    """
     below = {m.repeat: read(m) for m in select(results, case, under)}
     pairs = [(read(m), below[m.repeat]) for m in select(results, case, over) if below.get(m.repeat)]
     return Spread.of(a / b for a, b in pairs) if pairs else None

@@ -1,4 +1,4 @@
-"""Start a server on given cores, wait until it answers, watch its CPU time and memory, end it and nothing else."""
+"""Servers on given cores: start, wait for an answer, watch CPU time and memory, end."""
 
 import os
 import signal
@@ -17,12 +17,12 @@ PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class ServerFailed(RuntimeError):
-    """A server ended or did not answer in time; the message holds the end of its log."""
+    """Server that ended or did not answer in time; the text has the end of its log."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """Say how to start one server; {port} in the command and the environment is filled in.
+    """Start of one server; {port} in the command and the environment is filled in.
 
     Attributes:
         ready: path that answers 200 once requests may be sent.
@@ -36,7 +36,7 @@ class Launch:
 
 @dataclass
 class Server:
-    """Watch one running server, a process and its descendants in a session of their own.
+    """Running server: a process and its descendants in a session of their own.
 
     Attributes:
         start_s: wall time from start to the first answer on the ready path.
@@ -50,7 +50,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Name the server's root."""
+        """Return the server's root URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def processes(self) -> list[int]:
@@ -83,7 +83,10 @@ class Server:
         return sorted(sizes, reverse=True)
 
     def pin(self, cpus: frozenset[int]) -> None:
-        """Hold every thread on the cores; onnxruntime's default pool moves its threads off the inherited ones."""
+        """Pin every thread to the cores.
+
+        Onnxruntime's default pool moves its threads off the inherited ones.
+        """
         for pid in self.processes():
             for thread in _threads(pid):
                 with suppress(OSError):
@@ -129,7 +132,7 @@ def free_port() -> int:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that has ended and was not yet waited for does not."""
+    """Check whether a process runs; one that has ended and was not waited for does not."""
     try:
         return _stat(pid)[0] != "Z"
     except OSError:

@@ -1,4 +1,4 @@
-"""Run the cases: all servers are up at once and take turns, case by case and repeat by repeat, so drift hits all."""
+"""Suite of cases: all servers are up at once and take turns, so that drift hits all."""
 
 import json
 import signal
@@ -26,7 +26,7 @@ WARM_UP_REQUESTS = 32
 
 @dataclass(frozen=True)
 class Cores:
-    """Say which cores the servers and the load generator may use."""
+    """Cores of the servers and of the load generator."""
 
     server: frozenset[int]
     load: frozenset[int]
@@ -34,14 +34,14 @@ class Cores:
 
 @dataclass(frozen=True)
 class Entry:
-    """Pair a contender with its running server."""
+    """Contender with its running server."""
 
     contender: Contender
     server: Server
 
 
 class Suite:
-    """Measure servers on one model; the first contender's answers set the size of the floor's."""
+    """Servers measured on one model; the first's answers set the size of the floor's."""
 
     def __init__(self, artifact: Artifact, scratch: Path, cores: Cores, seconds: float, say: Say) -> None:
         self.artifact = artifact
@@ -71,7 +71,10 @@ class Suite:
             yield entries
 
     def run(self, entries: Mapping[str, Entry], cases: Sequence[Case], repeats: int) -> list[Measurement]:
-        """Put load on every server that takes a case's form, in turns that shift with each repeat."""
+        """Put load on every server that takes a case's form.
+
+        In turns that shift with each repeat.
+        """
         results: list[Measurement] = []
         for repeat in range(repeats):
             for case in cases:
@@ -158,7 +161,7 @@ def post(url: str, body: Body, media_type: str) -> bytes:
 
 
 def line(m: Measurement) -> str:
-    """Say one measurement in a line."""
+    """Format a measurement as a line."""
     failed = f"  FAILED {m.failed}" if m.failed else ""
     return (
         f"{m.repeat + 1}  {m.case!s:58} {m.contender:16} {m.requests_per_s:9,.0f}/s  p50 {m.p50_ms:8.3f}  "

@@ -1,8 +1,9 @@
-"""Compare the trainer with the DataLoader loop that most would write: `python -m benchmarks.train`.
+"""Comparison of the trainer with a common DataLoader loop: `python -m benchmarks.train`.
 
-Both train the network of scripts/configs/census_income.toml from the same weights on the same rows, in batches of the
-same size, with AdamW; neither one's time holds validation. They take turns, an epoch each, so that a busy machine slows
-both. The loop runs with torch's own number of threads and again with one, and its faster figure counts.
+Both train the network of scripts/configs/census_income.toml from the same weights on the same
+rows, in batches of the same size, with AdamW; neither one's time holds validation. They take
+turns, an epoch each, so that a busy machine slows both. The loop runs with torch's own number of
+threads and again with one, and its faster figure counts.
 """
 
 import argparse
@@ -50,7 +51,10 @@ def our_epoch(dataset: Dataset, config: Config) -> float:
 
 
 def loader_epoch(dataset: Dataset, config: Config) -> float:
-    """Train an epoch with a TensorDataset behind a DataLoader, as tutorials do; returns rows a second."""
+    """Train an epoch with a TensorDataset behind a DataLoader, as tutorials do.
+
+    Returns rows a second.
+    """
     model = build_model(dataset.features, dataset.tasks, config.model, seed=0).train()
     rows = dataset.train
     labels = rows.labels.astype(np.float32)
@@ -75,7 +79,10 @@ def loader_loss(model: Model, numeric: Tensor, codes: Tensor, labels: Tensor) ->
 
 
 def read_rows(directory: Path) -> tuple[Dataset, Config]:
-    """Read census if MMOE_DATA holds it, else a made table of its shape; all rows are for training, for one epoch."""
+    """Read census if MMOE_DATA has it, else a made table of its shape.
+
+    All rows are for training, for one epoch.
+    """
     config = load_config(CENSUS)
     data = config.data
     assert isinstance(data, TableData)
@@ -86,7 +93,10 @@ def read_rows(directory: Path) -> tuple[Dataset, Config]:
 
 
 def made_table(path: Path, config: Config, rows: int = CENSUS_ROWS) -> Config:
-    """Write strings and numbers in the shape of census; returns the configuration that reads them."""
+    """Write strings and numbers in the shape of census.
+
+    Returns the configuration that reads them.
+    """
     random = np.random.default_rng(0)
     numbers = {f"number_{i}": random.gamma(1.0, 100.0, rows).round(1) for i in range(7)}
     codes = [(random.random(rows) ** 3 * size).astype(int) for size in CENSUS_SIZES]
@@ -100,7 +110,10 @@ def made_table(path: Path, config: Config, rows: int = CENSUS_ROWS) -> Config:
 
 
 def all_for_training(dataset: Dataset) -> Dataset:
-    """Join the splits for training; some of the rows stand in for validation, whose time is not measured."""
+    """Join the splits for training.
+
+    Some of the rows stand in for validation, whose time is not measured.
+    """
     parts = (dataset.train, dataset.validation, dataset.test)
     names = ("numeric", "codes", "labels", "text")
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
@@ -125,7 +138,7 @@ def measure(dataset: Dataset, config: Config, repeats: int) -> dict[str, list[fl
 
 
 def render(found: dict[str, list[float]]) -> str:
-    """Put medians and spreads into a table, and the ratio under it."""
+    """Tabulate medians and spreads, with the ratio under them."""
     ours, *others = (statistics.median(rates) for rates in found.values())
     lines = [f"{'trainer':<24}{'rows/s':>10}{'slowest':>10}{'fastest':>10}"]
     for name, rates in found.items():

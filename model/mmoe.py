@@ -1,11 +1,20 @@
-"""The networks of Ma et al., KDD 2018, "Modeling Task Relationships in Multi-task Learning with Multi-gate MoE".
+"""Networks of "Modeling Task Relationships in Multi-task Learning with Multi-gate MoE".
 
-Features go through experts, gates mix the experts' outputs for each task, and a tower answers for each task:
+Ma et al., KDD 2018. Every row goes through all experts, a gate per task weights their outputs, and
+a tower per task maps its mixture to the task's output (paper, §4):
 
-    x -> experts f_i(x) ---------------.
-    x -> gates   g^k(x) = softmax(W x)  -> mixture f^k(x) = sum_i g^k(x)_i f_i(x) -> tower h^k -> y_k
+    x -> experts f_i(x) ----------------------.
+    x -> gates   g^k(x) = softmax(W^k x) ------+-> mixture f^k(x) = sum_i g^k(x)_i f_i(x)
+                                                      -> tower y_k = h^k(f^k(x))
 
-Axes: B rows, D encoded width, E experts, H expert width, T tasks, K outputs of a task.
+    MMoE           a gate per task               Mixture
+    OMoE           one gate for all tasks        Mixture
+    Shared-Bottom  one expert, no gate (§3.1)    SharedBottom
+    single task    an expert per task, no gate   SingleTask
+
+Axes: B rows, D encoded width, E experts, H expert width, T tasks, K outputs of a task. Parameters
+are drawn here. Training computes the same sums by model/network/fast.py on the same parameters,
+and the exported graph by model/artifact/fused.py.
 """
 
 import itertools
@@ -21,11 +30,11 @@ Architecture = Literal["mmoe", "omoe", "shared_bottom", "single_task"]
 
 
 class Output(NamedTuple):
-    """Hold what a network says about B rows.
+    """Raw outputs and gate weights for B rows.
 
     Attributes:
-        outputs: one tensor per task: (B,) for a single output, (B, K) for K class logits. Raw: a binary task's logit, a
-            regression task's standardised value.
+        outputs: one tensor per task: (B,) for a single output, (B, K) for K class logits. Raw: a
+            binary task's logit, a regression task's standardised value.
         gate_weights: (B, T, E), rows sum to 1; None for a network without gates.
     """
 
@@ -34,13 +43,18 @@ class Output(NamedTuple):
 
 
 def init_uniform(parameter: Tensor, fan_in: int, gain: float) -> None:
-    """Fill with U(-b, b) of standard deviation gain / sqrt(fan_in); every expert draws its own values."""
+    """Fill with U(-b, b) of standard deviation gain / sqrt(fan_in), every number on its own."""
     bound = gain * math.sqrt(3.0 / fan_in)
     nn.init.uniform_(parameter, -bound, bound)
 
 
 class StackedLinear(nn.Module):
-    """Apply E linear layers at once; weight is (E, H, D), bias (E, H)."""
+    """E linear layers side by side.
+
+    Attributes:
+        weight: (E, H, D).
+        bias: (E, H).
+    """
 
     def __init__(self, stack: int, width: int, hidden: int) -> None:
         super().__init__()
@@ -59,7 +73,7 @@ class StackedLinear(nn.Module):
 
 
 class Experts(nn.Module):
-    """Compute E identical ReLU MLPs f_i together (paper, §4); they differ by their initial weights alone."""
+    """Experts f_1 ... f_E (paper, §4): ReLU MLPs of one shape, apart by their initial weights."""
 
     def __init__(self, experts: int, width: int, hidden: Sequence[int], dropout: float = 0.0) -> None:
         super().__init__()
@@ -75,7 +89,11 @@ class Experts(nn.Module):
 
 
 class GateDropout(nn.Module):
-    """Dropout of experts: training leaves each out of a row's softmax with probability `p`, and never all of them."""
+    """Dropout of experts at the gates.
+
+    In training each expert is left out of a row's softmax with probability `p`, and never all of
+    them; in evaluation none is.
+    """
 
     def __init__(self, p: float = 0.0) -> None:
         super().__init__()
@@ -95,9 +113,11 @@ class GateDropout(nn.Module):
 
 
 class Gate(nn.Module):
-    """Weights of the experts: softmax(W x / temperature), linear and without bias (paper, §4).
+    """Gates g^k(x) = softmax(W^k x / temperature), linear and without bias (paper, §4).
 
-    `gates` is T for one gate per task (MMoE) or 1 for a gate that all tasks share (OMoE).
+    Attributes:
+        weight: (gates, E, D); `gates` is T for a gate per task (MMoE), or 1 for a gate that all
+            tasks share (OMoE).
     """
 
     def __init__(
@@ -116,14 +136,14 @@ class Gate(nn.Module):
         return f"{gates=}, {experts=}, {width=}, temperature={self.temperature}"
 
     def matrix(self) -> Tensor:
-        """Give (T, E, D) such that gate_logits[b, t, e] = sum_d matrix[t, e, d] x[b, d]."""
+        """Return (T, E, D) with gate_logits[b, t, e] = sum_d matrix[t, e, d] x[b, d]."""
         return (self.weight / self.temperature).expand(self.tasks, -1, -1)
 
     def forward(self, x: Tensor, expert_mask: Tensor | None = None) -> Tensor:
         """Map (B, D) to gate weights (B, T, E).
 
-        An expert whose mask is 0 gets no weight and the others share it in their proportions; the mask broadcasts
-        against (B, T, E). A row whose mask is all 0 has no answer.
+        An expert whose mask is 0 gets no weight, and the others share it in their proportions; the
+        mask broadcasts against (B, T, E). A row whose mask is all 0 gets NaN.
         """
         gates, experts, width = self.weight.shape
         weight = self.weight.reshape(gates * experts, width) / self.temperature
@@ -135,7 +155,7 @@ class Gate(nn.Module):
 
 
 class Tower(nn.Module):
-    """Answer for one task: a ReLU MLP h^k with K linear outputs."""
+    """Tower h^k of one task: a ReLU MLP with K linear outputs."""
 
     def __init__(self, width: int, hidden: Sequence[int], outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -157,7 +177,7 @@ class Tower(nn.Module):
 
 
 class Mixture(nn.Module):
-    """Mix experts by gates: OMoE when all tasks share one gate, MMoE with one gate per task (paper, §4)."""
+    """MMoE (a gate per task) or OMoE (one gate): y_k = h^k(sum_i g^k(x)_i f_i(x)) (paper, §4)."""
 
     def __init__(self, experts: Experts, gate: Gate, towers: Sequence[Tower]) -> None:
         super().__init__()
@@ -166,11 +186,11 @@ class Mixture(nn.Module):
         self.towers = nn.ModuleList(towers)
 
     def gate_matrix(self) -> Tensor:
-        """Give (T, E, D): the linear map from an encoded row to its gate logits, temperature included."""
+        """Return (T, E, D), the linear map from x to gate logits, temperature included."""
         return self.gate.matrix()
 
     def forward(self, x: Tensor, expert_mask: Tensor | None = None) -> Output:
-        """Answer for B encoded rows; `expert_mask` broadcasts against (B, T, E), 0 leaves an expert out."""
+        """Map (B, D) to every task's output; `expert_mask` is that of `Gate.forward`."""
         experts = self.experts(x)  # (B, E, H)
         gate_weights = self.gate(x, expert_mask)  # (B, T, E)
         mixtures = torch.matmul(gate_weights, experts).unbind(1)  # T of (B, H)
@@ -178,7 +198,7 @@ class Mixture(nn.Module):
 
 
 class SharedBottom(nn.Module):
-    """Share one network f between all tasks' towers (Caruana 1997; paper, §3.1): one expert and no gate."""
+    """Shared-Bottom y_k = h^k(f(x)): one network for all towers (Caruana 1997; paper, §3.1)."""
 
     def __init__(self, bottom: Experts, towers: Sequence[Tower]) -> None:
         super().__init__()
@@ -186,13 +206,13 @@ class SharedBottom(nn.Module):
         self.towers = nn.ModuleList(towers)
 
     def forward(self, x: Tensor, expert_mask: Tensor | None = None) -> Output:
-        """Answer for B encoded rows; there is no gate, so `expert_mask` has nothing to act on."""
+        """Map (B, D) to every task's output; without gates `expert_mask` changes nothing."""
         shared = self.bottom(x)[:, 0]  # (B, H)
         return Output(tuple(tower(shared) for tower in self.towers), None)
 
 
 class SingleTask(nn.Module):
-    """Give each task a network of its own: the baseline that shares nothing."""
+    """Single-task baseline y_k = h^k(f_k(x)): a network per task, nothing shared."""
 
     def __init__(self, networks: Experts, towers: Sequence[Tower]) -> None:
         super().__init__()
@@ -200,7 +220,10 @@ class SingleTask(nn.Module):
         self.towers = nn.ModuleList(towers)
 
     def forward(self, x: Tensor, expert_mask: Tensor | None = None) -> Output:
-        """Answer for rows (B, D), or (B, T, D) when each task has an encoding of its own; no gate to mask."""
+        """Map (B, D), or (B, T, D) with an encoding for each task, to every task's output.
+
+        Without gates `expert_mask` changes nothing.
+        """
         own = self.networks(x)  # (B, T, H)
         return Output(tuple(tower(own[:, t]) for t, tower in enumerate(self.towers)), None)
 
@@ -219,8 +242,8 @@ def build(
     """Build a network on x (B, width) with one tower per entry of `task_outputs`.
 
     Args:
-        architecture: `expert_hidden` sizes each of the `experts` (mmoe, omoe), the one shared network (shared_bottom)
-            or each task's own network (single_task).
+        architecture: `expert_hidden` sizes each of the `experts` (mmoe, omoe), the one shared
+            network (shared_bottom) or each task's own network (single_task).
         width: D.
         task_outputs: K of every task; 1 for regression and binary tasks.
         experts: E; not in use without gates.
@@ -243,14 +266,15 @@ def build(
 
 
 def count_parameters(module: nn.Module, biases: bool = True) -> int:
-    """Count trained numbers; without `biases` only those that multiply an input, as papers count."""
+    """Count parameters; without `biases` only those that multiply an input, as papers do."""
     return sum(p.numel() for name, p in module.named_parameters() if biases or not name.endswith("bias"))
 
 
 def matching_shared_bottom(width: int, tasks: int, experts: int, expert_hidden: int, tower_hidden: int) -> int:
-    """Size a one-layer Shared-Bottom to the weights of an MMoE without its gates (paper, §3.3: 113 for 8 x 16).
+    """Return the width S at which a one-layer Shared-Bottom weighs as much as an MMoE.
 
-    Weights of experts and first tower layers, D·E·H + T·H·U, are to equal D·S + T·S·U for the answer S.
+    Gates are not counted. Weights of experts and first tower layers, D·E·H + T·H·U with U =
+    `tower_hidden`, equal D·S + T·S·U at the width S (paper, §3.3: 113 for 8 experts of 16).
     """
     budget = width * experts * expert_hidden + tasks * expert_hidden * tower_hidden
     return round(budget / (width + tasks * tower_hidden))

@@ -1,4 +1,4 @@
-"""Pictures for the report. Each function draws one figure and gives it back; nothing here keeps state between calls."""
+"""Plots of the report. Each function draws one figure and returns it; none keeps state."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +52,10 @@ Floats = NDArray[np.floating]
 
 
 def save_png(draw: Callable[[], Figure], path: Path) -> None:
-    """Draw in the report's style and write a PNG; the caller's matplotlib settings stay as they are."""
+    """Draw in the report's style and write a PNG.
+
+    The caller's matplotlib settings stay as they are.
+    """
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)  # names in any script
         draw().savefig(path, format="png", facecolor="white")
@@ -130,7 +133,10 @@ def task_picture(task: Task, predicted: Floats, labels: Floats) -> Figure:
 
 
 def calibration(name: str, positive: str, predicted: Floats, labels: Floats, bins: int = 10) -> Figure:
-    """Draw the share of positive rows against the predicted probability, in bins of equal width."""
+    """Draw a reliability diagram: share of positive rows against the predicted probability.
+
+    Bins have equal width.
+    """
     figure = Figure(figsize=(5.6, 5.8), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
@@ -156,7 +162,10 @@ def calibration(name: str, positive: str, predicted: Floats, labels: Floats, bin
 
 
 def wilson(share: Floats, count: NDArray[np.int64]) -> Floats:
-    """Give how far the 95% interval of each share reaches down and up, (2, bins), by Wilson's score (1927)."""
+    """Compute how far each share's 95% interval reaches down and up, (2, bins).
+
+    By Wilson's score (1927).
+    """
     z2 = 1.96**2 / count
     middle = (share + z2 / 2) / (1 + z2)
     half = np.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
@@ -164,7 +173,10 @@ def wilson(share: Floats, count: NDArray[np.int64]) -> Floats:
 
 
 def predicted_against_true(name: str, predicted: Floats, labels: Floats) -> Figure:
-    """Draw predictions against labels as a density; the few rows beyond the central 99% are left out of sight."""
+    """Draw predictions against labels as a density.
+
+    The few rows beyond the central 99% are left out of sight.
+    """
     figure = Figure(figsize=(6.4, 5.4), layout="constrained")
     axes = figure.add_subplot()
     both = np.concatenate([predicted, labels]).astype(np.float64)
@@ -192,7 +204,7 @@ def predicted_against_true(name: str, predicted: Floats, labels: Floats) -> Figu
 
 
 def confusion(name: str, classes: Sequence[str], predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> Figure:
-    """Draw how the rows of each true class (rows) were divided over the predicted classes (columns)."""
+    """Draw the confusion matrix: true classes (rows) over predicted classes (columns)."""
     count = len(classes)
     table = np.zeros((count, count))
     np.add.at(table, (labels, predicted), 1.0)

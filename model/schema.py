@@ -1,4 +1,4 @@
-"""The vocabulary of the offline half: features, tasks, and the rows of a table after reading."""
+"""Schema of the offline half: features, tasks, and the rows of a table after reading."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,19 +9,21 @@ from numpy.typing import NDArray
 TaskKind = Literal["regression", "binary", "multiclass"]
 
 UNKNOWN, MISSING, FIRST_VALUE = 0, 1, 2
-"""Codes of a categorical column: value not in the vocabulary, no value, then the vocabulary in order."""
+"""Codes of a categorical column: not in the vocabulary, no value, then the vocabulary in order."""
 
 
 @dataclass(frozen=True)
 class NumericFeature:
-    """Describe a numeric column by its training split.
+    """Numeric column, described by its training split.
 
     Attributes:
         mean: over present values; also what a missing value is replaced by.
         std: over present values; 1.0 for a constant column.
         missing_share: in [0, 1].
-        bin_edges: strictly increasing quantile edges for piecewise-linear encoding; empty when not in use.
-        missing_values: numbers that mean "no value", as float32; infinity stands for both infinities.
+        bin_edges: strictly increasing quantile edges for piecewise-linear encoding; empty when not
+            in use.
+        missing_values: numbers that mean "no value", as float32; infinity stands for both
+            infinities.
     """
 
     name: str
@@ -36,7 +38,9 @@ class NumericFeature:
 
 @dataclass(frozen=True)
 class CategoricalFeature:
-    """Describe a categorical column by its training split; value v of the vocabulary has code FIRST_VALUE + v.
+    """Categorical column, described by its training split.
+
+    Value v of the vocabulary has code FIRST_VALUE + v.
 
     Attributes:
         vocabulary: values met often enough, most frequent first; never holds the empty string.
@@ -59,7 +63,7 @@ class CategoricalFeature:
 
 @dataclass(frozen=True)
 class FeatureSchema:
-    """Hold the features in the order of every tensor and of the manifest: numeric first, then categorical."""
+    """Features in the order of every tensor and of the manifest: numeric, then categorical."""
 
     numeric: tuple[NumericFeature, ...] = ()
     categorical: tuple[CategoricalFeature, ...] = ()
@@ -72,12 +76,13 @@ class FeatureSchema:
 
 @dataclass(frozen=True)
 class Task:
-    """Name one thing to predict.
+    """Task: a name, a kind, and the scale of its labels.
 
     Attributes:
-        classes: for multiclass the K class values in output order; for binary ("negative", "positive") in words
-            that say what they mean; empty for regression.
-        mean: of the training labels (regression; else 0.0): a network predicts (label - mean) / std.
+        classes: for multiclass the K class values in output order; for binary ("negative",
+            "positive") in words that say what they mean; empty for regression.
+        mean: of the training labels (regression; else 0.0): a network predicts (label - mean) /
+            std.
         std: of the training labels (regression; else 1.0).
         weight: of this task's loss.
     """
@@ -97,13 +102,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Rows:
-    """Hold B rows of one split, in memory.
+    """B rows of one split, in memory.
 
     Attributes:
         numeric: float32 (B, N), raw values, NaN = missing.
         codes: int64 (B, C), per-column codes (UNKNOWN, MISSING, FIRST_VALUE + index).
-        labels: float64 (B, T), raw labels (0/1 for binary, class index for multiclass), NaN = no label.
-        text: object (B, C) of str, the raw category values, "" = missing; what a client would send.
+        labels: float64 (B, T), raw labels (0/1 for binary, class index for multiclass), NaN = no
+            label.
+        text: object (B, C) of str, the raw category values, "" = missing; what a client would
+            send.
     """
 
     numeric: NDArray[np.float32]
@@ -117,11 +124,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Cells:
-    """Hold S rows of the table in both forms: what a caller would send for its cells, and what the reader made of them.
+    """S rows of the table in both forms: as a caller would send their cells, and as read.
 
     Attributes:
         row_numbers: int64 (S,), place of each row in the file, from 1.
-        numeric: float32 (S, N), markers of missing values as they stand in the table; NaN for an empty cell.
+        numeric: float32 (S, N), markers of missing values as they stand in the table; NaN for an
+            empty cell.
         text: object (S, C) of str.
         read_numeric: float32 (S, N), NaN = missing.
         read_codes: int64 (S, C).
@@ -136,15 +144,20 @@ class Cells:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Hold a table ready to train on; statistics and vocabularies come from the training split alone.
+    """Table ready to train on.
+
+    Statistics and vocabularies come from the training split alone.
 
     Attributes:
         source: where the rows came from, for provenance, for example "census-income.test.gz".
         digest: "sha256:..." of the source file, or of the generator's parameters.
-        notes: facts worth a line in the report, for example how the table was split; remarks are among them.
+        notes: facts worth a line in the report, for example how the table was split; remarks are
+            among them.
         remarks: one line for each column that is probably not what its owner means.
-        cells: a sample of the table as it stands in the file; None for rows that come from no file.
-        row_numbers: place in the file, from 1, of each training, validation and test row; empty where nobody knows.
+        cells: a sample of the table as it stands in the file; None for rows that come from no
+            file.
+        row_numbers: place in the file, from 1, of each training, validation and test row; empty
+            where nobody knows.
     """
 
     features: FeatureSchema

@@ -1,4 +1,4 @@
-"""Write the table of all configuration keys: python -m scripts.document_config > docs/config.md."""
+"""Table of all configuration keys: python -m scripts.document_config > docs/config.md."""
 
 import json
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def _bound(metadata: Sequence[Any], key: str) -> float | None:
 
 
 def _word(annotation: Any) -> str:
-    """Name a type in words; the annotations inside of `Annotated` and `X | Y` are followed."""
+    """Describe a type in words, following annotations inside of `Annotated` and `X | Y`."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in inner)

@@ -1,10 +1,13 @@
-"""Lock files of the images: every package with the hashes of all its files, from the pins in constraints.txt.
+"""Lock files of the images: every package with the hashes of all its files.
 
-    python -m scripts.lock            write deploy/requirements/, and check that both platforms can install it
-    python -m scripts.lock --audit    look the pins up in the database of known vulnerabilities
+Made from the pins in constraints.txt.
 
-torch is named without hashes, since its builds differ by index; the packages of CUDA that it pins itself come with it.
-Both commands ask the package index that uv and pip-audit are configured for.
+    python -m scripts.lock            write deploy/requirements/, and check that both platforms can
+    install it python -m scripts.lock --audit    look the pins up in the database of known
+    vulnerabilities
+
+torch is named without hashes, since its builds differ by index; the packages of CUDA that it pins
+itself come with it. Both commands ask the package index that uv and pip-audit are configured for.
 """
 
 import argparse
@@ -27,7 +30,7 @@ SECTIONS = {"service": "the service", "trainer": "[train]", "otel": "[otel]"}
 UNHASHED = frozenset({"torch"})
 PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
 PYTHON = "3.11"
-"""Version of the images' Python: the oldest that the project supports, so that newer ones find their files too."""
+"""Version of the images' Python; the oldest supported, so that newer ones find files too."""
 
 HEADER = "# Made by `make lock` from {source}.\n"
 
@@ -45,7 +48,10 @@ def sections(constraints: str) -> dict[str, list[Requirement]]:
 
 
 def pins_of(lock: str) -> list[Requirement]:
-    """Return the pins of a lock file by its name, with the markers of pyproject.toml, without those left unhashed."""
+    """Return the pins of a lock file by its name.
+
+    With the markers of pyproject.toml, without those left unhashed.
+    """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     groups = (project["dependencies"], *project["optional-dependencies"].values())
     markers = {canonicalize_name(r.name): r.marker for group in groups for r in map(Requirement, group)}
@@ -92,7 +98,10 @@ def check() -> None:
 
 
 def audit() -> int:
-    """Look every pin up; return 0 if all were looked up and none is known to be vulnerable."""
+    """Look every pin up.
+
+    Returns 0 if all were looked up and none is known to be vulnerable.
+    """
     pins = [pin for lock in SECTIONS for pin in pins_of(lock)]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(map(str, pins)))

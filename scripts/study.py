@@ -1,4 +1,4 @@
-"""Repeat the paper's studies and write their pages: python -m scripts.study [synthetic|census|hotel] [--quick]."""
+"""Repeat the paper's studies: python -m scripts.study [synthetic|census|hotel] [--quick]."""
 
 import argparse
 import os
@@ -23,7 +23,10 @@ TABLES = {"census": ("census_income", "census_education"), "hotel": ("hotel",)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0, 2 for what the user can mend, 130 when interrupted."""
+    """Run the command.
+
+    Returns its exit code: 0, 2 for what the user can mend, 130 when interrupted.
+    """
     options = parse(arguments)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -124,7 +127,7 @@ def tables(options: argparse.Namespace) -> None:
 
 
 def _configs(study: str, work: Path) -> tuple[list["Config"], str]:
-    """Return the configurations of a study's tables, and what the page should say about the data."""
+    """Return the configurations of a study's tables, and the page's remarks on the data."""
     from model.config.run import load_config
     from model.study.paper import CENSUS_TRAINING_BLOB
     from model.study.tables.census_split import TRAINING_FILES, find_training_file, paper_split

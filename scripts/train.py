@@ -1,4 +1,4 @@
-"""Train a model as a TOML file says, and publish it: python -m scripts.train CONFIG [--set train.epochs=3]."""
+"""Train a model and publish it: python -m scripts.train CONFIG [--set train.epochs=3]."""
 
 import argparse
 import csv
@@ -20,11 +20,14 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 GIVEN = ("train", "validation", "test")
-"""The splits as `--write-splits` names them: the default values of `data.split.train_value` and its like."""
+"""Splits as `--write-splits` names them: the defaults of `data.split.train_value` and its like."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0, 2 for what the user can mend, 130 when interrupted."""
+    """Run the command.
+
+    Returns its exit code: 0, 2 for what the user can mend, 130 when interrupted.
+    """
     options = parse(arguments)
     checkpoint: Path | None = None
     try:
@@ -76,7 +79,8 @@ def prepare(config: Config, splits: Path | None, strict: bool = False) -> Datase
     """Read the table and say what was understood; write its splits to a file, if one is named.
 
     Raises:
-        UserError: also, if strict, where a remark is made on a column of the table; see docs/values.md.
+        UserError: also, if strict, where a remark is made on a column of the table; see
+            docs/values.md.
     """
     from model.data.table import read_dataset
 
@@ -92,7 +96,8 @@ def prepare(config: Config, splits: Path | None, strict: bool = False) -> Datase
 def write_splits(path: Path, dataset: Dataset) -> None:
     """Write a CSV of two columns, in the order of the table: `row`, from 1, and `split`.
 
-    Rows that the configuration left out are not in it. The words are those that a split of kind `given` takes.
+    Rows that the configuration left out are not in it. The words are those that a split of kind
+    `given` takes.
     """
     rows = [(n, split) for split, numbers in zip(GIVEN, dataset.row_numbers, strict=True) for n in numbers.tolist()]
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -135,7 +140,7 @@ def _python() -> Path:
 
 
 def describe(config: Config, dataset: Dataset) -> str:
-    """Say in a few lines what is about to be trained on what."""
+    """Describe in a few lines which model is about to be trained on which data."""
     features = dataset.features
     tasks = ", ".join(f"{task.name} ({task.kind})" for task in dataset.tasks)
     head = f"{config.name}: {config.model.architecture} on {dataset.source}; tasks: {tasks}"
@@ -156,7 +161,7 @@ def tabulate(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _check_writable(directory: Path) -> None:
-    """Refuse a place that nothing can be written in, before hours of training rather than after."""
+    """Refuse a place that cannot be written in, before hours of training."""
     place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         raise UserError(f"{directory}: no version can be written there; choose another directory with --models")
@@ -164,7 +169,9 @@ def _check_writable(directory: Path) -> None:
 
 @contextmanager
 def _alone(work: Path) -> Iterator[None]:
-    """Keep other runs of the same model out of the directory of its checkpoint, and clear it away once that is gone.
+    """Lock the directory of a model's checkpoint, and remove it once the checkpoint is gone.
+
+    Other runs of the same model are kept out meanwhile.
 
     Raises:
         UserError: another process is training there.

@@ -1,4 +1,7 @@
-"""Real services, models trained in a few seconds and exported by the real path, and how long tests of faults go on."""
+"""Fixtures of all tests: real services, small models exported by the real path, effort.
+
+Models train in a few seconds; effort is how long tests of faults go on.
+"""
 
 import csv
 from collections.abc import Callable
@@ -21,11 +24,11 @@ if TYPE_CHECKING:  # the service's tests also run where the trainer's packages a
 ROWS = 600
 MEASURED: pytest.StashKey[list[str]] = pytest.StashKey()
 ALONE = tuple(f"tests/{place}/" for place in ("benchmarks", "deploy", "faults", "service/web"))
-"""Directories whose tests load the machine, use one browser or one Docker engine: nothing else runs beside them."""
+"""Directories whose tests run alone: they load the machine, or share a browser or Docker engine."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer `--lane`, by which `make test` runs most tests on two processes, and the others after them on one."""
+    """Add `--lane`: `make test` runs most tests on two processes, then the others on one."""
     parser.addoption("--lane", choices=("together", "alone"), help="only tests that may, or may not, run beside others")
 
 
@@ -38,13 +41,16 @@ def effort(request: pytest.FixtureRequest) -> Effort:
 
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Give a function that takes a line for the report at the end: `measured("400 requests/s")`."""
+    """Return a function that adds a line to the report: `measured("400 requests/s")`."""
     lines = request.config.stash.setdefault(MEASURED, [])
     return lambda line: lines.append(f"{request.node.name}: {line}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the tests of the other lane out, and those marked soak unless `-m` speaks of them: they take minutes."""
+    """Leave out the tests of the other lane.
+
+    Also those marked soak, which take minutes, unless `-m` speaks of them.
+    """
     without_soak, lane = "soak" not in config.option.markexpr, config.getoption("lane")
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
@@ -65,7 +71,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def start_service() -> Callable[..., Any]:
-    """Give a context manager that runs a service: `with start_service(models, max_rows="5") as service`."""
+    """Return a context manager that runs a service.
+
+    As in `with start_service(models, max_rows="5") as service`.
+    """
     return running
 
 
@@ -115,7 +124,7 @@ device = "cpu"
 
 @dataclass(frozen=True)
 class Artifact:
-    """A published version and what it was made from."""
+    """Published version, and its model and data."""
 
     path: Path
     model: "Model"
@@ -129,7 +138,10 @@ class Artifact:
 
 
 def write_table(path: Path) -> None:
-    """Write rows of mixed kinds: missing numbers and categories, rare cities, all three labels a matter of features."""
+    """Write rows of mixed kinds.
+
+    Missing numbers and categories, rare cities, all three labels a matter of features.
+    """
     random = np.random.default_rng(7)
     cities = ["Oslo", "Paris", "São Paulo", "?", "Rare 1", "Rare 2"]
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -148,7 +160,7 @@ def write_table(path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def train_and_export(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Artifact]:
-    """Give a function that makes an artifact of an architecture; each is made once a session."""
+    """Return a function that makes an artifact of an architecture, once a session."""
     made: dict[str, Artifact] = {}
     home = tmp_path_factory.mktemp("artifacts")
     write_table(home / "table.csv")
@@ -180,11 +192,14 @@ def _make(home: Path, architecture: str) -> Artifact:
 
 @pytest.fixture(scope="session")
 def artifact(train_and_export: Callable[[str], Artifact]) -> Artifact:
-    """Give an MMoE of 4 experts: two numbers, two categories; a regression, a binary and a multiclass task."""
+    """Return an MMoE of 4 experts.
+
+    Two numbers, two categories; a regression, a binary and a multiclass task.
+    """
     return train_and_export("mmoe")
 
 
 @pytest.fixture(scope="session")
 def gateless_artifact(train_and_export: Callable[[str], Artifact]) -> Artifact:
-    """Give the same without gates: Shared-Bottom."""
+    """Return the same without gates: Shared-Bottom."""
     return train_and_export("shared_bottom")

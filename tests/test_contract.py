@@ -28,7 +28,7 @@ Array = NDArray[Any]
 
 
 class Graph:
-    """Run an exported file with plain onnxruntime."""
+    """Exported file under plain onnxruntime."""
 
     def __init__(self, content: bytes) -> None:
         self.session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -42,7 +42,7 @@ class Graph:
 
 
 class MaskedGraph(Graph):
-    """Run the same with both masks as inputs, which are ones where none are given."""
+    """Exported file with both masks as inputs, which are ones where none are given."""
 
     def __init__(self, content: bytes, experts: int) -> None:
         super().__init__(with_mask_inputs(content))

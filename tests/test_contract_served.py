@@ -160,7 +160,10 @@ def test_examples_of_the_document_run(artifact: "Artifact", capfd: pytest.Captur
 
 @pytest.mark.data
 def test_lines_of_the_census_file_are_answered_as_torch_does(tmp_path: Path) -> None:
-    """Send fields as they stand in the file, blanks and question marks included; one epoch is enough to be wrong."""
+    """Send fields as they stand in the file, blanks and question marks included.
+
+    One epoch is enough to be wrong.
+    """
     data = os.environ.get("MMOE_DATA", "")
     if not (Path(data) / "census").is_dir():
         pytest.skip("MMOE_DATA names no directory that holds census/")

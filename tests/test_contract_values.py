@@ -1,4 +1,4 @@
-"""What the reader of a table does to a value, the graph does to a request's: cells through both halves."""
+"""Cells through both halves: the graph treats a request's value as the reader does a table's."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,10 @@ TASK = {"name": "y", "column": "y", "kind": "regression"}
 
 @dataclass(frozen=True)
 class Made:
-    """A model that was never trained, in both halves: weights are random, so that different inputs differ."""
+    """Untrained model in both halves.
+
+    Weights are random, so that different inputs differ.
+    """
 
     dataset: Dataset
     predictor: Predictor
@@ -48,7 +51,7 @@ class Made:
 
 
 def make(folder: Path, frame: pl.DataFrame, parquet: bool = False, **sections: Any) -> Made:
-    """Read a table, make a network of random weights, write its file and load that as the service does."""
+    """Read a table, make a network of random weights, and load its file as the service does."""
     path = folder / "table"
     separator = sections.get("data", {}).get("separator", ",")
     frame.write_parquet(path) if parquet else frame.write_csv(path, separator=separator)
@@ -148,7 +151,10 @@ def read_made(folder: Path, made: MadeTable) -> tuple[Dataset, Config]:
 def test_graph_takes_every_cell_of_any_table_as_its_reader_did(
     tmp_path_factory: pytest.TempPathFactory, made: MadeTable
 ) -> None:
-    """Compare arrays: the graph's two steps before the encoder, on cells as a caller sends them, and the reader's."""
+    """Compare arrays.
+
+    The graph's two steps before the encoder, on cells as a caller sends them, and the reader's.
+    """
     dataset, config = read_made(tmp_path_factory.mktemp("made"), made)
     cells, features = dataset.cells, dataset.features
     assert cells is not None
@@ -167,7 +173,10 @@ def test_graph_takes_every_cell_of_any_table_as_its_reader_did(
 def test_service_takes_every_cell_of_any_table_as_its_reader_did(
     tmp_path_factory: pytest.TempPathFactory, made: MadeTable
 ) -> None:
-    """Compare answers: the service's, to JSON made of the cells, and torch's, to what the reader made of them."""
+    """Compare answers.
+
+    The service's, to JSON made of the cells, and torch's, to what the reader made of them.
+    """
     folder = tmp_path_factory.mktemp("made")
     made_table = make(folder, made.frame, made.parquet, data=made.data, features=made.features)
     dataset = made_table.dataset
@@ -182,7 +191,10 @@ def test_service_takes_every_cell_of_any_table_as_its_reader_did(
 
 
 def requests_of(frame: pl.DataFrame, dataset: Dataset, numerals: Numerals) -> list[dict[str, Any]]:
-    """Write cells as JSON: a number where the cell is one, its text for a category, null where there is nothing."""
+    """Write cells as JSON.
+
+    A number where the cell is one, its text for a category, null where there is nothing.
+    """
     columns: dict[str, list[Any]] = {}
     for feature in dataset.features.numeric:
         series = frame[feature.name]

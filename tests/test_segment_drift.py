@@ -1,4 +1,4 @@
-"""A new user's first day: the census model served, a thousand real rows sent, then a segment of them alone."""
+"""A new user's first day: census served, a thousand real rows sent, then one segment alone."""
 
 import csv
 import gzip
@@ -37,7 +37,10 @@ def jensen_shannon(p: Any, q: Any) -> float:
 
 @pytest.fixture
 def census(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
-    """Train on the census table; give the directory of models and the rows of the file as a client would send them."""
+    """Train on the census table.
+
+    Returns the directory of models and the file's rows as a client would send them.
+    """
     data = os.environ.get("MMOE_DATA", "")
     if not (Path(data) / "census").is_dir():
         pytest.skip("MMOE_DATA names no directory that holds census/")

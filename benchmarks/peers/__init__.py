@@ -1,6 +1,7 @@
-"""Other servers of the same model, each in an environment of its own and set up as its documentation advises.
+"""Other servers of the same model, each in its own environment, set up as its docs advise.
 
-`python -m benchmarks.peers` installs them under .venv-peers/ with pinned versions; those found there are compared.
+`python -m benchmarks.peers` installs them under .venv-peers/ with pinned versions; those found
+there are compared.
 """
 
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Install peers under .venv-peers/: `python -m benchmarks.peers [litserve kserve ...]`, all of them by default."""
+"""Install peers under .venv-peers/: `python -m benchmarks.peers [litserve kserve ...]`.
+
+All of them by default.
+"""
 
 import argparse
 import subprocess

@@ -1,4 +1,4 @@
-"""BentoML: a service whose API takes a numpy array, as its documentation shows; served in production mode."""
+"""BentoML: a service whose API takes a numpy array, as its docs show; production mode."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ import onnxruntime
 
 @bentoml.service(workers=1, traffic={"timeout": 30}, logging={"access": {"enabled": False}})  # type: ignore[misc,untyped-decorator,unused-ignore]
 class Predictor:
-    """Run the model."""
+    """BentoML service of the model."""
 
     def __init__(self) -> None:
         self.session = onnxruntime.InferenceSession(os.environ["MODEL"])

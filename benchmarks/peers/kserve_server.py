@@ -17,7 +17,7 @@ from kserve.utils.utils import generate_uuid  # type: ignore[import-not-found,un
 
 
 class OnnxModel(Model):  # type: ignore[misc,unused-ignore]
-    """Answer V1 bodies with V1 and V2 requests with V2."""
+    """KServe model with V1 bodies and V2 requests."""
 
     def __init__(self) -> None:
         super().__init__("model")
@@ -26,7 +26,7 @@ class OnnxModel(Model):  # type: ignore[misc,unused-ignore]
         self.ready = True
 
     def load(self) -> bool:
-        """Say that the model is there."""
+        """Report the model as ready."""
         return True
 
     def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:

@@ -9,7 +9,7 @@ import onnxruntime
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc,unused-ignore]
-    """Decode lists, join requests by rows, run, split."""
+    """LitAPI: decode lists, join requests by rows, run, split."""
 
     def setup(self, device: str) -> None:
         """Load the model."""

@@ -1,4 +1,7 @@
-"""MLServer: a custom runtime, inference in the server's process and adaptive batching off, for the least overhead."""
+"""MLServer: a custom runtime with the least overhead.
+
+Inference is in the server's process, and adaptive batching off.
+"""
 
 import asyncio
 import os
@@ -14,7 +17,7 @@ from mlserver.types import (  # type: ignore[import-not-found,unused-ignore]
 
 
 class OnnxModel(MLModel):  # type: ignore[misc,unused-ignore]
-    """Run the model with the codec of its documentation."""
+    """MLServer runtime with the codec of its documentation."""
 
     async def load(self) -> bool:
         """Load the model."""

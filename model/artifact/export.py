@@ -1,4 +1,7 @@
-"""Export: a trained model -> one published version with everything a service, and a person, wants of it."""
+"""Export: a trained model becomes one published version.
+
+The version holds the artifact, its manifest, and a report for people.
+"""
 
 import copy
 from pathlib import Path
@@ -25,8 +28,9 @@ from model.training.progress import History
 def export(model: Model, dataset: Dataset, config: Config, history: History, models_dir: Path) -> Path:
     """Publish a trained model as models_dir / config.name / next version.
 
-    The version holds model.onnx, checkpoint.pt, config.toml, report.md and pictures. The graph is checked against
-    torch on raw rows before anything can be seen; if that or anything else fails, no version appears.
+    The version holds model.onnx, checkpoint.pt, config.toml, report.md and pictures. The graph is
+    checked against torch on raw rows before anything can be seen; if that or anything else fails,
+    no version appears.
 
     Args:
         model: trained, on any device; it is left as it is.

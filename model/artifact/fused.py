@@ -1,7 +1,8 @@
-"""A mixture's arithmetic in fewer and wider steps, for the artifact's graph: the same sums as mmoe.py's.
+"""Fused layout of a mixture for the artifact's graph: mmoe.py's sums in fewer, wider steps.
 
-In a run of one row each step of a graph costs as much as its arithmetic, so the towers of all tasks become one: their
-layers stand on the diagonal of one matrix, and the last one gives regression values in the label's units.
+In a run of one row each step of a graph costs as much as its arithmetic, so the towers of all
+tasks become one: their layers stand on the diagonal of one matrix, and the last one gives
+regression values in the label's units.
 """
 
 import copy
@@ -16,15 +17,19 @@ from model.mmoe import Mixture, Output, StackedLinear, Tower
 from model.schema import Task
 
 LARGEST_LAYER = 1 << 14
-"""Numbers of a joined layer; with many wide towers the zeros beside the diagonal would cost more than they save."""
+"""Numbers of a joined layer.
+
+With many wide towers the zeros beside the diagonal would cost more than they save.
+"""
 
 LARGEST_FOLDED_MEAN = 1e4
-"""Mean of a regression task's labels, in their standard deviations, up to which it is added to the last bias; that
-costs at most a thousandth of a deviation. A larger mean is added last, as torch does."""
+"""Mean of labels, in their standard deviations, up to which it is added to the last bias.
+
+That costs at most a thousandth of a deviation. A larger mean is added last, as torch does."""
 
 
 class FusedMixture(nn.Module):
-    """Answer as a mixture does, but for regression tasks in the label's units."""
+    """Twin of a `Mixture` whose regression outputs are in the label's units."""
 
     def __init__(self, network: Mixture, tasks: Sequence[Task]) -> None:
         super().__init__()
@@ -59,7 +64,10 @@ class FusedMixture(nn.Module):
 
 
 def fuse(module: ServingModule) -> ServingModule:
-    """Return a module that answers the same in fewer steps; the same module where there is nothing to gain."""
+    """Return a module with the same outputs in fewer steps.
+
+    Returns the same module where fusing gains nothing.
+    """
     network = module.model.network
     if not isinstance(network, Mixture):
         return module
@@ -75,7 +83,10 @@ def fuse(module: ServingModule) -> ServingModule:
 
 
 def _keeps_mean(task: Task) -> bool:
-    """Tell whether a bias that held the mean would be rounded by a visible share of the labels' deviation."""
+    """Check whether the mean of a task's labels has to be added last.
+
+    Held by a bias, a mean this large would be rounded by a visible share of the labels' deviation.
+    """
     return abs(task.mean) > LARGEST_FOLDED_MEAN * task.std
 
 
@@ -87,7 +98,7 @@ def _tower_layers(network: Mixture) -> list[list[nn.Linear]]:
 
 
 def _joined(layers: Sequence[nn.Linear]) -> nn.Linear:
-    """Put layers on the diagonal of one."""
+    """Join layers into one block-diagonal layer."""
     weight: Tensor = torch.block_diag(*[layer.weight.detach() for layer in layers])  # type: ignore[no-untyped-call]
     joined = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device, dtype=weight.dtype)
     with torch.no_grad():

@@ -1,10 +1,12 @@
-"""The artifact's graph: the served network traced to ONNX, with category lookup in front and masks of ones.
+"""ONNX graph of the artifact: the served network traced, category lookup in front, masks of ones.
 
-    numeric -------------------------------------------------------> encoder -> network -> task outputs, gate_weights,
-    categorical -> StringConcat(column's prefix) -> LabelEncoder -> /codes      ^            gate_contributions
-                                                    expert_mask, row_expert_mask (initializers: ones)
+    numeric ----------------------------------------------> encoder -> network -> tasks,
+    categorical -> StringConcat(column's prefix)               ^          ^      gate_weights,
+                     -> LabelEncoder -> /codes ----------------'          |      gate_contributions
+                                  expert_mask, row_expert_mask (ones) ----'
 
-Whatever else the graph names begins with INTERNAL, which no task may. docs/artifact.md is the contract.
+Whatever else the graph names begins with INTERNAL, which no task may. docs/artifact.md is the
+contract.
 """
 
 import logging
@@ -24,7 +26,10 @@ from model.schema import FIRST_VALUE, MISSING, UNKNOWN, FeatureSchema
 OPSET, ML_OPSET, IR_VERSION = 20, 4, 10
 
 INTERNAL = "/"
-"""Start of every name in the graph that is not of the contract; a task's name begins with a letter."""
+"""Start of every name in the graph that is not of the contract.
+
+A task's name begins with a letter.
+"""
 
 MASKS = ("expert_mask", "row_expert_mask")
 
@@ -59,7 +64,10 @@ def build_graph(module: ServingModule, missing_values: Sequence[str] = ()) -> on
 
 
 def with_mask_inputs(model: bytes) -> bytes:
-    """Return a model whose masks are inputs that must be fed, in place of its initializers of ones."""
+    """Return a model whose masks are inputs that must be fed.
+
+    They take the place of its initializers of ones.
+    """
     changed = onnx.load_from_string(model)
     graph = changed.graph
     for mask in [tensor for tensor in graph.initializer if tensor.name in MASKS]:
@@ -76,7 +84,10 @@ def _opsets(features: FeatureSchema) -> list[onnx.OperatorSetIdProto]:
 
 
 def _trace(module: ServingModule) -> onnx.ModelProto:
-    """Trace the module with any number of rows; an example of one row would be taken for a constant 1."""
+    """Trace the module with any number of rows.
+
+    An example of one row would be taken for a constant 1.
+    """
     rows, features = 3, module.features
     numeric = torch.zeros(rows, len(features.numeric))
     codes = torch.zeros(rows, len(features.categorical), dtype=torch.int64)
@@ -121,12 +132,18 @@ def _quiet() -> Iterator[None]:
 
 
 def _placeholder(output: int) -> str:
-    """Name an output for the exporter, which makes up names of its own beside it, but none with this mark."""
+    """Return the exporter's name of an output.
+
+    It makes up names of its own beside it, but none with this mark.
+    """
     return f"{INTERNAL}output_{output}"
 
 
 def _rename_values(graph: onnx.GraphProto, outputs: Sequence[str]) -> None:
-    """Give the outputs their names of the contract, and mark every other name but those of the inputs as internal."""
+    """Rename outputs as the contract has them.
+
+    Every other name but those of the inputs is marked as internal.
+    """
     names = {"": "", **{name: name for name in ("numeric", *MASKS)}}
     names |= {_placeholder(index): name for index, name in enumerate(outputs)}
 
@@ -142,7 +159,7 @@ def _rename_values(graph: onnx.GraphProto, outputs: Sequence[str]) -> None:
 
 
 def lookup_table(features: FeatureSchema, missing_values: Sequence[str] = ()) -> list[dict[str, int]]:
-    """Give the code of every string that has one, by column; all others are unknown."""
+    """Return the code of every known string, by column; all others are unknown."""
     tables = []
     for feature in features.categorical:
         codes = dict.fromkeys(("", *missing_values), MISSING)
@@ -153,10 +170,12 @@ def lookup_table(features: FeatureSchema, missing_values: Sequence[str] = ()) ->
 
 
 def _look_up_categories(graph: onnx.GraphProto, tables: Sequence[dict[str, int]]) -> None:
-    """Put the lookup from strings to codes before the first node: two nodes for all columns together.
+    """Insert the lookup from strings to codes before the first node.
 
-    The prefixes keep equal values of different columns apart; no prefix begins another one. A value that is
-    in no table gets the lookup's default, which is the code of an unknown value.
+    It takes two nodes for all columns together.
+
+    The prefixes keep equal values of different columns apart; no prefix begins another one. A
+    value that is in no table gets the lookup's default, which is the code of an unknown value.
     """
     if not tables:
         return
@@ -185,7 +204,7 @@ def _look_up_categories(graph: onnx.GraphProto, tables: Sequence[dict[str, int]]
 
 
 def _keep_inputs(graph: onnx.GraphProto, module: ServingModule) -> None:
-    """List the inputs of the contract; a kind of feature that the model does not have is no input."""
+    """List the inputs of the contract, without kinds of features that the model does not have."""
     widths = {"numeric": len(module.features.numeric), "categorical": len(module.features.categorical)}
     types = {"numeric": TensorProto.FLOAT, "categorical": TensorProto.STRING}
     del graph.input[:]
@@ -197,7 +216,10 @@ def _keep_inputs(graph: onnx.GraphProto, module: ServingModule) -> None:
 
 
 def _name_axes(graph: onnx.GraphProto) -> None:
-    """Call the free axis of the outputs "rows" and drop the exporter's notes, which hold paths and Python lines."""
+    """Name the free axis of the outputs "rows" and drop the exporter's notes.
+
+    The notes hold paths and lines of Python.
+    """
     for output in graph.output:
         output.type.tensor_type.shape.dim[0].dim_param = "rows"
         output.doc_string = DESCRIPTIONS.get(output.name, "A task's prediction.")

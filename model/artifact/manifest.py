@@ -94,7 +94,10 @@ def _categorical(feature: CategoricalFeature) -> dict[str, Any]:
 
 
 def _category_text(config: Config, dataset: Dataset) -> dict[str, Any]:
-    """Say what a caller does to a category's value, as the table's reader did; the graph compares values exactly."""
+    """Describe the changes that a caller makes to a category's value before sending it.
+
+    They are those of the table's reader; the graph compares values exactly.
+    """
     strip = isinstance(config.data, TableData) and config.data.strip
     values = (value for feature in dataset.features.categorical for value in feature.vocabulary)
     composed = all(value.isascii() or unicodedata.is_normalized("NFC", value) for value in values)
@@ -183,14 +186,17 @@ def _task_baseline(weights: Weights, edges: NDArray[np.float64]) -> dict[str, An
 
 
 def entropy(weights: Weights) -> NDArray[np.float64]:
-    """Give the Shannon entropy in nats over the last axis; 0 log 0 counts as 0."""
+    """Compute the Shannon entropy in nats over the last axis; 0 log 0 counts as 0."""
     p = weights.astype(np.float64)
     surprise: NDArray[np.float64] = -np.log(np.where(p > 0.0, p, 1.0))
     return np.asarray((p * surprise).sum(axis=-1))
 
 
 def similarity(gate_weights: Weights) -> NDArray[np.float64]:
-    """Compare tasks: (T, T), the mean over rows of 1 - Jensen-Shannon divergence in base 2; 1 on the diagonal."""
+    """Compute the similarity of tasks' gates, (T, T), 1 on the diagonal.
+
+    It is the mean over rows of 1 - Jensen-Shannon divergence in base 2.
+    """
     tasks = gate_weights.shape[1]
     entropies = entropy(gate_weights)  # (B, T)
     result = np.ones((tasks, tasks))

@@ -1,4 +1,4 @@
-"""Does the file say what the network says? Raw rows through torch and through onnxruntime, side by side."""
+"""Parity check: raw rows through torch and through onnxruntime, answers compared."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ BATCHES = (1, 2, 33)
 
 @dataclass(frozen=True)
 class RawRows:
-    """Hold B raw rows in both forms: what a client sends and what the table's reader made of it.
+    """B raw rows in both forms: as a client sends them, and as the table's reader codes them.
 
     Attributes:
         numeric: float32 (B, N), NaN = missing.
@@ -51,7 +51,7 @@ class RawRows:
         self.codes[where[:, n:]] = MISSING
 
     def estrange(self, where: NDArray[np.bool_], features: FeatureSchema) -> None:
-        """Put a value that no vocabulary holds into categories; where (B, C)."""
+        """Replace categories by a value that no vocabulary holds; where (B, C)."""
         known = {value for feature in features.categorical for value in feature.vocabulary}
         stranger = "never seen"
         while stranger in known:
@@ -64,7 +64,10 @@ class RawRows:
 
 
 def golden_rows(dataset: Dataset, plain: int = 3) -> RawRows:
-    """Take a few rows of the test split: some as they are, one half empty, one empty, one of unknown categories."""
+    """Take a few rows of the test split, with edge cases among them.
+
+    Some are as they are, one is half empty, one empty, one of unknown categories.
+    """
     features = dataset.features
     n, c = len(features.numeric), len(features.categorical)
     rows = RawRows.take(dataset.test, np.linspace(0, len(dataset.test) - 1, plain + 2 + (c > 0)).astype(np.int64))
@@ -79,7 +82,10 @@ def golden_rows(dataset: Dataset, plain: int = 3) -> RawRows:
 
 
 def hard_rows(dataset: Dataset, count: int, generator: np.random.Generator) -> RawRows:
-    """Draw rows of the test split and make a tenth of their values missing, a tenth of their categories unknown."""
+    """Draw rows of the test split with gaps.
+
+    A tenth of their values are missing, and a tenth of their categories unknown.
+    """
     rows = RawRows.take(dataset.test, generator.integers(len(dataset.test), size=count))
     columns = len(dataset.features.names)
     rows.estrange(generator.random(rows.text.shape) < 0.1, dataset.features)
@@ -88,10 +94,12 @@ def hard_rows(dataset: Dataset, count: int, generator: np.random.Generator) -> R
 
 
 def golden_tolerance(module: ServingModule, dataset: Dataset) -> float:
-    """Say how far a right answer may lie from torch's, in shares of max(1, |answer|): at least TOLERANCE.
+    """Compute the tolerance: how far a right answer may lie from torch's.
 
-    Two runtimes add up float32 numbers in different orders. The distance between torch's own answers in float32
-    and in float64 shows how much that can matter for this network.
+    In shares of max(1, |answer|), at least TOLERANCE.
+
+    Two runtimes add up float32 numbers in different orders. The distance between torch's own
+    answers in float32 and in float64 shows how much that can matter for this network.
 
     Raises:
         ExportError: the network needs more than float32.
@@ -111,7 +119,9 @@ def golden_tolerance(module: ServingModule, dataset: Dataset) -> float:
 
 
 def check_parity(model: bytes, module: ServingModule, dataset: Dataset, tolerance: float) -> None:
-    """Compare onnxruntime's answers from raw values with torch's, for several batch sizes, with and without masks.
+    """Compare onnxruntime's answers from raw values with torch's.
+
+    For several batch sizes, with and without masks.
 
     Raises:
         ExportError: an output differs by more than the tolerance.
@@ -130,7 +140,9 @@ def check_parity(model: bytes, module: ServingModule, dataset: Dataset, toleranc
 
 
 def check_cells(model: bytes, module: ServingModule, cells: Cells, tolerance: float) -> None:
-    """Compare onnxruntime's answers to requests made of the table's cells with torch's to what the reader made of them.
+    """Compare onnxruntime's answers to requests made of the table's cells with torch's.
+
+    Torch answers what the reader made of the same cells.
 
     Raises:
         ExportError: a row is answered in another way; the message names it.
@@ -171,7 +183,10 @@ def _torch(module: ServingModule, rows: RawRows, masks: dict[str, NDArray[np.flo
 
 
 def _distance(got: NDArray[Any], expected: NDArray[Any]) -> float:
-    """Give the largest difference in shares of max(1, |expected|); infinite for NaN or another shape."""
+    """Compute the largest difference in shares of max(1, |expected|).
+
+    Infinite for NaN or another shape.
+    """
     if got.shape != expected.shape:
         return math.inf
     with np.errstate(invalid="ignore"):  # infinity less infinity
@@ -180,7 +195,10 @@ def _distance(got: NDArray[Any], expected: NDArray[Any]) -> float:
 
 
 def _runtime(model: bytes) -> Any:
-    """Load the file twice, as it is and with its masks as inputs; returns a function of raw rows and masks."""
+    """Load the file twice, as it is and with its masks as inputs.
+
+    Returns a function of raw rows and masks.
+    """
     plain, masked = _session(model), _session(with_mask_inputs(model))
     names = [output.name for output in plain.get_outputs()]
     inputs = {value.name for value in plain.get_inputs()}

@@ -1,4 +1,4 @@
-"""Where a model comes from: the programs, the commit and the moment that made it."""
+"""Provenance of a model: the programs, the commit and the moment that made it."""
 
 import platform
 import subprocess
@@ -10,7 +10,10 @@ PACKAGES = ("mmoe-serve", "torch", "onnx", "onnxscript", "onnxruntime", "numpy",
 
 
 def versions() -> dict[str, str]:
-    """List the versions of Python and of the packages that shape a model; a package that is absent is left out."""
+    """List the versions of Python and of the packages that shape a model.
+
+    A package that is absent is left out.
+    """
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -21,7 +24,10 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """Give the commit of this source tree, with "-dirty" if tracked files were changed; None outside of git."""
+    """Return the commit of this source tree; None outside of git.
+
+    It ends in "-dirty" if tracked files were changed.
+    """
     here = Path(__file__).resolve()
     if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
         return None  # installed, perhaps below somebody else's repository
@@ -39,5 +45,5 @@ def _git(directory: Path, *arguments: str) -> str | None:
 
 
 def now() -> str:
-    """Give the time in UTC to the second, as in 2026-11-22T16:00:00Z."""
+    """Return the time in UTC to the second, as in 2026-11-22T16:00:00Z."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,7 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 WORK_PREFIX = ".new-"
-"""Start of the name of a version that is still being written; a reader skips names that are not integers."""
+"""Start of the name of a version that is still being written.
+
+A reader skips names that are not integers.
+"""
 
 STALE_AFTER_S = 86_400.0
 
@@ -17,9 +20,9 @@ STALE_AFTER_S = 86_400.0
 def publish(models_dir: Path, name: str, write: Callable[[Path], None]) -> Path:
     """Let `write` fill a directory, then make it appear as the next version of the model.
 
-    The files are written into a hidden directory beside their place, flushed to the disk and renamed. Whatever
-    goes wrong, in `write` or here, the hidden directory is removed and no version appears. Publishers that run at
-    the same time get different versions.
+    The files are written into a hidden directory beside their place, flushed to the disk and
+    renamed. Whatever goes wrong, in `write` or here, the hidden directory is removed and no
+    version appears. Publishers that run at the same time get different versions.
 
     Args:
         models_dir: directory of all models; it is made if it is absent.

@@ -101,7 +101,10 @@ def _head(manifest: Mapping[str, Any], history: History) -> str:
 
 
 def _metrics(entries: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> str:
-    """Tabulate the test metrics, and below each task's those of its constant answer: a column per metric of any."""
+    """Tabulate the test metrics, and below each task's those of its constant answer.
+
+    There is a column for each metric of any task.
+    """
     columns = list(dict.fromkeys(name for entry in entries for name in entry["metrics"]))
     rows = []
     for entry, task in zip(entries, tasks, strict=True):

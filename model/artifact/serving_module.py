@@ -1,4 +1,4 @@
-"""The network as it is served: raw numbers and category codes in, answers in natural units and gate weights out."""
+"""Serving module: raw numbers and category codes in, natural units and gate weights out."""
 
 import itertools
 import math
@@ -16,14 +16,14 @@ Answers = dict[str, NDArray[np.floating]]
 
 
 class ServingModule(nn.Module):
-    """Wrap a trained model so that one call gives everything the artifact's graph gives.
+    """Trained model with all outputs of the artifact's graph.
 
-    Outputs, in this order: one tensor per task, (B,) or (B, K), in natural units; then, if the model has gates,
-    gate_weights (B, T, E) and gate_contributions (B, T, E, N + C).
+    Outputs, in this order: one tensor per task, (B,) or (B, K), in natural units; then, if the
+    model has gates, gate_weights (B, T, E) and gate_contributions (B, T, E, N + C).
 
     The gates are linear, so a gate logit falls exactly into one share per raw feature: the sum of
-    (x_d - average_d) * W_d over the encoded columns d of that feature. The shares of a row and the logits at the
-    average input add up to the row's logits.
+    (x_d - average_d) * W_d over the encoded columns d of that feature. The shares of a row and the
+    logits at the average input add up to the row's logits.
     """
 
     missing_values: Tensor
@@ -37,7 +37,8 @@ class ServingModule(nn.Module):
         Args:
             model: trained; from now on in evaluation mode.
             features: raw features in order.
-            average_input: (D,), needed with gates: the mean of the encoded training rows (`mean_encoding`).
+            average_input: (D,), needed with gates: the mean of the encoded training rows
+                (`mean_encoding`).
         """
         super().__init__()
         self.model = model
@@ -83,7 +84,7 @@ class ServingModule(nn.Module):
         return (*answers, output.gate_weights, self.contributions(x))
 
     def without_markers(self, numeric: Tensor) -> Tensor:
-        """Put NaN in the place of each number (B, N) that means "no value" to its feature."""
+        """Replace each number (B, N) that means "no value" to its feature by NaN."""
         if not len(self.missing_values):
             return numeric
         marked = numeric == self.missing_values[0]
@@ -92,7 +93,10 @@ class ServingModule(nn.Module):
         return torch.where(marked, torch.nan, numeric)
 
     def contributions(self, x: Tensor) -> Tensor:
-        """Split each gate logit of x (B, D), less its value at the average input, into (B, T, E, N + C)."""
+        """Compute gate contributions of x (B, D): (B, T, E, N + C).
+
+        They split each gate logit, less its value at the average input, over the raw features.
+        """
         shares = (x - self.average_input).unsqueeze(1) * self.gate_matrix  # (B, T * E, D)
         columns, features = self.feature_of_column.shape
         if columns != features:
@@ -100,7 +104,7 @@ class ServingModule(nn.Module):
         return shares.view(-1, len(self.tasks), self.experts, features)
 
     def average_logits(self) -> NDArray[np.float64]:
-        """Give the gate logits at the average input, (T, E), computed in float64."""
+        """Return the gate logits at the average input, (T, E), computed in float64."""
         logits = self.gate_matrix.double() @ self.average_input.double()
         return logits.view(len(self.tasks), self.experts).numpy()
 
@@ -119,7 +123,10 @@ class ServingModule(nn.Module):
 
 
 def _marker_table(features: FeatureSchema) -> Tensor:
-    """Lay out the numbers that mean "no value": float32 (M, N), NaN, which equals no number, where there are fewer."""
+    """Lay out the numbers that mean "no value": float32 (M, N).
+
+    Features with fewer than M are filled up with NaN, which equals no number.
+    """
     columns = [
         [*f.missing_values, *(-value for value in f.missing_values if math.isinf(value))] for f in features.numeric
     ]
@@ -135,7 +142,10 @@ def serve(model: Model, dataset: Dataset) -> ServingModule:
 
 @torch.inference_mode()
 def mean_encoding(model: Model, rows: Rows, chunk: int = 8192) -> Tensor:
-    """Average the encoded input (D,) over rows, in float64 so that the order of rows does not matter."""
+    """Average the encoded input (D,) over rows.
+
+    In float64, so that the order of rows does not matter.
+    """
     total = torch.zeros(model.encoder.width, dtype=torch.float64)
     for start in range(0, len(rows), chunk):
         part = slice(start, start + chunk)

@@ -1,4 +1,4 @@
-"""The trained network in torch's own form, beside the artifact: for whoever goes on with it in Python."""
+"""Weights file: the trained network in torch's own form, to go on with it in Python."""
 
 import io
 from dataclasses import asdict
@@ -15,7 +15,10 @@ FORMAT = 2
 
 
 def save_model(path: Path, model: Model, dataset: Dataset, config: Config) -> None:
-    """Write weights, features, tasks and the network's configuration: plain values, so that loading runs no code."""
+    """Write weights, features, tasks and the network's configuration.
+
+    All are plain values, so that loading runs no code.
+    """
     held = {
         "format": FORMAT,
         "model": config.model.model_dump(mode="json"),

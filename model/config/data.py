@@ -1,4 +1,4 @@
-"""The configuration of rows and features: where they come from, how they are divided, which columns are inputs.
+"""Configuration of rows and features: their source, their split, which columns are inputs.
 
 The descriptions below are the source of docs/config.md.
 """
@@ -12,7 +12,10 @@ CONDITION = re.compile(r"^(?P<column>.*?)\s*(?P<operator>>=|<=|==|!=|>|<)\s*(?P<
 """A comparison such as "adr >= 0" (data.keep) or, without a column, "> 0" (tasks.positive_if)."""
 
 ALWAYS_MISSING = ("NA", "NaN", "nan", "NULL", "null")
-"""Texts that mean missing unless `data.missing_only` says otherwise; the empty text always does."""
+"""Texts that mean missing unless `data.missing_only` says otherwise.
+
+The empty text always does.
+"""
 
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Strict(False)]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Strict(False)]
@@ -27,7 +30,7 @@ class Section(BaseModel):
 
 
 class Split(Section):
-    """Say which rows are for training, validation and test."""
+    """Division of rows into training, validation and test."""
 
     kind: Literal["random", "time", "group", "given"] = Field(
         default="random",
@@ -90,7 +93,7 @@ class Split(Section):
 
 
 class TableData(Section):
-    """Read rows from a file."""
+    """Source of rows: a file."""
 
     kind: Literal["table"] = Field(description="`table`: rows come from a file.")
     path: str = Field(
@@ -201,7 +204,7 @@ class SyntheticData(Section):
 
 
 class FeatureConfig(Section):
-    """Say which columns are inputs, and of which kind."""
+    """Selection of input columns, and the kind of each."""
 
     numeric: Names = Field(default=(), description="Columns that hold numbers.")
     categorical: Names = Field(

@@ -1,4 +1,7 @@
-"""One sentence for a person out of a pydantic validation error: which key, what came, what was expected."""
+"""Explanations of pydantic's validation errors.
+
+One sentence for a person: which key, what came, what was expected.
+"""
 
 from difflib import get_close_matches
 from typing import Any, get_args
@@ -9,7 +12,7 @@ Model = type[BaseModel]
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """Say which known word is meant, as "; did you mean 'x'?", or list a few of them."""
+    """Suggest a known word, as "; did you mean 'x'?", or list a few of them."""
     close = get_close_matches(word, known, n=1, cutoff=0.6) or [k for k in known if k.lower() == word.lower()]
     if close:
         return f"; did you mean '{close[0]}'?"
@@ -87,9 +90,12 @@ def _suggest(parts: list[str], siblings: list[str], root: Model) -> str:
 
 
 def _walk(location: tuple[int | str, ...], root: Model) -> tuple[list[str], list[str]]:
-    """Turn a pydantic location into the keys of the file, and list the keys known beside the last one.
+    """Translate a pydantic location into the keys of the file.
 
-    pydantic names the chosen member of a tagged union in the location; no such key stands in the file.
+    Also lists the keys known beside the last one.
+
+    pydantic names the chosen member of a tagged union in the location; no such key stands in the
+    file.
     """
     models, parts, siblings = [root], [], []
     for part in location:

@@ -1,4 +1,7 @@
-"""Rule for the names of features, which the service checks too; docs/artifact.md says it under "Names"."""
+"""Rule for the names of features.
+
+The service checks it too; docs/artifact.md states it under "Names".
+"""
 
 from model.errors import DataError
 

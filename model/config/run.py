@@ -1,7 +1,7 @@
-"""The configuration of a training run: what a TOML file may hold, each key with its default and its sentence.
+"""Configuration of a training run: the keys of a TOML file, each with default and description.
 
-The descriptions below are the source of docs/config.md. Checks that need the table (does the column exist, has the task
-labels) are made where the table is read, in model/data/table.py.
+The descriptions below are the source of docs/config.md. Checks that need the table (does the
+column exist, has the task labels) are made where the table is read, in model/data/table.py.
 """
 
 import tomllib
@@ -45,7 +45,7 @@ RESERVED = ("numeric", "categorical", "expert_mask", "row_expert_mask", "gate_we
 
 
 class TaskConfig(Section):
-    """Name one thing to predict and the column that holds it."""
+    """Task: a name, a kind, and the column of its labels."""
 
     name: str = Field(
         pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$",
@@ -97,7 +97,7 @@ class TaskConfig(Section):
 
 
 class ModelConfig(Section):
-    """Shape the network."""
+    """Shape of the network."""
 
     architecture: Literal["mmoe", "omoe", "shared_bottom", "single_task"] = Field(
         default="mmoe",
@@ -129,7 +129,7 @@ class ModelConfig(Section):
 
 
 class TrainConfig(Section):
-    """Steer the training."""
+    """Options of the optimisation."""
 
     epochs: int = Field(default=20, ge=1, description="Passes over the training rows, at most.")
     batch_size: int = Field(
@@ -160,7 +160,7 @@ class TrainConfig(Section):
 
 
 class Config(Section):
-    """Hold everything that decides a run, apart from the table itself."""
+    """Configuration of a run; with the table itself it decides the result."""
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
@@ -204,8 +204,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     Args:
         path: of the file.
-        overrides: "key=value" with a dotted key, for example "train.epochs=3"; the value is read as TOML and, failing
-            that, as text. A task is addressed by its name or its index: "tasks.income.weight=2".
+        overrides: "key=value" with a dotted key, for example "train.epochs=3"; the value is read
+            as TOML and, failing that, as text. A task is addressed by its name or its index:
+            "tasks.income.weight=2".
 
     Raises:
         ConfigError: one sentence that names the file and the key.
@@ -227,7 +228,10 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def _composed(value: Any) -> Any:
-    """Write all text in Unicode's form NFC, as the reader of a table does, but for paths, which files are found by."""
+    """Normalise all text to Unicode's form NFC, as the reader of a table does.
+
+    Paths stay as they are, since files are found by them.
+    """
     if isinstance(value, dict):
         return {key: inner if key == "path" else _composed(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -236,5 +240,8 @@ def _composed(value: Any) -> Any:
 
 
 def config_text(config: Config) -> str:
-    """Render the effective configuration, defaults included, as TOML that `load_config` reads back to the same."""
+    """Render the effective configuration, defaults included, as TOML.
+
+    `load_config` reads it back to the same.
+    """
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))

@@ -7,11 +7,12 @@ from typing import Any
 def override(values: dict[str, Any], text: str) -> None:
     """Set one key of nested tables in place from "dotted.key=value".
 
-    The value is read as TOML, and as text if it is none. Within an array of tables the key gives an item's index or its
-    `name`.
+    The value is read as TOML, and as text if it is none. Within an array of tables the key gives
+    an item's index or its `name`.
 
     Raises:
-        ValueError: one sentence, if the text has no "=" or the key leads through something that is no table.
+        ValueError: one sentence, if the text has no "=" or the key leads through something that is
+            no table.
     """
     key, equals, value = text.partition("=")
     parts = [part.strip() for part in key.split(".")]

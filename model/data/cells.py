@@ -1,4 +1,7 @@
-"""Raw cells of a sample of rows: what a caller who has the table would send, beside what its reader made of them."""
+"""Raw cells of a sample of rows, beside what the reader made of them.
+
+They are what a caller who has the table would send.
+"""
 
 import numpy as np
 import polars as pl
@@ -11,7 +14,7 @@ from model.schema import Cells
 
 
 def cells_of(table: Table, coded: Coded, chosen: NDArray[np.bool_], strip: bool) -> Cells:
-    """Take the cells of those rows of the table's sample that are chosen, or of the whole sample if none is.
+    """Take the chosen rows' cells from the table's sample; the whole sample if none is chosen.
 
     Args:
         table: of R rows, with its sample.
@@ -36,14 +39,20 @@ def cells_of(table: Table, coded: Coded, chosen: NDArray[np.bool_], strip: bool)
 
 
 def _numbers_sent(cells: pl.Series, table: Table) -> NDArray[np.float64]:
-    """Write cells as numbers of a request: markers as they stand, and null, here NaN, for what is not a number."""
+    """Convert cells to numbers of a request.
+
+    Markers stay as they are; what is not a number is null in the request, here NaN.
+    """
     parsed = parse(cells.cast(pl.String) if cells.dtype in (pl.Categorical, pl.Enum) else cells, table.numerals)
     assert parsed is not None  # or it would not be a feature of numbers
     return np.asarray(parsed.fill_null(float("nan")).to_numpy(), np.float64)
 
 
 def _texts_sent(cells: pl.Series, strip: bool) -> list[str]:
-    """Write cells as texts of a request, as they reach the graph: in Unicode's form NFC and, if so read, trimmed."""
+    """Convert cells to texts of a request, as they reach the graph.
+
+    In Unicode's form NFC and, if the table is so read, trimmed.
+    """
     cells = cells.fill_nan(None) if cells.dtype.is_float() else cells  # JSON has no NaN
     texts = cells.cast(pl.String).fill_null("").str.normalize("NFC")
     return (texts.str.strip_chars() if strip else texts).to_list()

@@ -1,4 +1,7 @@
-"""Look at one column as numbers, as text, or through a comparison, and say which value in which row is wrong."""
+"""Views of one column: as numbers, as text, or through a comparison.
+
+Errors name the value and the row that are wrong.
+"""
 
 import operator
 import re
@@ -34,8 +37,8 @@ def numbers(table: Table, name: str, key: str, odd_cells: bool = False) -> NDArr
         odd_cells: whether a value that is not a number is missing.
 
     Raises:
-        DataError: for a value that is no number, unless told otherwise, or is infinite in float32, the type that
-            the network computes in.
+        DataError: for a value that is no number, unless told otherwise, or is infinite in float32,
+            the type that the network computes in.
     """
     series = table.column(name, key)
     parsed = parse(series, table.numerals)
@@ -63,7 +66,10 @@ def numbers(table: Table, name: str, key: str, odd_cells: bool = False) -> NDArr
 
 
 def parse(series: pl.Series, numerals: Numerals = PLAIN) -> pl.Series | None:
-    """Cast to float64, with null where text is no number; None for a type without numbers, such as dates."""
+    """Cast to float64, with null where text is not a number.
+
+    Returns None for a type without numbers, such as dates.
+    """
     if not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Boolean, pl.Null)):
         return None
     if series.dtype == pl.String:
@@ -74,8 +80,8 @@ def parse(series: pl.Series, numerals: Numerals = PLAIN) -> pl.Series | None:
 def texts(table: Table, name: str, key: str) -> pl.Series:
     """Read a column as text; missing is null. A boolean of a typed file is "true" or "false".
 
-    A number of a typed file has no decimals that say nothing: 3.0 and DECIMAL 3.00 are "3", 3.50 is "3.5". Text stays
-    what the table has.
+    A number of a typed file has no decimals that say nothing: 3.0 and DECIMAL 3.00 are "3", 3.50
+    is "3.5". Text stays what the table has.
 
     Raises:
         DataError: for a type without a plain text, such as a list.
@@ -92,7 +98,9 @@ def texts(table: Table, name: str, key: str) -> pl.Series:
 
 
 def written(table: Table, name: str, key: str) -> pl.Series:
-    """Read a column as text as the table's type writes it: 3.0 of floats, 3.00 of DECIMAL(12,2); missing is null.
+    """Read a column as text as the table's type writes it; missing is null.
+
+    3.0 of floats, 3.00 of DECIMAL(12,2).
 
     Raises:
         DataError: as `texts`.
@@ -106,7 +114,10 @@ def written(table: Table, name: str, key: str) -> pl.Series:
 
 
 def without_decimals(text: pl.Series, decimal: str) -> pl.Series:
-    """Write whole numbers without decimals, "3" for "3.0", in a column of text that holds numbers alone."""
+    """Rewrite whole numbers without decimals, "3" for "3.0".
+
+    Only in a column of text that holds numbers alone.
+    """
     sign = re.escape(decimal)
     if not bool(text.drop_nulls().str.contains(rf"^[+-]?\d+(?:{sign}\d+)?$").all()):
         return text
@@ -114,10 +125,13 @@ def without_decimals(text: pl.Series, decimal: str) -> pl.Series:
 
 
 def compare(table: Table, name: str, symbol: str, value: str, key: str) -> NDArray[np.float64]:
-    """Compare a column with a value: 1 where it holds, 0 where not, NaN where the column is missing.
+    """Compare a column with a value.
 
-    A value that is a number compares numbers; other text can be equal or unequal only. `true` and `false` are the
-    same in every case, as booleans are written True, TRUE or true by one program and another.
+    1 where the comparison is true, 0 where not, NaN where the column is missing.
+
+    A value that is a number compares numbers; other text can be equal or unequal only. `true` and
+    `false` are the same in every case, as booleans are written True, TRUE or true by one program
+    and another.
     """
     compared = OPERATORS[symbol]
     try:

@@ -21,7 +21,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 @dataclass(frozen=True)
 class Coded:
-    """Hold R rows as arrays in the order of the schema; see `model.schema.Rows`."""
+    """R rows as arrays in the order of the schema; see `model.schema.Rows`."""
 
     features: FeatureSchema
     numeric: NDArray[np.float32]
@@ -94,7 +94,10 @@ def _joined(columns: list[_Column], rows: int) -> Coded:
 
 
 def _number(table: Table, name: str, training: NDArray[np.bool_], config: Config) -> _Column:
-    """Read a column of numbers and describe it by the training rows; markers are compared as the graph does it."""
+    """Read a column of numbers and describe it by the training rows.
+
+    Markers are compared as the graph does it.
+    """
     odd_cells = config.features.rest == "infer" and name not in config.features.numeric
     exact = numbers(table, name, "features.numeric", odd_cells)
     values = exact.astype(np.float32)
@@ -122,7 +125,10 @@ def _without(name: str, declared: bool, min_count: int) -> str:
 
 
 def _describe(name: str, values: NDArray[np.float32], bins: int) -> NumericFeature:
-    """Describe a numeric column by its training values, in float64; a constant one has deviation 1."""
+    """Describe a numeric column by its training values, in float64.
+
+    A constant one has deviation 1.
+    """
     known = values[~np.isnan(values)].astype(np.float64)
     if not known.size:
         return NumericFeature(name, mean=0.0, std=1.0, minimum=0.0, maximum=0.0, missing_share=1.0)
@@ -145,8 +151,8 @@ def _describe(name: str, values: NDArray[np.float32], bins: int) -> NumericFeatu
 def bin_edges(known: NDArray[np.float64], bins: int) -> NDArray[np.float32]:
     """Choose at most bins + 1 rising edges by quantiles of present values.
 
-    A value that fills a bin or more by itself is one edge, and the other edges are quantiles of the other rows:
-    plain quantiles of a column that is zero in nine rows of ten would all be zero.
+    A value that fills a bin or more by itself is one edge, and the other edges are quantiles of
+    the other rows: plain quantiles of a column that is zero in nine rows of ten would all be zero.
     """
     values, counts = np.unique(known, return_counts=True)
     if len(values) <= bins + 1:
@@ -158,7 +164,7 @@ def bin_edges(known: NDArray[np.float64], bins: int) -> NDArray[np.float32]:
 
 
 def _encode(table: Table, name: str, training: NDArray[np.bool_], config: Config) -> _Column:
-    """Give each value a code by how often the training rows hold it."""
+    """Assign each value a code by how often the training rows have it."""
     key, min_count = "features.categorical", config.features.min_count
     text = without_decimals(texts(table, name, key), table.numerals.decimal)
     column = text.fill_null("")
@@ -187,7 +193,7 @@ def _encode(table: Table, name: str, training: NDArray[np.bool_], config: Config
 
 
 def _spellings(given: pl.Series, text: pl.Series, vocabulary: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """List the ways in which the table writes known values that the vocabulary writes otherwise."""
+    """List the table's spellings of known values that the vocabulary writes otherwise."""
     other = (given != text).fill_null(False)
     if not other.any():
         return ()

@@ -1,4 +1,7 @@
-"""Kinds of features: which columns are inputs, and which of them hold numbers, by all rows whatever their split."""
+"""Kinds of features: which columns are inputs, and which of them hold numbers.
+
+Decided by all rows, whatever their split.
+"""
 
 import re
 from typing import Literal
@@ -22,14 +25,14 @@ PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+")
 
 
 def choose_kinds(table: Table, config: Config) -> tuple[dict[str, Kind], Remarks, list[str]]:
-    """Say which columns are features and of which kind, in the order of the table.
+    """Choose the feature columns and the kind of each, in the order of the table.
 
     Returns:
         Kinds by column, remarks on columns, and notes.
 
     Raises:
-        DataError: for a column that does not exist, is named twice, has a name that no feature may have, or holds what
-            no feature can.
+        DataError: for a column that does not exist, is named twice, has a name that no feature may
+            have, or holds what no feature can.
     """
     labels = {task.column: task.name for task in config.tasks}
     split = config.data.split.columns if isinstance(config.data, TableData) else ()
@@ -78,7 +81,9 @@ def declared_kinds(table: Table, config: Config, labels: dict[str, str], dropped
 
 
 def infer(table: Table, name: str, said: Remarks) -> Kind:
-    """Tell numbers from categories: all present values are numbers, or fewer than STRAY_SHARE of them are not.
+    """Choose between numbers and categories by a column's values.
+
+    Numbers: all present values are numbers, or fewer than STRAY_SHARE of them are not.
 
     In a file with types, the column's type decides.
 
@@ -111,7 +116,10 @@ def infer(table: Table, name: str, said: Remarks) -> Kind:
 
 
 def _is_index(table: Table, name: str) -> bool:
-    """Tell whether a column is an index that pandas wrote: of one of its names, a different number in each row."""
+    """Check whether a column is an index that pandas wrote.
+
+    It has one of its names, and a different number in each row.
+    """
     if not PANDAS_INDEX.fullmatch(name):
         return False
     if name.startswith("__"):

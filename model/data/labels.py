@@ -1,4 +1,7 @@
-"""Turn columns into the labels of tasks, and check that every split can teach and judge them."""
+"""Labels of tasks, read from columns.
+
+Also checks that every split can teach and judge them.
+"""
 
 from collections.abc import Sequence
 
@@ -18,7 +21,7 @@ from model.schema import Task
 Labels = NDArray[np.float64]
 
 COARSE = 0.01
-"""Steps of an answer, in standard deviations of the labels, above which a note says so: they cost accuracy."""
+"""Step of an answer, in standard deviations of the labels, above which a note warns of it."""
 
 
 def labelled_rows(table: Table, tasks: Sequence[TaskConfig]) -> tuple[Table, list[str]]:
@@ -45,7 +48,9 @@ def labelled_rows(table: Table, tasks: Sequence[TaskConfig]) -> tuple[Table, lis
 
 
 def read_strata(table: Table, configs: Sequence[TaskConfig]) -> dict[str, NDArray[np.float64]]:
-    """Read the classes that every split needs rows of, by task: (R,), from 0; NaN where the label is missing.
+    """Read the classes that every split needs rows of, by task.
+
+    (R,), from 0; NaN where the label is missing.
 
     A regression has one class, that of the rows with a label, and none if all rows have one.
 
@@ -69,13 +74,16 @@ def read_labels(table: Table, configs: Sequence[TaskConfig], chosen: Assignment)
     Args:
         table: of R rows.
         configs: one for each of T tasks.
-        chosen: (R,) split of each row; means, deviations and default classes are those of the training rows.
+        chosen: (R,) split of each row; means, deviations and default classes are those of the
+            training rows.
 
     Returns:
-        float64 (R, T): a number, 0 or 1, or the index of a class; NaN where the label is missing. And the tasks.
+        float64 (R, T): a number, 0 or 1, or the index of a class; NaN where the label is missing.
+            And the tasks.
 
     Raises:
-        DataError: for labels of the wrong kind, and for a split without labels or without one of the classes.
+        DataError: for labels of the wrong kind, and for a split without labels or without one of
+            the classes.
     """
     labels = np.empty((len(table), len(configs)), np.float64)
     tasks = []
@@ -97,7 +105,10 @@ def _regression(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[N
 
 
 def coarse_answers(tasks: Sequence[Task]) -> list[str]:
-    """Note the regression tasks whose answers, float32 in the label's units, step by a share of the labels' spread."""
+    """Note the regression tasks whose answers step coarsely.
+
+    Answers are float32 in the label's units, and may step by a share of the labels' spread.
+    """
     notes = []
     for task in tasks:
         step = float(np.spacing(np.float32(abs(task.mean)))) if task.kind == "regression" else 0.0
@@ -127,7 +138,10 @@ def _binary(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArr
 
 
 def _find(value: Value, column: pl.Series, config: TaskConfig) -> list[str]:
-    """List the texts by which a configured value stands in the column: 1 finds "1" and "1.0", true finds "True"."""
+    """List the texts by which a configured value stands in the column.
+
+    1 finds "1" and "1.0", true finds "True".
+    """
     known: list[str] = column.drop_nulls().unique().sort().to_list()
     wanted = str(value).lower() if isinstance(value, bool) else str(value)
     if isinstance(value, bool):
@@ -152,7 +166,10 @@ def _number(text: str) -> float | None:
 
 
 def _obvious(text: pl.Series, table: Table, config: TaskConfig) -> list[str]:
-    """Find the positive values of a column of 0 and 1, or of false and true, however these are written."""
+    """Find the positive values of a column of 0 and 1, or of false and true.
+
+    However these are written.
+    """
     said = {str(value): _said(value) for value in text.drop_nulls().unique().sort()}
     if None not in said.values():
         return [value for value, positive in said.items() if positive] or ["1" if "0" in said else "true"]
@@ -175,7 +192,7 @@ def _among(text: pl.Series, positive: Sequence[str]) -> NDArray[np.float64]:
 
 
 def _words(text: pl.Series, positive: Sequence[str]) -> tuple[str, str]:
-    """Name the two classes after the column's values, where a class is one value."""
+    """Derive the names of the two classes from values, where a class is one value."""
     others = text.drop_nulls().unique().to_list()
     others = [value for value in others if value not in positive]
     yes = positive[0] if len(positive) == 1 else "one of " + ", ".join(positive)
@@ -211,7 +228,9 @@ def _multiclass(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[N
 
 
 def _whole_numbers(table: Table, config: TaskConfig, key: str) -> pl.Series | None:
-    """Read a column as whole numbers; None if it holds something else or numbers too large to be told apart.
+    """Read a column as whole numbers.
+
+    None if it holds something else, or numbers too large to be told apart.
 
     Raises:
         DataError: for numbers with a fraction, which are no classes.
@@ -231,7 +250,10 @@ def _whole_numbers(table: Table, config: TaskConfig, key: str) -> pl.Series | No
 
 
 def _plain(value: str) -> str:
-    """Write a whole number without a decimal point, and anything else as it is: "1.0" becomes "1"."""
+    """Write a whole number without a decimal point, "1" for "1.0".
+
+    Anything else stays as it is.
+    """
     number = _number(value)
     return str(int(number)) if number is not None and number.is_integer() else value
 

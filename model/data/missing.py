@@ -10,7 +10,7 @@ from model.config.data import TableData
 from model.data.numerals import PLAIN, Numerals
 
 MOST_ZEROS = 6
-"""Decimals with which the text of a marker that is a number is recognised: -200 is also "-200.0" to "-200.000000"."""
+"""Decimals with which a marker's number is recognised: -200 is "-200.0" to "-200.000000" too."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Markers:
     """Texts and numbers that mean "no value".
 
     Attributes:
-        texts: compared exactly; always holds the empty one. A marker that is a number is here in its usual
-            spellings.
+        texts: compared exactly; always holds the empty one. A marker that is a number is here in
+            its usual spellings.
         numbers: compared as numbers, without NaN; infinity stands for both infinities.
     """
 
@@ -27,7 +27,10 @@ class Markers:
     numbers: tuple[float, ...] = ()
 
     def mask(self, series: pl.Series) -> pl.Series:
-        """Mark the values of a column, of whatever type, that mean "no value": Boolean, false where null."""
+        """Mark the values of a column, of whatever type, that mean "no value".
+
+        Boolean, false where null.
+        """
         if series.dtype == pl.String:
             marked = series.is_in(list(self.texts))
         elif series.dtype == pl.Boolean:

@@ -1,4 +1,4 @@
-"""Reading of numbers from text: which sign stands before the decimals, and which between thousands."""
+"""Numerals: reading of numbers from text by decimal sign and sign between thousands."""
 
 import re
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class Numerals:
 
     Attributes:
         decimal: sign before the decimals, one character.
-        thousands: sign between groups of three digits, one character; empty if there is none. A plain blank stands
-            for every kind of blank.
+        thousands: sign between groups of three digits, one character; empty if there is none. A
+            plain blank stands for every kind of blank.
     """
 
     decimal: str = "."
@@ -25,8 +25,9 @@ class Numerals:
     def read(self, text: pl.Series) -> pl.Series:
         """Read text as float64; null where it is not a number in this convention.
 
-        A minus sign may be a hyphen, as a computer writes it, or U+2212. A sign between thousands must stand before
-        three digits and not behind a leading zero ("1,234", also "1,00,000"), so that "1,5" is never 15.
+        A minus sign may be a hyphen, as a computer writes it, or U+2212. A sign between thousands
+        must stand before three digits and not behind a leading zero ("1,234", also "1,00,000"), so
+        that "1,5" is never 15.
         """
         text = text.str.strip_chars().str.replace("\u2212", "-", literal=True)
         if self.thousands:

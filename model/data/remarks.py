@@ -1,4 +1,4 @@
-"""Remarks on columns: what in a table is probably not what its owner means, one line a column, with the way out."""
+"""Remarks on columns: what is probably not meant, one line a column, with the way out."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -16,19 +16,19 @@ SIGNS = r"^(?:[$€£¥₹%‰]|EUR|USD|GBP|CHF)\s*|\s*(?:[$€£¥₹%‰]|EUR|
 TOTALS = re.compile(r"(grand |sub)?totals?|sum|summe|gesamt|insgesamt|totale|total general", re.IGNORECASE)
 
 STRAY_SHARE = 0.05
-"""Below this share of present values, those that are not numbers are odd cells of a column of numbers."""
+"""Share of present values below which those that are not numbers are odd cells."""
 
 UNKNOWN_SHARE = 0.1
-"""Share of training rows with a value too rare to be known above which a column of categories is remarked on."""
+"""Share of training rows with values too rare to be known above which there is a remark."""
 
 MIXED_SHARE = 0.5
-"""Numbers for each other value from which a column of categories is remarked on for holding both."""
+"""Numbers for each other value from which there is a remark on categories that are mixed."""
 
 IDENTIFIER_SHARE, IDENTIFIER_ROWS = 0.95, 100
-"""Different whole numbers a present value, and rows, from which a column looks like an identifier."""
+"""Different whole numbers a present value, and rows, from which a column may be an identifier."""
 
 MERGED_SHARE = 0.01
-"""Share of different numbers with decimals that may become one in float32 before that is remarked on."""
+"""Share of different decimal numbers that are one in float32 above which there is a remark."""
 
 CONVENTIONS = (
     *(PLAIN, Numerals(".", ","), Numerals(","), Numerals(",", ".")),
@@ -66,7 +66,10 @@ def quoted(value: object) -> str:
 
 
 def shown(table: Table, name: str, mask: NDArray[np.bool_]) -> str:
-    """Show the cells of a mask (R,) that has one at least: their first values, and the row of the first."""
+    """Describe the cells of a mask (R,) that has one at least.
+
+    Their first values, and the row of the first.
+    """
     cells = table.frame[name].filter(pl.Series(mask)).unique(maintain_order=True)
     values = ", ".join(quoted(value) for value in cells.head(3)) + (f" and {len(cells) - 3:,} more" * (len(cells) > 3))
     first = table.row_numbers[int(np.argmax(mask))]
@@ -74,7 +77,9 @@ def shown(table: Table, name: str, mask: NDArray[np.bool_]) -> str:
 
 
 def on_odd_cells(table: Table, name: str, other: NDArray[np.bool_], numbers: int, kind: str) -> Iterator[str]:
-    """Remark on the values of a column that are not numbers beside those that are: which, and what becomes of them.
+    """Remark on a column's stray values, those that are not numbers beside numbers.
+
+    Says which, and what becomes of them.
 
     Args:
         table: of R rows.
@@ -99,7 +104,7 @@ def on_odd_cells(table: Table, name: str, other: NDArray[np.bool_], numbers: int
 
 
 def _way_out(table: Table, name: str, other: NDArray[np.bool_]) -> str:
-    """Say by which setting the cells that are not numbers would be; nothing if there is no such setting."""
+    """Name the setting by which stray cells would be numbers; nothing if there is none."""
     series = table.frame[name]
     cells = series.filter(pl.Series(other))
     fits = [n for n in CONVENTIONS if n != table.numerals and _reads(n, series) and _reads(n, cells)]
@@ -113,7 +118,7 @@ def _way_out(table: Table, name: str, other: NDArray[np.bool_]) -> str:
 
 
 def _reads(numerals: Numerals, cells: pl.Series) -> bool:
-    """Tell whether all present cells but odd ones are numbers in a convention."""
+    """Check whether all present cells but odd ones are numbers in a convention."""
     present = cells.drop_nulls()
     return len(present) > 0 and numerals.read(present).null_count() < STRAY_SHARE * len(present)
 
@@ -144,7 +149,10 @@ def on_numbers(table: Table, name: str, values: NDArray[np.float64]) -> Iterator
 
 
 def on_precision(series: pl.Series, values: NDArray[np.float64]) -> Iterator[str]:
-    """Remark on numbers (R,) that differ in the table and are one in float32, in which the network computes."""
+    """Remark on numbers (R,) that differ in the table and are one in float32.
+
+    The network computes in float32.
+    """
     present = values[~np.isnan(values)]
     exact = series.cast(pl.Int64, strict=False) if series.dtype == pl.String else series
     different = max(len(np.unique(present)), exact.drop_nulls().n_unique())
@@ -185,7 +193,10 @@ def on_categories(table: Table, name: str) -> Iterator[str]:
 
 
 def on_totals(table: Table) -> Iterator[tuple[str, str]]:
-    """Remark on a last row that looks like the sums of the others; pairs of a column and a remark."""
+    """Remark on a last row that looks like the sums of the others.
+
+    Yields pairs of a column and a remark.
+    """
     if len(table) < 2:
         return
     for series in table.frame.iter_columns():
@@ -200,14 +211,17 @@ def on_totals(table: Table) -> Iterator[tuple[str, str]]:
 
 
 def on_constant(values: pl.Series) -> Iterator[str]:
-    """Remark on a feature that has one value in every row; `values` has null where the table has none."""
+    """Remark on a feature that has one value in every row.
+
+    `values` has null where the table has none.
+    """
     if not values.null_count() and values.n_unique() == 1:
         value = str(values[0]).lower() if values.dtype == pl.Boolean else values[0]
         yield f"holds {quoted(value)} in every row, which tells nothing; add it to data.drop"
 
 
 def on_unknown(share: float, min_count: int) -> Iterator[str]:
-    """Remark on a column of categories of whose training rows many hold a value that is too rare to be known."""
+    """Remark on categories with a large share of training rows too rare to be known."""
     if share > UNKNOWN_SHARE:
         yield (
             f"{share:.0%} of the training rows hold a value that fewer than {min_count} of them share and count as "

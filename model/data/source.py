@@ -1,4 +1,4 @@
-"""Read a file into a table of trimmed values, missing ones marked."""
+"""Source table: a file read into trimmed values, missing ones null."""
 
 import hashlib
 import os
@@ -21,20 +21,20 @@ from model.data.numerals import PLAIN, Numerals
 from model.errors import DataError
 
 SAMPLE_ROWS, MARKED_ROWS = 1000, 20
-"""Rows kept as they stand in the file: of all, and beyond these of each column's that hold a marker."""
+"""Rows of the sample: of all rows, and beyond these of each column's rows with a marker."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Hold the rows of a file, or some of them, and the name that each goes by in a message.
+    """Rows of a file, or some of them, with the number that each goes by in a message.
 
     Attributes:
         frame: the columns; text is trimmed and missing text is null.
         row_numbers: int64, place of each row in the file, from 1, the header not counted.
         markers: what means missing.
         numerals: convention of numbers in columns of text.
-        not_available: how many cells of a column hold "NA" where that means missing by default, and the row of the
-            first.
+        not_available: how many cells of a column hold "NA" where that means missing by default,
+            and the row of the first.
         sample: some rows of the file as they stand there, before anything was done to them.
         sample_rows: int64, their row numbers, rising.
         typed: whether the file itself tells numbers from text, as Parquet does and CSV does not.
@@ -57,7 +57,10 @@ class Table:
         return replace(self, frame=self.frame.filter(pl.Series(mask)), row_numbers=self.row_numbers[mask])
 
     def column(self, name: str, key: str) -> pl.Series:
-        """Look up a column; a DataError says which configuration key names one that is not there."""
+        """Look up a column.
+
+        A DataError says which configuration key names one that is not there.
+        """
         if name not in self.frame.columns:
             raise DataError(
                 f"{key} names the column '{name}', which the table lacks{nearest(name, self.frame.columns)}"
@@ -66,7 +69,7 @@ class Table:
 
 
 def locate(path: str) -> Path:
-    """Resolve a relative path against the directory in MMOE_DATA, else against the working directory."""
+    """Resolve a relative path against MMOE_DATA, else against the working directory."""
     return Path(os.environ.get("MMOE_DATA", "")) / path
 
 
@@ -93,7 +96,7 @@ def read_table(data: TableData) -> tuple[Table, str]:
 
 
 def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Path) -> Table:
-    """Make a table of what was read from a file: names composed, values trimmed, missing ones null.
+    """Make a table of a file's frame: names composed, values trimmed, missing ones null.
 
     Raises:
         DataError: it has no rows, or two names are one.
@@ -126,7 +129,10 @@ def _with_composed_names(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
 
 
 def _sample(frame: pl.DataFrame, cleaned: pl.DataFrame) -> NDArray[np.int64]:
-    """Choose rows, rising from 0: at random, and for each column a few of whose cells a marker was taken away."""
+    """Choose sample rows, rising from 0.
+
+    At random, and for each column a few of whose cells a marker was taken away.
+    """
     chosen = np.random.default_rng(0).permutation(frame.height)[:SAMPLE_ROWS]
     marked = [
         (given.is_not_null() & read.is_null()).arg_true().head(MARKED_ROWS).to_numpy()
@@ -136,7 +142,7 @@ def _sample(frame: pl.DataFrame, cleaned: pl.DataFrame) -> NDArray[np.int64]:
 
 
 def _not_available(frame: pl.DataFrame) -> dict[str, tuple[int, int]]:
-    """Find the columns of text that hold "NA": how many cells, and the row of the first, from 1."""
+    """Find the columns of text with "NA": how many cells, and the first row, from 1."""
     found = {}
     for series in frame.iter_columns():
         if series.dtype == pl.String and (count := int((series == "NA").sum())):
@@ -145,7 +151,10 @@ def _not_available(frame: pl.DataFrame) -> dict[str, tuple[int, int]]:
 
 
 def _clean(series: pl.Series, markers: Markers, strip: bool) -> pl.Series:
-    """Make values that mean "no value" null, in columns of every type; text is trimmed and in Unicode's form NFC."""
+    """Make values that mean "no value" null, in columns of every type.
+
+    Text is trimmed and in Unicode's form NFC.
+    """
     if series.dtype in (pl.Categorical, pl.Enum):
         series = series.cast(pl.String)
     if series.dtype == pl.String:

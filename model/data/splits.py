@@ -29,7 +29,8 @@ def assign(table: Table, split: Split, strata: Strata | None = None) -> tuple[As
     Args:
         table: of R rows.
         split: how to divide them.
-        strata: (R,) classes of each task, for a stratified split; see `model.data.labels.read_strata`.
+        strata: (R,) classes of each task, for a stratified split; see
+            `model.data.labels.read_strata`.
 
     Returns:
         The assignment, and notes that say how it was made.
@@ -67,7 +68,9 @@ def assign(table: Table, split: Split, strata: Strata | None = None) -> tuple[As
 
 
 def _by_block(blocks: NDArray[np.int64], split: Split) -> Assignment:
-    """Fill training, then validation, then test with whole ascending blocks, as near to the shares as these allow.
+    """Fill training, then validation, then test with whole ascending blocks.
+
+    As near to the shares as these allow.
 
     Args:
         blocks: (R,) number of the block that each row belongs to, dense from 0.
@@ -83,7 +86,7 @@ def _by_block(blocks: NDArray[np.int64], split: Split) -> Assignment:
 
 
 def _stratified(order: NDArray[np.int64], chosen: Assignment, split: Split, strata: Strata) -> tuple[Assignment, str]:
-    """Divide rows anew by class, where that is asked for, or where a class is missing from a random split.
+    """Stratify a random split where that is asked for, or where it lacks a class.
 
     Args:
         order: (R,) the row numbers, shuffled.
@@ -190,7 +193,10 @@ def _times(table: Table, column: pl.Series) -> NDArray[Any]:
 
 
 def _combined(keys: list[NDArray[Any]]) -> NDArray[np.int64]:
-    """Number the distinct combinations of keys, ordered by the first key, then the second, and so on."""
+    """Number the distinct combinations of keys.
+
+    Ordered by the first key, then the second, and so on.
+    """
     combined = np.zeros(len(keys[0]), np.int64)
     for key in keys:
         values, codes = np.unique(key, return_inverse=True)

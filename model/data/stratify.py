@@ -1,7 +1,9 @@
-"""Stratified division of rows: every class of every task in every split, as near to its share as whole rows allow.
+"""Stratified split: every class of every task in every split.
 
-The order of work is that of iterative stratification (Sechidis et al., ECML PKDD 2011), rarest class first, with all
-rows of a class divided at once. Axes: R rows, S splits.
+As near to its share as whole rows allow.
+
+The order of work is that of iterative stratification (Sechidis et al., ECML PKDD 2011), rarest
+class first, with all rows of a class divided at once. Axes: R rows, S splits.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +16,9 @@ Strata = Mapping[str, NDArray[np.float64]]
 
 
 def lacking(chosen: NDArray[np.int8], sizes: NDArray[np.int64], strata: Strata) -> tuple[str, int] | None:
-    """Find a task and a split that holds no row of one of its classes, although there are rows enough for all splits.
+    """Find a task and a split without rows of one of its classes.
+
+    Only where there are rows enough for all splits.
 
     Args:
         chosen: (R,) split of each row.
@@ -34,7 +38,8 @@ def stratify(order: NDArray[np.int64], sizes: NDArray[np.int64], strata: Strata)
     """Divide rows among splits of given sizes.
 
     Args:
-        order: (R,) the row numbers, shuffled: within a class, earlier ones fall into earlier splits.
+        order: (R,) the row numbers, shuffled: within a class, earlier ones fall into earlier
+            splits.
         sizes: (S,) rows of each split; they add up to R.
         strata: (R,) for each task.
 

@@ -1,10 +1,11 @@
-"""Generate two regression tasks of a chosen correlation (Ma et al., KDD 2018, §3.2).
+"""Synthetic data: two regression tasks of a chosen correlation (Ma et al., KDD 2018, §3.2).
 
     u1, u2 orthogonal unit vectors;  w1 = c u1;  w2 = c (p u1 + sqrt(1 - p²) u2);  x ~ N(0, I_d)
-    y_k = w_k·x + sum_i sin(alpha_i w_k·x + beta_i) + noise_k,  noise_k ~ N(0, 0.01), 0.01 being the variance
+    y_k = w_k·x + sum_i sin(alpha_i w_k·x + beta_i) + noise_k;  noise_k of variance 0.01
 
-The paper leaves c, alpha, beta and their number open. The defaults here (c = 0.3, alpha_i = 2i, beta = 0, 14 terms)
-meet its Fig. 2, the labels' Pearson correlation against the cosine p, within 0.01 at every point.
+The paper leaves c, alpha, beta and their number open. The defaults here (c = 0.3, alpha_i = 2i,
+beta = 0, 14 terms) meet its Fig. 2, the labels' Pearson correlation against the cosine p, within
+0.01 at every point.
 """
 
 import math
@@ -20,7 +21,7 @@ from model.config.run import SyntheticData
 
 @dataclass(frozen=True)
 class SineTasks:
-    """Describe a pair of tasks; every method works on one run or, with leading axes, on many at once.
+    """Pair of synthetic tasks; methods work on one run or, with leading axes, on many.
 
     Attributes:
         dims: d, at least 2.
@@ -48,7 +49,10 @@ class SineTasks:
         return (self.scale * torch.stack([first, turned], dim=-2)).float()
 
     def rows(self, weights: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw `count` rows for each run of `weights` (*runs, 2, d): x (*runs, B, d) and y (*runs, B, 2)."""
+        """Draw `count` rows for each run of `weights` (*runs, 2, d).
+
+        Returns x (*runs, B, d) and y (*runs, B, 2).
+        """
         x = torch.randn(*weights.shape[:-2], count, self.dims, generator=generator, device=weights.device)
         clean = self.signal(x @ weights.transpose(-1, -2))
         noise = torch.randn(clean.shape, generator=generator, device=clean.device)
@@ -76,7 +80,10 @@ def sine_tasks(data: SyntheticData) -> SineTasks:
 
 
 def generate(data: SyntheticData) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Draw all rows of a configuration: x (rows, d) and y (rows, 2); the seed decides every number."""
+    """Draw all rows of a configuration: x (rows, d) and y (rows, 2).
+
+    The seed decides every number.
+    """
     generator = torch.Generator().manual_seed(data.seed)
     tasks = sine_tasks(data)
     x, y = tasks.rows(tasks.weights(generator), data.rows, generator)

@@ -1,6 +1,7 @@
 """From a configuration to a dataset: read or generate rows, split them, code features and labels.
 
-Statistics, vocabularies and kinds come from the training split alone; every other row is only looked up in them.
+Statistics, vocabularies and kinds come from the training split alone; every other row is only
+looked up in them.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Turn raw features into the encoded row x (B, D) that the networks read; every step is exportable to ONNX."""
+"""Encoder of raw features into the row x (B, D) that the networks read, exportable to ONNX."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from model.schema import FeatureSchema, NumericFeature
 NumericEncoding = Literal["standard", "piecewise_linear"]
 
 LIMIT = 1e4
-"""Bound of an encoded number: whatever finite value a client sends, the network's arithmetic stays finite."""
+"""Bound of an encoded number, so that arithmetic stays finite for every finite value."""
 
 
 class _Column(NamedTuple):
-    """Define one encoded number: clamp((value - start) / size, low, high) of a numeric feature."""
+    """Encoded number: clamp((value - start) / size, low, high) of a numeric feature."""
 
     feature: int
     start: float
@@ -30,7 +30,7 @@ def _standard(index: int, feature: NumericFeature) -> list[_Column]:
 
 
 def _piecewise_linear(index: int, feature: NumericFeature) -> list[_Column]:
-    """Encode by quantile bins: a column per bin rises from 0 to 1 inside it (Gorishniy et al. 2022).
+    """Encode by quantile bins: a column per bin rises from 0 to 1 (Gorishniy et al. 2022).
 
     The first bin goes on below and the last above what training has seen, as in the paper.
     """
@@ -44,15 +44,19 @@ def _piecewise_linear(index: int, feature: NumericFeature) -> list[_Column]:
 
 
 class Encoder(nn.Module):
-    """Encode N numeric and C categorical features as D columns: numbers, missing indicators, embeddings.
+    """Encoding of N numeric and C categorical features as D columns.
 
-    A missing number is replaced by the feature's mean, and a feature that was ever missing in training gets an
-    indicator column beside it. All categorical columns share one embedding table; column c owns the rows from
-    `offsets[c]` on, so that a value's global code is offsets[c] + its per-column code.
+    The columns are numbers, missing indicators and embeddings.
+
+    A missing number is replaced by the feature's mean, and a feature that was ever missing in
+    training gets an indicator column beside it. All categorical columns share one embedding table;
+    column c owns the rows from `offsets[c]` on, so that a value's global code is offsets[c] + its
+    per-column code.
 
     Attributes:
         width: D.
-        column_feature: int64 (D,), the raw feature (0..N+C-1, numeric first) that each encoded column comes from.
+        column_feature: int64 (D,), the raw feature (0..N+C-1, numeric first) that each encoded
+            column comes from.
         offsets: int64 (C,).
         tables: how many independent embeddings there are; with more than one, x is (B, tables, D)
             if there are categorical features, and every table's slice has the same numbers.
@@ -117,7 +121,10 @@ class Encoder(nn.Module):
         return self.encode(numeric, codes + self.offsets if self.categorical_features else codes)
 
     def encode(self, numeric: Tensor, global_codes: Tensor) -> Tensor:
-        """Encode rows whose categories are rows of the embedding table already; else as `forward`."""
+        """Encode rows whose categories are global codes, rows of the embedding table.
+
+        Otherwise as `forward`.
+        """
         parts: list[Tensor] = []
         if self.numeric_features:
             missing = numeric.isnan()  # (B, N)
@@ -128,7 +135,7 @@ class Encoder(nn.Module):
             if len(self.indicated):
                 parts.append(missing.index_select(-1, self.indicated).to(numeric.dtype))
         if self.embedding is not None:
-            # The gradient of index_select takes a quarter of the time that the one of embedding takes.
+            # index_select: its gradient takes a quarter of the time of nn.Embedding's
             embedded = self.embedding.weight.index_select(0, global_codes.flatten())  # (B * C, tables * dim)
             if self.tables > 1:
                 by_column = embedded.view(-1, self.categorical_features, self.tables, self.embedding_dim)
@@ -147,9 +154,12 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def settle_unseen(self, counts: Tensor) -> None:
-        """Set embedding rows that no training row has used to the count-weighted mean of their column's others.
+        """Set embedding rows that no training row has used to their column's mean.
 
-        Such a row (UNKNOWN, MISSING) still holds its random start; the mean says "an average value" instead.
+        The mean of the column's other rows, weighted by count.
+
+        Such a row (UNKNOWN, MISSING) still holds its random start; the mean says "an average
+        value" instead.
 
         Args:
             counts: (rows of the table,), as `count_codes` gives it for the training split.

@@ -1,8 +1,9 @@
-"""Training layout of the networks of model/mmoe.py: the same sums, with the numbers of all rows beside each other.
+"""Fast training layout of the networks of model/mmoe.py: the same sums, rows along the last axis.
 
-In training most operations work on many rows at a time, and with the rows along the last axis small products, the
-softmax over a few experts and the mixture's gradient take a quarter to a half of the time. The layers are those of the
-network itself, so parameters, their names and the order in which dropout draws are the same.
+In training most operations work on many rows at a time, and with the rows along the last axis
+small products, the softmax over a few experts and the mixture's gradient take a quarter to a half
+of the time. The layers are those of the network itself, so parameters, their names and the order
+in which dropout draws are the same.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The whole model: raw features in, answers in natural units out."""
+"""Multi-task model: raw features in, predictions in natural units out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from model.schema import FeatureSchema, Rows, Task
 
 @dataclass(frozen=True)
 class Predictions:
-    """Hold what a model says about B rows.
+    """Predictions for B rows in natural units.
 
     Attributes:
-        tasks: by task name: value of a regression task (B,) in the label units, probability of a binary one (B,), class
-            probabilities of a multiclass one (B, K).
+        tasks: by task name: value of a regression task (B,) in the label units, probability of a
+            binary one (B,), class probabilities of a multiclass one (B, K).
         gate_weights: (B, T, E), rows sum to 1; None for a network without gates.
     """
 
@@ -30,7 +30,7 @@ class Predictions:
 
 
 class Model(nn.Module):
-    """Join an encoder and a network: raw features in, one raw output per task and gate weights out.
+    """Encoder and network: raw features in, one raw output per task and gate weights out.
 
     Attributes:
         tasks: in the order of the outputs and of axis T.
@@ -43,17 +43,23 @@ class Model(nn.Module):
         self.tasks = tuple(tasks)
 
     def forward(self, numeric: Tensor, codes: Tensor, expert_mask: Tensor | None = None) -> Output:
-        """Answer for raw numbers (B, N), NaN = missing, and per-column codes (B, C); the mask as in model/mmoe.py."""
+        """Compute raw outputs for numbers (B, N), NaN = missing, and per-column codes (B, C).
+
+        The mask is as in model/mmoe.py.
+        """
         output: Output = self.network(self.encoder(numeric, codes), expert_mask)
         return output
 
     def training_layout(self) -> "Model":
-        """Return a twin on the same parameters whose network works in the layout that trains fastest."""
+        """Return a twin on the same parameters in the layout that trains fastest."""
         return Model(self.encoder, fast(self.network), self.tasks)
 
 
 def build_model(features: FeatureSchema, tasks: Sequence[Task], config: ModelConfig, seed: int | None = None) -> Model:
-    """Build the whole model with fresh weights, drawn from `seed` or, without one, from torch's generator."""
+    """Build the model with fresh weights.
+
+    Drawn from `seed` or, without one, from torch's generator.
+    """
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
@@ -75,7 +81,7 @@ def build_model(features: FeatureSchema, tasks: Sequence[Task], config: ModelCon
 
 
 def in_units(raw: Tensor, task: Task) -> Tensor:
-    """Turn a tower's raw output into what a user reads: a value in the label's units, or probabilities."""
+    """Convert a tower's raw output to natural units: a label's value, or probabilities."""
     if task.kind == "regression":
         return raw * task.std + task.mean
     return raw.sigmoid() if task.kind == "binary" else raw.softmax(dim=-1)

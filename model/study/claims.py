@@ -1,7 +1,10 @@
-"""The claims of Ma et al., KDD 2018, as statistical tests over independent runs, each with effect, interval, verdict.
+"""Claims of Ma et al., KDD 2018, as statistical tests over independent runs.
 
-Runs of one number share their data across architectures and their randomness across cosines, so differences are taken
-run by run. Intervals are percentile bootstraps over runs (Efron & Tibshirani 1993), 95 %, each for itself.
+Each has an effect, an interval and a verdict.
+
+Runs of one number share their data across architectures and their randomness across cosines, so
+differences are taken run by run. Intervals are percentile bootstraps over runs (Efron & Tibshirani
+1993), 95 %, each for itself.
 """
 
 import itertools
@@ -27,16 +30,16 @@ MIXTURES: tuple[Architecture, ...] = ("omoe", "mmoe")
 IN_PARTS: dict[Verdict, str] = {"holds": "holds in", "does not hold": "does not hold in", "open": "is open in"}
 RESAMPLES = 10_000
 ALIKE_SHARE = 0.10
-"""Two mean losses are alike when the whole interval of their difference lies within this share of the smaller one."""
+"""Share of the smaller loss within which the interval of two alike losses' difference lies."""
 BEST_QUANTILE = 0.05
 """The best runs of an architecture: the loss that this share of its runs stays under."""
 BEST_GAP = 0.5
-"""The best runs are alike when they lie less than this share of the typical runs' distance apart."""
+"""Share of the typical runs' distance below which the best runs are alike."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Hold an effect with its 95 % interval."""
+    """Effect with its 95 % interval."""
 
     effect: float
     low: float
@@ -48,7 +51,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Finding:
-    """Say whether one part of a claim holds here.
+    """Verdict on one part of a claim.
 
     Attributes:
         claim: what the paper says.
@@ -81,7 +84,8 @@ def mean_interval(values: Floats, comparisons: int = 1) -> Interval:
 
     Args:
         values: independent; one alone gives an interval without width.
-        comparisons: among how many this one was picked by its result; all their intervals hold together (Bonferroni).
+        comparisons: among how many this one was picked by its result; all their intervals hold
+            together (Bonferroni).
     """
     mean, count = float(values.mean()), len(values)
     if count == 1:
@@ -158,7 +162,10 @@ def _least_sensitive(final: Losses, cosines: list[float]) -> list[Finding]:
 
 
 def _alike_only_at_one(final: Losses, cosines: list[float]) -> list[Finding]:
-    """Hold the difference against one and the same margin at every cosine: beyond it below 1, within it at 1."""
+    """Compare OMoE and MMoE by the same margin at every cosine.
+
+    Beyond it below 1, within it at 1.
+    """
     found = []
     for cosine in cosines:
         omoe, mmoe = final["omoe", cosine], final["mmoe", cosine]
@@ -195,7 +202,10 @@ def _spreads_most(lowest: Losses, cosines: list[float]) -> list[Finding]:
 
 
 def _best_are_alike(lowest: Losses, cosines: list[float]) -> list[Finding]:
-    """Compare the best runs, on the scale of what separates typical runs of Shared-Bottom and MMoE."""
+    """Compare the best runs.
+
+    On the scale of what separates typical runs of Shared-Bottom and MMoE.
+    """
 
     def gap(other: Floats, mmoe: Floats, shared: Floats) -> Floats:
         best = np.quantile(other, BEST_QUANTILE, axis=-1) - np.quantile(mmoe, BEST_QUANTILE, axis=-1)
@@ -223,7 +233,9 @@ def spearman(x: Floats, y: Floats) -> float:
 
 
 def rank_correlation(cosines: Floats, similarity: Floats, resamples: int = 1000, seed: int = 0) -> Interval:
-    """Return Spearman's correlation of gate similarity with the cosine; whole runs are resampled, all their cosines.
+    """Return Spearman's correlation of gate similarity with the cosine.
+
+    Whole runs are resampled, all their cosines.
 
     Args:
         cosines: (P,).

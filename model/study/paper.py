@@ -1,4 +1,4 @@
-"""Figures of Ma et al., KDD 2018, to set the study's beside; those that were read off plots are approximate."""
+"""Figures of Ma et al., KDD 2018, for comparison; those read off plots are approximate."""
 
 from typing import Final
 
@@ -46,7 +46,7 @@ CENSUS: Final[dict[str, dict[Architecture, tuple[float, float, float]]]] = {
         "mmoe": (0.8860, 0.8826, 0.9924),
     },
 }
-"""§6.3, by the name of our configuration: AUC of the main task, best and mean, and mean AUC of never married."""
+"""§6.3, by our configuration's name: AUC of the main task, best and mean, then never married's."""
 
 CENSUS_TRAINING_BLOB: Final = "57d8bff516af70a99c0cd5b31bde3168b592cffb"
 """Git's id of the archive's training file, which the paper's split needs."""

@@ -1,4 +1,4 @@
-"""Do independent jobs in one process per core, and end them all together on Ctrl-C."""
+"""Process pool for independent jobs, one process per core; Ctrl-C ends them all."""
 
 import ctypes
 import multiprocessing as mp
@@ -25,7 +25,8 @@ def run_in_processes(
     """Let each process take the next job until none is left.
 
     Args:
-        work: does the jobs of one process; a function of a module, so that the process can import it.
+        work: does the jobs of one process; a function of a module, so that the process can import
+            it.
         jobs: any order may result.
         workers: how many processes; with 1 everything happens in this one.
         advance: is told what all processes have done, a few times a second.
@@ -74,10 +75,11 @@ def _wait(processes: Sequence[SpawnProcess], done: "Synchronized[int]", advance:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Put Ctrl-C and SIGTERM off while processes are started, and start those such that they never see Ctrl-C.
+    """Defer Ctrl-C and SIGTERM while processes start, which never see Ctrl-C themselves.
 
-    The processes inherit what this thread blocks. The kernel gives a signal to any other thread, though, and Python
-    then calls its handler in this one: raised halfway through a start, it would leave a process half told what to do.
+    The processes inherit what this thread blocks. The kernel gives a signal to any other thread,
+    though, and Python then calls its handler in this one: raised halfway through a start, it would
+    leave a process half told what to do.
     """
     late: list[int] = []
     own = threading.current_thread() is threading.main_thread()  # no other thread may set handlers, or runs them
@@ -100,7 +102,7 @@ def _process(
     taken: "Synchronized[int]",
     done: "Synchronized[int]",
 ) -> None:
-    """Be one of the processes, on one core."""
+    """Run one process of the pool, on one core."""
     torch.set_num_threads(1)
     keep_freed_memory()
 
@@ -122,7 +124,9 @@ def _not_taken(jobs: Sequence[Job], taken: "Synchronized[int]") -> Iterator[Job]
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed: a step's large arrays are then the last step's, not new pages from the kernel.
+    """Set glibc to keep freed memory.
+
+    A step's large arrays are then the last step's, not new pages from the kernel.
 
     A step takes a quarter less time so. Other C libraries are left as they are.
     """

@@ -1,4 +1,4 @@
-"""One loss per task over the rows that have its label, and their sum with fixed or learned weights."""
+"""Losses: one per task over its labelled rows, and their sum with fixed or learned weights."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -13,7 +13,7 @@ TaskWeighting = Literal["fixed", "uncertainty"]
 
 
 class Targets(NamedTuple):
-    """Hold labels as losses want them.
+    """Labels as losses read them.
 
     Attributes:
         values: float32 (B, T), standardised for regression, 0 where there is no label.
@@ -32,7 +32,8 @@ class Targets(NamedTuple):
 def targets_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Targets:
     """Standardise the labels of regression tasks and mark the missing ones.
 
-    The arithmetic is float64, then rounded: float32 would step by 128 among labels such as seconds since 1970.
+    The arithmetic is float64, then rounded: float32 would step by 128 among labels such as seconds
+    since 1970.
     """
     labels = torch.from_numpy(rows.labels)
     mean = torch.tensor([task.mean if task.kind == "regression" else 0.0 for task in tasks], dtype=torch.float64)
@@ -43,12 +44,13 @@ def targets_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Targe
 
 
 class TaskLosses(nn.Module):
-    """Compute every task's loss: squared error of the standardised label, or cross-entropy.
+    """Loss of every task: squared error of the standardised label, or cross-entropy.
 
-    With `uncertainty` the weights are learned: exp(-s) L + s / 2 for a classification loss L and exp(-s) L / 2 + s / 2
-    for a squared error, s the task's log variance (Kendall et al., CVPR 2018, eq. 7 and 10). The given weights then
-    have no say, because s would only take them back. A batch without a task's labels leaves out both terms: the
-    regulariser s / 2 alone would raise the weight exp(-s) with every such batch.
+    With `uncertainty` the weights are learned: exp(-s) L + s / 2 for a classification loss L and
+    exp(-s) L / 2 + s / 2 for a squared error, s the task's log variance (Kendall et al., CVPR
+    2018, eq. 7 and 10). The given weights then have no say, because s would only take them back. A
+    batch without a task's labels leaves out both terms: the regulariser s / 2 alone would raise
+    the weight exp(-s) with every such batch.
     """
 
     weight: Tensor
@@ -63,7 +65,10 @@ class TaskLosses(nn.Module):
         self.log_variance = nn.Parameter(torch.zeros(len(self.kinds))) if weighting == "uncertainty" else None
 
     def per_task(self, outputs: Sequence[Tensor], targets: Targets) -> Tensor:
-        """Compute the mean loss of each task over its labelled rows, (T,); 0 for a task without any."""
+        """Compute the mean loss of each task over its labelled rows, (T,).
+
+        It is 0 for a task without any.
+        """
         losses = []
         for t, (kind, raw) in enumerate(zip(self.kinds, outputs, strict=True)):
             present = None if targets.present is None else targets.present[:, t]
@@ -72,11 +77,17 @@ class TaskLosses(nn.Module):
         return torch.stack(losses)
 
     def total(self, per_task: Tensor) -> Tensor:
-        """Sum with the given weights: what is monitored and shown, comparable between both kinds of weighting."""
+        """Sum with the given weights.
+
+        This is monitored and shown, comparable between both kinds of weighting.
+        """
         return (self.weight * per_task).sum()
 
     def objective(self, per_task: Tensor, targets: Targets) -> Tensor:
-        """Sum as training minimises it; `targets` are those of `per_task`, and say which tasks the batch labels."""
+        """Sum as training minimises it.
+
+        `targets` are those of `per_task`, and say which tasks the batch labels.
+        """
         if self.log_variance is None:
             return self.total(per_task)
         charged = self.factor * torch.exp(-self.log_variance) * per_task + 0.5 * self.log_variance  # (T,)

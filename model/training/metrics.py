@@ -1,4 +1,4 @@
-"""Measure predictions per kind of task, with scikit-learn's definitions; rows without a label are left out."""
+"""Metrics per kind of task, by scikit-learn's definitions, over the labelled rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,18 +25,19 @@ HIGHER_IS_BETTER = {
 def evaluate(predictions: Predictions, rows: Rows, tasks: Sequence[Task]) -> dict[str, dict[str, float]]:
     """Compute each task's metrics over the rows that have its label.
 
-    A metric that these rows do not define (AUC with one class, R² of a constant, anything without a label) is absent,
-    so that no NaN reaches a report.
+    A metric that these rows do not define (AUC with one class, R² of a constant, anything without
+    a label) is absent, so that no NaN reaches a report.
     """
     return {task.name: _measure(task, predictions.tasks[task.name], rows.labels[:, t]) for t, task in enumerate(tasks)}
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Hold the trivial model of a task, which gives every row the same answer, and how it does.
+    """Trivial model of a task, the same answer for every row, and its metrics.
 
     Attributes:
-        constant: mean of the training labels, share of positive ones, or the share of each class (K).
+        constant: mean of the training labels, share of positive ones, or the share of each class
+            (K).
         metrics: over the test rows, by name, as those of the model.
     """
 
@@ -44,7 +45,7 @@ class Baseline:
     metrics: dict[str, float]
 
     def describe(self, task: Task) -> str:
-        """Say in a few words what the constant answer is."""
+        """Describe the constant answer in a few words."""
         if isinstance(self.constant, float):
             return f"always the {'mean' if task.kind == 'regression' else 'base rate'}, {self.constant:.6g}"
         most = int(np.argmax(self.constant))
@@ -52,7 +53,10 @@ class Baseline:
 
 
 def baselines(train: Rows, test: Rows, tasks: Sequence[Task]) -> dict[str, Baseline]:
-    """Measure the best constant answers that the training rows give, by task; one without labels there is absent."""
+    """Measure the best constant answers that the training rows give, by task.
+
+    A task without labels there is absent.
+    """
     found = {}
     for t, task in enumerate(tasks):
         labels = train.labels[:, t]

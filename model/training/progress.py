@@ -1,4 +1,4 @@
-"""What a training run tells about itself: a record per epoch, and a bar with one line per epoch for whoever watches."""
+"""Progress of a training run: a record per epoch, and a bar with one line per epoch."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ SHOWN = ("auc", "r2", "rmse", "accuracy")
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """Record an epoch.
+    """Figures of an epoch.
 
     Attributes:
         epoch: from 1.
@@ -37,7 +37,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class History:
-    """Tell how a run went.
+    """Course of a run.
 
     Attributes:
         epochs: in order.
@@ -57,17 +57,21 @@ class History:
 
 
 class Watcher(Protocol):
-    """Follow a run."""
+    """Callbacks of a run."""
 
     def step(self, epoch: int, rows: int, loss_sum: Tensor) -> None:
-        """Hear of a finished step: rows of this epoch done so far, and their summed loss, perhaps still on its way."""
+        """Handle a finished step.
+
+        `rows` of this epoch are done; `loss_sum` is their summed loss, perhaps still being
+        computed.
+        """
 
     def epoch(self, record: EpochRecord, best: bool) -> None:
-        """Hear of a finished epoch, and whether it is the best so far."""
+        """Handle a finished epoch; `best` if it is the best so far."""
 
 
 class ProgressBar:
-    """Draw a bar on a terminal, and write one line per epoch wherever the output goes."""
+    """Bar on a terminal, and one line per epoch wherever the output goes."""
 
     def __init__(self, epochs: int, rows: int, out: TextIO | None = None) -> None:
         self._out = sys.stderr if out is None else out
@@ -95,7 +99,7 @@ class ProgressBar:
 
 
 def describe(record: EpochRecord, epochs: int, best: bool) -> str:
-    """Put an epoch on a line: speed, losses, and up to two metrics of each task."""
+    """Format an epoch as a line: speed, losses, and up to two metrics of each task."""
     parts = [
         f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}",
         f"{record.rows_per_s:,.0f} rows/s",

@@ -1,4 +1,4 @@
-"""The state of a training run: what stays the same, and what an interrupted run must find again."""
+"""State of a training run: its constants, and the state that a resumed run needs."""
 
 import io
 import math
@@ -21,7 +21,7 @@ from model.training.progress import EpochRecord, Watcher
 
 
 class Tensors(NamedTuple):
-    """Hold a split on the device: what a step picks its rows from."""
+    """Split on the device, from which steps pick their rows."""
 
     numeric: Tensor
     codes: Tensor
@@ -40,7 +40,7 @@ def tensors_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Tenso
 
 @dataclass(frozen=True)
 class Setting:
-    """Hold what stays the same during a run; `code_counts` are those of Encoder.count_codes on the training rows."""
+    """Constants of a run; `code_counts` is Encoder.count_codes of the training rows."""
 
     dataset: Dataset
     config: TrainConfig
@@ -59,7 +59,7 @@ class Setting:
 
 @dataclass
 class Run:
-    """Hold everything that a run changes, apart from torch's generators.
+    """Mutable state of a run, apart from torch's generators.
 
     Attributes:
         learner: the model in its training layout, on the same parameters.
@@ -115,7 +115,9 @@ class Run:
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write the state beside `path`, flush it to the disk, then rename it: a reader finds the old or the new one.
+    """Write the state beside `path`, flush it to the disk, then rename it.
+
+    A reader finds the old or the new one.
 
     Raises:
         TrainError: it cannot be written; what was there before stays.

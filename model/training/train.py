@@ -1,4 +1,4 @@
-"""Train: fit -> run_epoch -> train_step, on tensors in memory and batches of row numbers."""
+"""Training: fit -> run_epoch -> train_step, on tensors in memory and batches of row numbers."""
 
 import hashlib
 import math
@@ -32,15 +32,18 @@ def fit(
 ) -> History:
     """Train until the last epoch or until patience ends, and leave the best weights in the model.
 
-    The seed decides row order and dropout; on a CPU two runs of the same seed end bit for bit alike (those of a large
-    network: with the same number of threads), and so does a run that was interrupted at any moment and resumed.
+    The seed decides row order and dropout; on a CPU two runs of the same seed end bit for bit
+    alike (those of a large
+    network: with the same number of threads), and so does a run that was interrupted at any moment
+        and resumed.
 
     Args:
         model: with the weights to start from; moved to the device and left in evaluation mode.
         dataset: whose training rows teach, and whose validation rows choose.
         config: the section `train`.
-        checkpoint: file to resume from if it is there, and to keep the state in after every epoch and every
-            `checkpoint_every_s`. It stays when the run has ended: whoever uses the result removes it.
+        checkpoint: file to resume from if it is there, and to keep the state in after every epoch
+            and every `checkpoint_every_s`. It stays when the run has ended: whoever uses the
+            result removes it.
         watcher: hears of every step and epoch; a progress bar on standard error by default.
 
     Raises:
@@ -75,9 +78,12 @@ def pick_device(wanted: str) -> torch.device:
 
 
 def batch_size_for(config: TrainConfig, rows: int) -> int:
-    """Choose the rows per step where the configuration leaves it open: about a hundred steps for each epoch.
+    """Choose the rows per step where the configuration leaves it open.
 
-    With 512 rows a step, a table of a thousand rows is left half learned when the default epochs are over.
+    About a hundred steps for each epoch.
+
+    With 512 rows a step, a table of a thousand rows is left half learned when the default epochs
+    are over.
     """
     return config.batch_size or min(512, max(16, rows // 100))
 
@@ -85,8 +91,9 @@ def batch_size_for(config: TrainConfig, rows: int) -> int:
 def threads_for(model: Model, batch_size: int) -> int:
     """Choose how many CPU threads a step is worth: one, below 100 million multiplications.
 
-    A second thread gains little there (a fifth, measured with the census network), and on a busy machine threads that
-    wait for each other in every small operation made the same run thirty times slower.
+    A second thread gains little there (a fifth, measured with the census network), and on a busy
+    machine threads that wait for each other in every small operation made the same run thirty
+    times slower.
     """
     return 1 if batch_size * count_parameters(model.network) < 100_000_000 else torch.get_num_threads()
 
@@ -103,7 +110,10 @@ def cpu_threads(count: int) -> Iterator[None]:
 
 
 def identity_of(model: Model, dataset: Dataset, config: TrainConfig) -> dict[str, str]:
-    """Tell two runs apart: whatever changes the result and cannot change between interruption and resumption."""
+    """Describe a run's identity.
+
+    Whatever changes the result and cannot change between interruption and resumption.
+    """
     digest = hashlib.sha256(repr((model, model.tasks)).encode())
     for name, value in model.state_dict().items():
         digest.update(f"{name} {tuple(value.shape)}".encode())
@@ -137,7 +147,7 @@ def make_optimizer(modules: Sequence[nn.Module], config: TrainConfig) -> torch.o
 
 
 def run_epoch(run: Run, setting: Setting) -> None:
-    """Take the epoch's remaining steps, validate, and keep the weights if they are the best so far."""
+    """Run the epoch's remaining steps and validate; keep the weights if they are the best."""
     config, rows = setting.config, len(setting.dataset.train)
     order = row_order(rows, config.seed, run.epoch).to(setting.train.numeric.device)
     began = saved = time.perf_counter()
@@ -163,7 +173,10 @@ def row_order(rows: int, seed: int, epoch: int) -> Tensor:
 
 
 def learning_rate(run: Run, setting: Setting) -> float:
-    """Follow the schedule: constant, or half a cosine down to zero at the end of the last epoch."""
+    """Return the learning rate by the schedule.
+
+    Constant, or half a cosine down to zero at the end of the last epoch.
+    """
     if setting.config.schedule == "constant":
         return setting.config.learning_rate
     done = (run.epoch * setting.steps + run.step) / (setting.config.epochs * setting.steps)
@@ -171,7 +184,10 @@ def learning_rate(run: Run, setting: Setting) -> float:
 
 
 def train_step(run: Run, batch: Tensors, rate: float) -> Tensor:
-    """Follow the gradient of one batch; returns its loss, tasks summed with their given weights."""
+    """Take an optimizer step on one batch.
+
+    Returns its loss, tasks summed with their given weights.
+    """
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     run.optimizer.zero_grad(set_to_none=True)
@@ -182,7 +198,10 @@ def train_step(run: Run, batch: Tensors, rate: float) -> Tensor:
 
 
 def finish_epoch(run: Run, setting: Setting) -> None:
-    """Validate and record the epoch, and keep a copy of the weights if the monitor has improved."""
+    """Validate and record the epoch.
+
+    Keeps a copy of the weights if the monitor has improved.
+    """
     train_loss = run.loss_sum.item() / len(setting.dataset.train)
     began = time.perf_counter()
     record = validate(run, setting, train_loss)
@@ -248,7 +267,7 @@ def monitored(record: EpochRecord, setting: Setting) -> float:
 
 
 def out_of_patience(run: Run, config: TrainConfig) -> bool:
-    """Tell whether the monitor has stood still for `patience` epochs; 0 waits for ever."""
+    """Check whether the monitor has stood still for `patience` epochs; 0 waits for ever."""
     return config.patience > 0 and run.epoch - run.best_epoch >= config.patience
 
 

@@ -13,7 +13,10 @@ STRINGS = [{"name": "colour", "kind": "categorical", "vocabulary": ["red", " blu
 
 
 def _model(features: list[dict[str, Any]]) -> onnx.ModelProto:
-    """Sum the numbers of a row: output total (B,), and a second output gate_contributions that doubles them."""
+    """Sum the numbers of a row: output total (B,).
+
+    A second output gate_contributions doubles them.
+    """
     names = [f["name"] for f in features if f["kind"] == "numeric"]
     texts = [f["name"] for f in features if f["kind"] == "categorical"]
     inputs = [helper.make_tensor_value_info("numeric", TensorProto.FLOAT, ["B", len(names)])]

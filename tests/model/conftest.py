@@ -31,7 +31,10 @@ def make_tasks() -> tuple[Task, ...]:
 
 
 def make_rows(schema: FeatureSchema, count: int, seed: int) -> Rows:
-    """Draw rows whose three labels follow from the features, with missing features and some missing labels."""
+    """Draw rows whose three labels follow from the features.
+
+    Some features and some labels are missing.
+    """
     random = np.random.default_rng(seed)
     numeric = np.column_stack([random.uniform(f.minimum, f.maximum, count) for f in schema.numeric])
     codes = np.column_stack([random.integers(1 if f.missing_share else 2, f.codes, count) for f in schema.categorical])
@@ -62,7 +65,10 @@ def little_room() -> Callable[[int], AbstractContextManager[None]]:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Keep torch to one thread: with more, small operations wait for each other on a busy machine."""
+    """Set torch to one thread.
+
+    With more, small operations wait for each other on a busy machine.
+    """
     torch.set_num_threads(1)
 
 
@@ -73,7 +79,7 @@ def schema() -> FeatureSchema:
 
 @pytest.fixture
 def tasks() -> tuple[Task, ...]:
-    """Give one task of each kind."""
+    """Return one task of each kind."""
     return make_tasks()
 
 

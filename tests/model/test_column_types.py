@@ -1,4 +1,7 @@
-"""Columns of every type that a file can hold, wherever a configuration can name one: used, or refused in a sentence."""
+"""Columns of every type of every file format, wherever a configuration can name one.
+
+Each is used, or refused in a sentence.
+"""
 
 import datetime as dt
 from decimal import Decimal

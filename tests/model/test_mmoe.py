@@ -201,7 +201,10 @@ def test_single_task_takes_one_input_per_task() -> None:
 
 
 def test_networks_have_the_paper_s_sizes() -> None:
-    """8 experts of 16 on 100 inputs weigh 13,056 with the towers' hidden layers; 113 shared units come nearest."""
+    """8 experts of 16 on 100 inputs weigh 13,056 with the towers' hidden layers.
+
+    113 shared units come nearest.
+    """
     mixture = build("mmoe", 100, (1, 1), experts=8, expert_hidden=(16,), tower_hidden=(8,))
     assert isinstance(mixture, Mixture)
     last = 2 * 8

@@ -1,4 +1,4 @@
-"""The shipped configs on the real tables: what they read is what the paper and the tables' authors describe."""
+"""Shipped configs on the real tables: rows and shares as the paper and the authors have."""
 
 import os
 from pathlib import Path

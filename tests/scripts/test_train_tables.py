@@ -29,7 +29,10 @@ def configure(tmp_path: Path, *tasks: str, rest: str = "") -> str:
 def test_the_error_that_is_reported_is_that_of_the_served_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Labels are seconds since 1970: in float32 they would be alike, and the report would hide it."""
+    """Labels are seconds since 1970.
+
+    In float32 they would be alike, and the report would hide it.
+    """
     draw = random.Random(1)
     rows = [[f"{x:.4f}", 1_700_000_000 + round(300 * x)] for x in (draw.gauss(0, 1) for _ in range(1500))]
     write(tmp_path / "table.csv", ["x", "ends_at"], [list(row) for row in rows])

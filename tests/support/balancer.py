@@ -8,7 +8,10 @@ CONFIG = Path(__file__).parents[2] / "deploy" / "nginx"
 
 
 def write_config(directory: Path, port: int, replicas: Sequence[int]) -> Path:
-    """Copy what is deployed; only the address to listen on, the place of files and the replicas' addresses differ."""
+    """Copy the balancer's deployed configuration to free ports.
+
+    Only the address to listen on, the place of files and the replicas' addresses differ.
+    """
     upstream = (CONFIG / "upstream.conf").read_text()
     servers = [f"server 127.0.0.1:{replica}\\1;" for replica in replicas]
     upstream, found = re.subn(r"server service:8000 resolve(.*);", "\n".join(servers), upstream)

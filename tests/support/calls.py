@@ -1,4 +1,4 @@
-"""Make calls straight into an application, without a socket."""
+"""Calls straight into an application, without a socket."""
 
 import asyncio
 from typing import Any
@@ -10,7 +10,10 @@ Call = tuple[str, str, Any]
 
 
 def ask(app: Any, *calls: Call, peer: str = "127.0.0.1", headers: Any = None) -> list[httpx.Response]:
-    """Make calls, one after the other, as a client at an address, on this machine unless told otherwise."""
+    """Make calls, one after the other, as a client at an address.
+
+    On this machine unless told otherwise.
+    """
 
     async def run() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app, client=(peer, 1))

@@ -1,4 +1,4 @@
-"""What a child process does in place of checking files: functions that it can import."""
+"""Stand-ins for the checker's child process: functions that it can import."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`docker compose up` of a copy of the files, under a project name of its own on free ports; what is asked of it."""
+"""`docker compose up` of a copy of the files, under its own project name on free ports."""
 
 import os
 import re
@@ -26,7 +26,7 @@ WAIT_S = 60
 
 
 class Stack(NamedTuple):
-    """What runs, from which copy of the files, and where it answers."""
+    """Running stack, the copy of the files it runs from, and its address."""
 
     home: Path
     env: dict[str, str]
@@ -46,7 +46,10 @@ class Stack(NamedTuple):
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without what compose would read from it, but for where packages come from."""
+    """Return this process's environment without compose's own variables.
+
+    But for where packages come from.
+    """
     read = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text())) - {"PIP_EXTRA_INDEX_URL"}
     return {key: value for key, value in os.environ.items() if key not in read and not key.startswith("COMPOSE_")}
 
@@ -99,7 +102,10 @@ def need_docker() -> None:
 
 @contextmanager
 def running_stack(home: Path, ports: tuple[int, int, int]) -> Iterator[Stack]:
-    """Start all but Grafana from a copy of the files in an empty directory; remove all of it afterwards."""
+    """Start all but Grafana from a copy of the files.
+
+    In an empty directory; all of it is removed afterwards.
+    """
     for name in ("docker-compose.yml", "Dockerfile", ".dockerignore", ".env"):
         shutil.copy(ROOT / name, home)
     for name in ("deploy", "model", "scripts", "service"):
@@ -131,7 +137,10 @@ def roll(stack: Stack) -> "subprocess.CompletedProcess[str]":
 
 @contextmanager
 def load(stack: Stack, headers: dict[str, str]) -> Iterator[Counter[str]]:
-    """Ask for predictions over many connections meanwhile, and for a while before and after; count what comes back."""
+    """Ask for predictions over many connections meanwhile, and count the answers.
+
+    Also for a while before and after.
+    """
     enough = threading.Event()
     seen: Counter[str] = Counter()
 

@@ -28,7 +28,10 @@ NASTY = (
 
 
 def undamaged(seed: int) -> dict[str, bytes]:
-    """Write a table of numbers, words, truth values and gaps in every format that is read, by file name."""
+    """Write a table in every format that is read, by file name.
+
+    It has numbers, words, truth values and gaps.
+    """
     draw = random.Random(seed)
     frame = pl.DataFrame(
         {
@@ -65,7 +68,10 @@ def undamaged(seed: int) -> dict[str, bytes]:
 
 
 def damage(content: bytes, draw: random.Random) -> bytes:
-    """Change, insert, remove or repeat some bytes, more often near the end, where formats keep their footers."""
+    """Change, insert, remove or repeat some bytes.
+
+    More often near the end, where formats keep their footers.
+    """
     data = bytearray(content)
     for _ in range(draw.choice([1, 1, 2, 5, 20])):
         place = draw.choice(

@@ -1,4 +1,4 @@
-"""The models that docs/api.md and docs/traffic.md ask: python -m tests.support.documented DIRECTORY."""
+"""Models of docs/api.md and docs/traffic.md: python -m tests.support.documented DIRECTORY."""
 
 import sys
 from pathlib import Path

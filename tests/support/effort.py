@@ -1,24 +1,29 @@
-"""How long and how often the tests of faults go on: briefly in CI, long in `make soak`. The one place for both."""
+"""Effort of the tests of faults: brief in CI, long in `make soak`; the one place for both."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Effort:
-    """Hold one figure for each test that asks for the fixture `effort`; a test reads its own by name.
+    """One figure for each test that asks for the fixture `effort`.
+
+    A test reads its own by name.
 
     Attributes:
         soak: whether this is `make soak`.
         kills: workers killed one after another under load.
-        between_kills_s: load before each kill, in seconds; a worker that has not lived for ten starts after a pause.
+        between_kills_s: load before each kill, in seconds; a worker that has not lived for ten
+            starts after a pause.
         flood_s: how long more comes than can be served, in seconds, for each shape of load.
-        cases: valid and invalid ones that are made up from the OpenAPI document for each call, of each kind.
+        cases: valid and invalid ones that are made up from the OpenAPI document for each call, of
+            each kind.
         bodies: random and mutated bodies sent to the calls that take rows.
         attacks: times that each attack on the wire is made, on several connections at once.
         drains: services ended under load, one after another.
         reload_s: how long new versions come every 200 ms, in seconds.
         tables: damaged files that the trainer is given.
-        hostile_kills: times that all workers are killed while a model file is checked whose load never ends.
+        hostile_kills: times that all workers are killed while a model file is checked whose load
+            never ends.
         steady_s: how long memory and descriptors are watched under plain load, in seconds.
         large_requests: times that each request made to become large is sent.
         floods_of_bodies: times that many clients send large bodies at once.

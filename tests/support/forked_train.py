@@ -1,8 +1,11 @@
-"""Run the trainer's `--check` on each file of a directory, in a fork each, and print a line of JSON about each.
+"""Trainer's `--check` on each file of a directory, in a fork each.
+
+Prints a line of JSON about each.
 
     python -m tests.support.forked_train CONFIG DIRECTORY
 
-The forks come from a process that has the libraries imported and no thread started yet, so a run takes milliseconds.
+The forks come from a process that has the libraries imported and no thread started yet, so a run
+takes milliseconds.
 """
 
 import json

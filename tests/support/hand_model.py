@@ -1,4 +1,7 @@
-"""Write the hand-made model as the file of docs/artifact.md: its ONNX graph, its manifest, and files with faults."""
+"""Hand-made model as the file of docs/artifact.md.
+
+Its ONNX graph, its manifest, and files with faults.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,7 +18,7 @@ SEPARATOR = "\x1f"
 
 
 class Graph:
-    """Collect nodes and constants; each method returns the name of the value it adds."""
+    """Builder of a graph; each method returns the name of the value it adds."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -174,7 +177,10 @@ def _baseline(w: HandWeights) -> dict[str, Any]:
 
 
 def _alike(p: Array, q: Array) -> float:
-    """Mean over rows of 1 - Jensen-Shannon divergence in base 2, by its definition through Kullback-Leibler."""
+    """Compute the mean over rows of 1 - Jensen-Shannon divergence in base 2.
+
+    By its definition through Kullback-Leibler.
+    """
     middle = (p + q) / 2
     divergence = (p * np.log2(p / middle) + q * np.log2(q / middle)).sum(axis=-1) / 2
     return float(1 - divergence.mean())
@@ -206,7 +212,8 @@ def write_model(
         seed: of the weights, so that versions differ.
         expert_width: H; a run of thousands takes milliseconds.
         schema: version of the manifest; in the first, the masks are optional inputs of the graph.
-        fault: "wrong_golden", "no_manifest", "unknown_schema", "zero_bytes", "truncated", "not_onnx", "external_data".
+        fault: "wrong_golden", "no_manifest", "unknown_schema", "zero_bytes", "truncated",
+            "not_onnx", "external_data".
         edit: changes the manifest in place before it is written.
     """
     weights = make_weights(kind, tasks, experts, seed, expert_width)

@@ -12,11 +12,14 @@ from tests.support.load import Question, post
 
 
 def predictions(model: str, versions: Mapping[int, HandWeights], rows: int = 1, count: int = 32) -> list[Question]:
-    """Make questions of so many rows each to `:predict`; their checks know which version must answer what.
+    """Make questions of so many rows each to `:predict`.
+
+    Their checks know which version must answer what.
 
     Args:
         model: its name.
-        versions: the weights of each version that may answer; any other is wrong. All have the same features.
+        versions: the weights of each version that may answer; any other is wrong. All have the
+            same features.
         rows: of each question.
         count: of questions.
     """

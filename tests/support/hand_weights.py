@@ -1,4 +1,4 @@
-"""The weights of a small model made by hand, and the numpy closed form of its answers, which is the tests' oracle."""
+"""Weights of a hand-made model, and the numpy closed form of its answers, the tests' oracle."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ VOCABULARIES = {"colour": ["red", "green", "blue"], "city": ["Paris", "Oslo"]}
 
 @dataclass(frozen=True)
 class HandWeights:
-    """N numeric and C categorical features, T tasks, E experts of width H; D encoded columns, two per category."""
+    """Weights of N numeric and C categorical features, T tasks, E experts of width H.
+
+    D encoded columns, two per category.
+    """
 
     names: list[str]
     vocabularies: dict[str, list[str]]
@@ -84,7 +87,10 @@ def make_weights(
     seed: int = 0,
     expert_width: int = 3,
 ) -> HandWeights:
-    """Draw weights; kind is "full", "plain" (no gates) or "wide" (100 numeric features, no categories)."""
+    """Draw weights of a kind.
+
+    "full", "plain" (no gates) or "wide" (100 numeric features, no categories).
+    """
     rng = np.random.default_rng(seed)
     names = [f"x{i}" for i in range(100)] if kind == "wide" else NAMES
     vocabularies = {} if kind == "wide" else VOCABULARIES
@@ -105,7 +111,10 @@ def make_weights(
 
 
 def raw_rows(weights: HandWeights, rows: int, seed: int = 1) -> tuple[Array | None, Array | None]:
-    """Draw raw rows with missing and unknown values: numeric float32 (B, N), categorical object (B, C)."""
+    """Draw raw rows with missing and unknown values.
+
+    numeric float32 (B, N), categorical object (B, C).
+    """
     rng = np.random.default_rng(seed)
     numeric = rng.normal(weights.mean, weights.std, (rows, len(weights.names))).round(3).astype(np.float32)
     numeric[rng.random(numeric.shape) < 0.1] = np.nan

@@ -1,4 +1,7 @@
-"""Models that fit their manifest and should never be loaded by a worker: one never ends, one takes all memory."""
+"""Models that fit their manifest and should never be loaded by a worker.
+
+One never ends, one takes all memory.
+"""
 
 from pathlib import Path
 
@@ -30,7 +33,10 @@ def write_endless(directory: Path, name: str = "hand", version: int = 2) -> Path
 
 
 def write_hungry(directory: Path, name: str = "hand", version: int = 2, floats: int = 1 << 31) -> Path:
-    """Write the hand-made model with so many zeros added to an output: 229 bytes that stand for gigabytes."""
+    """Write the hand-made model with so many zeros added to an output.
+
+    229 bytes stand for gigabytes.
+    """
     path = write_model(directory, name, version)
     model = onnx.load(path)
     before = _rename_output(model)

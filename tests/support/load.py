@@ -1,4 +1,7 @@
-"""Put load on a service from one event loop: every answer is counted by its status, and every success is checked."""
+"""Load on a service from one event loop.
+
+Every answer is counted by its status, and every success is checked.
+"""
 
 import asyncio
 import re
@@ -28,11 +31,12 @@ RECONNECT_S = 0.01
 
 @dataclass
 class Question:
-    """Hold one request and the check of its answer.
+    """Request, and the check of its answer.
 
     Attributes:
         request: the whole request, as bytes.
-        check: called with the body of a success; raises AssertionError if it is wrong. Each distinct body once.
+        check: called with the body of a success; raises AssertionError if it is wrong. Each
+            distinct body once.
         rows: of the request.
         good: bodies that were checked.
     """
@@ -78,7 +82,9 @@ def play(scenario: Coroutine[Any, Any, T]) -> T:
 
 
 class Load:
-    """Keep connections busy with questions: each asks the next as soon as it is answered, or at a given rate.
+    """Connections busy with questions.
+
+    Each asks the next as soon as it is answered, or at a given rate.
 
     A connection that breaks or that the service closes is opened anew.
 
@@ -86,7 +92,8 @@ class Load:
         url: of the service.
         questions: asked in turn.
         connections: how many clients there are.
-        per_s: how many questions to ask per second, on whichever connections are free; None for as many as can be.
+        per_s: how many questions to ask per second, on whichever connections are free; None for as
+            many as can be.
 
     Attributes:
         statuses: answers by status.
@@ -169,7 +176,7 @@ class Load:
         return sorted(took for when, took, s in every if s == status and when >= since)
 
     def question(self) -> tuple[int, bytes]:
-        """Give a client its next question."""
+        """Return a client's next question."""
         number = self._next
         self._next = (number + 1) % len(self._questions)
         return number, self._questions[number].request
@@ -214,7 +221,7 @@ class Load:
 
 
 class _Client(asyncio.Protocol):
-    """Ask over one connection."""
+    """Client of one connection."""
 
     def __init__(self, load: Load) -> None:
         self._load = load

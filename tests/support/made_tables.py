@@ -1,4 +1,4 @@
-"""Tables for Hypothesis: columns of every kind, cells of every spelling, under every option of the reader."""
+"""Tables for Hypothesis: columns of every kind, cells of every spelling, every option."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +17,7 @@ NUMBERS = (-999.0, -200.0, -1.0, -0.5, 0.0, 1.0, 3.0, 12.5, 1e6, 2.5e-3, 1234567
 
 @dataclass(frozen=True)
 class MadeTable:
-    """A table, the sections of a configuration that read it, and whether it is written as Parquet."""
+    """Table, the sections of a configuration that read it, and its file format."""
 
     frame: pl.DataFrame
     data: dict[str, Any]
@@ -34,7 +34,10 @@ class MadeTable:
 
 
 def written(number: float, decimal: str, thousands: str, form: int) -> str:
-    """Spell a number: plainly, with a further zero, with an exponent, with a sign between thousands."""
+    """Spell a number in some way.
+
+    Plainly, with a further zero, with an exponent, with a sign between thousands.
+    """
     text = f"{number:.4f}".rstrip("0").rstrip(".")
     if form == 1:
         text = f"{number:.2f}" if number == round(number, 2) else text
@@ -47,7 +50,10 @@ def written(number: float, decimal: str, thousands: str, form: int) -> str:
 
 @st.composite
 def made_tables(draw: st.DrawFn) -> MadeTable:
-    """Draw a table of a few columns and how it is read; a seed decides the cells, which there are hundreds of."""
+    """Draw a table of a few columns and the options that read it.
+
+    A seed decides the cells, which there are hundreds of.
+    """
     parquet, strip, random = draw(st.booleans()), draw(st.booleans()), Random(draw(st.integers(0, 1 << 32)))
     decimal, thousands = draw(st.sampled_from([(".", ""), (",", ""), (",", "."), (".", ","), (".", " "), (",", "'")]))
     key = draw(st.sampled_from(["missing", "missing_only"]))

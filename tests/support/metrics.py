@@ -1,4 +1,4 @@
-"""Read a running service's metrics."""
+"""Metrics of a running service."""
 
 import time
 from collections.abc import Callable
@@ -23,9 +23,10 @@ def metric(url: str, name: str, **labels: str) -> float:
 
 
 def settled(url: str, name: str, *, at_least: float = 0, **labels: str) -> float:
-    """Read a metric until it has stood still for two seconds: what other workers count is published once a second.
+    """Read a metric until it has stood still for two seconds.
 
-    Below `at_least` it may stand still for `LONGEST_S`: a worker that gets no core is late.
+    Other workers publish their counts once a second. Below `at_least` it may stand still for
+    `LONGEST_S`: a worker that gets no core is late.
     """
     value, since = metric(url, name, **labels), time.monotonic()
     while time.monotonic() - since < (2.0 if value >= at_least else LONGEST_S):

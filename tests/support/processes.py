@@ -1,4 +1,4 @@
-"""Look at processes from outside: who lives, with how much memory, with how many descriptors; on Linux."""
+"""Processes seen from outside: state, memory, descriptors; on Linux."""
 
 import contextlib
 import os
@@ -8,7 +8,10 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def children(pid: int) -> list[int]:
-    """List the ids of a process's children, those that have ended and were not waited for included."""
+    """List the ids of a process's children.
+
+    Those that have ended and were not waited for are included.
+    """
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -23,7 +26,7 @@ def virtual_mb(pid: int) -> float:
 
 
 def peak_mb(pid: int) -> float:
-    """Return the most resident memory that a process has had since `forget_peak`, in MB (2**20 bytes)."""
+    """Return the most resident memory of a process since `forget_peak`, in MB (2**20 bytes)."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
@@ -39,12 +42,12 @@ def descriptors(pid: int) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that has ended and was not waited for does not."""
+    """Check whether a process runs; one that has ended and was not waited for does not."""
     return state(pid) not in ("Z", "")
 
 
 def state(pid: int) -> str:
-    """Return a process's state as the kernel writes it, such as "Z" for a zombie; "" if there is none."""
+    """Return a process's state as the kernel writes it, "Z" for a zombie; "" if none."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     return ""
@@ -71,7 +74,7 @@ def cpu_s(pid: int) -> float:
 
 
 def of_service(models: Path) -> list[int]:
-    """List the processes of a service by its directory of models, whoever their parent is now; none that has ended."""
+    """List the running processes of a service by its directory of models, any parent."""
     wanted = f"MMOE_MODELS={models}".encode()
     found = []
     for directory in Path("/proc").glob("[0-9]*"):

@@ -26,7 +26,7 @@ def post(body: bytes = BODY, *headers: str, path: str = "/v1/predict", host: str
 
 
 def talk(service: Any, *pieces: bytes, half: bool = False) -> list[Answer]:
-    """Send pieces over one connection to a service, or a port, and read answers until it ends the connection.
+    """Send pieces over one connection, and read answers until the service ends it.
 
     Args:
         service: or its port.

@@ -1,4 +1,4 @@
-"""A protocol of uvicorn's kind that listens in this loop, and raw requests to it."""
+"""Protocol of uvicorn's kind that listens in this loop, and raw requests to it."""
 
 import asyncio
 import json
@@ -34,7 +34,10 @@ class Bench:
         self.port, self.state = port, state
 
     async def talk(self, *pieces: bytes, answers: int = 1) -> list[tuple[str, bytes]]:
-        """Send pieces, a turn apart, over one connection; read so many answers as (head without the date, body)."""
+        """Send pieces, a turn apart, over one connection.
+
+        Reads so many answers as (head without the date, body).
+        """
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         for piece in pieces:
             writer.write(piece)
@@ -74,7 +77,7 @@ async def serving(app: Any, protocol: type[HttpToolsProtocol]) -> AsyncIterator[
 
 
 def both(app: Any, act: Callable[[Bench], Awaitable[Any]]) -> tuple[Any, Any]:
-    """Do the same with uvicorn's protocol and with ours."""
+    """Repeat a call with uvicorn's protocol and with ours."""
 
     async def run(protocol: type[HttpToolsProtocol]) -> Any:
         async with serving(app, protocol) as bench, asyncio.timeout(20):

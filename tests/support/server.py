@@ -1,4 +1,7 @@
-"""Real services on free ports: `python -m service` in a process of its own, up when it says so, ended by SIGTERM."""
+"""Real services on free ports.
+
+`python -m service` in a process of its own, up when it says so, ended by SIGTERM.
+"""
 
 import os
 import queue
@@ -17,13 +20,16 @@ START_TIMEOUT_S, END_TIMEOUT_S = 60, 30
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
-    """Return this process's environment with these settings of the service and no other: `{"workers": "2"}`."""
+    """Return this process's environment with only these settings of the service.
+
+    As in `{"workers": "2"}`.
+    """
     quiet = {key: value for key, value in os.environ.items() if not key.startswith("MMOE_")}
     return quiet | {f"MMOE_{key.upper()}": value for key, value in settings.items()}
 
 
 def completed(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """Run the service where it ends by itself, such as with settings that cannot be, and wait until it has."""
+    """Run the service until it ends by itself, such as with settings that cannot be."""
     return subprocess.run(
         [*COMMAND, *arguments], cwd=ROOT, env=environment(settings), capture_output=True, text=True, timeout=60,
         check=False,
@@ -33,7 +39,10 @@ def completed(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[
 def end(
     process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGTERM, timeout_s: float = END_TIMEOUT_S
 ) -> int:
-    """Signal a process, if it still runs, wait until it ends, return its status; kill it if it does not."""
+    """Signal a process, if it still runs, and return its exit status.
+
+    Kills it if it does not end.
+    """
     if process.poll() is None:
         process.send_signal(number)
     try:
@@ -45,7 +54,7 @@ def end(
 
 
 class Service:
-    """Hold a running service."""
+    """Running service."""
 
     def __init__(self, models: Path, settings: dict[str, str]) -> None:
         given = environment({"models": str(models), "port": "0"} | settings) | {"PYTHONUNBUFFERED": "1"}

@@ -1,4 +1,4 @@
-"""Small networks trained in a second, runs that are interrupted, and what makes two of them the same."""
+"""Small networks trained in a second, interrupted runs, and comparison of two runs."""
 
 from pathlib import Path
 

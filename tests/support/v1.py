@@ -1,4 +1,4 @@
-"""Say things to `:predict` and its kin, and read how they refuse."""
+"""Requests to `:predict` and its kin, and their refusals."""
 
 import json
 from typing import Any

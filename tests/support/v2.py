@@ -1,4 +1,4 @@
-"""Say things in the Open Inference Protocol v2; v2_answers.py reads what comes back."""
+"""Requests of the Open Inference Protocol v2; v2_answers.py reads what comes back."""
 
 import json
 import struct

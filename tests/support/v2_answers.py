@@ -1,4 +1,4 @@
-"""Read answers of the Open Inference Protocol v2 and compare them with what is expected."""
+"""Answers of the Open Inference Protocol v2, compared with what is expected."""
 
 import json
 from typing import Any

@@ -1,4 +1,7 @@
-"""A batcher on a clock that only moves when all is quiet, with threads and runs that take as long as they are told."""
+"""Batcher on a virtual clock that only moves when all is quiet.
+
+Threads and runs take as long as they are told.
+"""
 
 import asyncio
 import selectors
@@ -13,7 +16,7 @@ T = TypeVar("T")
 
 
 class VirtualSelector(selectors.SelectSelector):
-    """Advance a clock instead of waiting."""
+    """Selector that advances a clock instead of waiting."""
 
     now = 0.0
 
@@ -39,7 +42,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualThreads(Executor):
-    """Run what is submitted when its (virtual) duration is over; remember how much ran at the same time."""
+    """Executor that finishes work when its (virtual) duration is over.
+
+    Remembers how much ran at the same time.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, run_s: float) -> None:
         self.loop, self.run_s = loop, run_s
@@ -64,14 +70,14 @@ class BadRowError(Exception):
 
 @dataclass(frozen=True)
 class Rows:
-    """Stand for a request's rows: values that no other request has."""
+    """Stand-in for a request's rows: values that no other request has."""
 
     values: tuple[int, ...]
     bad: bool = False
 
 
 class Runs:
-    """Double every value; fail when a bad item is among them; remember the runs."""
+    """Runner that doubles every value, and fails on a bad item; remembers the runs."""
 
     def __init__(self) -> None:
         self.seen: list[list[int]] = []
@@ -85,7 +91,7 @@ class Runs:
 
 
 class Bench:
-    """Hold a batcher with one lane on a virtual clock."""
+    """Batcher with one lane on a virtual clock."""
 
     def __init__(
         self, limits: Limits | None = None, inline_rows: int = 100, run_s: float = 0.01, observer: Any = None

@@ -19,7 +19,9 @@ LIKELY_SEPARATORS = {";": "';'", "\t": '"\\t"', "|": "'|'", ",": "','"}
 
 
 def read_csv(content: bytes, data: TableData, path: Path) -> pl.DataFrame:
-    """Read all values as text; the header is read as a row, so that a name that stands twice shows.
+    """Read all values as text.
+
+    The header is read as a row, so that a name that stands twice shows.
 
     Args:
         content: of the file, unpacked.
@@ -65,7 +67,10 @@ def _utf8(content: bytes, data: TableData, path: Path) -> bytes:
 
 
 def _refuse_other_texts(content: bytes, data: TableData, path: Path) -> None:
-    """Refuse what polars would read as one line or as rubbish: UTF-16, zero bytes, lines as on an old Macintosh."""
+    """Refuse text that polars would read as one line or as rubbish.
+
+    UTF-16, zero bytes, lines as on an old Macintosh.
+    """
     start = content[:1000]
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or start.count(0) > len(start) / 4:
         raise DataError(f"{path}: the text is UTF-16 or holds zero bytes; set data.encoding, for example to 'utf-16'")
@@ -80,7 +85,7 @@ def _refuse_other_texts(content: bytes, data: TableData, path: Path) -> None:
 
 
 def _where(content: bytes, byte: int, data: TableData) -> str:
-    """Name the row, column and line of a byte."""
+    """Describe a byte's place: row, column and line."""
     row, line, column = place(content[:byte], data)
     names = data.columns
     if data.header and not names and row:
@@ -105,7 +110,7 @@ def _without_separator_line(content: bytes, data: TableData, path: Path) -> tupl
 
 
 def _problem(content: bytes, data: TableData, error: Exception) -> str:
-    """Say what polars could not read: bytes, a row with too many values, or a quote mark."""
+    """Explain polars' failure: bytes, a row with too many values, or a quote mark."""
     try:
         rows = lengths(content, data)
         _, _, width = next(rows)
@@ -139,7 +144,10 @@ def _quote_problem(content: bytes, stray: int, data: TableData) -> str:
 
 
 def _refuse_short_rows(frame: pl.DataFrame, content: bytes, data: TableData, path: Path) -> None:
-    """Refuse a row that ends early, which polars fills up; such a row has nothing in its last column."""
+    """Refuse a row that ends early, which polars fills up.
+
+    Such a row has nothing in its last column.
+    """
     if not frame.to_series(-1).null_count():
         return
     with suppress(csv.Error):  # a value too long for this reader, though not for polars

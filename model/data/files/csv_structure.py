@@ -13,7 +13,9 @@ from model.config.data import TableData
 
 
 def lengths(content: bytes, data: TableData) -> Iterator[tuple[int, int, int]]:
-    """Count the values of each row: its number (0 for a header), the line it ends in, the count; 0 on an empty line.
+    """Count the values of each row.
+
+    Yields its number (0 for a header), the line it ends in, and the count; 0 on an empty line.
 
     Raises:
         csv.Error: for a value that is too long for this reader.
@@ -43,7 +45,9 @@ def first_row(content: bytes, data: TableData) -> list[str]:
 
 
 def stray_quote(content: bytes, data: TableData) -> int | None:
-    """Find the first quote mark that does not stand as RFC 4180 has it: around a whole value, or doubled within one.
+    """Find the first quote mark that breaks RFC 4180.
+
+    That has marks around a whole value, or doubled within one.
 
     Returns:
         The byte at which the value's quoting goes wrong; None where all is well.
@@ -66,7 +70,7 @@ def stray_quote(content: bytes, data: TableData) -> int | None:
 
 
 def same_rows(frame: pl.DataFrame, content: bytes, data: TableData) -> bool:
-    """Tell whether Python's csv module reads the values of a frame out of the text, row by row."""
+    """Check that Python's csv module reads the same values, row by row."""
     lines = _reader(content.decode(), data)
     with suppress(csv.Error):
         for values in frame.iter_rows():

@@ -1,8 +1,8 @@
 """Readers of Parquet, Arrow and JSON lines, and a trial of one in a process of its own.
 
-A damaged file can make a reader claim more memory than there is, which aborts the whole process: no exception is
-raised. So a child process, `python table_probe.py KIND < FILE`, reads the file first. It imports polars alone, to be
-quick, and prints the first line of the error.
+A damaged file can make a reader claim more memory than there is, which aborts the whole process:
+no exception is raised. So a child process, `python table_probe.py KIND < FILE`, reads the file
+first. It imports polars alone, to be quick, and prints the first line of the error.
 """
 
 import io
@@ -17,7 +17,8 @@ def read(content: bytes, kind: str) -> pl.DataFrame:
     """Read a file of a kind: "parquet", "arrow" (a file or a stream) or "jsonl".
 
     Raises:
-        BaseException: of many types, pyo3's PanicException among them; it may also abort the process.
+        BaseException: of many types, pyo3's PanicException among them; it may also abort the
+            process.
     """
     file = io.BytesIO(content)
     if kind == "parquet":

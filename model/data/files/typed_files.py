@@ -16,7 +16,10 @@ TypedKind = Literal["parquet", "arrow", "jsonl"]
 WORDS: dict[TypedKind, str] = {"parquet": "Parquet", "arrow": "Arrow", "jsonl": "JSON lines"}
 
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
-"""Optional in the format, but written by all known writers; without it a stream may have lost batches of rows."""
+"""Optional in the format, but written by all known writers.
+
+Without it a stream may have lost batches of rows.
+"""
 
 
 def read_typed(content: bytes, kind: TypedKind, path: Path) -> pl.DataFrame:
@@ -52,7 +55,10 @@ def read_typed(content: bytes, kind: TypedKind, path: Path) -> pl.DataFrame:
 
 
 def _bad_line(content: bytes) -> str:
-    """Describe the first line that is not a JSON object, or the first value of another kind than those before it."""
+    """Describe the first bad line of JSON lines.
+
+    It is not a JSON object, or has a value of another kind than those before it.
+    """
     kinds: dict[str, tuple[str, int]] = {}
     for number, line in enumerate(content.splitlines(), start=1):
         if not line.strip():

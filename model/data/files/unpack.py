@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes and its name, and what lies inside a compressed one."""
+"""File kinds by first bytes and name, and unpacking of compressed files."""
 
 import gzip
 import io
@@ -61,7 +61,8 @@ def unpack(raw: bytes, path: Path) -> tuple[bytes, str]:
     """Unpack a gzip file or a zip archive of one file.
 
     Returns:
-        What is inside, or the file itself; and its name without the ending that says how it was packed.
+        What is inside, or the file itself; and its name without the ending that says how it was
+        packed.
 
     Raises:
         DataError: the file is damaged, or the archive does not hold exactly one.
@@ -90,7 +91,7 @@ def _unzip(raw: bytes, path: Path) -> tuple[bytes, str]:
 
 
 def kind_of(content: bytes, name: str, wanted: str, path: Path) -> Kind:
-    """Tell which reader a file needs.
+    """Determine the kind of a file, and so its reader.
 
     Args:
         content: of the file, unpacked.

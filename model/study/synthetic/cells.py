@@ -1,6 +1,7 @@
-"""The paper's synthetic experiments (Ma et al., KDD 2018, §3.3 and §5.1) on top of `model/study/synthetic/ensemble.py`.
+"""Synthetic experiments of the paper (Ma et al., KDD 2018, §3.3 and §5.1), run as an ensemble.
 
-A cell is one architecture at one task cosine and learning rate, trained over many independent runs.
+A cell is one architecture at one task cosine and learning rate, trained over many independent
+runs.
 """
 
 import time
@@ -27,11 +28,12 @@ COMPARED: tuple[Architecture, ...] = ("shared_bottom", "omoe", "mmoe")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Fix what the paper leaves open; the defaults are the choice that `docs/study.md` argues for.
+    """Choices that the paper leaves open; docs/study.md argues for the defaults.
 
     Attributes:
         steps: of Adam, each on `batch` fresh rows.
-        points: how often on the way the test loss is taken, evenly spread over the steps, the last at the end.
+        points: how often on the way the test loss is taken, evenly spread over the steps, the last
+            at the end.
         test_rows: fresh rows of each run for its test loss.
         scale: c, length of the tasks' weight vectors.
         alpha, beta: frequencies and phases of the sine terms.
@@ -52,7 +54,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Cell:
-    """Name one architecture at one cosine and learning rate.
+    """One architecture at one cosine and learning rate.
 
     Attributes:
         runs: how many independent ones.
@@ -71,13 +73,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Curves:
-    """Hold what a cell's runs did.
+    """Losses and gates of a cell's runs over training.
 
     Attributes:
         steps: (P,) after how many steps the loss was taken.
         losses: (R, P) test loss: mean squared error over both tasks, labels of unit variance.
-        similarity: (R,) between the two tasks' gates at the end, mean over test rows of 1 - Jensen-Shannon divergence
-            in base 2, as the service reports it; NaN for a network without gates.
+        similarity: (R,) between the two tasks' gates at the end, mean over test rows of 1 -
+            Jensen-Shannon divergence in base 2, as the service reports it; NaN for a network
+            without gates.
         seconds: of CPU time, or with the GPU.
     """
 
@@ -99,7 +102,7 @@ class Curves:
 
 
 def join(blocks: Sequence[Curves]) -> Curves:
-    """Put the runs of several blocks of one cell into one, in order."""
+    """Concatenate the runs of several blocks of one cell, in order."""
     return Curves(
         blocks[0].steps,
         np.concatenate([block.losses for block in blocks]),
@@ -111,7 +114,10 @@ def join(blocks: Sequence[Curves]) -> Curves:
 def compared_cell(
     architecture: Architecture, cosine: float, learning_rate: float, runs: int, recipe: Recipe, first_run: int = 0
 ) -> Cell:
-    """Return a cell at the paper's sizes: Shared-Bottom gets as many weights as the experts have."""
+    """Return a cell at the paper's sizes.
+
+    Shared-Bottom gets as many weights as the experts have.
+    """
     budget = matching_shared_bottom(DIMS, 2, EXPERTS, EXPERT_HIDDEN, TOWER_HIDDEN)
     hidden = budget if architecture == "shared_bottom" else EXPERT_HIDDEN
     return Cell(architecture, cosine, learning_rate, runs, recipe, hidden, first_run)
@@ -122,7 +128,8 @@ def train_runs(
 ) -> Curves:
     """Train some runs of a cell together and take their test losses on the way.
 
-    A run's seed decides its data and its initial weights, whatever the cell, so that cells compare in pairs.
+    A run's seed decides its data and its initial weights, whatever the cell, so that cells compare
+    in pairs.
 
     Args:
         cell: its own count of runs does not matter here.
@@ -167,10 +174,14 @@ def _entropy(weights: torch.Tensor) -> torch.Tensor:
 
 
 def label_pearson(recipe: Recipe, cosine: float, trials: int, rows: int, seed: int = 0) -> Floats:
-    """Return the Pearson correlation of the two labels in each of many trials, (trials,): the paper's Fig. 2.
+    """Return the Pearson correlation of the two labels in each of many trials, (trials,).
 
-    A label sees x only through w·x, and for x ~ N(0, I) the two projections are normal with variance c² and correlation
-    p: they are drawn directly, which is the same distribution and fifty times less work than drawing x.
+    This is the paper's Fig. 2.
+
+    A label sees x only through w·x, and for x ~ N(0, I) the two projections are normal with
+    variance c² and correlation
+    p: they are drawn directly, which is the same distribution and fifty times less work than
+        drawing x.
     """
     generator = torch.Generator().manual_seed(seed)
     tasks, found = recipe.tasks(cosine), []

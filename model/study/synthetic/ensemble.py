@@ -1,7 +1,8 @@
-"""Train many independent runs of one architecture at once: networks of `model/mmoe.py` stacked by torch.func.
+"""Ensemble: many independent runs of one architecture at once, stacked by torch.func.
 
-A run keeps its own data, weights and optimiser state, so its result is the same alone or among others, up to rounding:
-only the arithmetic is shared. (Over a thousand steps training makes a last bit's difference a visible one.)
+A run keeps its own data, weights and optimiser state, so its result is the same alone or among
+others, up to rounding: only the arithmetic is shared. (Over a thousand steps training makes a last
+bit's difference a visible one.)
 Axes: R runs, B rows, D features, T regression tasks, E experts.
 """
 
@@ -25,12 +26,14 @@ WORTH_TRACING = 30
 
 
 class Ensemble:
-    """Hold R networks of equal shape as stacked parameters (R, ...) with one Adam that acts on all of them.
+    """R networks of equal shape as stacked parameters (R, ...), with one Adam for all.
 
-    Adam works on each number by itself, so that R runs in one optimiser are R runs in R optimisers.
+    Adam works on each number by itself, so that R runs in one optimiser are R runs in R
+    optimisers.
 
     Args:
-        networks: R networks built alike, each with its own initial weights; their forward takes (B, D).
+        networks: R networks built alike, each with its own initial weights; their forward takes
+            (B, D).
         learning_rate: of Adam, for every run.
         device: where to train.
     """
@@ -110,9 +113,12 @@ class Ensemble:
 
 
 def flat_graph(function: Callable[..., Any], *arguments: Any) -> GraphModule:
-    """Record what a function does to tensors of these shapes, to do it again without autograd's and vmap's work.
+    """Record what a function does to tensors of these shapes.
 
-    For small networks that work takes as long as the arithmetic. Views that change nothing are left out.
+    Repeating it costs neither autograd's nor vmap's work.
+
+    For small networks that work takes as long as the arithmetic. Views that change nothing are
+    left out.
     """
     from torch.fx.experimental.proxy_tensor import make_fx  # a second to import, which short trainings spare
 
@@ -128,10 +134,12 @@ def flat_graph(function: Callable[..., Any], *arguments: Any) -> GraphModule:
 
 
 class SineStream:
-    """Draw endless rows for R runs, each from its own generator: the seed of a run decides all its numbers.
+    """Endless rows for R runs, each from its own generator.
 
-    Labels are scaled to unit variance, by one number for all runs, since the generator leaves the scale of the loss
-    open.
+    The seed of a run decides all its numbers.
+
+    Labels are scaled to unit variance, by one number for all runs, since the generator leaves the
+    scale of the loss open.
 
     Args:
         tasks: the pair of tasks; every run draws its own weight vectors w1 and w2.
@@ -168,7 +176,10 @@ class SineStream:
 
 
 def label_std(tasks: SineTasks) -> float:
-    """Return the standard deviation of a label, noise included: w·x is N(0, c²) whatever w of length c."""
+    """Return the standard deviation of a label, noise included.
+
+    w·x is N(0, c²) for any w of length c.
+    """
     z = torch.linspace(-8.0, 8.0, 20_001, dtype=torch.float64)  # standard deviations; a hundred points a sine's period
     share = torch.softmax(-(z**2) / 2, dim=0)
     signal = tasks.signal(tasks.scale * z)

@@ -1,4 +1,4 @@
-"""Run the cells of a study: in blocks of runs, on every core, each finished block kept on disk.
+"""Runner of a study's cells: in blocks of runs, on every core, finished blocks on disk.
 
 A study that was interrupted goes on where it was, and a block that is on disk is never run again.
 """
@@ -17,12 +17,12 @@ from model.study.processes import Advance, run_in_processes
 from model.study.synthetic.cells import Cell, Curves, join, train_runs
 
 LAYOUT = 1
-"""Goes up when a run's result changes although its cell does not, so that blocks kept from before are run anew."""
+"""Version of the results; a new one makes kept blocks of equal cells run anew."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Name some runs of a cell that are trained together, and the file that keeps what they did."""
+    """Runs of a cell that are trained together, and the file of their results."""
 
     cell: Cell
     seeds: range
@@ -35,13 +35,15 @@ class Block:
 
 
 class Laboratory:
-    """Run cells, block by block, and keep what they did.
+    """Runner of cells, block by block; results are kept on disk.
 
     Args:
         directory: where finished blocks are kept.
         device: "cpu" or "cuda".
-        block: runs trained together: enough to share the work of each operation, few enough to stay in the caches.
-        workers: processes on the CPU, each on one core; with a GPU, or 1, everything runs in this process.
+        block: runs trained together: enough to share the work of each operation, few enough to
+            stay in the caches.
+        workers: processes on the CPU, each on one core; with a GPU, or 1, everything runs in this
+            process.
         advance: is told how many run-steps have been done since it was last told.
     """
 
@@ -82,7 +84,10 @@ class Laboratory:
 
 
 def _file_name(cell: Cell, seeds: range, device: str) -> str:
-    """Name a block by all that decides its result; how many other runs its cell has does not."""
+    """Derive a block's file name from all that decides its result.
+
+    The number of other runs in its cell does not.
+    """
     described = repr((LAYOUT, replace(cell, runs=0, first_run=0), device, torch.__version__))
     digest = hashlib.sha256(described.encode()).hexdigest()[:12]
     return f"{cell.architecture}-p{cell.cosine:g}-lr{cell.learning_rate:g}-{digest}-{seeds.start}-{seeds.stop}.npz"

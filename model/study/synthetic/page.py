@@ -97,7 +97,10 @@ def _claims(results: Results) -> str:
 
 
 def _small_sets(results: Results) -> list[list[Finding]]:
-    """Judge the runs in sets as small as those of `--quick`, whose own is the first; none if they are one set."""
+    """Judge the runs in sets as small as those of `--quick`, whose own is the first.
+
+    None if the runs are one set.
+    """
     sets = results.size.runs // QUICK.runs
     if sets < 2:
         return []
@@ -105,7 +108,7 @@ def _small_sets(results: Results) -> list[list[Finding]]:
 
 
 def _fewer_runs(whole: Sequence[Finding], sets: Sequence[Sequence[Finding]]) -> str:
-    """Say what `--quick` can decide."""
+    """Describe what `--quick` can decide."""
     if not sets:
         return ""
     pairs = [(few.verdict, many.verdict) for found in sets for few, many in zip(found, whole, strict=True)]

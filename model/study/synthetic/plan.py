@@ -1,4 +1,4 @@
-"""What a study runs, in two stages: first the learning rates and the open parameters, then the paper's figures."""
+"""Plan of a study, in two stages: learning rates and open parameters, then the figures."""
 
 import time
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ TUNING_FIRST_RUN = 100_000
 
 @dataclass(frozen=True)
 class Size:
-    """Say how much a study runs.
+    """Size of a study.
 
     Attributes:
         runs: per cell of Figs. 3, 4 and 5 and of the gates' similarity.
@@ -55,12 +55,12 @@ QUICK = Size(runs=20, tuning_runs=8, choice_runs=4, choice_cosines=(0.5,))
 GATE_COSINES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 FIG3_COSINES = (0.5, 0.7, 0.9, 1.0)
 FIG3_HIDDEN, FIG3_LEARNING_RATE, FIG3_STEPS = 16, 1e-3, 4
-"""The paper's width; Adam's default rate, which is a tenth of what the other figures use, so four times their steps."""
+"""The paper's width; Adam's default rate, a tenth of the others', so four times the steps."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """Hold all that a study has found.
+    """Results of a study.
 
     Attributes:
         rates: by architecture, the rate of the paper's grid with the lowest loss.
@@ -101,14 +101,17 @@ class Results:
         return replace(self, cells=kept)
 
     def gate_correlation(self) -> Interval:
-        """Tell how well MMoE's gates reveal the cosine of the tasks: Spearman's rank correlation over all runs."""
+        """Correlate MMoE's gate similarity with the cosine of the tasks, over all runs.
+
+        Spearman's rank correlation: how well gates reveal the cosine.
+        """
         similarity = np.stack([self.gates[cosine].similarity for cosine in sorted(self.gates)])
         return rank_correlation(np.array(sorted(self.gates)), similarity)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Hold what one choice of the open parameters gives.
+    """Results of one choice of the open parameters.
 
     Attributes:
         pearson_error: root mean square distance to the paper's Fig. 2, p = 1 left out.
@@ -132,7 +135,7 @@ def root_mean_square(values: "list[float] | Floats") -> float:
 
 
 class Alternative(NamedTuple):
-    """Name another choice of what the paper leaves open; with a learning rate it is that of all models."""
+    """Another choice of the open parameters; a learning rate is that of all models."""
 
     recipe: Recipe
     learning_rate: float | None = None
@@ -177,7 +180,10 @@ def tuning_cells(recipe: Recipe, size: Size) -> dict[tuple[Architecture, float],
 
 
 def main_cells(recipe: Recipe, size: Size, rates: Rates) -> dict[tuple[str, str, float], Cell]:
-    """List all other cells by what they are for, architecture and cosine; some serve two ends and run once."""
+    """List all other cells by purpose, architecture and cosine.
+
+    Some serve two ends and run once.
+    """
     cells: dict[tuple[str, str, float], Cell] = {}
     for architecture in COMPARED:
         for cosine in COSINES:
@@ -230,7 +236,10 @@ def run_study(laboratory: Laboratory, recipe: Recipe, size: Size) -> Results:
 
 
 def planned_run_steps(laboratory: Laboratory, recipe: Recipe, size: Size) -> int:
-    """Estimate the run-steps still to be done: what is on disk counts as done if it used the rate that is usual."""
+    """Estimate the run-steps still to be done.
+
+    What is on disk counts as done if it used the rate that is usual.
+    """
     usual: Rates = dict.fromkeys(COMPARED, LEARNING_RATES[-1])
     cells = [*tuning_cells(recipe, size).values(), *main_cells(recipe, size, usual).values()]
     return laboratory.todo(cells)

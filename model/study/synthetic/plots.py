@@ -1,4 +1,4 @@
-"""The study's pictures, each beside the paper's figures in numbers. Each function draws one figure."""
+"""Plots of the study, each beside the paper's figures in numbers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,10 @@ BIN_WIDTH = 0.02
 
 
 def label_correlation(pearson: Mapping[float, Floats]) -> Figure:
-    """Draw Fig. 2: the labels' Pearson correlation against the cosine, with two standard deviations over trials."""
+    """Draw Fig. 2: the labels' Pearson correlation against the cosine.
+
+    Bars are two standard deviations over trials.
+    """
     figure, (axes,) = _panels(1, 5.6, 4.2, "Fig. 2: labels' correlation against the cosine")
     cosines = sorted(pearson)
     means = [float(pearson[cosine].mean()) for cosine in cosines]
@@ -42,7 +45,10 @@ def shared_bottom_curves(cells: Mapping[float, Curves]) -> Figure:
 
 
 def compared_curves(cells: Mapping[tuple[Architecture, float], Curves]) -> Figure:
-    """Draw Fig. 4: mean loss of the three models over training, one panel per cosine; crosses: the paper's ends."""
+    """Draw Fig. 4: mean loss of the three models over training, one panel per cosine.
+
+    Crosses are the paper's ends.
+    """
     cosines = _cosines(cells)
     figure, panels = _panels(
         len(cosines), 3.6, 3.8, "Fig. 4: mean loss over training, beside where the paper's runs end"
@@ -63,7 +69,7 @@ def compared_curves(cells: Mapping[tuple[Architecture, float], Curves]) -> Figur
 
 
 def lowest_losses(cells: Mapping[tuple[Architecture, float], Curves]) -> Figure:
-    """Draw Fig. 5: how the lowest loss of each run is spread, a row per model and a column per cosine."""
+    """Draw Fig. 5: the spread of each run's lowest loss, a row per model, a column per cosine."""
     cosines = _cosines(cells)
     figure, panels = _panels(3 * len(cosines), 3.2, 1.7, "Fig. 5: the lowest loss of each run", columns=len(cosines))
     top = max(float(curves.lowest.max()) for curves in cells.values()) + BIN_WIDTH
@@ -85,7 +91,10 @@ def lowest_losses(cells: Mapping[tuple[Architecture, float], Curves]) -> Figure:
 
 
 def gate_similarity(cells: Mapping[float, Curves]) -> Figure:
-    """Draw how alike the two tasks' gates of MMoE are at the end against the cosine: every run, and their mean."""
+    """Draw the similarity of the two tasks' gates of MMoE at the end against the cosine.
+
+    Every run, and their mean.
+    """
     figure, (axes,) = _panels(1, 5.6, 4.2, "MMoE: similarity of the gates against the cosine")
     cosines = sorted(cells)
     jitter = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The section of the study's page that argues for what was run: learning rates, steps and the open parameters."""
+"""Recipe section of the study's page: learning rates, steps and open parameters, with reasons."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def recipe_section(results: Results) -> str:
-    """Say what was fixed, what was chosen, and what other choices give."""
+    """Write the section: the fixed, the chosen, and what other choices give."""
     recipe = results.recipe
     budget = matching_shared_bottom(DIMS, 2, EXPERTS, EXPERT_HIDDEN, TOWER_HIDDEN)
     return (
@@ -100,7 +100,7 @@ def _choices(results: Results) -> str:
 
 
 def _ranks(results: Results) -> str:
-    """Say how far the order of the models depends on the choice."""
+    """Describe how far the order of the models depends on the choice."""
     p = results.size.choice_cosines[0]
     first = [words for words, choice in results.choices.items() if _lowest(choice, p) == "mmoe"]
     behind = [w for w, c in results.choices.items() if c.losses["mmoe", p] > c.losses["shared_bottom", p]]

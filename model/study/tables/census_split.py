@@ -1,4 +1,4 @@
-"""The paper's own split of Census-Income: its training file, and the test file halved into validation and test."""
+"""Paper's split of Census-Income: its training file, and the test file halved."""
 
 import gzip
 import hashlib
@@ -24,7 +24,9 @@ def find_training_file(directory: Path) -> Path | None:
 def paper_split(
     config: Config, training: Path, test: Path, directory: Path, blob: str = CENSUS_TRAINING_BLOB
 ) -> Config:
-    """Write both files as one table with a column that names the split; returns the configuration that reads it.
+    """Write both files as one table with a column that names the split.
+
+    Returns the configuration that reads it.
 
     Args:
         config: of the test file alone.

@@ -1,7 +1,10 @@
-"""Compare the four architectures on a real table: equal budgets, a tuned grid, many seeds, LightGBM.
+"""Comparison of the four architectures on a real table.
 
-A seed decides a run's initial weights and order of rows and, where the table is split at random, the split: what is
-said of all seeds then holds for other rows of the table too, not for one test set alone.
+Equal budgets, a tuned grid, many seeds, and LightGBM.
+
+A seed decides a run's initial weights and order of rows and, where the table is split at random,
+the split: what is said of all seeds then holds for other rows of the table too, not for one test
+set alone.
 """
 
 import hashlib
@@ -34,14 +37,14 @@ TUNING_SEEDS = (1000, 1001)
 """Of the runs that choose; none of those that are judged has one of them."""
 
 LAYOUT = 1
-"""Goes up when a run's result changes although its configuration does not, so that kept runs are made anew."""
+"""Version of the results; a new one makes kept runs of equal configurations run anew."""
 
 Metrics = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Name a run on a table; `hidden` is the width of each expert, shared network or network of a task."""
+    """Run of a network; `hidden` is the width of each expert, or of the network."""
 
     architecture: Architecture
     hidden: int
@@ -52,14 +55,14 @@ class Variant:
 
 @dataclass(frozen=True)
 class Trees:
-    """Name a run of LightGBM; the seed decides the split."""
+    """Run of LightGBM; the seed decides the split."""
 
     seed: int
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Hold what came of a run.
+    """Result of a run.
 
     Attributes:
         validation_loss: of a network: the lowest of its epochs, whose weights were kept.
@@ -75,7 +78,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold a table's results.
+    """Results on a table.
 
     Attributes:
         name: of the configuration.
@@ -83,7 +86,8 @@ class Comparison:
         rows: in training, validation and test.
         notes: on the table, for example how it was split.
         splits: how many there were: one for each seed, or one for all.
-        chosen: by architecture, the variant with the lowest mean validation loss (its seed is of no meaning).
+        chosen: by architecture, the variant with the lowest mean validation loss (its seed is of
+            no meaning).
         outcomes: by architecture, one per seed.
         yardstick: of LightGBM, one outcome per split; empty if it cannot be used here.
         yardstick_missing: why not.
@@ -112,7 +116,7 @@ class Silent:
 
 
 class TableLaboratory:
-    """Run variants on one table, and keep what came of them.
+    """Runner of variants on one table; results are kept on disk.
 
     Args:
         config: of the table; its model is the MMoE that sets the budget.
@@ -190,7 +194,7 @@ def splits_of(config: Config, seeds: int) -> int:
 
 
 def run_jobs(config: Config, jobs: Iterator[tuple[Variant | Trees, Path]], advance: Advance) -> None:
-    """Do the runs of one process; a table is read anew only when its split changes."""
+    """Run the jobs of one process; a table is read anew only when its split changes."""
     dataset, data = None, None
     for job, path in jobs:
         told = configured(config, job)
@@ -214,7 +218,10 @@ def run_variant(config: Config, dataset: Dataset) -> Outcome:
 
 
 def configured(config: Config, job: Variant | Trees) -> Config:
-    """Return the configuration of a run: its split and, for a network, its shape; the width is the experts' last."""
+    """Return the configuration of a run: its split and, for a network, its shape.
+
+    The width is that of an expert's last layer.
+    """
     data = config.data
     if isinstance(data, TableData) and data.split.kind == "random":
         split = data.split.model_copy(update={"seed": data.split.seed + job.seed})
@@ -229,7 +236,7 @@ def configured(config: Config, job: Variant | Trees) -> Config:
 
 
 def equal_budgets(dataset: Dataset, config: Config) -> dict[Architecture, int]:
-    """Find for each architecture the width that brings it nearest to the MMoE's parameters, embeddings included."""
+    """Find each architecture's width nearest to the MMoE's parameters, embeddings included."""
 
     def parameters(architecture: Architecture, hidden: int) -> int:
         shaped = configured(config, Variant(architecture, hidden, 1.0, 0.0, 0)).model

@@ -25,7 +25,7 @@ TREES_MARGIN = 0.003
 """How far under LightGBM's AUC a network may stay."""
 
 FAR, FAR_SPREADS = 0.003, 4.0
-"""A seed is named whose AUC is this far under its network's median, and so many times the seeds' usual spread."""
+"""Distance of a listed seed's AUC under its network's median, and in usual spreads of seeds."""
 
 Floats = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ def trees(comparison: Comparison, task: int) -> Floats:
 
 
 def verdicts(comparison: Comparison) -> list[tuple[str, str]]:
-    """Hold MMoE to what is asked of it, task by task: a sentence and the verdict."""
+    """Judge MMoE by what is asked of it, task by task: a sentence and the verdict."""
     found = []
     for index, task in enumerate(comparison.tasks):
         metric = MAIN_METRIC[task.kind]
@@ -78,7 +78,10 @@ def verdicts(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def _beside_networks(comparison: Comparison, index: int) -> tuple[str, str]:
-    """Compare MMoE with the network whose mean is best; the difference is above 0 where MMoE is better."""
+    """Compare MMoE with the network whose mean is best.
+
+    The difference is above 0 where MMoE is better.
+    """
     task = comparison.tasks[index]
     higher = HIGHER_IS_BETTER[MAIN_METRIC[task.kind]]
     every = {a: values(comparison, a, index) * (1.0 if higher else -1.0) for a in ARCHITECTURES}
@@ -117,7 +120,7 @@ def _section(comparison: Comparison) -> str:
 
 
 def _remarks(comparison: Comparison) -> str:
-    """Name seeds that ended far under the others, and say what networks and trees are apart."""
+    """List seeds that ended far under the others, and the gap of networks and trees."""
     found = []
     for index, task in enumerate(comparison.tasks):
         metric = MAIN_METRIC[task.kind]
@@ -145,7 +148,10 @@ def _remarks(comparison: Comparison) -> str:
 
 
 def _far_under(aucs: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which seeds ended far under the others; the spread is the median distance to the median, as for a normal."""
+    """Find the seeds that ended far under the others.
+
+    The spread is the median distance to the median, scaled as for a normal.
+    """
     median = np.median(aucs)
     spread = 1.4826 * np.median(np.abs(aucs - median))
     return np.asarray(aucs < median - max(FAR, FAR_SPREADS * spread))

@@ -131,14 +131,14 @@ def broken_network(artifact: "Artifact") -> dict[str, object]:
 
 
 def broken_lookup(artifact: "Artifact") -> dict[str, object]:
-    """Codes that are not those of the texts: what drift between training and serving looks like."""
+    """Codes that are not those of the texts: drift between training and serving."""
     features = artifact.dataset.features
     turned = tuple(replace(f, vocabulary=f.vocabulary[::-1]) for f in features.categorical)
     return {"dataset": replace(artifact.dataset, features=replace(features, categorical=turned))}
 
 
 def broken_history(artifact: "Artifact") -> dict[str, object]:
-    """A history that the picture of losses, drawn after model.onnx is written, cannot be made of."""
+    """A history without epochs: no picture of losses, drawn after model.onnx, can be made."""
     record = replace(artifact.history.epochs[-1], task_losses={})
     return {"history": replace(artifact.history, epochs=[artifact.history.epochs[0], record])}
 

@@ -68,7 +68,7 @@ def test_many_wide_towers_stay_apart() -> None:
 
 
 def test_a_large_mean_is_added_last_so_that_answers_are_no_coarser_than_float32() -> None:
-    """Seconds since 1970: added to the last bias first, the mean would swallow what the network says of a row."""
+    """Seconds since 1970: a mean in the last bias would swallow what the network adds to it."""
     plain = module_of((Task("ends_at", "regression", mean=1_700_000_040.0, std=300.0),))
     numeric = np.random.default_rng(0).normal(size=(50, 5)).astype(np.float32) * 10
     codes = np.zeros((50, 0), np.int64)

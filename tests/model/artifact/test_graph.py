@@ -40,7 +40,7 @@ def dataset_of(features: FeatureSchema, tasks: tuple[Task, ...]) -> Dataset:
 
 @pytest.fixture(scope="module")
 def many_categories() -> onnx.ModelProto:
-    """Give a graph with 25 columns that all hold the same values, and no numbers."""
+    """Return a graph with 25 columns that all have the same values, and no numbers."""
     columns = tuple(CategoricalFeature(f"c{i}", ("a", "b", "1:a")) for i in range(25))
     return graph_of(dataset_of(FeatureSchema(categorical=columns), (Task("y", "regression", std=2.0),)))
 
@@ -100,7 +100,10 @@ def test_number_of_nodes_does_not_grow_with_the_number_of_columns(
 
 
 def test_same_value_in_two_columns_has_two_codes(many_categories: onnx.ModelProto) -> None:
-    """Read the codes behind the lookup: columns 1 and 11 and the value "1:a" must not be taken for each other."""
+    """Read the codes behind the lookup.
+
+    Columns 1 and 11 and the value "1:a" must not be taken for each other.
+    """
     probe = onnx.ModelProto()
     probe.CopyFrom(many_categories)
     del probe.graph.output[:]
@@ -148,7 +151,7 @@ def test_every_name_of_the_inside_is_one_that_no_task_may_have(dataset: Dataset)
 
 
 def test_tasks_may_have_the_names_that_the_exporter_gives(dataset: Dataset) -> None:
-    """Name tasks as the values and nodes of an exported graph, those of the exporter and of its operators."""
+    """Tasks named as values and nodes of an exported graph, and as its operators."""
     exported = {name.lstrip(INTERNAL) for name in names_in(graph_of(dataset).graph)}
     nasty = {"codes", "linear", "add", "where", "cat", "log", "t", "prefixed", "output_0", "gate_weights_1", "view_1"}
     nasty |= {"x", "rows", "mask_rows", "mmoe", "A.b-c_9", "category_prefixes", "softmax", "Softmax", "split_split_0"}

@@ -76,7 +76,10 @@ def test_file_in_place_of_the_models_directory_is_an_error(tmp_path: Path) -> No
 
 
 def in_another_process(code: str, directory: Path) -> int:
-    """Run code that knows `directory`; returns the exit code, or minus the signal that ended it."""
+    """Run code that knows `directory`.
+
+    Returns the exit code, or minus the signal that ended it.
+    """
     start = (
         "import sys; from pathlib import Path; from model.artifact.publish import publish\n"
         "directory = Path(sys.argv[1])\n"

@@ -22,7 +22,7 @@ Read = Callable[..., Dataset]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """Read columns beside a number `z` and a label, from CSV or, with parquet=True, from Parquet."""
+    """Read columns beside a number `z` and a label, from CSV or from Parquet."""
 
     def reader(columns: dict[str, Any], parquet: bool = False, features: Any = None, **data: Any) -> Dataset:
         count = len(next(iter(columns.values())))

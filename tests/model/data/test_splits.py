@@ -22,7 +22,7 @@ def numbered(rows: int) -> Table:
 
 
 def shuffled_days() -> tuple[list[int], Table]:
-    """Give forty days in random order, each of them three times."""
+    """Return forty days in random order, each of them three times."""
     days = np.random.default_rng(0).permutation(np.repeat(np.arange(40), 3)).tolist()
     return days, table(day=[str(day) for day in days])
 

@@ -1,4 +1,7 @@
-"""Stratified splits: every class everywhere, the sizes of the random split, and that split itself where it will do."""
+"""Stratified splits: every class everywhere, in the sizes of the random split.
+
+And that split itself where it will do.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -15,7 +15,10 @@ PRICE = {"name": "price", "column": "price", "kind": "regression"}
 
 
 def columns(rows: int = 40) -> dict[str, list[Any]]:
-    """Give a table that every default accepts: a number, a category, a price and the split each row is in."""
+    """Return a table that every default accepts.
+
+    A number, a category, a price and the split each row is in.
+    """
     return {
         "size": [float(row % 7) for row in range(rows)],
         "colour": [("red", "green", "blue")[row % 3] for row in range(rows)],

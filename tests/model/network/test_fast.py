@@ -14,7 +14,7 @@ def network(architecture: Architecture, seed: int = 0, **options: float) -> nn.M
 
 
 class FixedDropout(nn.Module):
-    """Dropout whose mask belongs to the place of a number in its tensor, whatever the layout in memory."""
+    """Dropout whose mask depends on a number's place in its tensor, not on memory layout."""
 
     def __init__(self, p: float) -> None:
         super().__init__()

@@ -28,7 +28,10 @@ COSINES = (0.5, 0.9, 1.0)
 
 
 def paper_like(runs: int = 60, seed: int = 0) -> dict[tuple[Architecture, float], Floats]:
-    """Make losses of which every claim is true: Shared-Bottom has good runs like the others' and many bad ones."""
+    """Make losses of which every claim is true.
+
+    Shared-Bottom has good runs like the others' and many bad ones.
+    """
     random = np.random.default_rng(seed)
     easy = random.normal(0.0, 0.004, runs)
     bad = {cosine: random.random(runs) < share for cosine, share in zip(COSINES, (0.8, 0.6, 0.4), strict=True)}

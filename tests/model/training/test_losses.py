@@ -73,7 +73,7 @@ def test_fixed_weights_multiply() -> None:
 
 @pytest.mark.parametrize("weight", [1.0, 7.0])
 def test_learned_weights_settle_at_the_size_of_each_loss(weight: float) -> None:
-    """The minimum over s of exp(-s) f L + s / 2 is at exp(s) = 2 f L, whatever weight was given."""
+    """The minimum over s of exp(-s) f L + s / 2 is at exp(s) = 2 f L, for any given weight."""
     losses = TaskLosses([replace(task, weight=weight) for task in TASKS], "uncertainty")
     per_task = torch.tensor([0.5, 2.0, 8.0])
     optimizer = torch.optim.Adam(losses.parameters(), lr=0.05)
@@ -94,7 +94,10 @@ def test_binary_loss_is_stable_for_large_logits() -> None:
 
 @pytest.mark.parametrize("every", [1, 2, 50])
 def test_a_learned_weight_does_not_depend_on_how_many_batches_hold_the_task_s_labels(every: int) -> None:
-    """Labels in one batch of fifty: the regulariser of the other 49 once raised the weight to 56 instead of 1."""
+    """Labels in one batch of fifty leave the learned weight near 1.
+
+    The regulariser of the other 49 once raised it to 56.
+    """
     losses = TaskLosses(TASKS[:2], "uncertainty")
     optimizer = torch.optim.SGD(losses.parameters(), lr=0.1)
     per_task = torch.tensor([1.0, 0.5])
@@ -119,7 +122,10 @@ def test_a_batch_without_a_task_s_labels_leaves_its_weight_alone() -> None:
 
 
 def test_labels_are_standardised_before_they_are_rounded() -> None:
-    """Seconds since 1970: float32 steps by 128 there, so that a deviation of 30 would come out as a few values."""
+    """Seconds since 1970 keep their deviation of 30.
+
+    Float32 steps by 128 there, and would leave a few values of them.
+    """
     seconds = 1_700_000_000 + np.arange(-50.0, 51.0)
     empty = np.empty((len(seconds), 0))
     rows = Rows(empty.astype(np.float32), empty.astype(np.int64), seconds[:, None], empty.astype(object))

@@ -24,7 +24,7 @@ from tests.support.training import SMALL, facts, same, settings, trained
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     dataset: Dataset, tmp_path: Path, stop: int, weighting: str
 ) -> None:
-    """An epoch has 5 steps; the run ends before and after its boundaries, with dropout in every network part."""
+    """Resume before and after the boundaries of epochs of 5 steps, with all kinds of dropout."""
     config = settings(task_weighting=weighting, checkpoint_every_s=0.0)
     path = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt):

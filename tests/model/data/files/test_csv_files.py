@@ -1,4 +1,7 @@
-"""CSV as people's programs write it: read as the csv module reads it, or refused with file, row, column and key."""
+"""CSV as programs write it: read as the csv module reads it, or refused.
+
+A refusal has file, row, column and key.
+"""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Parquet, Arrow and JSON lines, files under wrong names, and kinds of files that are named in the refusal."""
+"""Parquet, Arrow and JSON lines, files under wrong names, and kinds that are refused."""
 
 import gzip
 import io
@@ -111,7 +111,10 @@ def test_a_file_that_was_cut_short_says_so(tmp_path: Path, kind: str) -> None:
 
 
 def aborting() -> list[bytes]:
-    """Make files whose readers ask for more memory than there is, upon which Rust ends the process."""
+    """Make files whose readers ask for more memory than there is.
+
+    Rust ends the process then.
+    """
     frame = pl.DataFrame(
         {"x": [0.5 * row for row in range(200)], "y": [row if row % 3 else None for row in range(200)]}
     )

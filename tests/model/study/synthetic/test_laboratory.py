@@ -12,7 +12,7 @@ TINY = Recipe(steps=4, batch=8, points=2, test_rows=20)
 
 
 class Stopped(Exception):
-    """Stands for Ctrl-C."""
+    """Stand-in for Ctrl-C."""
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def cells() -> list[Cell]:
 
 
 class Counter:
-    """Counts run-steps, and may stop the study at some."""
+    """Counter of run-steps that may stop the study at some."""
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.done = 0

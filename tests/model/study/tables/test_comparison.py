@@ -78,7 +78,7 @@ def test_a_seed_has_a_split_of_its_own_where_rows_are_split_at_random() -> None:
 
 @pytest.fixture
 def made() -> Callable[[float, float], Comparison]:
-    """Make a comparison on census whose MMoE and other networks have a given AUC, and LightGBM .95."""
+    """Make a comparison on census with given AUCs of MMoE and the others, and LightGBM's .95."""
 
     def make(mmoe: float, others: float) -> Comparison:
         random = np.random.default_rng(0)
