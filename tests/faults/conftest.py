@@ -19,6 +19,19 @@ def models(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Give a function that has every Python process started from now on run this code first."""
+
+    def write(code: str) -> None:
+        place = tmp_path / "python"
+        place.mkdir()
+        (place / "sitecustomize.py").write_text(code)
+        monkeypatch.setenv("PYTHONPATH", str(place))
+
+    return write
+
+
+@pytest.fixture
 def questions() -> Callable[..., list[Question]]:
     """Give a function that makes questions to that version, of so many rows each: `questions(rows=64)`."""
     return lambda rows=1, count=32: predictions("hand", {1: make_weights()}, rows, count)

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.support.load import Load, Question, play
 from tests.support.metrics import awaited, metric, settled
@@ -65,15 +64,10 @@ def rows_of(url: str, window: str) -> int:
     return rows
 
 
-@pytest.fixture
-def jumping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "python").mkdir()
-    (tmp_path / "python" / "sitecustomize.py").write_text(JUMPING)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "python"))
-
-
-@pytest.mark.usefixtures("jumping")
-def test_nothing_expires_and_nothing_waits(models: Path, questions: Callable[..., list[Question]]) -> None:
+def test_nothing_expires_and_nothing_waits(
+    models: Path, questions: Callable[..., list[Question]], at_start: Callable[[str], None]
+) -> None:
+    at_start(JUMPING)
     asked = questions()
     for question in asked:
         question.request = question.request.replace(b"\r\n\r\n", b"\r\nx-request-timeout-ms: 30000\r\n\r\n", 1)

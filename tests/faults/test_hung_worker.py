@@ -117,7 +117,8 @@ def test_a_start_takes_longer_than_a_beat(models: Path) -> None:
     assert not any("stood still" in line for line in service.lines)
 
 
-def test_a_worker_that_hangs_at_the_start_ends_it(models: Path) -> None:
+def test_a_worker_that_hangs_at_the_start_ends_it(models: Path, at_start: Callable[[str], None]) -> None:
+    at_start("import signal, sys\nif '--worker' in sys.orig_argv:\n    signal.pause()")
     run = completed(models=str(models), port="0", workers="2", worker_timeout_s="0.1", worker_load_timeout_s="0.1")
     assert run.returncode == 1
     assert "has stood still for" in run.stderr

@@ -54,6 +54,6 @@ def test_workers_that_cannot_start_end_the_service(models: Path, tmp_path: Path)
 
 
 def remove(directory: Path) -> None:
-    """Remove what the service has made there."""
+    """Remove what the service has made there, all at once: meanwhile it makes and renames files in it."""
     (made,) = directory.iterdir()
-    shutil.rmtree(made)
+    shutil.rmtree(made.rename(directory.with_name("removed")))
