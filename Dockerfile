@@ -23,7 +23,7 @@ RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requireme
 
 
 FROM base AS trainer-packages
-# A second place where pip looks for packages, such as PyTorch's index of CPU builds: see README, "Docker".
+# A second place where pip looks for packages, such as PyTorch's index of CPU builds: see docs/deploy.md.
 ARG PIP_EXTRA_INDEX_URL
 COPY deploy/requirements/service.txt deploy/requirements/trainer.txt requirements/
 RUN python3 -m venv /opt/venv
