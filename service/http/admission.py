@@ -94,9 +94,9 @@ class Admission:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._letting_in = False
 
-    def incoming(self, receive: Receive) -> "Incoming":
+    def incoming(self, receive: Receive) -> "IncomingBody":
         """Return a body that is still to come."""
-        return Incoming(self, self._settings, receive)
+        return IncomingBody(self, self._settings, receive)
 
     async def inflate(self, body: bytes, encoding: bytes) -> bytes:
         """Undo a Content-Encoding, in a thread where that may take long; errors as in `body.inflate`."""
@@ -150,7 +150,7 @@ class Admission:
         self._letting_in = False
 
 
-class Incoming:
+class IncomingBody:
     """Read one body; it counts as held until the end of the `with` block, for what is made of it lives as long."""
 
     __slots__ = ("_admission", "_held", "_receive", "_settings")

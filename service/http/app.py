@@ -22,7 +22,7 @@ from service.http.front import Front
 from service.http.guard import Guard, peer_of
 from service.http.hosts import Hosts
 from service.http.hot.predict import HotPath
-from service.http.journal import Watch
+from service.http.journal import Journal
 from service.http.middleware import Counted, HeadLikeGet, Watched
 from service.http.openapi.document import document
 from service.http.routes.admin import repository_router, shadow_router, versions_router
@@ -42,7 +42,7 @@ DESCRIPTION = (
 )
 
 
-class Apps(NamedTuple):
+class Applications(NamedTuple):
     """Hold what one process serves.
 
     Attributes:
@@ -56,20 +56,23 @@ class Apps(NamedTuple):
     rescan: Callable[[], Coroutine[Any, Any, None]]
 
 
-def create_app(engine: Engine, telemetry: Telemetry | None = None, watch: Watch | None = None) -> AsgiApp:
+def create_app(engine: Engine, telemetry: Telemetry | None = None, journal: Journal | None = None) -> AsgiApp:
     """Build the ASGI application of one process; see `create_apps`."""
-    return create_apps(engine, telemetry, watch).main
+    return create_apps(engine, telemetry, journal).main
 
 
 def create_apps(
-    engine: Engine, telemetry: Telemetry | None = None, watch: Watch | None = None, reconciler: Reconciler | None = None
-) -> Apps:
+    engine: Engine,
+    telemetry: Telemetry | None = None,
+    journal: Journal | None = None,
+    reconciler: Reconciler | None = None,
+) -> Applications:
     """Build what one process serves.
 
     Args:
         engine: whose models are loaded.
         telemetry: notes requests and answers for live traffic and metrics; without it there are no such figures.
-        watch: keeps the logs of requests; one of worker 0 by default.
+        journal: keeps the logs of requests; one of worker 0 by default.
         reconciler: of the engine's models, where it is one of several workers.
 
     Raises:
@@ -80,7 +83,7 @@ def create_apps(
     shared = _Shared(
         engine,
         telemetry,
-        watch or Watch(engine.settings),
+        journal or Journal(engine.settings),
         reconciler or Reconciler(engine),
         keys,
         guard,
@@ -96,8 +99,8 @@ def create_apps(
         behind = _furnish(app, shared, [*routers.probes, routers.page], routers.asking)
         second = FastAPI(redirect_slashes=False, openapi_url=None)
         operation = _operation(_furnish(second, shared, [*routers.probes, routers.figures], routers.admin), shared)
-    front = HotPath(behind, engine, endpoints, shared.admission, shared.watch, guard, telemetry)
-    return Apps(front, operation, functools.partial(_rescan, shared))
+    front = HotPath(behind, engine, endpoints, shared.admission, shared.journal, guard, telemetry)
+    return Applications(front, operation, functools.partial(_rescan, shared))
 
 
 class _Shared(NamedTuple):
@@ -105,7 +108,7 @@ class _Shared(NamedTuple):
 
     engine: Engine
     telemetry: Telemetry | None
-    watch: Watch
+    journal: Journal
     reconciler: Reconciler
     keys: Keys | None
     guard: Guard
@@ -175,7 +178,7 @@ def _application(shared: _Shared) -> FastAPI:
 def _operation(behind: AsgiApp, shared: _Shared) -> AsgiApp:
     settings = shared.engine.settings
     hosts = Hosts.of(settings, operation=True)
-    return Front(behind, settings, hosts, shared.watch, shared.engine.clock, shared.telemetry)
+    return Front(behind, settings, hosts, shared.journal, shared.engine.clock, shared.telemetry)
 
 
 def _furnish(app: FastAPI, shared: _Shared, open_to_all: list[APIRouter], guarded: list[APIRouter]) -> AsgiApp:
@@ -186,11 +189,11 @@ def _furnish(app: FastAPI, shared: _Shared, open_to_all: list[APIRouter], guarde
         app.include_router(router, dependencies=[Depends(shared.guard.predict)], responses={401: {}})
     every = [*app.router.routes, *(route for router in (*open_to_all, *guarded) for route in router.routes)]
     routes = [route for route in every if isinstance(route, Route)]
-    ErrorHandlers(routes, shared.telemetry, shared.watch).attach(app)
+    ErrorHandlers(routes, shared.telemetry, shared.journal).attach(app)
     behind: AsgiApp = HeadLikeGet(app, routes)
     if shared.telemetry is not None:
         behind = Counted(behind, shared.engine, shared.telemetry)
-    return Watched(behind, shared.engine, shared.watch)
+    return Watched(behind, shared.engine, shared.journal)
 
 
 async def _rescan(shared: _Shared) -> None:
@@ -200,7 +203,7 @@ async def _rescan(shared: _Shared) -> None:
 
 
 def _lifespan(shared: _Shared) -> Callable[[FastAPI], Any]:
-    engine, telemetry, watch, reconciler, keys, *_ = shared
+    engine, telemetry, journal, reconciler, keys, *_ = shared
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -219,7 +222,7 @@ def _lifespan(shared: _Shared) -> Callable[[FastAPI], Any]:
         if telemetry is not None:
             telemetry.close()
         engine.close()
-        watch.close()
+        journal.close()
 
     return lifespan
 

@@ -12,9 +12,8 @@ from starlette.routing import Route
 
 from service.errors import MalformedRequest, ServiceError
 from service.http.body import Disconnected
-from service.http.errors import Response as Problem
-from service.http.errors import find, plain_problem, write
-from service.http.journal import Watch
+from service.http.errors import RawResponse, error_status, http_error, write
+from service.http.journal import Journal
 from service.http.middleware import Watching, methods_at, names_a_call
 from service.monitoring.telemetry import Telemetry
 from service.system.quoting import quote
@@ -28,11 +27,11 @@ class ErrorHandlers:
     Args:
         routes: all of the application's, which say what would have been possible.
         telemetry: counts what is rejected.
-        watch: logs what is the service's own fault.
+        journal: logs what is the service's own fault.
     """
 
-    def __init__(self, routes: Sequence[Route], telemetry: Telemetry | None, watch: Watch) -> None:
-        self._routes, self._telemetry, self._watch = routes, telemetry, watch
+    def __init__(self, routes: Sequence[Route], telemetry: Telemetry | None, journal: Journal) -> None:
+        self._routes, self._telemetry, self._journal = routes, telemetry, journal
 
     def attach(self, app: FastAPI) -> None:
         """Let the application come here with every error."""
@@ -65,7 +64,7 @@ class ErrorHandlers:
         if status == 405:
             detail = f"{request.method} is not possible at {quote(path)}; GET /docs shows what is."
         headers = [(b"allow", ", ".join(methods).encode())] if status == 405 else []
-        return _response(plain_problem(status, detail, path, _id_of(_watching(request)), headers))
+        return _response(http_error(status, detail, path, _id_of(_watching(request)), headers))
 
     async def _of_the_client(self, request: Request, error: Exception) -> Response:
         return Response(status_code=400)  # nobody is there to read it
@@ -74,9 +73,9 @@ class ErrorHandlers:
         path, watching = request.scope["path"], _watching(request)
         watching.error = error
         if self._telemetry is not None:
-            self._telemetry.rejected(find(error).code)
+            self._telemetry.rejected(error_status(error).code)
         if not isinstance(error, ServiceError):
-            self._watch.failed(watching.identity, path, error)
+            self._journal.failed(watching.identity, path, error)
         return _response(write(error, path, _id_of(watching)))
 
 
@@ -89,7 +88,7 @@ def _id_of(watching: Watching) -> bytes:
     return watching.identity.request_id or b""
 
 
-def _response(answer: Problem) -> Response:
+def _response(answer: RawResponse) -> Response:
     response = Response(answer.body, answer.status)
     response.raw_headers[:] = answer.headers
     return response

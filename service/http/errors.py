@@ -41,7 +41,7 @@ _MOST_INSTANCE, _MOST_MESSAGE = 200, 400
 PROBLEM_JSON, JSON = b"application/problem+json", b"application/json"
 
 
-class Mapping(NamedTuple):
+class ErrorStatus(NamedTuple):
     """Say how an error looks outside.
 
     Attributes:
@@ -55,34 +55,34 @@ class Mapping(NamedTuple):
     code: str
 
 
-STATUSES: dict[type[ServiceError], Mapping] = {
-    MalformedRequest: Mapping(400, 400, "malformed"),
-    InvalidFeatures: Mapping(422, 400, "invalid_features"),
-    RequestTooLarge: Mapping(413, 413, "too_large"),
-    HeadTooLarge: Mapping(431, 431, "head_too_large"),
-    SlowClient: Mapping(408, 408, "slow_client"),
-    UnsupportedMediaType: Mapping(415, 415, "media_type"),
-    UnsupportedTransferCoding: Mapping(501, 501, "transfer_coding"),
-    HostNotAllowed: Mapping(421, 421, "host_not_allowed"),
-    ModelNotFound: Mapping(404, 404, "model_not_found"),
-    GatesUnavailable: Mapping(409, 409, "gates_unavailable"),
-    VersionConflict: Mapping(409, 409, "version_conflict"),
-    Unauthorised: Mapping(401, 401, "unauthorised"),
-    TooManyWrongKeys: Mapping(429, 429, "wrong_keys"),
-    Forbidden: Mapping(403, 403, "forbidden"),
-    Overloaded: Mapping(429, 429, "overloaded"),
-    NotReady: Mapping(503, 503, "not_ready"),
-    RunDirectoryGone: Mapping(503, 503, "run_directory_gone"),
-    DeadlineExceeded: Mapping(504, 504, "deadline"),
-    ArtifactError: Mapping(409, 409, "artifact"),  # met when a load is asked for
-    SettingsError: Mapping(500, 500, "settings"),  # met at the start, before there is any HTTP
+STATUSES: dict[type[ServiceError], ErrorStatus] = {
+    MalformedRequest: ErrorStatus(400, 400, "malformed"),
+    InvalidFeatures: ErrorStatus(422, 400, "invalid_features"),
+    RequestTooLarge: ErrorStatus(413, 413, "too_large"),
+    HeadTooLarge: ErrorStatus(431, 431, "head_too_large"),
+    SlowClient: ErrorStatus(408, 408, "slow_client"),
+    UnsupportedMediaType: ErrorStatus(415, 415, "media_type"),
+    UnsupportedTransferCoding: ErrorStatus(501, 501, "transfer_coding"),
+    HostNotAllowed: ErrorStatus(421, 421, "host_not_allowed"),
+    ModelNotFound: ErrorStatus(404, 404, "model_not_found"),
+    GatesUnavailable: ErrorStatus(409, 409, "gates_unavailable"),
+    VersionConflict: ErrorStatus(409, 409, "version_conflict"),
+    Unauthorised: ErrorStatus(401, 401, "unauthorised"),
+    TooManyWrongKeys: ErrorStatus(429, 429, "wrong_keys"),
+    Forbidden: ErrorStatus(403, 403, "forbidden"),
+    Overloaded: ErrorStatus(429, 429, "overloaded"),
+    NotReady: ErrorStatus(503, 503, "not_ready"),
+    RunDirectoryGone: ErrorStatus(503, 503, "run_directory_gone"),
+    DeadlineExceeded: ErrorStatus(504, 504, "deadline"),
+    ArtifactError: ErrorStatus(409, 409, "artifact"),  # met when a load is asked for
+    SettingsError: ErrorStatus(500, 500, "settings"),  # met at the start, before there is any HTTP
 }
 
-INTERNAL = Mapping(500, 500, "internal")
+INTERNAL = ErrorStatus(500, 500, "internal")
 INTERNAL_SENTENCE = "Something went wrong in the service, not in the request. The log has the details."
 
 
-class Response(NamedTuple):
+class RawResponse(NamedTuple):
     """Hold an answer ready to send."""
 
     status: int
@@ -90,7 +90,7 @@ class Response(NamedTuple):
     body: bytes
 
 
-def find(error: BaseException) -> Mapping:
+def error_status(error: BaseException) -> ErrorStatus:
     """Return how an error looks outside; what is not of the tree is an internal one."""
     for kind in type(error).__mro__:
         if kind in STATUSES:
@@ -98,7 +98,7 @@ def find(error: BaseException) -> Mapping:
     return INTERNAL
 
 
-def problem(error: BaseException, path: str, request_id: bytes) -> Response:
+def problem_json(error: BaseException, path: str, request_id: bytes) -> RawResponse:
     """Write an error as problem+json.
 
     Args:
@@ -106,7 +106,7 @@ def problem(error: BaseException, path: str, request_id: bytes) -> Response:
         path: of the request.
         request_id: goes into the body and the header, so that it can be quoted.
     """
-    status, _, code = find(error)
+    status, _, code = error_status(error)
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": http.HTTPStatus(status).phrase,
@@ -124,16 +124,16 @@ def problem(error: BaseException, path: str, request_id: bytes) -> Response:
     return _response(status, PROBLEM_JSON, _bounded(body, "detail"), error, request_id)
 
 
-def v2_problem(error: BaseException, request_id: bytes) -> Response:
+def v2_error(error: BaseException, request_id: bytes) -> RawResponse:
     """Write an error as the Open Inference Protocol wants it; its clients read nothing else."""
-    _, status, code = find(error)
+    _, status, code = error_status(error)
     sentence = str(error) if code != INTERNAL.code else INTERNAL_SENTENCE
     return _response(status, JSON, _bounded({"error": sentence}, "error"), error, request_id)
 
 
-def write(error: BaseException, path: str, request_id: bytes) -> Response:
+def write(error: BaseException, path: str, request_id: bytes) -> RawResponse:
     """Write an error in the shape of the protocol that a path belongs to."""
-    return v2_problem(error, request_id) if is_v2(path) else problem(error, path, request_id)
+    return v2_error(error, request_id) if is_v2(path) else problem_json(error, path, request_id)
 
 
 def is_v2(path: str) -> bool:
@@ -141,7 +141,7 @@ def is_v2(path: str) -> bool:
     return path == "/v2" or path.startswith("/v2/")
 
 
-def plain_problem(status: int, detail: str, path: str, request_id: bytes, headers: RawHeaders) -> Response:
+def http_error(status: int, detail: str, path: str, request_id: bytes, headers: RawHeaders) -> RawResponse:
     """Write a refusal that comes from HTTP itself, such as 404 for a path or 405 for a method."""
     v2 = is_v2(path)
     title = http.HTTPStatus(status).phrase
@@ -180,7 +180,7 @@ def _bounded(body: dict[str, Any], sentence: str) -> bytes:
 
 def _response(
     status: int, content_type: bytes, body: bytes, error: BaseException | None, request_id: bytes
-) -> Response:
+) -> RawResponse:
     headers = [
         (b"content-type", content_type),
         (b"content-length", b"%d" % len(body)),
@@ -194,4 +194,4 @@ def _response(
         headers.append((b"connection", b"close"))  # what may still come belongs to nothing
     if isinstance(error, Unauthorised):
         headers.append((b"www-authenticate", b"Bearer"))
-    return Response(status, headers, body)
+    return RawResponse(status, headers, body)

@@ -5,15 +5,15 @@ from typing import Protocol
 
 from service.errors import HostNotAllowed, ServiceError
 from service.http.body import HOST
-from service.http.errors import Response, find, write
+from service.http.errors import RawResponse, error_status, write
 from service.http.hosts import Hosts
-from service.http.journal import Seen, Watch
+from service.http.journal import Journal, RequestRecord
 from service.http.types import AsgiApp, Receive, Scope, Send
 from service.inference.model import Model
 from service.settings import Settings
 
 
-class Notes(Protocol):
+class MetricsSink(Protocol):
     """Take notice of answered requests."""
 
     @property
@@ -37,9 +37,9 @@ class Front:
         app: the application behind.
         settings: the limits that hold for all requests.
         hosts: that may be named.
-        watch: told of what is refused.
+        journal: told of what is refused.
         clock: seconds, that of the engine.
-        notes: told of it too.
+        metrics: told of it too.
     """
 
     def __init__(
@@ -47,23 +47,25 @@ class Front:
         app: AsgiApp,
         settings: Settings,
         hosts: Hosts,
-        watch: Watch,
+        journal: Journal,
         clock: Callable[[], float],
-        notes: Notes | None = None,
+        metrics: MetricsSink | None = None,
     ) -> None:
         self._app, self.settings, self.hosts = app, settings, hosts
-        self._watch, self._clock, self._notes = watch, clock, notes
+        self._journal, self._clock, self._metrics = journal, clock, metrics
 
-    def refuse(self, error: ServiceError, path: str, method: str = "") -> Response:
+    def refuse(self, error: ServiceError, path: str, method: str = "") -> RawResponse:
         """Count what is refused before it is looked at, and write the answer; `path` is as far as it came."""
-        identity = self._watch.identify({})
+        identity = self._journal.identify({})
         answer = write(error, path, identity.request_id or b"")
-        self._watch.answered(
-            Seen(identity, method, path, "other", answer.status, error, None, arrived=self._clock(), total_s=0.0)
+        self._journal.answered(
+            RequestRecord(
+                identity, method, path, "other", answer.status, error, None, arrived=self._clock(), total_s=0.0
+            )
         )
-        if self._notes is not None:
-            self._notes.rejected(find(error).code)
-            self._notes.request("other", answer.status)
+        if self._metrics is not None:
+            self._metrics.rejected(error_status(error).code)
+            self._metrics.request("other", answer.status)
         return answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

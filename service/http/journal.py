@@ -15,7 +15,7 @@ from service.errors import (
     TooManyWrongKeys,
 )
 from service.http.body import REQUEST_ID
-from service.http.errors import find
+from service.http.errors import error_status
 from service.http.types import Headers
 from service.inference.answer import RunSlice
 from service.inference.features import Batch
@@ -35,7 +35,7 @@ def request_id(headers: Headers) -> bytes | None:
     return value if value and len(value) <= 128 and value.isascii() and value.decode().isprintable() else None
 
 
-class RequestIds:
+class RequestIdSource:
     """Make ids for requests that bring none: unique over processes and restarts, and cheap."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ TRACEBACKS_PER_S = 10
 log = logging.getLogger("service.http")
 
 
-class Identity(NamedTuple):
+class CorrelationIds(NamedTuple):
     """Say by which ids a request is known.
 
     Attributes:
@@ -75,7 +75,7 @@ class Identity(NamedTuple):
         return found + self.trace.headers() if self.trace is not None else found
 
 
-class Seen(NamedTuple):
+class RequestRecord(NamedTuple):
     """Hold an answered request.
 
     Attributes:
@@ -91,7 +91,7 @@ class Seen(NamedTuple):
         part: its answer.
     """
 
-    identity: Identity
+    identity: CorrelationIds
     method: str
     path: str
     route: str
@@ -107,8 +107,8 @@ class Seen(NamedTuple):
     part: RunSlice | None = None
 
 
-class Watch:
-    """Watch the answers of one worker. Its methods are for the event loop.
+class Journal:
+    """Journal of one worker's answers: request log, prediction log and traces. Its methods are for the event loop.
 
     Args:
         settings: what to keep.
@@ -127,7 +127,7 @@ class Watch:
         count: Callable[[str, int], object] = lambda record, count: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._ids, self._count = RequestIds(), count
+        self._ids, self._count = RequestIdSource(), count
         self._predictions = PredictionLog(settings, count) if settings.prediction_log else None
         self._lines = None
         if settings.log_requests != "off":
@@ -143,7 +143,7 @@ class Watch:
         self._refused = Throttle(_tell_refused)
         self._left_out = Throttle(_tell_left_out)
 
-    def identify(self, headers: Headers, make: bool = True) -> Identity:
+    def identify(self, headers: Headers, make: bool = True) -> CorrelationIds:
         """Read a request's ids.
 
         Args:
@@ -155,31 +155,31 @@ class Watch:
             identity = self._ids.next()
         trace = read_trace(headers[TRACEPARENT], headers.get(TRACESTATE)) if TRACEPARENT in headers else None
         if self._tracer is not None and (begun := self._tracer.begin(trace)) is not None:
-            return Identity(identity, begun, traced=True)
-        return Identity(identity, trace)
+            return CorrelationIds(identity, begun, traced=True)
+        return CorrelationIds(identity, trace)
 
-    def wants(self, identity: Identity) -> bool:
+    def wants(self, identity: CorrelationIds) -> bool:
         """Tell whether a success under these ids is to be noticed, if `everything` is wanted."""
         if self._all_lines or identity.traced:
             return True
         return self._predictions is not None and self._predictions.samples(identity.request_id or b"")
 
-    def answered(self, seen: Seen) -> None:
+    def answered(self, record: RequestRecord) -> None:
         """Take notice of an answer: of every error, and of successes that are wanted."""
-        if self._predictions is not None and seen.part is not None:
-            self._record(self._predictions, seen)
-        if self._tracer is not None and seen.identity.traced:
-            self._tracer.record(_traced(seen))
-        if seen.status == 429:
-            if not isinstance(seen.error, TooManyWrongKeys):  # whoever counts those tells of them
+        if self._predictions is not None and record.part is not None:
+            self._record(self._predictions, record)
+        if self._tracer is not None and record.identity.traced:
+            self._tracer.record(_traced(record))
+        if record.status == 429:
+            if not isinstance(record.error, TooManyWrongKeys):  # whoever counts those tells of them
                 self._refused.count()
-        elif self._lines is not None and (self._all_lines or seen.status >= 400):
-            if seen.status < 400 or self._errors.take():
-                self._lines.put(_line(seen))
+        elif self._lines is not None and (self._all_lines or record.status >= 400):
+            if record.status < 400 or self._errors.take():
+                self._lines.put(_line(record))
             else:
                 self._line_lost(1)
 
-    def failed(self, identity: Identity, path: str, error: BaseException) -> None:
+    def failed(self, identity: CorrelationIds, path: str, error: BaseException) -> None:
         """Log an error that is the service's own fault, with its traceback; those beyond a few a second are counted."""
         if not self._tracebacks.take():
             self._left_out.count()
@@ -199,59 +199,59 @@ class Watch:
         if self._lines is not None:
             self._lines.close()
 
-    def _record(self, predictions: PredictionLog, seen: Seen) -> None:
-        (identity, trace, _), model = seen.identity, seen.model
+    def _record(self, predictions: PredictionLog, record: RequestRecord) -> None:
+        (identity, trace, _), model = record.identity, record.model
         assert identity is not None
         assert model is not None
-        assert seen.batch is not None
-        assert seen.part is not None
+        assert record.batch is not None
+        assert record.part is not None
         of = ModelVersion(model.name, model.version, model.manifest)
-        predictions.note(identity, trace.trace_id if trace else "", of, seen.batch, seen.part)
+        predictions.note(identity, trace.trace_id if trace else "", of, record.batch, record.part)
 
     def _line_lost(self, lines: int) -> None:
         self._left_out.count()
         self._count("log_lines_dropped", lines)
 
 
-def _line(seen: Seen) -> RequestEntry:
-    (identity, trace, _), model = seen.identity, seen.model
+def _line(record: RequestRecord) -> RequestEntry:
+    (identity, trace, _), model = record.identity, record.model
     return RequestEntry(
         time=time.time(),
         request_id=identity.decode() if identity else None,
         trace_id=trace.trace_id if trace else None,
-        method=seen.method,
-        path=seen.path,
-        route=seen.route,
-        status=seen.status,
-        error=None if seen.error is None else find(seen.error).code,
+        method=record.method,
+        path=record.path,
+        route=record.route,
+        status=record.status,
+        error=None if record.error is None else error_status(record.error).code,
         model=model.name if model else None,
         version=model.version if model else None,
-        rows=seen.batch.rows if seen.batch is not None else None,
-        duration_ms=seen.total_s * 1e3,
+        rows=record.batch.rows if record.batch is not None else None,
+        duration_ms=record.total_s * 1e3,
     )
 
 
-def _traced(seen: Seen) -> TracedRequest:
+def _traced(record: RequestRecord) -> TracedRequest:
     """Take from an answer what its spans say, without holding on to its rows."""
-    (identity, trace, _), model, ended = seen.identity, seen.model, seen.arrived + seen.total_s
+    (identity, trace, _), model, ended = record.identity, record.model, record.arrived + record.total_s
     assert trace is not None
     attributes: dict[str, str | int] = {"mmoe.request_id": identity.decode()} if identity else {}
     stages: list[Stage] = []
     if model is not None:
         attributes |= {"mmoe.model": model.name, "mmoe.version": model.version}
-    if seen.part is not None:
-        attributes["mmoe.rows"] = len(seen.part)
-        began, ran = seen.part.run.began, ended - seen.render_s
+    if record.part is not None:
+        attributes["mmoe.rows"] = len(record.part)
+        began, ran = record.part.run.began, ended - record.render_s
         stages = [
-            Stage("parse", seen.parsed - seen.parse_s, seen.parsed),
-            Stage("queue", seen.parsed, began),
+            Stage("parse", record.parsed - record.parse_s, record.parsed),
+            Stage("queue", record.parsed, began),
             Stage("run", began, ran),
             Stage("render", ran, ended),
         ]
-    error = None if seen.error is None else find(seen.error).code
+    error = None if record.error is None else error_status(record.error).code
     return TracedRequest(
-        trace, seen.method, seen.path, seen.route, seen.status, error, attributes, time.time_ns(), seen.arrived,
-        seen.total_s, stages,
+        trace, record.method, record.path, record.route, record.status, error, attributes, time.time_ns(),
+        record.arrived, record.total_s, stages,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from starlette.routing import Route
 
 from service.engine import Engine
 from service.errors import ServiceError
-from service.http.journal import Identity, Seen, Watch
+from service.http.journal import CorrelationIds, Journal, RequestRecord
 from service.http.types import AsgiApp, Message, Receive, Scope, Send
 from service.inference.model import Model
 from service.monitoring.telemetry import Telemetry
@@ -94,22 +94,22 @@ class Watching:
 
     __slots__ = ("error", "identity")
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: CorrelationIds) -> None:
         self.identity = identity
         self.error: BaseException | None = None
 
 
 class Watched:
-    """Watch the requests that an application answers, and send their ids back.
+    """Journal the requests that an application answers, and send their ids back.
 
     Args:
         app: the application behind, whose handlers of errors find a `Watching` in the scope.
         engine: of the process.
-        watch: is told.
+        journal: is told.
     """
 
-    def __init__(self, app: AsgiApp, engine: Engine, watch: Watch) -> None:
-        self._app, self._engine, self._watch = app, engine, watch
+    def __init__(self, app: AsgiApp, engine: Engine, journal: Journal) -> None:
+        self._app, self._engine, self._journal = app, engine, journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -117,8 +117,8 @@ class Watched:
             await self._app(scope, receive, send)
             return
         arrived, headers, status = self._engine.clock(), dict(scope["headers"]), CLIENT_LEFT
-        watching = Watching(self._watch.identify(headers))
-        shown = watching.identity if self._watch.everything else self._watch.identify(headers, make=False)
+        watching = Watching(self._journal.identify(headers))
+        shown = watching.identity if self._journal.everything else self._journal.identify(headers, make=False)
         echoed = shown.headers()
 
         async def watch(message: Message) -> None:
@@ -137,15 +137,15 @@ class Watched:
                 raise
             # It has been logged and answered; the framework only passes it on for the server to log.
         finally:
-            if status >= 400 or self._watch.everything:
+            if status >= 400 or self._journal.everything:
                 self._tell(scope, watching, status, arrived)
 
     def _tell(self, scope: Scope, watching: Watching, status: int, arrived: float) -> None:
         method, path = scope["method"], scope["path"]
         total_s = self._engine.clock() - arrived
         route, model = route_of(method, path), model_of(self._engine, path)
-        self._watch.answered(
-            Seen(watching.identity, method, path, route, status, watching.error, model, arrived, total_s)
+        self._journal.answered(
+            RequestRecord(watching.identity, method, path, route, status, watching.error, model, arrived, total_s)
         )
 
 

@@ -19,5 +19,5 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
-Name = Annotated[str, Path(description="Name of the model.", json_schema_extra={"pattern": NAME_PATTERN})]
-Version = Annotated[int, Path(description="Version of the model.", ge=1)]
+PathName = Annotated[str, Path(description="Name of the model.", json_schema_extra={"pattern": NAME_PATTERN})]
+PathVersion = Annotated[int, Path(description="Version of the model.", ge=1)]

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import uvicorn
 
 from service.engine import Engine
-from service.http.app import Apps, create_apps
+from service.http.app import Applications, create_apps
 from service.http.hot.protocol import EagerProtocol
-from service.http.journal import Watch
+from service.http.journal import Journal
 from service.http.types import AsgiApp
 from service.logs.log import log_event
 from service.monitoring.telemetry import Telemetry
@@ -142,8 +142,8 @@ def _load_and_serve(
     with heartbeat.from_a_thread():
         engine.scan()
         barrier = Barrier(identity.directory, identity.place, identity.workers) if identity.workers > 1 else None
-        watch = Watch(settings, identity.place, telemetry.recorded if telemetry else lambda *_: None)
-        apps = create_apps(engine, telemetry, watch, Reconciler(engine, barrier, proven))
+        journal = Journal(settings, identity.place, telemetry.recorded if telemetry else lambda *_: None)
+        apps = create_apps(engine, telemetry, journal, Reconciler(engine, barrier, proven))
         settle_memory()
         allow_connections()
         announced = begin()
@@ -168,7 +168,7 @@ def _config(settings: Settings, app: AsgiApp) -> uvicorn.Config:
 async def _serve(
     server: uvicorn.Server,
     engine: Engine,
-    apps: Apps,
+    apps: Applications,
     bound: Sequence[socket.socket],
     announced: bool,
     identity: WorkerIdentity,
@@ -201,7 +201,7 @@ async def _tell_if_gone(directory: RunDirectory) -> None:
     log_event(log, logging.ERROR, "run_directory_gone", "%s", directory.gone_sentence)
 
 
-def _rescan_at_sighup(apps: Apps) -> None:
+def _rescan_at_sighup(apps: Applications) -> None:
     looking: deque[asyncio.Future[None]] = deque(maxlen=8)  # the loop itself holds tasks weakly
 
     def look_again() -> None:
@@ -214,7 +214,7 @@ def _rescan_at_sighup(apps: Apps) -> None:
 def _listeners(
     server: uvicorn.Server,
     settings: Settings,
-    apps: Apps,
+    apps: Applications,
     bound: Sequence[socket.socket],
     identity: WorkerIdentity,
     opening: set[asyncio.Future[Any]],

@@ -19,7 +19,7 @@ HEADER_LENGTH = b"inference-header-content-length"
 EXPECTED = '{"inputs": [{"name", "shape", "datatype", "data"}]}'
 
 
-class Wanted(NamedTuple):
+class RequestedOutputs(NamedTuple):
     """Hold what a request wants back.
 
     Attributes:
@@ -37,7 +37,7 @@ class InferRequest(NamedTuple):
     """Hold a request after parsing."""
 
     batch: Batch
-    wanted: Wanted
+    wanted: RequestedOutputs
 
 
 def parse(signature: Signature, headers: Headers, body: bytes) -> InferRequest:
@@ -51,7 +51,7 @@ def parse(signature: Signature, headers: Headers, body: bytes) -> InferRequest:
     length = json_length(headers, body)
     if length == 0 and HEADER_LENGTH in headers:
         batch = signature.from_raw(body)
-        return InferRequest(batch, Wanted(None, signature.outputs, [True] * len(signature.outputs)))
+        return InferRequest(batch, RequestedOutputs(None, signature.outputs, [True] * len(signature.outputs)))
     if length == len(body):
         found = signature.from_json(body)
         if found is not None:
@@ -60,7 +60,9 @@ def parse(signature: Signature, headers: Headers, body: bytes) -> InferRequest:
     return InferRequest(signature.read(request.get("inputs"), memoryview(body)[length:]), _wanted(signature, request))
 
 
-def infer(model: Model, batch: Batch, wanted: Wanted, arrived: float, timeout_s: float) -> Awaitable[RunSlice]:
+def infer(
+    model: Model, batch: Batch, wanted: RequestedOutputs, arrived: float, timeout_s: float
+) -> Awaitable[RunSlice]:
     """Run what the wanted outputs need and no more; errors as in `Model.predict`."""
     outputs = set(wanted.outputs)
     if GATE_CONTRIBUTIONS in outputs:
@@ -70,7 +72,7 @@ def infer(model: Model, batch: Batch, wanted: Wanted, arrived: float, timeout_s:
     return model.predict(batch, arrived, timeout_s)
 
 
-def render(signature: Signature, model: Model, wanted: Wanted, part: RunSlice) -> tuple[RawHeaders, bytes]:
+def render(signature: Signature, model: Model, wanted: RequestedOutputs, part: RunSlice) -> tuple[RawHeaders, bytes]:
     """Write the answer: JSON alone, or JSON and the raw tensors behind it."""
     heads: list[bytes] = []
     raw: list[bytes] = []
@@ -114,7 +116,7 @@ def json_length(headers: Headers, body: bytes) -> int:
     return length
 
 
-def _wanted(signature: Signature, request: dict[str, Any]) -> Wanted:
+def _wanted(signature: Signature, request: dict[str, Any]) -> RequestedOutputs:
     """Read "id", "parameters" and "outputs", of which null is absent; unknown keys are allowed by the protocol."""
     identity, outputs, parameters = request.get("id"), request.get("outputs"), optional_object(request)
     if identity is not None and type(identity) is not str:
@@ -123,14 +125,14 @@ def _wanted(signature: Signature, request: dict[str, Any]) -> Wanted:
         raise MalformedRequest('the request\'s "parameters" are no object', "an object, or none")
     binary = _flag(parameters, "binary_data_output", False, "the request")
     if not outputs:
-        return Wanted(identity, signature.outputs, [binary] * len(signature.outputs))
+        return RequestedOutputs(identity, signature.outputs, [binary] * len(signature.outputs))
     if type(outputs) is not list:
         raise MalformedRequest('the request\'s "outputs" are no array', '[{"name"}]')
     pairs = [_output(signature, output, binary) for output in outputs]
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
         raise MalformedRequest(f"an output is asked for twice: {quotes(names)}", "each output once")
-    return Wanted(identity, names, [flag for _, flag in pairs])
+    return RequestedOutputs(identity, names, [flag for _, flag in pairs])
 
 
 def _output(signature: Signature, output: object, binary: bool) -> tuple[str, bool]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from service.errors import ServiceError
 from service.http.hot.head_cache import Head
-from service.http.hot.predict import Answer, HotPath
+from service.http.hot.predict import HotPath, Reply
 from service.logs.log import log_event
 
 
@@ -83,7 +83,7 @@ class Exchange:
             responding = self._hot.respond(self.head.call, self._protocol.peer, body)
         else:
             responding = self._hot.respond_with(self.refusal, self.head.call)
-        self._responding: Coroutine[Any, Any, Answer] = responding
+        self._responding: Coroutine[Any, Any, Reply] = responding
         self._step(None)
 
     def _admit(self) -> None:
@@ -107,7 +107,7 @@ class Exchange:
         else:
             future.add_done_callback(self._step)
 
-    def _write(self, answer: Answer) -> None:
+    def _write(self, answer: Reply) -> None:
         protocol = self._protocol
         transport = protocol.transport
         self.response_complete = True

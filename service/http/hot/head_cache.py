@@ -112,7 +112,7 @@ class Head(NamedTuple):
     keep_alive: bool
 
 
-class Heads:
+class HeadCache:
     """Keep heads as they came; bounded, for strangers may send any."""
 
     def __init__(self) -> None:

@@ -10,18 +10,18 @@ import re
 
 from service.engine import Engine
 from service.errors import Overloaded, ServiceError, TooManyWrongKeys
-from service.http.admission import Admission, Incoming
+from service.http.admission import Admission, IncomingBody
 from service.http.body import CONTENT_TYPE, REQUEST_ID, TIMEOUT, Disconnected, check_json, timeout_s
 from service.http.codecs import v2_infer
 from service.http.codecs.endpoint import Endpoint, Endpoints
 from service.http.codecs.json_size import FREE_BYTES
-from service.http.errors import Response, find, plain_problem, problem, v2_problem
-from service.http.front import Front, Notes
+from service.http.errors import RawResponse, error_status, http_error, problem_json, v2_error
+from service.http.front import Front, MetricsSink
 from service.http.guard import Guard, peer_of
 from service.http.hosts import Hosts
-from service.http.hot.head_cache import Call, Head, Heads, Route
+from service.http.hot.head_cache import Call, Head, HeadCache, Route
 from service.http.hot.refusals import Refusals
-from service.http.journal import TRACEPARENT, Identity, Seen, Watch
+from service.http.journal import TRACEPARENT, CorrelationIds, Journal, RequestRecord
 from service.http.types import AsgiApp, RawHeaders, Receive, Scope, Send
 from service.inference.answer import RunSlice
 from service.inference.features import Batch
@@ -39,11 +39,11 @@ _ROUTES_KEPT = 1000
 """Paths are only kept once they led to a model, so that strangers cannot fill the memory; this bounds the rest."""
 
 
-Given = tuple[Endpoint, Batch, RunSlice, float, float, float]
+Served = tuple[Endpoint, Batch, RunSlice, float, float, float]
 """Who gave an answer, to which rows, from which part of a run, how long parsing and rendering took, and when parsing
 had ended."""
 
-Answer = tuple[int, RawHeaders, bytes, float, Identity | None, Exception | None, Given | None]
+Reply = tuple[int, RawHeaders, bytes, float, CorrelationIds | None, Exception | None, Served | None]
 """An answer's status, headers and body; when its call arrived and who made it, where that was looked at; what went
 wrong, or what it is of. Plain tuples, for there are two per request."""
 
@@ -56,12 +56,12 @@ class HotPath(Front):
         engine: of the process.
         endpoints: of the loaded models.
         admission: of request bodies.
-        watch: knows who a request is from, and keeps records of answers.
+        journal: knows who a request is from, and keeps records of answers.
         guard: lets calls pass.
-        notes: told of every request answered here.
+        metrics: told of every request answered here.
 
     Attributes:
-        heads: of requests that were answered here, for the protocol in front.
+        head_cache: heads of requests that were answered here, for the protocol in front.
     """
 
     def __init__(
@@ -70,19 +70,19 @@ class HotPath(Front):
         engine: Engine,
         endpoints: Endpoints,
         admission: Admission,
-        watch: Watch,
+        journal: Journal,
         guard: Guard,
-        notes: Notes | None = None,
+        metrics: MetricsSink | None = None,
     ) -> None:
-        super().__init__(app, engine.settings, Hosts.of(engine.settings), watch, engine.clock, notes)
+        super().__init__(app, engine.settings, Hosts.of(engine.settings), journal, engine.clock, metrics)
         self._endpoints = endpoints
         self._admission = admission
         self._batcher = engine.batcher
         self._check = None if guard.keys is None else guard.check
-        self._note = None if notes is None else notes.note
+        self._note = None if metrics is None else metrics.note
         self._routes: dict[str, Route] = {}
         self._refusals = Refusals()
-        self.heads = Heads()
+        self.head_cache = HeadCache()
 
     def admit(self, head: Head, peer: str) -> None:
         """Let a large body come, and count it until `release`.
@@ -99,7 +99,7 @@ class HotPath(Front):
         """Count bytes of a body as held no longer."""
         self._admission.budget.give(size)
 
-    async def respond_with(self, error: ServiceError, call: Call) -> Answer:
+    async def respond_with(self, error: ServiceError, call: Call) -> Reply:
         """Answer a call that was refused at its head; `note` is to be called when that was sent."""
         return await self._refused(error, call, self._clock())
 
@@ -123,7 +123,7 @@ class HotPath(Front):
         await send({"type": "http.response.body", "body": answer[2]})
         self.note(call, answer)
 
-    async def respond(self, call: Call, peer: str, body: bytes | None, incoming: Incoming | None = None) -> Answer:
+    async def respond(self, call: Call, peer: str, body: bytes | None, incoming: IncomingBody | None = None) -> Reply:
         """Answer a call, whatever is wrong with it; `note` is to be called when that was sent.
 
         Args:
@@ -138,7 +138,7 @@ class HotPath(Front):
         arrived = self._clock()
         try:
             if call.method != "POST":
-                identity = self._watch.identify(call.headers)
+                identity = self._journal.identify(call.headers)
                 return *self._not_post(call, identity), arrived, identity, None, None
             return await self._answer(call, peer, body, incoming, arrived)
         except Disconnected:
@@ -147,30 +147,30 @@ class HotPath(Front):
             body = None  # there may be thousands of calls that wait to be refused
             return await self._refused(error, call, arrived)
 
-    def note(self, call: Call, answer: Answer) -> None:
+    def note(self, call: Call, answer: Reply) -> None:
         """Tell those who note and those who watch of an answer that was just sent."""
-        status, _, _, arrived, identity, failure, given = answer
+        status, _, _, arrived, identity, failure, served = answer
         if self._note is not None:
-            if given is None:
+            if served is None:
                 code = self._code(call.route, status)
                 self._note(event(code, 0, NOT_MEASURED, NOT_MEASURED, self._clock() - arrived))
             else:
-                endpoint, batch, _, parse_s, render_s, _ = given
+                endpoint, batch, _, parse_s, render_s, _ = served
                 code = endpoint.codes.get(call.route.counted_as) or self._code(call.route, status, endpoint)
                 self._note(event(code, batch.rows, parse_s, render_s, self._clock() - arrived))
-        if identity is not None and (given is None or (self._watch.everything and self._watch.wants(identity))):
+        if identity is not None and (served is None or (self._journal.everything and self._journal.wants(identity))):
             total_s = self._clock() - arrived
             seen = identity, call.method, call.path, call.route.counted_as, status, failure
-            if given is None:
-                self._watch.answered(Seen(*seen, self._asked(call.route), arrived, total_s))
+            if served is None:
+                self._journal.answered(RequestRecord(*seen, self._asked(call.route), arrived, total_s))
             else:
-                endpoint, batch, part, parse_s, render_s, parsed = given
+                endpoint, batch, part, parse_s, render_s, parsed = served
                 times = arrived, total_s, parse_s, render_s, parsed
-                self._watch.answered(Seen(*seen, endpoint.model, *times, batch, part))
+                self._journal.answered(RequestRecord(*seen, endpoint.model, *times, batch, part))
 
     async def _answer(
-        self, call: Call, peer: str, body: bytes | None, incoming: Incoming | None, arrived: float
-    ) -> Answer:
+        self, call: Call, peer: str, body: bytes | None, incoming: IncomingBody | None, arrived: float
+    ) -> Reply:
         route, _, path, headers = call
         if self._check is not None:
             self._check(headers, peer)
@@ -205,18 +205,18 @@ class HotPath(Front):
         if path not in self._routes and len(self._routes) < _ROUTES_KEPT:
             self._routes[path] = route
         identity = None
-        if REQUEST_ID in headers or TRACEPARENT in headers or self._watch.everything:
-            identity = self._watch.identify(headers, make=False)
+        if REQUEST_ID in headers or TRACEPARENT in headers or self._journal.everything:
+            identity = self._journal.identify(headers, make=False)
             answer_headers += identity.headers()
-        given = endpoint, batch, part, parsed - came, self._clock() - ran, parsed
-        return 200, answer_headers, content, arrived, identity, None, given
+        served = endpoint, batch, part, parsed - came, self._clock() - ran, parsed
+        return 200, answer_headers, content, arrived, identity, None, served
 
-    async def _refused(self, error: Exception, call: Call, arrived: float) -> Answer:
+    async def _refused(self, error: Exception, call: Call, arrived: float) -> Reply:
         """Answer an error when its turn has come; until then it holds on to nothing of the request but its head."""
         if isinstance(error, ServiceError):
             _forget_where(error)
         await self._wait_to_refuse(error)
-        identity = self._watch.identify(call.headers)
+        identity = self._journal.identify(call.headers)
         status, headers, content = self._problem(error, call, identity)
         return status, headers, content, arrived, identity, error, None
 
@@ -226,26 +226,26 @@ class HotPath(Front):
         else:
             await _end_of_turn()
 
-    def _problem(self, error: Exception, call: Call, identity: Identity) -> Response:
-        if self._notes is not None:
-            self._notes.rejected(find(error).code)
+    def _problem(self, error: Exception, call: Call, identity: CorrelationIds) -> RawResponse:
+        if self._metrics is not None:
+            self._metrics.rejected(error_status(error).code)
         if not isinstance(error, ServiceError):
-            self._watch.failed(identity, call.path, error)
+            self._journal.failed(identity, call.path, error)
         known = identity.request_id or b""
-        answer = v2_problem(error, known) if call.route.v2 else problem(error, call.path, known)
+        answer = v2_error(error, known) if call.route.v2 else problem_json(error, call.path, known)
         return answer if identity.trace is None else answer._replace(headers=answer.headers + identity.trace.headers())
 
-    def _not_post(self, call: Call, identity: Identity) -> Response:
+    def _not_post(self, call: Call, identity: CorrelationIds) -> RawResponse:
         detail = f"{call.method} is not possible here; send the rows with POST. GET /docs shows how."
-        return plain_problem(405, detail, call.path, identity.request_id or b"", [(b"allow", b"POST")])
+        return http_error(405, detail, call.path, identity.request_id or b"", [(b"allow", b"POST")])
 
     def _code(self, route: Route, status: int, endpoint: Endpoint | None = None) -> int:
         """Find the number under which a request counts; that of successes is kept."""
-        assert self._notes is not None
+        assert self._metrics is not None
         if endpoint is not None:
-            code = endpoint.codes[route.counted_as] = self._notes.code(route.counted_as, status, endpoint.model)
+            code = endpoint.codes[route.counted_as] = self._metrics.code(route.counted_as, status, endpoint.model)
             return code
-        return self._notes.code(route.counted_as, status, self._asked(route))
+        return self._metrics.code(route.counted_as, status, self._asked(route))
 
     def _asked(self, route: Route) -> Model | None:
         """Return the loaded model that a request asked, if there is one."""

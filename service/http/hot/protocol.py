@@ -75,7 +75,7 @@ class EagerProtocol(ClosingProtocol):
         first = b""
         if self.between and self.hot is not None and self.is_idle():
             first = data[: data.find(b"\r\n\r\n") + 4]
-            known = self.hot.heads.get(first)
+            known = self.hot.head_cache.get(first)
             if known is not None and known.length + len(first) == len(data):
                 self._answer_known(known, data[len(first) :])
                 return
@@ -234,7 +234,7 @@ class EagerProtocol(ClosingProtocol):
         assert self.hot is not None
         head = exchange.head
         if head.length + len(first) == self._came and head.call.headers.keys().isdisjoint(_UNIQUE):
-            self.hot.heads.learn(first, head)
+            self.hot.head_cache.learn(first, head)
 
     def _plain_call(self, headers: Headers) -> Head | None:
         """Return the head of a request that may be answered without uvicorn's care; None for others."""

@@ -14,7 +14,7 @@ from service.http.codecs.json_size import FEW_VALUES
 from service.http.codecs.rows import load_object
 from service.http.guard import Guard
 from service.http.openapi.answers import answers
-from service.http.types import Name
+from service.http.types import PathName
 from service.monitoring.comparison import shadow_report
 from service.system.quoting import quote
 from service.versions.reconciler import Reconciler
@@ -32,7 +32,7 @@ def versions_router(engine: Engine, reconciler: Reconciler, guard: Guard, admiss
         summary="Serve the version before",
         responses=answers("Pinned", 401, 403, 404, 409),
     )
-    async def rollback(name: Name) -> dict[str, Any]:
+    async def rollback(name: PathName) -> dict[str, Any]:
         """Pin the version before the one that is served: the next lower one that can be served. An admin call.
 
         It stays pinned, whatever is published, until `:pin` says otherwise or the service restarts.
@@ -44,7 +44,7 @@ def versions_router(engine: Engine, reconciler: Reconciler, guard: Guard, admiss
         summary="Serve a certain version, or the highest again",
         responses=answers("Pinned", 400, 401, 403, 404, 408, 409, 413, 415),
     )
-    async def pin(name: Name, request: Request) -> dict[str, Any]:
+    async def pin(name: PathName, request: Request) -> dict[str, Any]:
         """Pin a version, or none: then the highest is served, or the one that a setting pins. An admin call."""
         with admission.incoming(request.receive) as incoming:
             body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
@@ -96,7 +96,7 @@ def repository_router(engine: Engine, reconciler: Reconciler, guard: Guard, admi
         dependencies=[Depends(guard.admin)],
         responses=answers(None, 401, 403, 404, 409),
     )
-    async def load(name: Name) -> Response:
+    async def load(name: PathName) -> Response:
         """Look at the disk, load what is new, and this model even if it was unloaded.
 
         200 when the model answers, in all workers. An admin call.
@@ -110,7 +110,7 @@ def repository_router(engine: Engine, reconciler: Reconciler, guard: Guard, admi
         dependencies=[Depends(guard.admin)],
         responses=answers(None, 401, 403, 404, 409),
     )
-    async def unload(name: Name) -> Response:
+    async def unload(name: PathName) -> Response:
         """Let go of a model until it is loaded again or the service restarts; requests in flight are answered.
 
         200 when it answers no more, in all workers. An admin call.
@@ -151,7 +151,7 @@ def shadow_router(engine: Engine, reconciler: Reconciler, guard: Guard, admissio
         summary="Compare a version with the served one",
         responses=answers("ShadowAsked", 400, 401, 403, 404, 408, 409, 413, 415),
     )
-    async def begin(name: Name, request: Request) -> dict[str, Any]:
+    async def begin(name: PathName, request: Request) -> dict[str, Any]:
         """Run a version beside the served one on a share of the traffic, after the answers. An admin call.
 
         `GET /v1/models/{name}/shadow` has the differences. `{"version": null}` ends it.
@@ -168,7 +168,7 @@ def shadow_router(engine: Engine, reconciler: Reconciler, guard: Guard, admissio
         summary="Differences of the shadow version",
         responses=answers("Shadow", 401, 403, 404),
     )
-    def found(name: Name) -> dict[str, Any]:
+    def found(name: PathName) -> dict[str, Any]:
         """Tell how the shadow version's predictions and gates differ from the served one's, over all workers.
 
         After the end of a comparison it tells what the last one found. An admin call.

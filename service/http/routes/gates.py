@@ -7,12 +7,12 @@ from fastapi import APIRouter, Request, Response
 
 from service.engine import Engine
 from service.errors import MalformedRequest
-from service.http.admission import Admission, Incoming
+from service.http.admission import Admission, IncomingBody
 from service.http.body import check_json, timeout_s
 from service.http.codecs.endpoint import Endpoint, Endpoints
 from service.http.codecs.render import dumps
 from service.http.codecs.rows import EXPECTED, load_object
-from service.http.types import Headers, Name, Version
+from service.http.types import Headers, PathName, PathVersion
 from service.inference.inspection import InspectionOptions, _refuse_too_much, describe
 from service.system.quoting import quote
 
@@ -29,12 +29,12 @@ def gates_router(engine: Engine, endpoints: Endpoints, admission: Admission) -> 
         return await _inspect(engine, admission, endpoints.get(), request)
 
     @router.post("/v1/models/{name}:gates")
-    async def of_model(request: Request, name: Name) -> Response:
+    async def of_model(request: Request, name: PathName) -> Response:
         """Inspect rows with a model."""
         return await _inspect(engine, admission, endpoints.get(name), request)
 
     @router.post("/v1/models/{name}/versions/{version}:gates")
-    async def of_version(request: Request, name: Name, version: Version) -> Response:
+    async def of_version(request: Request, name: PathName, version: PathVersion) -> Response:
         """Inspect rows with one version of a model."""
         return await _inspect(engine, admission, endpoints.get(name, version), request)
 
@@ -46,7 +46,7 @@ async def _inspect(engine: Engine, admission: Admission, endpoint: Endpoint, req
         return await _inspected(engine, endpoint, dict(request.scope["headers"]), body)
 
 
-async def _inspected(engine: Engine, endpoint: Endpoint, headers: Headers, incoming: Incoming) -> Response:
+async def _inspected(engine: Engine, endpoint: Endpoint, headers: Headers, incoming: IncomingBody) -> Response:
     arrived, model = engine.clock(), endpoint.model
     model.need_gates()
     engine.batcher.refuse_if_full()

@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Response
 from service.engine import Engine
 from service.errors import ModelNotFound, ServiceError
 from service.http.openapi.answers import answers
-from service.http.types import Name, Version
+from service.http.types import PathName, PathVersion
 from service.versions.repository import ModelState
 
 
@@ -21,12 +21,12 @@ def models_router(engine: Engine) -> APIRouter:
         return {"models": [_describe(engine, state) for state in engine.models()]}
 
     @router.get("/v1/models/{name}", summary="One model", responses=answers("Model", 404))
-    async def model(name: Name) -> dict[str, Any]:
+    async def model(name: PathName) -> dict[str, Any]:
         """Describe a model: `ready` tells whether it answers, `version` is the one that does."""
         return _describe(engine, _state(engine, name))
 
     @router.get("/v1/models/{name}/versions/{version}", summary="One version", responses=answers("Version", 400, 404))
-    async def model_version(name: Name, version: Version) -> dict[str, Any]:
+    async def model_version(name: PathName, version: PathVersion) -> dict[str, Any]:
         """Describe one version of a model, loaded or not."""
         versions = {state.version: state for state in _state(engine, name).versions}
         if version not in versions:
@@ -35,7 +35,7 @@ def models_router(engine: Engine) -> APIRouter:
         return {"name": name, "ready": state.state == "loaded", **state._asdict()}
 
     @router.get("/v1/models/{name}/metadata", summary="The manifest", responses=answers("Manifest", 404, 503))
-    async def metadata(name: Name) -> Response:
+    async def metadata(name: PathName) -> Response:
         """Return the manifest of the served version: features, tasks, gate baseline, provenance."""
         return _manifest(engine, name, None)
 
@@ -44,7 +44,7 @@ def models_router(engine: Engine) -> APIRouter:
         summary="The manifest of a version",
         responses=answers("Manifest", 400, 404, 503),
     )
-    async def version_metadata(name: Name, version: Version) -> Response:
+    async def version_metadata(name: PathName, version: PathVersion) -> Response:
         """Return the manifest of a loaded version."""
         return _manifest(engine, name, version)
 

@@ -10,13 +10,13 @@ from service.engine import Engine
 from service.errors import ModelNotFound
 from service.http.openapi.answers import answers
 from service.http.routes.metrics import TELEMETRY_OFF
-from service.http.types import Name
+from service.http.types import PathName
 from service.monitoring.report import DEFAULT_WINDOW
 from service.monitoring.telemetry import Telemetry
 from service.monitoring.windows import WINDOWS
 
 Window = Annotated[str, Query(description="How far to look back from now.", json_schema_extra={"enum": list(WINDOWS)})]
-Version = Annotated[int, Path(description="Version; also one that was served before and is still kept.", ge=1)]
+PathVersion = Annotated[int, Path(description="Version; also one that was served before and is still kept.", ge=1)]
 
 
 def traffic_router(engine: Engine, telemetry: Telemetry | None) -> APIRouter:
@@ -37,7 +37,7 @@ def traffic_router(engine: Engine, telemetry: Telemetry | None) -> APIRouter:
         summary="Gates over live traffic",
         responses=answers("TrafficAnswer", 400, 404, 409, 503),
     )
-    async def of_model(name: Name, window: Window = DEFAULT_WINDOW) -> Response:
+    async def of_model(name: PathName, window: Window = DEFAULT_WINDOW) -> Response:
         """Describe the rows that a model predicted lately, beside its baseline, over all workers."""
         return await _report(engine, telemetry, name, None, window)
 
@@ -46,7 +46,7 @@ def traffic_router(engine: Engine, telemetry: Telemetry | None) -> APIRouter:
         summary="Gates of a version over live traffic",
         responses=answers("TrafficAnswer", 400, 404, 409, 503),
     )
-    async def of_version(name: Name, version: Version, window: Window = DEFAULT_WINDOW) -> Response:
+    async def of_version(name: PathName, version: PathVersion, window: Window = DEFAULT_WINDOW) -> Response:
         """Describe the rows that one version predicted lately; it need not be loaded any more."""
         return await _report(engine, telemetry, name, version, window)
 

@@ -10,7 +10,7 @@ from service.engine import Engine
 from service.errors import NotReady
 from service.http.codecs.endpoint import Endpoint, Endpoints
 from service.http.openapi.answers import answers
-from service.http.types import Name, Version
+from service.http.types import PathName, PathVersion
 
 SERVER = "mmoe-serve"
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
@@ -33,7 +33,7 @@ def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
         return {"models": [state.name for state in engine.models() if state.ready]}
 
     @router.get("/models/{name}", summary="Model metadata", responses=answers("ModelMetadata", 404, 503))
-    async def model(name: Name) -> dict[str, Any]:
+    async def model(name: PathName) -> dict[str, Any]:
         """Describe a model's tensors; its features stand in their columns in manifest order."""
         return _describe(engine, endpoints.get(name))
 
@@ -42,12 +42,12 @@ def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
         summary="Model metadata of a version",
         responses=answers("ModelMetadata", 400, 404, 503),
     )
-    async def model_version(name: Name, version: Version) -> dict[str, Any]:
+    async def model_version(name: PathName, version: PathVersion) -> dict[str, Any]:
         """Describe the tensors of a loaded version."""
         return _describe(engine, endpoints.get(name, version))
 
     @router.get("/models/{name}/ready", summary="Model ready", responses=answers("ModelReady", 404, 503))
-    async def model_ready(name: Name) -> dict[str, Any]:
+    async def model_ready(name: PathName) -> dict[str, Any]:
         """Answer 200 when the model answers."""
         return {"name": endpoints.get(name).model.name, "ready": True}
 
@@ -56,7 +56,7 @@ def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
         summary="Version ready",
         responses=answers("ModelReady", 400, 404, 503),
     )
-    async def version_ready(name: Name, version: Version) -> dict[str, Any]:
+    async def version_ready(name: PathName, version: PathVersion) -> dict[str, Any]:
         """Answer 200 when the version answers."""
         return {"name": endpoints.get(name, version).model.name, "ready": True}
 

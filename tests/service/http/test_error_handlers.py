@@ -13,7 +13,7 @@ from starlette.routing import Route
 from service.engine import Engine
 from service.errors import GatesUnavailable
 from service.http.error_handlers import ErrorHandlers
-from service.http.journal import Watch
+from service.http.journal import Journal
 from service.http.middleware import Watched
 from service.monitoring.telemetry import Telemetry
 from service.settings import Settings
@@ -42,17 +42,17 @@ def ask(engine: Engine, telemetry: Telemetry, method: str, path: str) -> httpx.R
     def numbered(name: str, version: int) -> int:
         return version
 
-    watch = Watch(engine.settings)
+    journal = Journal(engine.settings)
     routes = [route for route in app.router.routes if isinstance(route, Route)]
-    ErrorHandlers(routes, telemetry, watch).attach(app)
+    ErrorHandlers(routes, telemetry, journal).attach(app)
 
     async def run() -> httpx.Response:
-        transport = httpx.ASGITransport(Watched(app, engine, watch))
+        transport = httpx.ASGITransport(Watched(app, engine, journal))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, headers={"X-Request-Id": "order-7"})
 
     answer = asyncio.run(run())
-    watch.close()
+    journal.close()
     return answer
 
 

@@ -28,7 +28,7 @@ from service.errors import (
     ValueProblem,
     VersionConflict,
 )
-from service.http.errors import plain_problem, problem, v2_problem
+from service.http.errors import http_error, problem_json, v2_error
 
 MOST_BYTES = 8 << 10
 LONG = ["x" * 10**6, "\0" * 10**5, "\U0001f600" * 10**5, '"\\' * 10**5, "é\n" * 10**5]
@@ -59,17 +59,17 @@ def test_no_error_is_written_large(text: str) -> None:
     made = instances(text)
     assert {type(error) for error in made} == leaves(ServiceError)
     for error in [*made, KeyError(text)]:
-        for answer in (problem(error, text, b"r" * 128), v2_problem(error, b"r" * 128)):
+        for answer in (problem_json(error, text, b"r" * 128), v2_error(error, b"r" * 128)):
             head = sum(len(name) + len(value) + 4 for name, value in answer.headers)
             assert len(answer.body) + head < MOST_BYTES, type(error)
             assert json.loads(answer.body)
     for path in (f"/v1/{text}", f"/v2/{text}"):
-        assert len(plain_problem(404, text, path, b"r" * 128, []).body) < MOST_BYTES
+        assert len(http_error(404, text, path, b"r" * 128, []).body) < MOST_BYTES
 
 
 def test_problems_that_do_not_fit_are_counted() -> None:
     many = InvalidFeatures([ValueProblem(row, "é" * 90, "ü" * 300) for row in range(20)], 5)
-    body = json.loads(problem(many, "/v1/predict", b"x").body)
+    body = json.loads(problem_json(many, "/v1/predict", b"x").body)
     assert 0 < len(body["errors"]) < 20
     assert len(body["errors"]) + body["more_errors"] == 25
 

@@ -14,8 +14,8 @@ from service.errors import (
     Unauthorised,
     ValueProblem,
 )
-from service.http.errors import INTERNAL, STATUSES, find, plain_problem, problem, v2_problem
-from service.http.journal import RequestIds
+from service.http.errors import INTERNAL, STATUSES, error_status, http_error, problem_json, v2_error
+from service.http.journal import RequestIdSource
 from service.monitoring.instruments import REASONS
 
 
@@ -43,7 +43,7 @@ def test_every_refusal_counts_under_its_own_reason() -> None:
 
 def test_a_problem_has_all_members() -> None:
     error = InvalidFeatures([ValueProblem(3, "age", "too old")], more=5)
-    status, headers, body = problem(error, "/v1/predict", b"id-1")
+    status, headers, body = problem_json(error, "/v1/predict", b"id-1")
     assert status == 422
     assert dict(headers)[b"content-type"] == b"application/problem+json"
     assert dict(headers)[b"content-length"] == b"%d" % len(body)
@@ -61,7 +61,7 @@ def test_a_problem_has_all_members() -> None:
 
 
 def test_v2_says_error_and_nothing_else() -> None:
-    status, headers, body = v2_problem(InvalidFeatures([ValueProblem(3, "age", "too old")]), b"id-1")
+    status, headers, body = v2_error(InvalidFeatures([ValueProblem(3, "age", "too old")]), b"id-1")
     assert status == 400
     assert dict(headers)[b"content-type"] == b"application/json"
     assert json.loads(body) == {"error": "1 problem in the rows sent: row 3, feature 'age': too old."}
@@ -77,13 +77,13 @@ def test_v2_says_error_and_nothing_else() -> None:
     ],
 )
 def test_headers_that_tell_what_to_do(error: ServiceError, header: bytes, value: bytes) -> None:
-    for response in (problem(error, "/", b"x"), v2_problem(error, b"x")):
+    for response in (problem_json(error, "/", b"x"), v2_error(error, b"x")):
         assert dict(response.headers)[header] == value
 
 
 def test_an_unexpected_error_tells_nothing_of_itself() -> None:
-    assert find(KeyError("secret")).status == 500
-    for response in (problem(KeyError("secret"), "/", b"x"), v2_problem(KeyError("secret"), b"x")):
+    assert error_status(KeyError("secret")).status == 500
+    for response in (problem_json(KeyError("secret"), "/", b"x"), v2_error(KeyError("secret"), b"x")):
         assert response.status == 500
         assert b"secret" not in response.body
 
@@ -92,14 +92,14 @@ def test_a_subclass_is_found_by_its_base() -> None:
     class Late(DeadlineExceeded):
         pass
 
-    assert find(Late(1.0)).status == 504
+    assert error_status(Late(1.0)).status == 504
 
 
 def test_refusals_of_http_itself_follow_the_protocol_of_the_path() -> None:
-    assert json.loads(plain_problem(404, "No.", "/v2/x", b"i", []).body) == {"error": "No."}
-    assert json.loads(plain_problem(404, "No.", "/v1/x", b"i", []).body)["code"] == "not_found"
+    assert json.loads(http_error(404, "No.", "/v2/x", b"i", []).body) == {"error": "No."}
+    assert json.loads(http_error(404, "No.", "/v1/x", b"i", []).body)["code"] == "not_found"
 
 
 def test_ids_differ() -> None:
-    one, other = RequestIds(), RequestIds()
+    one, other = RequestIdSource(), RequestIdSource()
     assert len({one.next(), one.next(), other.next(), other.next()}) == 4

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.http.journal import TRACEBACKS_PER_S, Seen, Watch
+from service.http.journal import TRACEBACKS_PER_S, Journal, RequestRecord
 from service.settings import Settings
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -127,11 +127,11 @@ def test_an_error_of_the_service_is_one_line_with_its_traceback_and_a_flood_is_b
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:
-        watch = Watch(Settings(log_requests="off"), clock=lambda: 0.0)
-        identity = watch.identify({b"x-request-id": b"order-7", b"traceparent": PARENT.encode()})
+        journal = Journal(Settings(log_requests="off"), clock=lambda: 0.0)
+        identity = journal.identify({b"x-request-id": b"order-7", b"traceparent": PARENT.encode()})
         for _ in range(1000):
-            watch.failed(identity, "/v1/predict", KeyError("lost"))
-            watch.answered(Seen(identity, "POST", "/v1/predict", "predict", 429, None, None, 0.0, 0.0))
+            journal.failed(identity, "/v1/predict", KeyError("lost"))
+            journal.answered(RequestRecord(identity, "POST", "/v1/predict", "predict", 429, None, None, 0.0, 0.0))
 
     asyncio.run(main())
     told = [(record.event, getattr(record, "fields", {})) for record in caplog.records]  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.engine import Engine
-from service.http.journal import Watch
+from service.http.journal import Journal
 from service.http.middleware import Watched
 from service.http.types import AsgiApp, Message, Receive, Scope, Send
 from service.settings import Settings
@@ -33,15 +33,15 @@ def ask(engine: Engine, app: AsgiApp, *headers: tuple[bytes, bytes]) -> list[Mes
         raise AssertionError("nobody reads the request")
 
     scope: Scope = {"type": "http", "method": "GET", "path": "/v1/models", "headers": list(headers)}
-    watch = Watch(engine.settings)
+    journal = Journal(engine.settings)
 
     async def main() -> None:
-        await Watched(app, engine, watch)(scope, receive, send)
+        await Watched(app, engine, journal)(scope, receive, send)
 
     try:
         asyncio.run(main())
     finally:
-        watch.close()
+        journal.close()
     return sent
 
 
@@ -94,8 +94,8 @@ def test_what_is_no_request_passes_as_it_is(engine: Engine) -> None:
     async def nothing(*_: Any) -> Any: ...
 
     lifespan: Scope = {"type": "lifespan"}
-    watch = Watch(engine.settings)
-    asyncio.run(Watched(app, engine, watch)(lifespan, nothing, nothing))
-    watch.close()
+    journal = Journal(engine.settings)
+    asyncio.run(Watched(app, engine, journal)(lifespan, nothing, nothing))
+    journal.close()
     assert seen == [lifespan]
     assert seen[0] is lifespan

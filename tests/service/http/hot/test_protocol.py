@@ -125,7 +125,7 @@ def test_a_head_that_came_before_means_the_same_again(pieces: Sequence[bytes], e
 def test_heads_are_kept_but_not_without_end(engine: Engine) -> None:
     app = create_app(engine)
     assert isinstance(app, HotPath)
-    kept = app.heads
+    kept = app.head_cache
 
     async def run() -> None:
         async with serving(app, EagerProtocol) as bench, asyncio.timeout(20):

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from service.engine import Engine
-from service.http.admission import Incoming
+from service.http.admission import IncomingBody
 from service.http.app import create_app
 from service.http.hot import timeouts
 from service.http.hot.head_cache import Call
-from service.http.hot.predict import Answer, HotPath
+from service.http.hot.predict import HotPath, Reply
 from service.http.hot.protocol import EagerProtocol
 from tests.support.served_protocol import BODY, PREDICT, both, read_answer, request, serving
 
@@ -23,7 +23,7 @@ class Held(HotPath):
     arrived: asyncio.Event
     go: asyncio.Future[None]
 
-    async def respond(self, call: Call, peer: str, body: bytes | None, incoming: Incoming | None = None) -> Answer:
+    async def respond(self, call: Call, peer: str, body: bytes | None, incoming: IncomingBody | None = None) -> Reply:
         assert body is not None
         self.arrived.set()
         await self.go
