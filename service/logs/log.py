@@ -6,7 +6,7 @@ asyncio's too, comes out in the same form. No value of a feature is ever logged.
 
 import logging
 import os
-import select
+import stat
 import sys
 import threading
 import traceback
@@ -17,9 +17,9 @@ from typing import Any, TextIO
 
 import orjson
 
+from service.logs.handler import PipeHandler
+
 TEXT = "%(asctime)s %(levelname)s %(process)d %(message)s"
-PATIENCE_MS = 200
-"""How long a line may wait for a reader of the log."""
 _TRACEBACK_CHARACTERS = 20_000
 
 
@@ -33,7 +33,7 @@ def configure(form: str, level: str, worker: int | None = None, stream: TextIO |
         stream: stderr by default.
     """
     stream = stream or sys.stderr
-    handler = PatientHandler(stream)
+    handler = _handler(stream)
     as_json = is_json(form, stream)
     handler.setFormatter(JsonLines(worker) if as_json else logging.Formatter(TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
@@ -41,6 +41,17 @@ def configure(form: str, level: str, worker: int | None = None, stream: TextIO |
     if as_json:
         sys.excepthook = _log_the_end
         threading.excepthook = _log_the_end_of_a_thread
+
+
+def _handler(stream: TextIO) -> logging.Handler:
+    """Return a handler that no reader of the stream can hold up; files are written to at once."""
+    try:
+        descriptor = stream.fileno()
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return PipeHandler(descriptor)
+    except OSError:  # not a file of the system
+        pass
+    return logging.StreamHandler(stream)
 
 
 def is_json(form: str, stream: TextIO) -> bool:
@@ -70,21 +81,6 @@ def log_event(
     """
     extra = {"event": event, "fields": {name: value for name, value in fields.items() if value is not None}}
     logger.log(level, message, *values, exc_info=exc_info, extra=extra)  # type: ignore[arg-type]
-
-
-class PatientHandler(logging.StreamHandler[TextIO]):
-    """Write records to a stream; one that nobody reads any more costs records and moments, but stops no service."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, unless there is no room for it for a while."""
-        try:
-            writable = select.poll()
-            writable.register(self.stream.fileno(), select.POLLOUT)
-            has_room = bool(writable.poll(PATIENCE_MS))
-        except (OSError, ValueError):  # no file of the system
-            has_room = True
-        if has_room:
-            super().emit(record)
 
 
 class JsonLines(logging.Formatter):

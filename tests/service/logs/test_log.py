@@ -1,10 +1,8 @@
 """What the service says of itself, line by line."""
 
-import contextlib
 import io
 import json
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -114,21 +112,6 @@ def test_what_ends_the_process_is_one_line() -> None:
     line = json.loads(run.stderr)
     assert run.returncode == 1
     assert (line["event"], line["level"], line["error_type"]) == ("crashed", "critical", "KeyError")
-
-
-def test_a_log_that_nobody_reads_stops_nothing() -> None:
-    read, write = os.pipe()
-    os.set_blocking(write, False)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            os.write(write, b"x" * 4096)
-    os.set_blocking(write, True)
-    with open(read, "rb") as reader, open(write, "w") as stream:
-        configure("json", "info", 0, stream)
-        log_event(log, logging.INFO, "lost", "Lost")
-        assert reader.read(1 << 16) == b"x" * (1 << 16)
-        log_event(log, logging.INFO, "kept", "Kept")
-        assert b'"event":"kept"' in reader.readline()
 
 
 def test_a_record_without_fields_has_a_line() -> None:
