@@ -85,7 +85,7 @@ def ask(models_dir: Path, path: str, body: dict[str, object]) -> dict[str, Any]:
     async def post() -> httpx.Response:
         engine = Engine(Settings(models=models_dir))
         try:
-            engine.scan()
+            engine.catalogue.scan()
             transport = httpx.ASGITransport(app=create_app(engine))
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.post(path, json=body)

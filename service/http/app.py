@@ -35,6 +35,7 @@ from service.http.routes.v2 import SERVER, v2_health_router, v2_router
 from service.http.types import AsgiApp
 from service.keys import Keys
 from service.monitoring.telemetry import Telemetry
+from service.versions.commands import VersionCommands
 from service.versions.reconciler import Reconciler
 
 DESCRIPTION = (
@@ -84,7 +85,7 @@ def create_apps(
         engine,
         telemetry,
         journal or Journal(engine.settings),
-        reconciler or Reconciler(engine),
+        reconciler or Reconciler(engine.catalogue),
         keys,
         guard,
         endpoints,
@@ -136,6 +137,7 @@ class _Routers(NamedTuple):
 
 def _routers(shared: _Shared) -> _Routers:
     engine, telemetry, _, reconciler, _, guard, endpoints, admission = shared
+    commands = VersionCommands(reconciler)
     return _Routers(
         probes=[health_router(engine), v2_health_router(engine)],
         page=web_router(),
@@ -147,9 +149,9 @@ def _routers(shared: _Shared) -> _Routers:
             traffic_router(engine, telemetry),
         ],
         admin=[
-            repository_router(engine, reconciler, guard, admission),
-            versions_router(engine, reconciler, guard, admission),
-            shadow_router(engine, reconciler, guard, admission),
+            repository_router(engine, commands, guard, admission),
+            versions_router(engine, commands, guard, admission),
+            shadow_router(engine, commands, guard, admission),
         ],
     )
 
@@ -158,8 +160,8 @@ def _keep_informed(shared: _Shared) -> None:
     """Let the metrics know of every swap at once, and where to ask for what is refused and what is compared."""
     engine, telemetry = shared.engine, shared.telemetry
     if telemetry is not None:
-        shared.reconciler.after = lambda: telemetry.tick(engine.batcher.queued_rows, engine.loaded())
-        telemetry.refused, telemetry.shadows = engine.refused, engine.shadow_figures
+        shared.reconciler.after = lambda: telemetry.tick(engine.batcher.queued_rows, engine.catalogue.loaded())
+        telemetry.refused, telemetry.shadows = engine.catalogue.refused, engine.catalogue.shadow_figures
 
 
 def _application(shared: _Shared) -> FastAPI:
@@ -208,9 +210,9 @@ def _lifespan(shared: _Shared) -> Callable[[FastAPI], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         """Keep models, telemetry and keys up to date while the service runs, and end the engine's threads after it."""
-        keeping = [asyncio.create_task(reconciler.keep_following())]
+        keeping = [asyncio.create_task(reconciler.keep_reconciling())]
         if telemetry is not None:
-            ticking = telemetry.keep_ticking(lambda: engine.batcher.queued_rows, engine.loaded)
+            ticking = telemetry.keep_ticking(lambda: engine.batcher.queued_rows, engine.catalogue.loaded)
             keeping.append(asyncio.create_task(ticking))
         if keys is not None:
             keeping.append(asyncio.create_task(keys.keep_following()))

@@ -65,6 +65,7 @@ class Model:
         reader: turns rows and columns into batches.
         loaded_at: seconds since 1970.
         load_s: how long loading took, in seconds.
+        note: what an operator should know of it, if anything.
         transport: whatever a transport prepares for this model; it goes when the model goes.
         run_callback: called with its finished prediction runs, after they were answered.
     """
@@ -82,6 +83,7 @@ class Model:
         self.manifest: Manifest = predictor.manifest
         self.reader = FeatureReader(self.manifest, settings.max_rows)
         self.loaded_at, self.load_s = time.time(), 0.0
+        self.note: str | None = None
         self.transport: object | None = None
         self.run_callback = RunCallback()
         finished = _recording(recorder)

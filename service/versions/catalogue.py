@@ -1,62 +1,226 @@
-"""service.versions.catalogue."""
+"""Catalogue of the models of one process: what the desired state asks for is loaded, served and compared.
 
+look at the disk -> desired state -> stage: load, in a thread -> commit: one reference, on the event loop
+"""
+
+import contextlib
+import functools
 import logging
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple
 
+from service.artifact.file import check_tasks
+from service.errors import VersionConflict
+from service.inference.model import Model
+from service.inference.predictor import Predictor
 from service.logs.log import log_event
-from service.versions.repository import ModelState
+from service.monitoring.comparison import ShadowFigures
+from service.settings import Settings
+from service.versions.desired_state import DesiredState, DesiredStateStore
+from service.versions.disk import look
+from service.versions.model_log import ModelLog
+from service.versions.repository import Repository, Staged
+from service.versions.shadow import Shadow
+from service.versions.shadows import Shadows
+from service.versions.states import ModelState, Wanted
 
-_NONE: Mapping[tuple[str, int], str] = MappingProxyType({})
+LOOKS = 20
+"""Looks at the disk at the start, at most: files may change between a look and the loading."""
+_WAIT_S = 0.01
 
-log = logging.getLogger("service.models")
+log = logging.getLogger("service")
 
 
-class ModelLog:
-    """Log how models change from one scan to the next."""
+class Prepared(NamedTuple):
+    """Versions that were loaded, the desired state that they fulfil, and the pairs to compare."""
 
-    def __init__(self) -> None:
-        self._loaded: set[tuple[str, int]] = set()
-        self._reasons: dict[tuple[str, int], str] = {}
-        self._served: dict[str, int] = {}
-        self._delayed: dict[tuple[str, int], str] = {}
+    desired: DesiredState
+    staged: Staged[Model]
+    shadows: list[tuple[Model, Shadow]]
 
-    def tell(self, models: Sequence[ModelState], delayed: Mapping[tuple[str, int], str] = _NONE) -> None:
-        """Log what is new since the last call.
 
-        Args:
-            models: as they are now.
-            delayed: why versions could not be loaded that will be tried again, by name and number.
+class Catalogue:
+    """Models of one process: their versions, what is served, and what is compared with it.
+
+    Args:
+        settings: of the service.
+        make_model: makes what answers for a version from its name, number and predictor.
+        store: of what all workers are to serve.
+        shadows: compares versions; None compares none.
+
+    Attributes:
+        open: loads a model file that is to be served under a name; raises BeingChecked until it is proven.
+        kept: finds the versions of a model that other workers serve, and how to open each.
+        loading: entered around opening a model, in the thread that does it.
+        shadowed: what compares the served version with another, by model.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        make_model: Callable[[str, int, Predictor], Model],
+        store: DesiredStateStore | None = None,
+        shadows: Shadows | None = None,
+    ) -> None:
+        self.settings = settings
+        self.store = store or DesiredStateStore()
+        rows = settings.max_batch_rows
+        self.open: Callable[[Path, str], Predictor] = lambda path, name: Predictor.load(path, name, rows)
+        self.kept: Callable[[str], Iterable[tuple[int, Callable[[], Predictor]]]] = lambda name: ()
+        self.loading: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
+        self.shadows = shadows
+        self.shadowed: dict[str, Shadow] = {}
+        self._make_model = make_model
+        self._model_log = ModelLog()
+        self._served_change = -1
+        self.repository: Repository[Model] = Repository(
+            settings.models, self._load, settings.loaded_versions, settings.default_model, self._load_kept
+        )
+
+    def scan(self) -> None:
+        """Look for models on disk, load what is wanted and serve it; wait for no slow check.
+
+        Raises:
+            ArtifactError: the directory of models cannot be read.
         """
-        versions = {(model.name, v.version): v for model in models for v in model.versions}
-        loaded = {key for key, version in versions.items() if version.state == "loaded"}
-        reasons = {key: v.reason for key, v in versions.items() if v.reason and v.state != "available"}
-        for name, version in sorted(loaded - self._loaded):
-            _log(logging.INFO, "model_loaded", "Loaded %s %d", name, version)
-        for (name, version), reason in reasons.items():
-            if self._reasons.get((name, version)) != reason:
-                sentence = "%s %d is not served: %s"
-                if (name, version) in loaded:
-                    sentence = "A new file of %s %d is not served, the one before is: %s"
-                _log(logging.ERROR, "model_refused", sentence, name, version, reason)
-        for (name, version), reason in delayed.items():
-            if self._delayed.get((name, version)) != reason:
-                sentence = "%s %d could not be loaded, and is tried again: %s"
-                _log(logging.WARNING, "model_delayed", sentence, name, version, reason)
-        told = {**self._delayed, **delayed}
-        self._delayed = {key: reason for key, reason in told.items() if key in versions and key not in loaded}
-        served = {model.name: model.served for model in models if model.served is not None}
-        for name, version in served.items():
-            before = self._served.get(name)
-            if before not in (None, version):
-                _log(logging.INFO, "model_swapped", "%s is served in version %d, before in %d", name, version, before)
-        for name, version in sorted(self._loaded - loaded):
-            _log(logging.INFO, "model_unloaded", "Unloaded %s %d", name, version)
-        self._loaded, self._reasons, self._served = loaded, reasons, served
+        for _ in range(LOOKS):
+            self.look()
+            moved = self._stage_and_commit()
+            while self.repository.awaited():
+                while not self.repository.due():
+                    time.sleep(_WAIT_S)
+                moved = self._stage_and_commit()
+            if not moved:
+                return
 
+    def _stage_and_commit(self) -> bool:
+        prepared = self.stage()
+        self.commit(prepared)
+        return prepared.staged.moved
 
-def _log(level: int, event: str, sentence: str, name: str, version: int, more: object = None) -> None:
-    """Log an event of a model version; `more` is the reason, or the version served before."""
-    values = (name, version) if more is None else (name, version, more)
-    reason, before = (more, None) if isinstance(more, str) else (None, more)
-    log_event(log, level, event, sentence, *values, model=name, version=version, reason=reason, before=before)
+    def look(self) -> None:
+        """Look at the disk, and put what is new into the desired state; read no file. For a thread.
+
+        Raises:
+            ArtifactError: the directory of models cannot be read.
+        """
+        disk = look(self.settings.models)
+        if disk != self.store.read().disk:
+            self.store.change(lambda desired: {} if desired.disk == disk else {"disk": disk})
+
+    def on_disk(self, name: str) -> Collection[int]:
+        """List the versions of a model that the last look has found."""
+        disk = self.store.last.disk or {}
+        return disk[name].versions if name in disk else ()
+
+    def outdated(self) -> bool:
+        """Tell whether the desired state, changed by any worker, is not served yet, or a retry is due."""
+        changed = self.store.changed() or self.store.last.change != self._served_change
+        return changed or self.repository.due()
+
+    def retry(self) -> None:
+        """Have all workers try again what this one could not load before. For a thread."""
+        self.store.change(lambda desired: {"retries": desired.retries + 1})
+
+    def stage(self) -> Prepared:
+        """Load what the desired state asks for; serve nothing of it yet. For a thread, one at a time."""
+        desired = self.store.read()
+        pinned = {**self.settings.pinned_versions, **desired.pinned}
+        asked = self._shadows_asked(desired)
+        beside = {name: version for name, (version, _) in asked.items()}
+        wanted = Wanted(desired.unloaded, pinned, desired.pinned.keys(), beside)
+        staged = self.repository.stage(desired.disk or {}, wanted)
+        return Prepared(desired, staged, self._make_shadows(asked, staged))
+
+    def commit(self, prepared: Prepared) -> list[Model]:
+        """Serve what was staged, from one moment to the next; return the versions that are let go.
+
+        They live on until the last request that they are answering has ended.
+        """
+        before = self.repository.all()
+        self.repository.commit(prepared.staged)
+        self._served_change = prepared.desired.change
+        self._model_log.tell(self.models(), self.repository.delayed())
+        kept = set(map(id, self.repository.all()))
+        gone = [model for model in before if id(model) not in kept]
+        shadows = {id(staged): shadow for staged, shadow in prepared.shadows}
+        for model in (*gone, *self.repository.all()):
+            shadow = shadows.get(id(model))
+            model.run_callback.call = shadow.offer if shadow is not None else None
+        self.shadowed = {shadow.pair.model: shadow for _, shadow in prepared.shadows}
+        for model in gone:
+            model.transport = None  # it knows its model: without this they would keep each other alive
+        return gone
+
+    def models(self) -> tuple[ModelState, ...]:
+        """List the models on disk and the state of their versions."""
+        return tuple(map(self._with_note, self.repository.models()))
+
+    def _with_note(self, state: ModelState) -> ModelState:
+        served = self.repository.find(state.name, state.served) if state.ready else None
+        if served is None or served.note is None:
+            return state
+        return state._replace(note="; ".join(filter(None, (state.note, served.note))))
+
+    def loaded(self) -> dict[tuple[str, int], float]:
+        """Return how long loading took, in seconds, by name and number of each loaded version."""
+        return {
+            (state.name, version.version): self.repository.get(state.name, version.version).load_s
+            for state in self.repository.models()
+            for version in state.versions
+            if version.state == "loaded"
+        }
+
+    def refused(self) -> list[tuple[str, int]]:
+        """List the versions whose files must not be served, by name and number."""
+        return [(model.name, v.version) for model in self.models() for v in model.versions if v.is_refused]
+
+    def shadow_figures(self) -> list[ShadowFigures]:
+        """Return the differences of every pair of versions, over all workers, the last compared first."""
+        return self.shadows.figures() if self.shadows is not None else []
+
+    def last_shadow(self, name: str) -> ShadowFigures | None:
+        """Return the differences of a model's last comparison; None if there was none."""
+        return next((figures for figures in self.shadow_figures() if figures.pair.model == name), None)
+
+    def _shadows_asked(self, desired: DesiredState) -> dict[str, tuple[int, float]]:
+        """Return the version to run beside the served one, and its share, by model; a call outdoes a setting."""
+        share = self.settings.shadow_share
+        set_up = {name: (version, share) for name, version in self.settings.shadow_versions.items()}
+        return {name: asked for name, asked in {**set_up, **desired.shadows}.items() if asked is not None}
+
+    def _make_shadows(
+        self, asked: Mapping[str, tuple[int, float]], staged: Staged[Model]
+    ) -> list[tuple[Model, Shadow]]:
+        """Make the shadows of the versions that are about to be served."""
+        made = []
+        for name, (version, share) in asked.items():
+            served, candidate = staged.table.get((name, None)), staged.table.get((name, version))
+            if served is None or candidate is None or served is candidate or self.shadows is None:
+                continue
+            try:
+                ends = (served.version, served.predictor), (version, candidate.predictor)
+                made.append((served, self.shadows.shadow(name, *ends, share)))
+            except VersionConflict as error:
+                log_event(log, logging.ERROR, "shadow_refused", "%s", error, model=name, version=version)
+        return made
+
+    def _load(self, path: Path, name: str) -> Model:
+        return self._load_version(name, int(path.parent.name), lambda: self.open(path, name))
+
+    def _load_kept(self, name: str) -> Iterable[tuple[int, Callable[[], Model]]]:
+        for version, load in self.kept(name):
+            yield version, functools.partial(self._load_version, name, version, load)
+
+    def _load_version(self, name: str, version: int, load: Callable[[], Predictor]) -> Model:
+        """Load one version into this process: all that is ever served comes through here."""
+        started = time.perf_counter()
+        with self.loading():
+            predictor = load()
+        check_tasks(predictor.manifest, self.settings.pinned_tasks.get(name))
+        model = self._make_model(name, version, predictor)
+        model.load_s = time.perf_counter() - started
+        return model

@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from service.errors import ArtifactError
 from service.versions.checks import BeingChecked
 from service.versions.disk import Fingerprint, check_place, fingerprint, model_file
+from service.versions.states import VersionState
 
 Served = TypeVar("Served")
 Key = tuple[str, int]
@@ -148,3 +149,13 @@ def _tries(before: Entry[Served] | None, found: Fingerprint | None) -> int:
 def is_loaded(entries: Mapping[tuple[str, int], Entry[Served]], name: str, version: int | None) -> bool:
     """Tell whether a version is loaded."""
     return version is not None and (name, version) in entries and entries[name, version].loaded is not None
+
+
+def version_state(version: int, entry: Entry[Served] | None) -> VersionState:
+    """Return the state of a version of which this came."""
+    if entry is None:
+        return VersionState(version, "available")
+    lasts = entry.again is None
+    if entry.loaded is not None:
+        return VersionState(version, "loaded", entry.reason if lasts else None)
+    return VersionState(version, "refused" if entry.reason and lasts else "available", entry.reason)

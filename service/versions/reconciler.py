@@ -1,7 +1,7 @@
-"""Keep what is served up to date while requests go on: look at the disk, load off the event loop, swap with the others.
+"""Reconciler: the loop that brings what is served to the desired state while requests go on.
 
-    look (every few seconds, SIGHUP, a call) -> store, the same for all workers
-    each worker: store changed -> stage: load, prove, warm in a thread -> wait for the others -> commit: one reference
+    look (every few seconds, SIGHUP, a command) -> desired state, the same for all workers
+    each worker: it has changed -> stage: load, prove, warm in a thread -> barrier -> commit: one reference
 
 All workers swap at the same moment: see barrier.py.
 """
@@ -15,24 +15,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from service.engine import Engine, Prepared
-from service.errors import ArtifactError, ModelNotFound, NotReady, VersionConflict
+from service.errors import ArtifactError
 from service.inference.model import Model
 from service.logs.log import log_event
 from service.versions.barrier import Barrier
+from service.versions.catalogue import Catalogue, Prepared
 from service.versions.checks import BeingChecked
 from service.versions.desired_state import DesiredState
+from service.versions.loading import Key
 from service.versions.proven import ProvenFiles
-from service.versions.repository import ModelState
-from service.versions.shadow import check_features
 
-FOLLOW_S = 0.1
+RECONCILE_S = 0.1
 """How long a worker may not know yet that the desired state has changed."""
 TIDY_S = 5.0
 CHECKED_S = 0.02
 """How long a call that waits for a check may not know yet that it has ended."""
-UNLOADABLE = (ArtifactError, OSError, MemoryError, BeingChecked)
-"""Why a version cannot be loaded: now, or at all."""
 SWITCH_S = 0.5e-3
 """How long a thread that loads may keep the event loop from running Python, where it would be 5 ms."""
 
@@ -42,25 +39,26 @@ log = logging.getLogger("service")
 
 
 class Reconciler:
-    """Look, load and swap for one process, one change at a time; its calls change all workers.
+    """Reconciler of one process: looks, loads and swaps, one change at a time.
 
     Args:
-        engine: of the process.
+        catalogue: whose models it swaps.
         barrier: with the other workers; None where there are none.
         proven: has new files checked by another process; None loads them as they are.
 
     Attributes:
+        catalogue: of the process.
         after: called on the event loop after each swap: whenever something else is loaded or served.
         waiting: number of the desired state's change that is loaded and about to be served; None most of the time.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        catalogue: Catalogue,
         barrier: Barrier | None = None,
         proven: ProvenFiles | None = None,
     ) -> None:
-        self._engine, self._barrier, self._proven = engine, barrier, proven
+        self.catalogue, self._barrier, self._proven = catalogue, barrier, proven
         self._one_at_a_time = asyncio.Lock()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reload")
@@ -69,134 +67,35 @@ class Reconciler:
         self.waiting: int | None = None
         self.after: Callable[[], object] = lambda: None
         if proven is not None:
-            engine.open, engine.kept = proven.load_checked, proven.kept
+            catalogue.open, catalogue.kept = proven.load_checked, proven.kept
         if barrier is not None:
-            barrier.arrive(engine.store.last.change)
+            barrier.arrive(catalogue.store.last.change)
 
-    async def load(self, name: str) -> None:
-        """Look at the disk, load what is new, and this model even if it was unloaded.
-
-        Raises:
-            ModelNotFound: there is no such model.
-            ArtifactError: it must not be served, or the directory of models cannot be read.
-        """
-        await self._in_thread(self._engine.look)
-        await self._change(lambda desired: {"unloaded": desired.unloaded - {name}})
-        while name in self._engine.repository.awaited():
-            await asyncio.sleep(CHECKED_S)
-            await self._catch_up_if_outdated()
-        state = self._state(name)
-        try:
-            self._engine.get(name)
-        except NotReady as error:
-            raise ArtifactError(str(error), "Look at the index for the reason") from None
-        if state.served not in self._engine.on_disk(name):
-            reasons = "; ".join(f"version {v.version}: {v.reason}" for v in state.versions if v.reason)
-            came = f"no version of model {name!r} on disk can be served ({reasons or 'there is none'})"
-            raise ArtifactError(f"Nothing was loaded: {came}; version {state.served} is served on", "Publish another")
-
-    async def unload(self, name: str) -> None:
-        """Let go of a model; what is running ends as it began.
+    async def look(self) -> None:
+        """Look at the disk now.
 
         Raises:
-            ModelNotFound: there is no such model.
+            ArtifactError: the directory of models cannot be read.
         """
-        self._state(name)
-        await self._change(lambda desired: {"unloaded": desired.unloaded | {name}})
-
-    async def rollback(self, name: str) -> int:
-        """Pin the version before the one that is served, the next lower one that can be served; return it.
-
-        Raises:
-            ModelNotFound: there is no such model.
-            VersionConflict: there is none before.
-        """
-        state = self._state(name)
-        if state.served is None:
-            raise VersionConflict(f"No version of model {name!r} is served", "Look at the index for the reasons")
-        reasons = []
-        for version in (version for version in state.versions if version.version < state.served):
-            reason = version.reason if version.state == "refused" else await self._pin(name, version.version)
-            if reason is None:
-                return version.version
-            reasons.append(f"version {version.version}: {reason}")
-        why = f", as those on disk must not be served: {'; '.join(reasons[:3])}" if reasons else ""
-        raise VersionConflict(
-            f"There is no version of model {name!r} before {state.served}{why}",
-            "Publish one with a lower number, or pin another with POST /v1/models/{name}:pin",
-        )
-
-    async def pin(self, name: str, version: int | None) -> None:
-        """Serve a version in place of the highest; None serves the highest again, or what a setting pins.
-
-        Raises:
-            ModelNotFound: there is no such model, or version.
-            VersionConflict: the version cannot be loaded.
-        """
-        state = self._state(name)
-        versions = [version.version for version in state.versions]
-        if version is None:
-            await self._change(lambda desired: {"pinned": {n: v for n, v in desired.pinned.items() if n != name}})
-        elif version not in versions:
-            raise ModelNotFound(name, version, versions, "there is no such version")
-        elif (reason := await self._pin(name, version)) is not None:
-            raise VersionConflict(f"Version {version} cannot be served: {reason}", "Pin another")
-
-    async def shadow(self, name: str, version: int | None, share: float | None = None) -> None:
-        """Run a version beside the served one and compare them on a share of the runs; None ends that.
-
-        Raises:
-            ModelNotFound: there is no such model, or version.
-            VersionConflict: it must not be served, is served itself, or takes other rows.
-        """
-        asked = None
-        if version is not None:
-            await self._check_shadow(name, version)
-            asked = version, self._engine.settings.shadow_share if share is None else share
-        else:
-            self._state(name)
-        await self._change(lambda desired: {"shadows": {**desired.shadows, name: asked}})
-
-    async def _check_shadow(self, name: str, version: int) -> None:
-        state = self._state(name)
-        versions = [version.version for version in state.versions]
-        if version not in versions:
-            raise ModelNotFound(name, version, versions, "there is no such version")
-        if state.served is None:
-            raise VersionConflict(f"No version of model {name!r} is served", "Look at the index for the reasons")
-        if version == state.served:
-            raise VersionConflict(
-                f"Version {version} of model {name!r} is the one that is served",
-                "Pin the version that is to be served, then compare this one with it",
-            )
-        try:
-            manifest = (await self._preload(name, version)).manifest
-        except UNLOADABLE as error:
-            raise VersionConflict(f"Version {version} cannot be served: {error}", "Compare another") from None
-        served = self._engine.get(name)
-        try:
-            check_features(name, (served.version, served.manifest), (version, manifest))
-        except VersionConflict:
-            self._engine.repository.forget()
-            raise
+        await self._in_thread(self.catalogue.look)
 
     async def rescan(self) -> None:
-        """Look at the disk and follow it; where that fails, the log says so."""
+        """Look at the disk and serve what is new; where that fails, the log says so."""
         self._look_at = 0.0
-        await self._try_to_follow(self._engine.settings.poll_interval_s)
+        await self._try_to_reconcile(self.catalogue.settings.poll_interval_s)
 
-    async def keep_following(self) -> None:
-        """Look at the disk at intervals, and do what the desired state asks for, until cancelled."""
-        interval_s, loop = self._engine.settings.poll_interval_s, asyncio.get_running_loop()
+    async def keep_reconciling(self) -> None:
+        """Look at the disk at intervals, and reconcile, until cancelled."""
+        interval_s, loop = self.catalogue.settings.poll_interval_s, asyncio.get_running_loop()
         if self._proven is not None:
             self._proven.when_ended(lambda: loop.call_soon_threadsafe(self._wake.set))
         self._look_at = time.monotonic() + interval_s if interval_s else float("inf")
         try:
             while True:
                 self._wake.clear()
-                await self._try_to_follow(interval_s)
+                await self._try_to_reconcile(interval_s)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), FOLLOW_S)
+                    await asyncio.wait_for(self._wake.wait(), RECONCILE_S)
         finally:
             if self._barrier is not None:
                 self._barrier.deregister()
@@ -204,24 +103,24 @@ class Reconciler:
                 self._proven.close()
             self._thread.shutdown()
 
-    async def _try_to_follow(self, interval_s: float) -> None:
+    async def _try_to_reconcile(self, interval_s: float) -> None:
         try:
-            await self._follow(interval_s)
+            await self._look_and_reconcile(interval_s)
             self._problem = ""
         except Exception as error:
-            self._complain(error)
+            self._log_failure(error)
 
-    async def _follow(self, interval_s: float) -> None:
+    async def _look_and_reconcile(self, interval_s: float) -> None:
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + interval_s if interval_s else float("inf")
-            await self._in_thread(self._engine.look)
-        await self._catch_up_if_outdated()
+            await self._in_thread(self.catalogue.look)
+        await self.reconcile()
         if self._proven is not None and now >= self._tidy_at:
             self._tidy_at = now + TIDY_S
             await self._in_thread(self._proven.tidy)
 
-    def _complain(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> None:
         """Log what went wrong, once as long as it stays the same."""
         if str(error) != self._problem:
             self._problem = str(error)
@@ -231,22 +130,33 @@ class Reconciler:
                 sentence = "Looking for models failed; it is tried again"
                 log_event(log, logging.ERROR, "scan_failed", sentence, exc_info=error)
 
-    async def _change(self, edit: Callable[[DesiredState], dict[str, object]]) -> None:
-        """Change the desired state, and return when this worker serves what it asks for; the others then do too."""
+    async def change(self, edit: Callable[[DesiredState], dict[str, object]], needs: Key | None = None) -> None:
+        """Change the desired state, and return when this worker serves it; the others then do too.
+
+        Args:
+            edit: returns the fields to change.
+            needs: name and version to load first; where that fails nothing is changed.
+
+        Raises:
+            ArtifactError, OSError, BeingChecked: as in `Loading.preload`.
+        """
         async with self._one_at_a_time:
-            await self._in_thread(self._engine.store.change, edit)
+            if needs is not None:
+                await self._in_thread(self.catalogue.repository.preload, *needs)
+            await self._in_thread(self.catalogue.store.change, edit)
             await self._catch_up()
 
-    async def _catch_up_if_outdated(self) -> None:
-        if self._engine.outdated():
+    async def reconcile(self) -> None:
+        """Serve what the desired state asks for, if that is not served yet."""
+        if self.catalogue.outdated():
             async with self._one_at_a_time:
-                if self._engine.repository.due():
-                    await self._in_thread(self._engine.retry)
+                if self.catalogue.repository.due():
+                    await self._in_thread(self.catalogue.retry)
                 await self._catch_up()
 
     async def _catch_up(self) -> None:
         prepared = await self._in_thread(self._stage)
-        swaps = self._engine.repository.swaps(prepared.staged)
+        swaps = self.catalogue.repository.swaps(prepared.staged)
         self.waiting = prepared.desired.change
         if self._barrier is not None:
             if swaps:
@@ -256,7 +166,7 @@ class Reconciler:
         self.waiting = None
         if prepared.staged.moved:
             self._look_at = 0.0
-        gone = self._engine.commit(prepared)
+        gone = self.catalogue.commit(prepared)
         if swaps:
             self.after()
         del prepared
@@ -268,23 +178,9 @@ class Reconciler:
 
     def _stage(self) -> Prepared:
         with _switching_often():
-            return self._engine.stage()
+            return self.catalogue.stage()
 
-    async def _pin(self, name: str, version: int) -> str | None:
-        """Pin a version if it can be loaded, else say why not; one that is loaded waits for no check."""
-        try:
-            await self._preload(name, version)
-            async with self._one_at_a_time:
-                await self._in_thread(self._engine.repository.preload, name, version)
-                await self._in_thread(
-                    self._engine.store.change, lambda desired: {"pinned": {**desired.pinned, name: version}}
-                )
-                await self._catch_up()
-        except UNLOADABLE as error:
-            return str(error) or type(error).__name__
-        return None
-
-    async def _preload(self, name: str, version: int) -> Model:
+    async def preload(self, name: str, version: int) -> Model:
         """Load a version as soon as it is proven, which keeps nobody else waiting.
 
         Raises:
@@ -294,16 +190,10 @@ class Reconciler:
         while True:
             try:
                 async with self._one_at_a_time:
-                    return await self._in_thread(self._engine.repository.preload, name, version)
+                    return await self._in_thread(self.catalogue.repository.preload, name, version)
             except BeingChecked as check:
                 while not check.job.done:
                     await asyncio.sleep(CHECKED_S)
-
-    def _state(self, name: str) -> ModelState:
-        states = {state.name: state for state in self._engine.models()}
-        if name not in states:
-            raise ModelNotFound(name, None, list(states))
-        return states[name]
 
 
 @contextlib.contextmanager

@@ -10,12 +10,19 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from service.errors import ArtifactError, ModelNotFound, NotReady
+from service.errors import ArtifactError, NotReady
 from service.versions.disk import Disk, Fingerprint, ModelFiles, look
-from service.versions.loading import CHECKED, Entry, Key, Loading, is_loaded
-from service.versions.states import KEPT, PINNED, UNLOADED, ModelState, VersionState, Wanted
-
-__all__ = ["ModelState", "Repository", "Staged", "VersionState", "Wanted"]
+from service.versions.loading import CHECKED, Entry, Key, Loading, is_loaded, version_state
+from service.versions.states import (
+    KEPT,
+    PINNED,
+    UNLOADED,
+    ModelState,
+    VersionState,
+    Wanted,
+    explain_missing,
+    reasons_against,
+)
 
 Served = TypeVar("Served")
 
@@ -96,7 +103,15 @@ class Repository(Generic[Served]):
         try:
             return self._table[name, version]
         except KeyError:
-            raise self._not_found(name, version) from None
+            if not self._table:
+                raise NotReady(
+                    reasons_against(self._models.values()) or f"there is no model in {str(self.root)!r}"
+                ) from None
+            raise explain_missing(self._models, name or self._default, version) from None
+
+    def find(self, name: str | None, version: int | None) -> Served | None:
+        """Return a version like `get`; None where it is not loaded."""
+        return self._table.get((name, version))
 
     def all(self) -> list[Served]:
         """List every version that is loaded."""
@@ -178,7 +193,7 @@ class Repository(Generic[Served]):
             served = beside
         served = served or self._keep(name, entries) or self._take_over(name, pinned, entries)
         versions = sorted({*files.versions, *({served} if served else ())}, reverse=True)
-        listed = tuple(_state(version, entries.get((name, version))) for version in versions)
+        listed = tuple(version_state(version, entries.get((name, version))) for version in versions)
         notes = [PINNED.format(name=name)] if name in wanted.pinned_by_call else []
         notes += [KEPT.format(version=served)] if served and served not in files.versions else []
         notes += [files.problem] if files.problem else []
@@ -246,31 +261,3 @@ class Repository(Generic[Served]):
                     continue
                 return version
         return None
-
-    def _not_found(self, name: str | None, version: int | None) -> ModelNotFound | NotReady:
-        models = self._models
-        if not self._table:
-            reasons = [f"{m.name} {v.version}: {v.reason}" for m in models.values() for v in m.versions if v.reason]
-            return NotReady("; ".join(reasons[:3]) or f"there is no model in {str(self.root)!r}")
-        name = name or self._default
-        if name is None or name not in models:
-            return ModelNotFound(name, None, sorted(models))
-        states = {state.version: state for state in models[name].versions}
-        loaded = [state.version for state in states.values() if state.state == "loaded"]
-        if version is None:
-            return NotReady(f"no version of model {name!r} can be served: {_reasons(models[name])}")
-        reason = states[version].reason if version in states else "there is no such version"
-        return ModelNotFound(name, version, loaded, reason and reason.rstrip("."))
-
-
-def _state(version: int, entry: Entry[Served] | None) -> VersionState:
-    if entry is None:
-        return VersionState(version, "available")
-    lasts = entry.again is None
-    if entry.loaded is not None:
-        return VersionState(version, "loaded", entry.reason if lasts else None)
-    return VersionState(version, "refused" if entry.reason and lasts else "available", entry.reason)
-
-
-def _reasons(model: ModelState) -> str:
-    return "; ".join(f"version {v.version}: {v.reason or v.state}" for v in model.versions[:3]) or model.note or ""

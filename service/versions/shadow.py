@@ -1,16 +1,13 @@
-"""Run a candidate version beside the served one on a share of traffic, after the answer, on a thread of its own.
+"""Shadow of a served version: a candidate runs beside it on a share of traffic, after the answer.
 
     run finished -> chosen? -> queue (bounded) -> thread: candidate's answer to the same rows -> compared -> tally
 
 An answer is never delayed by its comparison: the loop puts a reference in a queue, or drops it where the queue is full.
-The thread gathers before it runs, so that it takes few turns at the interpreter, and rests as long as it has worked.
 """
 
 import logging
 import queue
 import random
-import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -23,21 +20,17 @@ from service.inference.answer import Answer, RunSlice
 from service.inference.features import Batch
 from service.inference.predictor import Predictor
 from service.logs.log import log_event
-from service.monitoring.comparison import Pair, ShadowFigures, Tallies, Tally
-from service.run_directory import RunDirectory
+from service.monitoring.comparison import Pair, ShadowFigures, Tally
 from service.system.quoting import quote, quotes
 
 QUEUE_ROWS = 4096
 """Rows that may wait to be compared; further ones are dropped, and counted."""
-GATHER_S = 0.02
-RUN_ROWS = 256
-"""Rows of one run of the candidate."""
 
 log = logging.getLogger("service")
 
 
-class _ChosenRun(NamedTuple):
-    """Hold rows that are to be compared."""
+class ChosenRun(NamedTuple):
+    """Rows that are to be compared, and their answer."""
 
     shadow: "Shadow"
     batch: Batch
@@ -45,7 +38,7 @@ class _ChosenRun(NamedTuple):
 
 
 class Shadow:
-    """Choose a share of a version's runs for comparison with a candidate; `offer` is for the event loop.
+    """Comparison of a share of a version's runs with a candidate; `offer` is for the event loop.
 
     Args:
         pair: the versions.
@@ -76,7 +69,7 @@ class Shadow:
         for part in parts:
             if not part.start and random.random() < self.share:
                 run = part.run
-                if run.batch is not None and not self._waiting.put(_ChosenRun(self, run.batch, run.answer)):
+                if run.batch is not None and not self._waiting.put(ChosenRun(self, run.batch, run.answer)):
                     self._dropped_rows += run.rows
 
     def compare(self, batches: Sequence[Batch], answers: Sequence[Answer]) -> None:
@@ -97,13 +90,13 @@ class Shadow:
 
 
 class ShadowQueue:
-    """Queue what is to be compared, up to QUEUE_ROWS; one thread puts, one takes."""
+    """Queue of what is to be compared, up to QUEUE_ROWS; one thread puts, one takes."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[_ChosenRun | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[ChosenRun | None] = queue.SimpleQueue()
         self._put_rows = self._taken_rows = 0
 
-    def put(self, chosen: _ChosenRun) -> bool:
+    def put(self, chosen: ChosenRun) -> bool:
         """Queue it, or return False as there is no room."""
         rows = chosen.batch.rows
         if self._put_rows - self._taken_rows + rows > max(QUEUE_ROWS, rows):
@@ -112,13 +105,13 @@ class ShadowQueue:
         self._queue.put(chosen)
         return True
 
-    def take(self) -> _ChosenRun | None:
+    def take(self) -> ChosenRun | None:
         """Wait for the next; None at the end."""
         return self._count(self._queue.get())
 
-    def take_more(self) -> list[_ChosenRun]:
+    def take_more(self) -> list[ChosenRun]:
         """Return all that has come, without waiting."""
-        found: list[_ChosenRun] = []
+        found: list[ChosenRun] = []
         while not self._queue.empty():
             if (chosen := self._count(self._queue.get())) is None:
                 self.end()  # `take` is to meet it too
@@ -130,68 +123,10 @@ class ShadowQueue:
         """Let `take` return None."""
         self._queue.put(None)
 
-    def _count(self, chosen: _ChosenRun | None) -> _ChosenRun | None:
+    def _count(self, chosen: ChosenRun | None) -> ChosenRun | None:
         if chosen is not None:
             self._taken_rows += chosen.batch.rows
         return chosen
-
-
-class Shadows:
-    """Make and run the shadows of one process.
-
-    Args:
-        directory: shared by the workers.
-        place: of this worker.
-    """
-
-    def __init__(self, directory: RunDirectory, place: int) -> None:
-        self.tallies = Tallies(directory, place)
-        self._waiting = ShadowQueue()
-        self._thread: threading.Thread | None = None
-
-    def shadow(
-        self, name: str, served: tuple[int, Predictor], candidate: tuple[int, Predictor], share: float
-    ) -> Shadow:
-        """Make the shadow of a version, each given by number and predictor.
-
-        Raises:
-            VersionConflict: the candidate needs other rows than those that the served version takes.
-        """
-        ours, theirs = served[1].manifest, candidate[1].manifest
-        reader = rows_reader(name, (served[0], ours), (candidate[0], theirs))
-        pair = Pair.of(name, (served[0], ours), (candidate[0], theirs))
-        places = tuple(
-            np.array([manifest.task_names.index(task.name) for task in pair.tasks], np.intp)
-            for manifest in (ours, theirs)
-        )
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
-            self._thread.start()
-        return Shadow(pair, self.tallies.open(pair), candidate[1], reader, (places[0], places[1]), share, self._waiting)
-
-    def close(self) -> None:
-        """Compare what waits, and end the thread."""
-        if self._thread is not None:
-            self._waiting.end()
-            self._thread.join()
-            self._thread = None
-
-    def _work(self) -> None:
-        while (first := self._waiting.take()) is not None:
-            time.sleep(GATHER_S)
-            group = [first]
-            for chosen in [*self._waiting.take_more(), None]:
-                rows = sum(one.batch.rows for one in group)
-                if chosen is None or chosen.shadow is not group[0].shadow or rows + chosen.batch.rows > RUN_ROWS:
-                    self._compare(group)
-                    group = []
-                if chosen is not None:
-                    group.append(chosen)
-
-    def _compare(self, group: list[_ChosenRun]) -> None:
-        started = time.perf_counter()
-        group[0].shadow.compare([one.batch for one in group], [one.answer for one in group])
-        time.sleep(time.perf_counter() - started)
 
 
 def check_features(name: str, served: tuple[int, Manifest], candidate: tuple[int, Manifest]) -> None:

@@ -1,7 +1,9 @@
 """States of models and versions, as the repository lists them, and what is wanted of them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
+
+from service.errors import ModelNotFound, NotReady
 
 UNLOADED = "unloaded by a call; POST /v2/repository/models/{name}/load brings it back"
 PINNED = 'a version is pinned by a call; POST /v1/models/{name}:pin with {{"version": null}} ends that'
@@ -65,3 +67,25 @@ class Wanted(NamedTuple):
     pinned: Mapping[str, int] = {}
     pinned_by_call: Collection[str] = ()
     beside: Mapping[str, int] = {}
+
+
+def reasons_against(models: Iterable[ModelState]) -> str:
+    """Return the first reasons why versions are not served, "" without any."""
+    reasons = [f"{m.name} {v.version}: {v.reason}" for m in models for v in m.versions if v.reason]
+    return "; ".join(reasons[:3])
+
+
+def explain_missing(
+    models: Mapping[str, ModelState], name: str | None, version: int | None
+) -> ModelNotFound | NotReady:
+    """Return the error that says why a model or version is not loaded, and what is."""
+    if name is None or name not in models:
+        return ModelNotFound(name, None, sorted(models))
+    model = models[name]
+    states = {state.version: state for state in model.versions}
+    if version is None:
+        reasons = "; ".join(f"version {v.version}: {v.reason or v.state}" for v in model.versions[:3])
+        return NotReady(f"no version of model {name!r} can be served: {reasons or model.note or ''}")
+    loaded = [state.version for state in states.values() if state.state == "loaded"]
+    reason = states[version].reason if version in states else "there is no such version"
+    return ModelNotFound(name, version, loaded, reason and reason.rstrip("."))

@@ -28,7 +28,7 @@ from service.versions.checker import CheckLimits
 from service.versions.desired_state import DesiredStateStore
 from service.versions.proven import ProvenFiles
 from service.versions.reconciler import Reconciler
-from service.versions.shadow import Shadows
+from service.versions.shadows import Shadows
 from service.workers.announcement import announce
 from service.workers.connections import Acceptor, Sharing
 from service.workers.heartbeat import Heartbeat
@@ -137,13 +137,14 @@ def _load_and_serve(
     recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
     engine = Engine(settings, telemetry, recorder_of, store, Shadows(identity.directory, identity.place))
     heartbeat = Heartbeat(identity.directory, identity.place, identity.workers, settings.worker_load_timeout_s)
-    engine.loading = heartbeat.loading
-    engine.open, engine.kept = proven.load_checked, proven.kept
+    catalogue = engine.catalogue
+    catalogue.loading = heartbeat.loading
+    catalogue.open, catalogue.kept = proven.load_checked, proven.kept
     with heartbeat.from_a_thread():
-        engine.scan()
+        catalogue.scan()
         barrier = Barrier(identity.directory, identity.place, identity.workers) if identity.workers > 1 else None
         journal = Journal(settings, identity.place, telemetry.recorded if telemetry else lambda *_: None)
-        apps = create_apps(engine, telemetry, journal, Reconciler(engine, barrier, proven))
+        apps = create_apps(engine, telemetry, journal, Reconciler(catalogue, barrier, proven))
         settle_memory()
         allow_connections()
         announced = begin()

@@ -41,7 +41,7 @@ def engine(tmp_path: Path, hand_model: Callable[..., Path], notebook: Notebook) 
     hand_model(tmp_path, "hand", 1)
     hand_model(tmp_path, "plain", 1, kind="plain")
     made = Engine(Settings(models=tmp_path, default_model="hand"), recorder_of=lambda *_: notebook)
-    made.scan()
+    made.catalogue.scan()
     yield made
     made.close()
 
@@ -132,7 +132,7 @@ def test_a_request_whose_time_is_over_is_not_run(engine: Engine, batches: list[B
 def test_a_default_model_that_is_not_served_makes_not_ready(tmp_path: Path, hand_model: Callable[..., Path]) -> None:
     hand_model(tmp_path, "hand", 1)
     engine = Engine(Settings(models=tmp_path, default_model="hnad"))
-    engine.scan()
+    engine.catalogue.scan()
     with pytest.raises(NotReady, match=r"MMOE_DEFAULT_MODEL .* 'hnad'. Available: hand"):
         engine.check_ready()
     assert engine.get("hand").name == "hand"
@@ -145,7 +145,7 @@ def test_ready_and_draining(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(NotReady, match="draining"):
         engine.check_ready()
     empty = Engine(Settings(models=tmp_path / "hand" / "1"))
-    empty.scan()
+    empty.catalogue.scan()
     with pytest.raises(NotReady, match="no model"):
         empty.check_ready()
     empty.close()
@@ -154,12 +154,12 @@ def test_ready_and_draining(engine: Engine, tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
     engine = Engine(Settings(models=tmp_path / "nope"))
     with pytest.raises(ArtifactError, match="MMOE_MODELS"):
-        engine.scan()
+        engine.catalogue.scan()
     engine.close()
 
 
 def test_what_is_loaded_and_how_long_it_took(engine: Engine) -> None:
-    loaded = engine.loaded()
+    loaded = engine.catalogue.loaded()
     assert set(loaded) == {("hand", 1), ("plain", 1)}
     assert all(seconds > 0 for seconds in loaded.values())
 
@@ -175,7 +175,7 @@ def test_a_replaced_version_is_freed_when_its_last_request_ends(
         in_flight = asyncio.ensure_future(model.predict(batches[0], engine.clock(), 9.0))
         del model
         hand_model(tmp_path, "hand", 2, seed=5)
-        engine.scan()
+        engine.catalogue.scan()
         assert (engine.get().version, endpoint.model.version) == (2, 1)
         await in_flight
         assert all(ref() is not None for ref in held), "a request that began with it goes on with it"
@@ -197,10 +197,10 @@ def test_a_version_is_served_without_statistics_where_there_is_no_room_for_them(
 
     hand_model(tmp_path, "hand", 1)
     engine = Engine(Settings(models=tmp_path), recorder_of=no_room)
-    engine.scan()
+    engine.catalogue.scan()
     engine.check_ready()
     (model,) = engine.models()
-    assert (model.served, model.versions[0].state, engine.refused()) == (1, "loaded", [])
+    assert (model.served, model.versions[0].state, engine.catalogue.refused()) == (1, "loaded", [])
     assert model.note is not None
     assert "its gates are not recorded: MMOE_RUN_DIR" in model.note
     assert "hand 1 is served without statistics of its gates" in caplog.text

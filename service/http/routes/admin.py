@@ -17,13 +17,13 @@ from service.http.openapi.answers import answers
 from service.http.types import PathName
 from service.monitoring.comparison import shadow_report
 from service.system.quoting import quote
-from service.versions.reconciler import Reconciler
-from service.versions.repository import ModelState
+from service.versions.commands import VersionCommands
+from service.versions.states import ModelState
 
 _EXPECTED = '{"version": 3}, or {"version": null} to serve the highest again'
 
 
-def versions_router(engine: Engine, reconciler: Reconciler, guard: Guard, admission: Admission) -> APIRouter:
+def versions_router(engine: Engine, commands: VersionCommands, guard: Guard, admission: Admission) -> APIRouter:
     """Make the calls that change which version is served."""
     router = APIRouter(tags=["models"], dependencies=[Depends(guard.admin)])
 
@@ -37,7 +37,7 @@ def versions_router(engine: Engine, reconciler: Reconciler, guard: Guard, admiss
 
         It stays pinned, whatever is published, until `:pin` says otherwise or the service restarts.
         """
-        return {"model": name, "version": await reconciler.rollback(name), "pinned": True}
+        return {"model": name, "version": await commands.rollback(name), "pinned": True}
 
     @router.post(
         "/v1/models/{name}:pin",
@@ -50,7 +50,7 @@ def versions_router(engine: Engine, reconciler: Reconciler, guard: Guard, admiss
             body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
         document = load_object(body, _EXPECTED)
         version = read_version(document, {"version"}, _EXPECTED)
-        await reconciler.pin(name, version)
+        await commands.pin(name, version)
         return {"model": name, "version": engine.get(name).version, "pinned": version is not None}
 
     return router
@@ -73,7 +73,7 @@ def read_version(document: dict[str, Any], keys: set[str], expected: str) -> int
     return version
 
 
-def repository_router(engine: Engine, reconciler: Reconciler, guard: Guard, admission: Admission) -> APIRouter:
+def repository_router(engine: Engine, commands: VersionCommands, guard: Guard, admission: Admission) -> APIRouter:
     """Make the routes of the model repository extension."""
     router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol v2"])
 
@@ -101,7 +101,7 @@ def repository_router(engine: Engine, reconciler: Reconciler, guard: Guard, admi
 
         200 when the model answers, in all workers. An admin call.
         """
-        await reconciler.load(name)
+        await commands.load(name)
         return Response(status_code=200)
 
     @router.post(
@@ -115,7 +115,7 @@ def repository_router(engine: Engine, reconciler: Reconciler, guard: Guard, admi
 
         200 when it answers no more, in all workers. An admin call.
         """
-        await reconciler.unload(name)
+        await commands.unload(name)
         return Response(status_code=200)
 
     return router
@@ -141,7 +141,7 @@ def _entries(model: ModelState) -> list[dict[str, str]]:
 _EXPECTED = '{"version": 4, "share": 0.1}, or {"version": null} to end it'
 
 
-def shadow_router(engine: Engine, reconciler: Reconciler, guard: Guard, admission: Admission) -> APIRouter:
+def shadow_router(engine: Engine, commands: VersionCommands, guard: Guard, admission: Admission) -> APIRouter:
     """Make the calls that begin and end a comparison, and tell what it has found."""
     router = APIRouter(tags=["models"], dependencies=[Depends(guard.admin)])
 
@@ -159,7 +159,7 @@ def shadow_router(engine: Engine, reconciler: Reconciler, guard: Guard, admissio
         with admission.incoming(request.receive) as incoming:
             body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
         version, share = _read(body, engine.settings.shadow_share)
-        await reconciler.shadow(name, version, float(share))
+        await commands.shadow(name, version, float(share))
         return {"model": name, "shadow": version, "share": share if version is not None else None}
 
     @router.get(
@@ -194,8 +194,8 @@ def _describe(engine: Engine, name: str) -> dict[str, Any]:
     names = [state.name for state in engine.models()]
     if name not in names:
         raise ModelNotFound(name, None, names)
-    active = engine.shadowed.get(name)
-    found = active.tally.total() if active else engine.last_shadow(name)
+    active = engine.catalogue.shadowed.get(name)
+    found = active.tally.total() if active else engine.catalogue.last_shadow(name)
     return {
         "model": name,
         "version": found.pair.served if found else None,

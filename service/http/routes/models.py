@@ -8,7 +8,7 @@ from service.engine import Engine
 from service.errors import ModelNotFound, ServiceError
 from service.http.openapi.answers import answers
 from service.http.types import PathName, PathVersion
-from service.versions.repository import ModelState
+from service.versions.states import ModelState
 
 
 def models_router(engine: Engine) -> APIRouter:

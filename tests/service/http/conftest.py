@@ -45,7 +45,7 @@ def open_engine() -> Iterator[Callable[..., Engine]]:
         def open_one(models: Path, **settings: Any) -> Engine:
             engine = Engine(Settings(models=models, **settings))
             stack.callback(engine.close)
-            engine.scan()
+            engine.catalogue.scan()
             return engine
 
         yield open_one

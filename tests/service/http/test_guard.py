@@ -93,8 +93,8 @@ class Bench:
         with RunDirectory.create(1, self._run_dir) as directory:
             telemetry = Telemetry(directory)
             engine = Engine(Settings(models=self._models, **settings), telemetry, telemetry.recorder_of)
-            engine.scan()
-            telemetry.tick(0, engine.loaded())
+            engine.catalogue.scan()
+            telemetry.tick(0, engine.catalogue.loaded())
             yield create_app(engine, telemetry)
             telemetry.close()
             engine.close()

@@ -20,7 +20,7 @@ from service.settings import Settings
 def engine(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Engine]:
     hand_model(tmp_path, "hand")
     made = Engine(Settings(models=tmp_path, default_model="hand"))
-    made.scan()
+    made.catalogue.scan()
     yield made
     made.close()
 

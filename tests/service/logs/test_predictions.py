@@ -21,7 +21,7 @@ FIELDS = ["time_utc", "request_id", "trace_id", "model", "version", "row", "task
 @pytest.fixture
 def engine(models: Path) -> Iterator[Engine]:
     made = Engine(Settings(models=models))
-    made.scan()
+    made.catalogue.scan()
     yield made
     made.close()
 

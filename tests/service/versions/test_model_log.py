@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from service.versions.catalogue import ModelLog
-from service.versions.repository import ModelState, VersionState
+from service.versions.model_log import ModelLog
+from service.versions.states import ModelState, VersionState
 
 
 def model(served: int | None, **versions: str | None) -> ModelState:

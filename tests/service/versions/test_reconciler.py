@@ -17,6 +17,7 @@ from service.run_directory import RunDirectory
 from service.settings import Settings
 from service.versions.barrier import Barrier
 from service.versions.checker import CheckLimits
+from service.versions.commands import VersionCommands
 from service.versions.desired_state import DesiredStateStore
 from service.versions.proven import ProvenFiles
 from service.versions.reconciler import Reconciler
@@ -50,7 +51,7 @@ def publish(root: Path, hand_model: HandModel) -> Callable[..., Path]:
 def engine(root: Path, publish: Callable[..., Path]) -> Iterator[Engine]:
     publish("hand", 1)
     made = Engine(Settings(models=root, poll_interval_s=0.001))
-    made.scan()
+    made.catalogue.scan()
     yield made
     made.close()
 
@@ -73,7 +74,7 @@ def state(engine: Engine, version: int, name: str = "hand") -> Any:
 
 
 async def following(reconciler: Reconciler, scenario: Awaitable[None]) -> None:
-    task = asyncio.create_task(reconciler.keep_following())
+    task = asyncio.create_task(reconciler.keep_reconciling())
     try:
         await scenario
     finally:
@@ -96,7 +97,7 @@ def test_what_appears_changes_and_goes_is_followed(engine: Engine, root: Path, p
         await until(lambda: engine.get("hand").version == 1)
         assert [model.name for model in engine.models()] == ["hand"]
 
-    play(following(Reconciler(engine), scenario()))
+    play(following(Reconciler(engine.catalogue), scenario()))
 
 
 def test_a_replaced_version_is_freed(engine: Engine, publish: Callable[..., Path]) -> None:
@@ -108,7 +109,7 @@ def test_a_replaced_version_is_freed(engine: Engine, publish: Callable[..., Path
 
     gc.disable()
     try:
-        play(following(Reconciler(engine), scenario()))
+        play(following(Reconciler(engine.catalogue), scenario()))
     finally:
         gc.enable()
 
@@ -117,7 +118,7 @@ def test_a_refused_file_is_tried_again_only_when_it_changes(
     engine: Engine, publish: Callable[..., Path], tmp_path: Path
 ) -> None:
     opened: list[str] = []
-    load = engine.open
+    load = engine.catalogue.open
 
     def counted(path: Path, name: str) -> Any:
         opened.append(path.parent.name)
@@ -127,20 +128,20 @@ def test_a_refused_file_is_tried_again_only_when_it_changes(
         publish("hand", 2, fault="truncated")
         await until(lambda: state(engine, 2) is not None)
         assert state(engine, 2).is_refused
-        assert engine.refused() == [("hand", 2)]
+        assert engine.catalogue.refused() == [("hand", 2)]
         for _ in range(20):
-            engine.look()
-            assert not engine.outdated()
+            engine.catalogue.look()
+            assert not engine.catalogue.outdated()
         publish("other", 1)  # another change is no reason either
         await until(lambda: "1" in opened)
         assert opened.count("2") == 1
         publish("hand", 2, seed=4)
         await until(lambda: engine.get("hand").version == 2)
         assert opened.count("2") == 2
-        assert engine.refused() == []
+        assert engine.catalogue.refused() == []
 
-    reconciler = Reconciler(engine)
-    engine.open = counted
+    reconciler = Reconciler(engine.catalogue)
+    engine.catalogue.open = counted
     play(following(reconciler, scenario()))
 
 
@@ -148,31 +149,31 @@ def test_rolling_back_pins_the_version_before_until_told_otherwise(
     engine: Engine, publish: Callable[..., Path]
 ) -> None:
     async def scenario() -> None:
-        reconciler = Reconciler(engine)
+        commands = VersionCommands(Reconciler(engine.catalogue))
         publish("hand", 2, fault="wrong_golden")
         publish("hand", 3, seed=3)
         publish("hand", 4, seed=4)
-        await reconciler.load("hand")
+        await commands.load("hand")
         assert engine.get("hand").version == 4
-        assert await reconciler.rollback("hand") == 3
-        assert await reconciler.rollback("hand") == 1, "2 must not be served"
+        assert await commands.rollback("hand") == 3
+        assert await commands.rollback("hand") == 1, "2 must not be served"
         (model,) = engine.models()
         assert (model.served, model.pinned) == (1, 1)
         assert ":pin" in (model.note or "")
         publish("hand", 5, seed=5)
-        await reconciler.load("hand")
+        await commands.load("hand")
         assert engine.get("hand").version == 1, "what is published does not end it"
         with pytest.raises(VersionConflict, match="no version of model 'hand' before 1"):
-            await reconciler.rollback("hand")
-        await reconciler.pin("hand", None)
+            await commands.rollback("hand")
+        await commands.pin("hand", None)
         assert engine.get("hand").version == 5
         assert engine.models()[0].note is None
-        await reconciler.pin("hand", 3)
+        await commands.pin("hand", 3)
         assert engine.get("hand").version == 3
         with pytest.raises(VersionConflict, match="Golden row"):
-            await reconciler.pin("hand", 2)
+            await commands.pin("hand", 2)
         with pytest.raises(ModelNotFound):
-            await reconciler.pin("hand", 9)
+            await commands.pin("hand", 9)
         assert engine.get("hand").version == 3
 
     play(scenario())
@@ -180,12 +181,12 @@ def test_rolling_back_pins_the_version_before_until_told_otherwise(
 
 def test_where_all_before_are_refused_there_is_none_before(engine: Engine, publish: Callable[..., Path]) -> None:
     async def scenario() -> None:
-        reconciler = Reconciler(engine)
+        commands = VersionCommands(Reconciler(engine.catalogue))
         publish("hand", 1, fault="truncated")
         publish("hand", 2)
-        await reconciler.load("hand")
+        await commands.load("hand")
         with pytest.raises(VersionConflict, match="as those on disk must not be served: version 1: The file is trunc"):
-            await reconciler.rollback("hand")
+            await commands.rollback("hand")
         assert engine.get("hand").version == 2
 
     play(scenario())
@@ -194,9 +195,9 @@ def test_where_all_before_are_refused_there_is_none_before(engine: Engine, publi
 def test_only_the_pinned_tasks_are_served(root: Path, publish: Callable[..., Path], hand_model: HandModel) -> None:
     publish("hand", 1)
     engine = Engine(Settings.model_validate({"models": root, "pinned_tasks": "hand=sold+price"}))
-    engine.scan()
+    engine.catalogue.scan()
     hand_model(root, "hand", 2, tasks=("price", "sold", "grade"))
-    engine.scan()
+    engine.catalogue.scan()
     assert engine.get("hand").version == 1
     assert state(engine, 2).reason == (
         "Its tasks are grade, price, sold; pinned are price, sold. "
@@ -217,7 +218,7 @@ def test_a_directory_that_vanishes_leaves_what_is_loaded(
         await until(lambda: engine.get("hand").version == 2)
         assert caplog.text.count("cannot be read") == 1
 
-    play(following(Reconciler(engine), scenario()))
+    play(following(Reconciler(engine.catalogue), scenario()))
 
 
 @pytest.fixture
@@ -228,8 +229,8 @@ def checking(root: Path, publish: Callable[..., Path], tmp_path: Path) -> Iterat
     (tmp_path / "memory").mkdir()
     proven = ProvenFiles(tmp_path / "memory", 64, CheckLimits(timeout_s=600))
     made = Engine(Settings(models=root, poll_interval_s=0.01))
-    reconciler = Reconciler(made, proven=proven)
-    made.scan()
+    reconciler = Reconciler(made.catalogue, proven=proven)
+    made.catalogue.scan()
     yield made, reconciler
     proven.close()
     made.close()
@@ -239,20 +240,21 @@ def test_calls_wait_for_no_check_of_another_model_or_version(
     checking: tuple[Engine, Reconciler], root: Path, publish: Callable[..., Path]
 ) -> None:
     engine, reconciler = checking
+    commands = VersionCommands(reconciler)
 
     async def scenario() -> None:
         endless = write_endless(root, ".hand", 2).parent
         endless.rename(root / "hand" / "2")
         await until(lambda: state(engine, 2) is not None)
         publish("other", 2, seed=2)
-        pin = asyncio.create_task(reconciler.pin("hand", 2))
-        await reconciler.pin("hand", 1)
-        await reconciler.load("other")
+        pin = asyncio.create_task(commands.pin("hand", 2))
+        await commands.pin("hand", 1)
+        await commands.load("other")
         assert engine.get("other").version == 2
-        assert await reconciler.rollback("other") == 1
-        await reconciler.unload("other")
-        await reconciler.load("other")
-        await reconciler.pin("other", 2)
+        assert await commands.rollback("other") == 1
+        await commands.unload("other")
+        await commands.load("other")
+        await commands.pin("other", 2)
         assert not pin.done()
         assert state(engine, 2).reason == "it is being checked"
         pin.cancel()
@@ -263,8 +265,8 @@ def test_calls_wait_for_no_check_of_another_model_or_version(
 
 def test_a_version_that_cannot_be_loaded_is_not_pinned(engine: Engine, publish: Callable[..., Path]) -> None:
     publish("hand", 2, seed=2)
-    engine.scan()
-    load, broken = engine.open, True
+    engine.catalogue.scan()
+    load, broken = engine.catalogue.open, True
 
     def without_memory(path: Path, name: str) -> Any:
         if broken:
@@ -273,15 +275,15 @@ def test_a_version_that_cannot_be_loaded_is_not_pinned(engine: Engine, publish: 
 
     async def scenario() -> None:
         nonlocal broken
-        engine.open = without_memory
-        reconciler = Reconciler(engine)
+        engine.catalogue.open = without_memory
+        commands = VersionCommands(Reconciler(engine.catalogue))
         with pytest.raises(VersionConflict, match="cannot be served: MemoryError"):
-            await reconciler.pin("hand", 1)
+            await commands.pin("hand", 1)
         with pytest.raises(VersionConflict, match=r"before 2.*MemoryError"):
-            await reconciler.rollback("hand")
-        assert (engine.get("hand").version, engine.store.read().pinned) == (2, {})
+            await commands.rollback("hand")
+        assert (engine.get("hand").version, engine.catalogue.store.read().pinned) == (2, {})
         broken = False
-        await reconciler.pin("hand", 1)
+        await commands.pin("hand", 1)
         assert engine.get("hand").version == 1
 
     play(scenario())
@@ -290,7 +292,7 @@ def test_a_version_that_cannot_be_loaded_is_not_pinned(engine: Engine, publish: 
 def test_what_could_not_be_loaded_is_tried_again_without_a_change_on_disk(
     engine: Engine, publish: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    load, failures = engine.open, [OSError(errno.EMFILE, "Too many open files"), MemoryError()]
+    load, failures = engine.catalogue.open, [OSError(errno.EMFILE, "Too many open files"), MemoryError()]
 
     def in_need(path: Path, name: str) -> Any:
         if failures:
@@ -298,14 +300,14 @@ def test_what_could_not_be_loaded_is_tried_again_without_a_change_on_disk(
         return load(path, name)
 
     async def scenario() -> None:
-        engine.open = in_need
+        engine.catalogue.open = in_need
         publish("hand", 2, seed=2)
         await until(lambda: engine.get("hand").version == 2)
         assert not failures
 
-    play(following(Reconciler(engine), scenario()))
+    play(following(Reconciler(engine.catalogue), scenario()))
     assert "hand 2 could not be loaded, and is tried again: [Errno 24] Too many open files" in caplog.text
-    assert engine.refused() == []
+    assert engine.catalogue.refused() == []
 
 
 class Team:
@@ -317,9 +319,9 @@ class Team:
         self.engines = [Engine(settings, store=DesiredStateStore(self.directory.path)) for _ in range(2)]
         self.reconcilers: list[Reconciler] = []
         for place, engine in enumerate(self.engines):
-            engine.scan()
+            engine.catalogue.scan()
             proven = ProvenFiles(self.directory.path, 64)
-            self.reconcilers.append(Reconciler(engine, Barrier(self.directory, place, 2), proven))
+            self.reconcilers.append(Reconciler(engine.catalogue, Barrier(self.directory, place, 2), proven))
 
     def close(self) -> None:
         for engine in self.engines:
@@ -339,9 +341,9 @@ def test_workers_swap_together(team: Team, publish: Callable[..., Path]) -> None
     one, other = team.engines
 
     async def scenario() -> None:
-        first, second = (asyncio.create_task(reconciler.keep_following()) for reconciler in team.reconcilers)
+        first, second = (asyncio.create_task(reconciler.keep_reconciling()) for reconciler in team.reconcilers)
         publish("hand", 2)
-        load = asyncio.create_task(team.reconcilers[0].load("hand"))
+        load = asyncio.create_task(VersionCommands(team.reconcilers[0]).load("hand"))
         swapped: list[tuple[int, int]] = []
         for reconciler in team.reconcilers:
             reconciler.after = lambda: swapped.append((one.get("hand").version, other.get("hand").version))
@@ -351,7 +353,7 @@ def test_workers_swap_together(team: Team, publish: Callable[..., Path]) -> None
         second.cancel()  # a worker that ends is not waited for
         await asyncio.gather(second, return_exceptions=True)
         publish("hand", 3)
-        await asyncio.wait_for(team.reconcilers[0].load("hand"), 5)
+        await asyncio.wait_for(VersionCommands(team.reconcilers[0]).load("hand"), 5)
         assert (one.get("hand").version, other.get("hand").version) == (3, 2)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
@@ -364,12 +366,12 @@ def test_a_worker_waits_until_the_other_could_swap_too(team: Team, publish: Call
 
     async def scenario() -> None:
         publish("hand", 2)
-        one.look()
-        task = asyncio.create_task(team.reconcilers[0].keep_following())
-        while not one.outdated() or team.reconcilers[0].waiting != one.store.last.change:
+        one.catalogue.look()
+        task = asyncio.create_task(team.reconcilers[0].keep_reconciling())
+        while not one.catalogue.outdated() or team.reconcilers[0].waiting != one.catalogue.store.last.change:
             await asyncio.sleep(0.005)
         assert one.get("hand").version == 1, "it is loaded, but the other has not begun"
-        following = asyncio.create_task(team.reconcilers[1].keep_following())
+        following = asyncio.create_task(team.reconcilers[1].keep_reconciling())
         await until(lambda: one.get("hand").version == other.get("hand").version == 2)
         for keeping in (task, following):
             keeping.cancel()
@@ -380,16 +382,16 @@ def test_a_worker_waits_until_the_other_could_swap_too(team: Team, publish: Call
 
 def test_a_model_that_is_not_there_is_said(engine: Engine) -> None:
     async def scenario() -> None:
-        reconciler = Reconciler(engine)
-        for call in (reconciler.load, reconciler.unload, reconciler.rollback):
+        commands = VersionCommands(Reconciler(engine.catalogue))
+        for call in (commands.load, commands.unload, commands.rollback):
             with pytest.raises(ModelNotFound, match="no model 'sensus'"):
                 await call("sensus")
-        await reconciler.unload("hand")
+        await commands.unload("hand")
         with pytest.raises(NotReady):
             engine.get("hand")
         with pytest.raises(VersionConflict, match="No version of model 'hand' is served"):
-            await reconciler.rollback("hand")
-        await reconciler.load("hand")
+            await commands.rollback("hand")
+        await commands.load("hand")
         assert engine.get("hand").version == 1
 
     play(scenario())
@@ -399,6 +401,6 @@ def test_a_model_of_broken_files_alone_cannot_be_loaded(engine: Engine, publish:
     async def scenario() -> None:
         publish("broken", 1, fault="zero_bytes")
         with pytest.raises(ArtifactError, match="0 bytes"):
-            await Reconciler(engine).load("broken")
+            await VersionCommands(Reconciler(engine.catalogue)).load("broken")
 
     play(scenario())

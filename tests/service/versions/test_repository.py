@@ -11,7 +11,8 @@ from service.errors import ArtifactError, ModelNotFound, NotReady
 from service.inference.predictor import Predictor
 from service.versions.checks import BeingChecked, Job
 from service.versions.disk import look
-from service.versions.repository import ModelState, Repository, VersionState, Wanted
+from service.versions.repository import Repository
+from service.versions.states import ModelState, VersionState, Wanted
 
 HandModel = Callable[..., Path]
 

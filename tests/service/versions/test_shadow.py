@@ -16,8 +16,10 @@ from service.inference.features import Batch
 from service.inference.predictor import Predictor
 from service.run_directory import RunDirectory
 from service.settings import Settings
+from service.versions.commands import VersionCommands
 from service.versions.reconciler import Reconciler
-from service.versions.shadow import QUEUE_ROWS, Shadows, rows_reader
+from service.versions.shadow import QUEUE_ROWS, rows_reader
+from service.versions.shadows import Shadows
 
 HandModel = Callable[..., Path]
 ROWS = 40
@@ -31,7 +33,7 @@ def engine(tmp_path: Path, hand_model: HandModel) -> Iterator[Engine]:
     with RunDirectory.create(1, tmp_path / "memory") as directory:
         settings = Settings(models=tmp_path / "models", pinned_versions={"hand": 1})
         made = Engine(settings, shadows=Shadows(directory, 0))
-        made.scan()
+        made.catalogue.scan()
         yield made
         made.close()
 
@@ -50,7 +52,7 @@ async def ask(engine: Engine, batch: Batch, times: int = 1) -> None:
 
 async def compared(engine: Engine, rows: int) -> Any:
     """Wait until so many rows were compared."""
-    while (figures := engine.shadowed["hand"].tally.total()).rows < rows:
+    while (figures := engine.catalogue.shadowed["hand"].tally.total()).rows < rows:
         await asyncio.sleep(0.005)
     return figures
 
@@ -64,7 +66,7 @@ def play(scenario: Any) -> Any:
 
 def test_differences_are_those_of_the_two_versions(engine: Engine, batch: Batch) -> None:
     async def scenario() -> None:
-        await Reconciler(engine).shadow("hand", 2, 1.0)
+        await VersionCommands(Reconciler(engine.catalogue)).shadow("hand", 2, 1.0)
         await ask(engine, batch, times=3)
         figures = await compared(engine, 3 * ROWS)
         assert (figures.rows, figures.failed_rows, figures.dropped_rows) == (3 * ROWS, 0, 0)
@@ -81,13 +83,13 @@ def test_differences_are_those_of_the_two_versions(engine: Engine, batch: Batch)
 
 def test_a_version_against_itself_differs_in_nothing(engine: Engine, batch: Batch) -> None:
     async def scenario() -> None:
-        reconciler = Reconciler(engine)
-        await reconciler.pin("hand", 3)
+        commands = VersionCommands(Reconciler(engine.catalogue))
+        await commands.pin("hand", 3)
         (engine.settings.models / "hand" / "4").mkdir()
         again = engine.settings.models / "hand" / "4" / "model.onnx"
         again.write_bytes((engine.settings.models / "hand" / "3" / "model.onnx").read_bytes())
-        await reconciler.load("hand")
-        await reconciler.shadow("hand", 4, 1.0)
+        await commands.load("hand")
+        await commands.shadow("hand", 4, 1.0)
         await ask(engine, batch)
         figures = await compared(engine, ROWS)
         for task in range(3):
@@ -100,19 +102,19 @@ def test_a_version_against_itself_differs_in_nothing(engine: Engine, batch: Batc
 
 def test_a_share_is_chosen_and_the_end_ends_it(engine: Engine, batch: Batch) -> None:
     async def scenario() -> None:
-        reconciler = Reconciler(engine)
-        await reconciler.shadow("hand", 2, 0.3)
-        shadow, one = engine.shadowed["hand"], batch.slice(0, 1)
+        commands = VersionCommands(Reconciler(engine.catalogue))
+        await commands.shadow("hand", 2, 0.3)
+        shadow, one = engine.catalogue.shadowed["hand"], batch.slice(0, 1)
         parts = [RunSlice(RunResult(engine.get().predictor.run(one), 1, 0.0, one), 0, 1) for _ in range(1000)]
         shadow.offer(parts)
-        await reconciler.shadow("hand", None)
+        await commands.shadow("hand", None)
         assert engine.get().run_callback.call is None
-        assert engine.shadowed == {}
+        assert engine.catalogue.shadowed == {}
         with pytest.raises(ModelNotFound):
             engine.get("hand", 2)
-        assert engine.shadows is not None
-        engine.shadows.close()  # what waited was compared
-        found = engine.last_shadow("hand")
+        assert engine.catalogue.shadows is not None
+        engine.catalogue.shadows.close()  # what waited was compared
+        found = engine.catalogue.last_shadow("hand")
         assert found is not None
         assert 200 < found.rows < 400
 
@@ -121,16 +123,17 @@ def test_a_share_is_chosen_and_the_end_ends_it(engine: Engine, batch: Batch) -> 
 
 def test_the_last_comparison_is_told_whose_file_was_replaced_too(engine: Engine, hand_model: HandModel) -> None:
     async def scenario() -> None:
-        reconciler = Reconciler(engine)
-        await reconciler.shadow("hand", 2, 1.0)
-        await reconciler.shadow("hand", 3, 1.0)
+        reconciler = Reconciler(engine.catalogue)
+        commands = VersionCommands(reconciler)
+        await commands.shadow("hand", 2, 1.0)
+        await commands.shadow("hand", 3, 1.0)
         models = engine.settings.models
         hand_model(models.parent / "aside", "hand", 2, tasks=("price",)).replace(models / "hand" / "2" / "model.onnx")
         await reconciler.rescan()
         for version, tasks in ((2, 1), (3, 3)):
-            await reconciler.shadow("hand", version, 1.0)
-            await reconciler.shadow("hand", None)
-            last = engine.last_shadow("hand")
+            await commands.shadow("hand", version, 1.0)
+            await commands.shadow("hand", None)
+            last = engine.catalogue.last_shadow("hand")
             assert last is not None
             assert (last.pair.candidate, len(last.pair.tasks)) == (version, tasks)
 
@@ -139,7 +142,7 @@ def test_the_last_comparison_is_told_whose_file_was_replaced_too(engine: Engine,
 
 def test_neither_a_slow_nor_a_failing_candidate_is_in_the_way(engine: Engine, batch: Batch) -> None:
     async def scenario() -> None:
-        await Reconciler(engine).shadow("hand", 2, 1.0)
+        await VersionCommands(Reconciler(engine.catalogue)).shadow("hand", 2, 1.0)
         candidate = engine.get("hand", 2).predictor
         entered, go_on = threading.Event(), threading.Event()
 
@@ -154,7 +157,7 @@ def test_neither_a_slow_nor_a_failing_candidate_is_in_the_way(engine: Engine, ba
         many = QUEUE_ROWS // ROWS + 10
         await ask(engine, batch, times=many)
         go_on.set()
-        tally = engine.shadowed["hand"].tally
+        tally = engine.catalogue.shadowed["hand"].tally
         while (total := tally.total()).failed_rows + total.dropped_rows < (1 + many) * ROWS:
             await asyncio.sleep(0.005)
         assert total.rows == 0
@@ -169,14 +172,14 @@ def test_what_cannot_be_compared_is_refused(engine: Engine, hand_model: HandMode
     hand_model(models, "hand", 5, kind="wide")
 
     async def scenario() -> None:
-        reconciler = Reconciler(engine)
-        await reconciler.load("hand")
+        commands = VersionCommands(Reconciler(engine.catalogue))
+        await commands.load("hand")
         for version, said in ((1, "is the one that is served"), (4, "Golden row"), (5, "takes 'x0', 'x1'")):
             with pytest.raises(VersionConflict, match=said):
-                await reconciler.shadow("hand", version, 0.5)
+                await commands.shadow("hand", version, 0.5)
         with pytest.raises(ModelNotFound):
-            await reconciler.shadow("hand", 9, 0.5)
-        assert engine.shadowed == {}
+            await commands.shadow("hand", 9, 0.5)
+        assert engine.catalogue.shadowed == {}
 
     play(scenario())
 
@@ -187,9 +190,9 @@ def test_a_version_that_is_a_shadow_by_a_setting_is_not_served(tmp_path: Path, h
     with RunDirectory.create(1, tmp_path / "memory") as directory:
         settings = Settings(models=tmp_path / "models", shadow_versions={"hand": 2}, shadow_share=0.5)
         engine = Engine(settings, shadows=Shadows(directory, 0))
-        engine.scan()
+        engine.catalogue.scan()
         assert engine.get("hand").version == 1
-        assert (engine.shadowed["hand"].pair.candidate, engine.shadowed["hand"].share) == (2, 0.5)
+        assert (engine.catalogue.shadowed["hand"].pair.candidate, engine.catalogue.shadowed["hand"].share) == (2, 0.5)
         assert engine.get("hand", 2).run_callback.call is None
         engine.close()
 

@@ -23,7 +23,7 @@ ROW = {"instances": [{"age": 9.5}]}
 def engine(tmp_path: Path, telemetry: Telemetry, hand_model: Callable[..., Path]) -> Iterator[Engine]:
     hand_model(tmp_path / "models", "hand", 1, tasks=("price", "sold"))
     made = Engine(Settings(models=tmp_path / "models"), telemetry, telemetry.recorder_of)
-    made.scan()
+    made.catalogue.scan()
     yield made
     made.close()
 

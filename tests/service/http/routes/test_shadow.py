@@ -12,7 +12,7 @@ from service.http.app import create_app
 from service.monitoring.telemetry import Telemetry
 from service.run_directory import RunDirectory
 from service.settings import Settings
-from service.versions.shadow import Shadows
+from service.versions.shadows import Shadows
 
 PREDICT, ROWS = "/v1/models/hand:predict", {"instances": [{"age": 9.5}]}
 
@@ -58,7 +58,7 @@ def test_a_shadow_is_asked_for_told_and_ended(tmp_path: Path, hand_model: Callab
         settings = Settings(models=tmp_path / "models", local_admin=True)
         telemetry = Telemetry(directory)
         engine = Engine(settings, telemetry, telemetry.recorder_of, shadows=Shadows(directory, 0))
-        engine.scan()
+        engine.catalogue.scan()
         asyncio.run(serve(create_app(engine, telemetry)))
         telemetry.close()
         engine.close()

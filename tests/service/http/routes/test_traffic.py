@@ -60,7 +60,7 @@ def instance(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Instan
         telemetries = [Telemetry(directory) for _ in range(2)]
         engines = [Engine(settings, telemetry, telemetry.recorder_of) for telemetry in telemetries]
         for engine in engines:
-            engine.scan()
+            engine.catalogue.scan()
         apps = [create_app(*pair) for pair in zip(engines, telemetries, strict=True)]
         yield Instance(models, engines, telemetries, apps)
         for engine, telemetry in zip(engines, telemetries, strict=True):
@@ -113,7 +113,7 @@ def test_a_swap_starts_anew_and_the_old_version_stays_readable(
     instance.predict(0, some_rows(4))
     hand_model(instance.models, "hand", 2, tasks=TASKS, seed=7)
     for engine in instance.engines:
-        engine.scan()
+        engine.catalogue.scan()
     instance.predict(1, some_rows(3))
     for worker in (0, 1):
         answer = instance.traffic(worker)
