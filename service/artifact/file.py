@@ -22,13 +22,14 @@ from service.artifact.manifest import (
     NumericFeature,
     Task,
     TaskGate,
-    listed,
+    names_of,
     parse_manifest,
 )
 from service.artifact.protobuf import Interface, Tensor, holds_external_data, interface, metadata
 from service.artifact.trim import for_complete_rows, keep_outputs
 from service.errors import ArtifactError
 from service.system.files import OutsideError, open_beneath, read_descriptor
+from service.system.quoting import listed, quote
 
 __all__ = [
     "CATEGORICAL",
@@ -84,7 +85,7 @@ def check_graph(manifest: Manifest, graph: Interface) -> None:
     ):
         by_name = {tensor.name: tensor for tensor in tensors}
         if set(by_name) != set(names):
-            raise ArtifactError(f"The graph's {what}s are {listed(by_name)}; its manifest promises {listed(names)}")
+            raise ArtifactError(f"The graph's {what}s are {names_of(by_name)}; its manifest promises {names_of(names)}")
         for name in names:
             _check_tensor(what, by_name[name], shape(name, 0))
     if not masks:
@@ -96,10 +97,10 @@ def _check_constant_masks(names: Sequence[str], manifest: Manifest, constants: S
     for name in names:
         expected = Tensor(name, "float", manifest.input_shape(name, 1))
         if name not in by_name:
-            raise ArtifactError(f"The graph has no mask {name!r}; its manifest promises gates")
+            raise ArtifactError(f"The graph has no mask {quote(name)}; its manifest promises gates")
         if (came := by_name[name]) != expected:
             raise ArtifactError(
-                f"The mask {name!r} is of type {came.type} and shape {list(came.shape)}; "
+                f"The mask {quote(name)} is of type {came.type} and shape {list(came.shape)}; "
                 f"its manifest promises {expected.type} and {list(expected.shape)}"
             )
 
@@ -112,7 +113,7 @@ def check_tasks(manifest: Manifest, allowed: frozenset[str] | None) -> None:
     """
     if allowed is not None and allowed != set(manifest.task_names):
         raise ArtifactError(
-            f"Its tasks are {', '.join(sorted(manifest.task_names))}; pinned are {', '.join(sorted(allowed))}",
+            f"Its tasks are {listed(sorted(manifest.task_names))}; pinned are {listed(sorted(allowed))}",
             "Export a model of these tasks, or change MMOE_PINNED_TASKS",
         )
 
@@ -143,7 +144,7 @@ def read_model(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> tuple[bytes, Man
     model = read_bytes(path, max_bytes)
     text = metadata(model).get(MANIFEST_KEY)
     if text is None:
-        raise ArtifactError(f"The file has no metadata {MANIFEST_KEY!r}", "Export it with this project's exporter")
+        raise ArtifactError(f"The file has no metadata {quote(MANIFEST_KEY)}", "Export it with this project's exporter")
     if holds_external_data(model):
         raise ArtifactError("The file keeps weights in another file", "Export it with the weights inline")
     manifest = parse_manifest(text)
@@ -186,7 +187,7 @@ def _check_tensor(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     """Compare a tensor with its promised shape, whose first axis is free (the mask of all rows has none)."""
     expected_type = "string" if tensor.name == CATEGORICAL else "float"
     if tensor.type != expected_type:
-        raise ArtifactError(f"The {what} {tensor.name!r} is of type {tensor.type}; expected {expected_type}")
+        raise ArtifactError(f"The {what} {quote(tensor.name)} is of type {tensor.type}; expected {expected_type}")
     came, first = list(tensor.shape), 0 if tensor.name == EXPERT_MASK else 1
     fits = len(came) == len(shape) and all(
         not isinstance(size, int) or size == promised
@@ -194,4 +195,4 @@ def _check_tensor(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     )
     if not fits or any(isinstance(size, int) for size in came[:first]):
         promised = ["rows", *shape[1:]] if first else list(shape)
-        raise ArtifactError(f"The {what} {tensor.name!r} has shape {came}; its manifest promises {promised}")
+        raise ArtifactError(f"The {what} {quote(tensor.name)} has shape {came}; its manifest promises {promised}")

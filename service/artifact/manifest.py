@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from service.errors import ArtifactError
+from service.system.quoting import MOST_LISTED, cut, quote, quotes
 
 SCHEMA_VERSIONS = 1, 2
 NUMERIC, CATEGORICAL, EXPERT_MASK, ROW_EXPERT_MASK = "numeric", "categorical", "expert_mask", "row_expert_mask"
@@ -21,9 +23,6 @@ Name = Annotated[str, Field(min_length=1, max_length=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Numbers = tuple[float, ...]
 Matrix = tuple[Numbers, ...]
-
-_MOST_QUOTED, _MOST_LISTED = 100, 10
-"""Characters that an error quotes of a value, and names that it lists: a manifest may hold any number of either."""
 
 
 def _finite(value: Any) -> Any:
@@ -241,28 +240,36 @@ def parse_manifest(text: str | bytes) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=True)[0]
     if first["loc"] == ("schema_version",) and first["type"] != "missing":
-        came, read = repr(first["input"])[:_MOST_QUOTED], " and ".join(map(str, SCHEMA_VERSIONS))
+        came, read = quote(first["input"]), " and ".join(map(str, SCHEMA_VERSIONS))
         raise ArtifactError(
             f"The manifest has schema_version {came}, and this service reads {read}",
             "Export the model again, or use the service that belongs to it",
         )
-    place = ".".join(map(str, first["loc"]))[:_MOST_QUOTED]
-    raise ArtifactError(f"The manifest is wrong{f' at {place}' if place else ''}: {first['msg']}")
+    place = cut(".".join(map(str, first["loc"])))
+    raise ArtifactError(f"The manifest is wrong{f' at {place}' if place else ''}: {_message(first)}")
 
 
-def listed(names: Collection[str]) -> str:
-    """Return names in order for an error, the first few of many."""
-    few = sorted(names)[:_MOST_LISTED]
-    return f"{few}" if len(few) == len(names) else f"{few} and {len(names) - len(few)} more"
+def names_of(names: Collection[str]) -> str:
+    """Quote names in order for an error, the first few of many."""
+    few = sorted(names)[:MOST_LISTED]
+    return f"[{quotes(few)}]" if len(few) == len(names) else f"[{quotes(few)}] and {len(names) - len(few)} more"
+
+
+def _message(error: ErrorDetails) -> str:
+    """Return pydantic's message, without the value where it would be quoted whole."""
+    if error["type"] == "union_tag_invalid":
+        limits = error["ctx"]
+        return f"{quote(limits['tag'])} came, expected one of {limits['expected_tags']}"
+    return error["msg"]
 
 
 def _name_faults(manifest: Manifest) -> Iterator[str]:
     reserved = {NUMERIC, CATEGORICAL, EXPERT_MASK, ROW_EXPERT_MASK, GATE_WEIGHTS, GATE_CONTRIBUTIONS}
     for what, names in (("feature", manifest.feature_names), ("task", manifest.task_names)):
         if twice := min((name for name, count in Counter(names).items() if count > 1), default=None):
-            yield f"{what} {twice!r} is listed twice"
+            yield f"{what} {quote(twice)} is listed twice"
     if taken := sorted(reserved & set(manifest.task_names)):
-        yield f"a task is called {taken[0]!r}, which is the name of another tensor"
+        yield f"a task is called {quote(taken[0])}, which is the name of another tensor"
     if manifest.features != manifest.numeric + manifest.categorical:
         yield "numeric features must stand before categorical ones"
 
@@ -271,7 +278,7 @@ def _gate_faults(manifest: Manifest) -> Iterator[str]:
     gated = manifest.architecture in ("mmoe", "omoe")
     if gated != manifest.has_gates or gated != (manifest.experts > 0):
         state = f"{manifest.experts} experts and {'a' if manifest.has_gates else 'no'} gate baseline"
-        yield f"architecture {manifest.architecture!r} with {state}"
+        yield f"architecture {quote(manifest.architecture)} with {state}"
     if manifest.gates is None:
         return
     gates, tasks, experts = manifest.gates, len(manifest.tasks), manifest.experts
@@ -279,7 +286,7 @@ def _gate_faults(manifest: Manifest) -> Iterator[str]:
     if list(gates.histogram_edges) != sorted(set(gates.histogram_edges)):
         yield "gates.histogram_edges must increase"
     if set(gates.tasks) != set(manifest.task_names):
-        yield f"gates.tasks names {listed(gates.tasks)}; the tasks are {listed(manifest.task_names)}"
+        yield f"gates.tasks names {names_of(gates.tasks)}; the tasks are {names_of(manifest.task_names)}"
     shapes: list[tuple[str, object, tuple[int, ...]]] = [
         ("average_logits", gates.average_logits, (tasks, experts)),
         ("similarity", gates.similarity, (tasks, tasks)),
@@ -292,7 +299,7 @@ def _gate_faults(manifest: Manifest) -> Iterator[str]:
         ]
     for place, values, shape in shapes:
         if (came := _shape(values)) != shape:
-            yield f"gates.{place} has shape {came}; expected {shape}"
+            yield f"gates.{cut(place)} has shape {came}; expected {shape}"
 
 
 def _golden_faults(manifest: Manifest) -> Iterator[str]:
@@ -308,11 +315,11 @@ def _golden_faults(manifest: Manifest) -> Iterator[str]:
         yield "golden has no rows"
     needed = {*manifest.task_names, *([GATE_WEIGHTS] if manifest.has_gates else [])}
     if not needed <= set(golden.outputs) <= set(manifest.outputs):
-        yield f"golden.outputs names {listed(golden.outputs)}; expected {listed(needed)}"
+        yield f"golden.outputs names {names_of(golden.outputs)}; expected {names_of(needed)}"
         return
     for name, values in golden.outputs.items():
         if (came := _shape(values)) != (shape := manifest.output_shape(name, golden.rows)):
-            yield f"golden.outputs.{name} has shape {came}; expected {shape}"
+            yield f"golden.outputs.{cut(name)} has shape {came}; expected {shape}"
 
 
 def _shape(values: object, typed: bool = False) -> tuple[int, ...] | None:

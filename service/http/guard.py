@@ -20,6 +20,7 @@ from service.http.types import Headers, Scope
 from service.keys import Key, Keys
 from service.logs.log import log_event
 from service.logs.throttle import Throttle
+from service.system.quoting import quote
 
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 
@@ -143,12 +144,12 @@ class Guard:
             raise Forbidden(f"the address {peer!r}", here, "Call 127.0.0.1 there, or set up keys with MMOE_KEYS_FILE")
         names = request.headers.keys()
         if proxy := next((name for name in names if _OF_PROXIES.fullmatch(name)), None):
-            raise Forbidden(f"come through a proxy, by its header {proxy!r}", here, "Call the service itself")
+            raise Forbidden(f"come through a proxy, by its header {quote(proxy)}", here, "Call the service itself")
         if browser := next((name for name in names if name in _OF_BROWSERS), None):
             needed = f"{here} that is no browser"
             raise Forbidden(f"the header {browser!r} of one", needed, "Call it with curl, for example")
         if not is_loopback(request.url.hostname or ""):  # a page whose name somebody lets point to this machine
-            raise Forbidden(f"the host {request.url.hostname!r}", here, "Call it by 127.0.0.1, ::1 or localhost")
+            raise Forbidden(f"the host {quote(request.url.hostname)}", here, "Call it by 127.0.0.1, ::1 or localhost")
 
 
 def _presented(headers: Headers) -> bytes | None:

@@ -29,6 +29,7 @@ from service.errors import ArtifactError, GatesUnavailable
 from service.inference.answer import Answer, Floats, Outputs
 from service.inference.features import Batch
 from service.inference.session import open_session
+from service.system.quoting import quote
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -265,11 +266,11 @@ class Predictor:
 def _compare(name: str, came: Floats, expected: NDArray[np.float64], tolerance: float) -> None:
     """Refuse an answer that differs from the golden one by more than tolerance x max(1, |expected|)."""
     if came.shape != expected.shape:
-        raise ArtifactError(f"Golden rows give {name!r} of shape {came.shape}; expected {expected.shape}")
+        raise ArtifactError(f"Golden rows give {quote(name)} of shape {came.shape}; expected {expected.shape}")
     wrong = np.argwhere(~(np.abs(came - expected) <= tolerance * np.maximum(1.0, np.abs(expected))))
     if len(wrong):
         place = tuple(map(int, wrong[0]))
         raise ArtifactError(
-            f"Golden row {place[0]} gives {float(came[place]):.7g} for {name!r}; "
+            f"Golden row {place[0]} gives {float(came[place]):.7g} for {quote(name)}; "
             f"expected {expected[place]:.7g} within {tolerance:g}"
         )

@@ -1,14 +1,17 @@
 import copy
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.artifact.file import check_graph, check_tasks
 from service.artifact.manifest import CategoricalFeature, Manifest, NumericFeature, parse_manifest
-from service.artifact.protobuf import metadata
+from service.artifact.protobuf import Interface, Tensor, metadata
 from service.errors import ArtifactError
+from service.system.quoting import MOST_QUOTED
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -187,10 +190,41 @@ def test_an_error_lists_a_few_names_of_many(text: str) -> None:
     with pytest.raises(ArtifactError, match=r"golden\.outputs names .* and 4994 more; expected") as caught:
         parse_manifest(json.dumps(document))
     assert len(str(caught.value)) < 1000
-    document["schema_version"] = "x" * 100_000
-    with pytest.raises(ArtifactError, match="has schema_version 'xxx") as caught:
+
+
+LONG = "x" * 900
+QUOTING: dict[str, Edit] = {
+    "schema version": put("schema_version", value=LONG * 100),
+    "kind of a feature": put("features", 0, "kind", value=LONG),
+    "feature twice": lambda d: [feature.update(name=LONG) for feature in d["features"]],
+    "task twice": lambda d: [task.update(name=LONG) for task in d["tasks"]],
+    "gates of another task": lambda d: d["gates"]["tasks"].update({LONG: d["gates"]["tasks"].pop("sold")}),
+    "answers of another task": lambda d: d["golden"]["outputs"].update({LONG: d["golden"]["outputs"].pop("sold")}),
+    "place": lambda d: d["gates"]["tasks"].update({LONG: {}}),
+}
+
+
+@pytest.mark.parametrize("fault", QUOTING)
+def test_an_error_quotes_a_hundred_characters_of_a_name(text: str, fault: str) -> None:
+    document = json.loads(text)
+    QUOTING[fault](document)
+    with pytest.raises(ArtifactError) as caught:
         parse_manifest(json.dumps(document))
-    assert len(str(caught.value)) < 1000
+    assert max(map(len, re.findall("x+", str(caught.value))), default=0) <= MOST_QUOTED
+
+
+def test_an_error_of_the_graph_quotes_a_hundred_characters_of_a_name(manifest: Manifest) -> None:
+    tasks = (*manifest.tasks[:-1], manifest.tasks[-1].model_copy(update={"name": LONG}))
+    promised = manifest.model_copy(update={"tasks": tasks})
+    graph = Interface((), (), (Tensor(LONG, "float", ("rows",)),), ())
+    refusals: list[Callable[[], object]] = [
+        lambda: check_graph(promised, graph),
+        lambda: check_tasks(promised, frozenset({"other"})),
+    ]
+    for refused in refusals:
+        with pytest.raises(ArtifactError) as caught:
+            refused()
+        assert max(map(len, re.findall("x+", str(caught.value))), default=0) <= MOST_QUOTED
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "\x00", '{"schema_version": 1e999}'])
