@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset = prepare(config, options.write_splits, options.strict)
         train(config, dataset, options.models, checkpoint, options.resume)
     except UserError as error:
-        return _fail(str(error))
+        return _fail(*map(str, error.args))
     except OSError as error:
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
@@ -86,7 +86,7 @@ def prepare(config: Config, splits: Path | None, strict: bool = False) -> Datase
 
     dataset = read_dataset(config)
     if strict and dataset.remarks:
-        raise UserError("--strict, and columns of the table need a word:\n" + "\n".join(dataset.remarks))
+        raise UserError(*dataset.remarks, "--strict, and columns of the table need a word, see docs/values.md")
     print(describe(config, dataset), file=sys.stderr)
     if splits is not None:
         write_splits(splits, dataset)
@@ -196,8 +196,9 @@ def _alone(work: Path) -> Iterator[None]:
                         place.rmdir()
 
 
-def _fail(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+def _fail(*sentences: str) -> int:
+    for sentence in sentences:
+        print(f"error: {sentence}", file=sys.stderr)
     return 2
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model.config.run import Config
 from model.data.columns import numbers, texts, without_decimals, written
 from model.data.kinds import choose_kinds
-from model.data.remarks import Remarks, on_constant, on_precision, on_unknown
+from model.data.remarks import Remarks, on_constant, on_not_available, on_precision, on_unknown
 from model.data.source import Table
 from model.errors import DataError
 from model.schema import FIRST_VALUE, MISSING, UNKNOWN, CategoricalFeature, FeatureSchema, NumericFeature
@@ -73,6 +73,9 @@ def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> 
         columns.append(column)
         said.add(name, *column.remarks, *(on_constant(table.frame[name]) if name not in declared else ()))
         notes += _rewritten(column.feature)
+    categories = [name for name, kind in kinds.items() if kind == "categorical"]
+    labels = [task.column for task in config.tasks if task.kind != "regression"]
+    notes += on_not_available(table, dict.fromkeys(categories + labels))
     if not columns:
         raise DataError("the table has no features: every column is a label, dropped or empty; see features.*")
     return _joined(columns, len(table)), said, notes

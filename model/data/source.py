@@ -105,7 +105,7 @@ def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Path) -> T
         raise DataError(f"{path}: the table has no rows")
     frame = _with_composed_names(frame, path)
     markers = markers_of(data)
-    not_available = {} if data.missing_only is not None or "NA" in data.missing else _not_available(frame)
+    not_available = {} if data.missing_only is not None or "NA" in data.missing else _not_available(frame, data.strip)
     cleaned = frame.with_columns(_clean(series, markers, data.strip) for series in frame.iter_columns())
     sample = _sample(frame, cleaned)
     return Table(
@@ -141,12 +141,16 @@ def _sample(frame: pl.DataFrame, cleaned: pl.DataFrame) -> NDArray[np.int64]:
     return np.unique(np.concatenate([chosen, *marked])).astype(np.int64)
 
 
-def _not_available(frame: pl.DataFrame) -> dict[str, tuple[int, int]]:
+def _not_available(frame: pl.DataFrame, strip: bool) -> dict[str, tuple[int, int]]:
     """Find the columns of text with "NA": how many cells, and the first row, from 1."""
     found = {}
     for series in frame.iter_columns():
-        if series.dtype == pl.String and (count := int((series == "NA").sum())):
-            found[series.name] = (count, int((series == "NA").arg_max() or 0) + 1)
+        if series.dtype not in (pl.String, pl.Categorical, pl.Enum):
+            continue
+        text = series.cast(pl.String)
+        held = (text.str.strip_chars() if strip else text) == "NA"
+        if count := int(held.sum()):
+            found[series.name] = (count, int(held.arg_max() or 0) + 1)
     return found
 
 

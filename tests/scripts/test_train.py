@@ -99,7 +99,10 @@ def test_a_remarkable_table_is_trained_on_with_a_word_and_refused_when_strict(
     models = tmp_path / "models"
     assert main([str(config), "--models", str(models), "--strict"]) == 2
     out, err = capsys.readouterr()
-    assert (out, err) == ("", f"error: --strict, and columns of the table need a word:\n{remark}\n")
+    assert (out, err) == (
+        "",
+        f"error: {remark}\nerror: --strict, and columns of the table need a word, see docs/values.md\n",
+    )
     assert not models.exists()
     assert main([str(config), "--models", str(models)]) == 0
     assert f"\n{remark}\n" in capsys.readouterr().err

@@ -242,6 +242,27 @@ def test_na_among_country_codes_is_remarked_on(read: Read) -> None:
     assert read({"country": countries}, missing=["NA"]).remarks == ()
 
 
+def test_na_among_other_categories_is_noted_once_for_all_columns(read: Read) -> None:
+    columns = {
+        "origin": [("All other", " NA ", "Cuban")[row % 3] for row in range(ROWS)],
+        "other": [("plain", "NA", "fancy")[row % 3] for row in range(ROWS)],
+        "age": ["NA", *ages(ROWS - 1)],
+    }
+    dataset = read(columns, strip=True)
+    assert (
+        "Cells with 'NA' are missing: 133 of 'origin', 133 of 'other'; "
+        "set data.missing_only if it is a value, else add it to data.missing." in dataset.notes
+    )
+    assert dataset.remarks == ()
+    assert not any("'NA'" in note for note in read(columns, strip=True, missing=["NA"]).notes)
+    assert any("133 of 'origin'" in note for note in read(columns, strip=True, missing=["?"]).notes)
+
+
+def test_na_with_blanks_around_among_country_codes_is_remarked_on(read: Read) -> None:
+    said = line(read({"country": [("DE", " NA", "FR")[row % 3] for row in range(ROWS)]}, strip=True), "country")
+    assert said.startswith("133 cells hold 'NA' (first in row 2)")
+
+
 @pytest.mark.parametrize("value", [3, "always", True])
 def test_constants_are_remarked_on(read: Read, value: Any) -> None:
     said = line(read({"same": [value] * ROWS}, parquet=True), "same")
