@@ -136,3 +136,9 @@ def test_the_rendered_service_has_what_its_file_says_whatever_the_environment(tm
         assert secrets["read_only"]
     assert rendered["service"]["deploy"]["replicas"] == 5
     assert rendered["balancer"]["image"] == "nginx:1.29-alpine@sha256:abc"
+
+
+def test_a_page_under_a_rebound_name_gets_nothing_through_the_balancer(stack: Stack) -> None:
+    answer = httpx.get(f"{stack.url}/v1/models", headers={"Host": "rebound.example"}, trust_env=False)
+    assert (answer.status_code, answer.json()["code"]) == (421, "host_not_allowed")
+    assert httpx.get(f"{stack.url}/v1/models", trust_env=False).status_code == 200

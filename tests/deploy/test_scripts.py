@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from service.http.hosts import Hosts
+from service.settings import read_settings
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 
@@ -158,3 +161,12 @@ def test_alerts_are_sent_where_a_file_says_and_its_absence_is_told(
     assert receiver["webhook_configs"] == [{"url": "http://127.0.0.1:9/hook?token=a&b=c"}]
     amtool = program("amtool", "prometheus-alertmanager")
     subprocess.run([amtool, "check-config", config.partition("=")[2]], check=True, capture_output=True, timeout=60)
+
+
+def test_pages_under_a_name_of_their_own_get_nothing_from_replicas_as_deployed() -> None:
+    lines = (DEPLOY / "service.env").read_text().splitlines()
+    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    hosts = Hosts.of(read_settings({"MMOE_HOST": "0.0.0.0", **given}))
+    callers = (b"127.0.0.1:8000", b"localhost:9000", b"[::1]", b"balancer:8080", b"service:8000", b"172.18.0.4:8000")
+    assert [host for host in callers if not hosts.allows(host)] == []
+    assert not hosts.allows(b"rebound.example:8000")
