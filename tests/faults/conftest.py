@@ -20,7 +20,7 @@ def models(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Give a function that has every Python process started from now on run this code first."""
+    """Give a function that has every Python process started from now on run a code first."""
 
     def write(code: str) -> None:
         place = tmp_path / "python"

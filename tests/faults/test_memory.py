@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.effort import Effort
 from tests.support.load import Load, Question, get, play
+from tests.support.probing import Probing
 from tests.support.processes import forget_peak, peak_mb, resident_mb
 from tests.support.server import running
 
@@ -88,21 +89,22 @@ def test_a_request_that_would_become_large_is_refused_and_hinders_nobody(
         pid = service.process.pid
 
         async def scenario() -> None:
-            async with Load(service.url, [get("/health/ready")], 2, per_s=100) as probes:
-                await probes.answers(20)
+            async with Load(service.url, [get("/health/ready")], 2, per_s=100) as readiness:
+                await readiness.answers(20)
                 before = resident_mb(pid)
                 forget_peak(pid)
-                async with Load(service.url, questions, CLIENTS) as attack:
-                    await refusals(attack, effort.large_requests * len(questions))
-                await probes.answers(20)
+                with Probing(service) as probing:
+                    async with Load(service.url, questions, CLIENTS) as attack:
+                        await refusals(attack, effort.large_requests * len(questions))
+                await readiness.answers(20)
             measured(
-                f"{attack.statuses.total()} requests of {max(len(q.request) for q in questions) >> 10} KB: slowest "
-                f"probe {1e3 * probes.took()[-1]:.0f} ms, memory {before:.0f}, at most {peak_mb(pid):.0f}, then "
-                f"{resident_mb(pid):.0f} MB"
+                f"{attack.statuses.total()} requests of {max(len(q.request) for q in questions) >> 10} KB: "
+                f"{probing.told()}; memory {before:.0f}, at most {peak_mb(pid):.0f}, then {resident_mb(pid):.0f} MB"
             )
             assert set(attack.statuses) <= {400, 413, 422, 429}
             assert (attack.broken, attack.unreached) == (0, 0)
-            assert set(probes.statuses) == {200}
+            assert set(readiness.statuses) == {200}
+            assert not probing.failed
             assert peak_mb(pid) < before + GROWTH_MB
 
         play(scenario())
@@ -133,17 +135,18 @@ def test_bodies_that_come_at_once_have_a_total(
         forget_peak(pid)
 
         async def scenario() -> list[int]:
-            async with Load(service.url, [get("/health/ready")], 2, per_s=100) as probes:
+            async with Load(service.url, [get("/health/ready")], 2, per_s=100) as readiness:
                 statuses: list[int] = []
-                for _ in range(effort.floods_of_bodies):
-                    statuses += await asyncio.to_thread(ask_at_once, service.port, sent(path, body))
-                await probes.answers(20)
+                with Probing(service) as probing:
+                    for _ in range(effort.floods_of_bodies):
+                        statuses += await asyncio.to_thread(ask_at_once, service.port, sent(path, body))
+                await readiness.answers(20)
             measured(
-                f"{CONNECTIONS} x 16 MB at once: slowest probe {1e3 * probes.took()[-1]:.0f} ms, memory {before:.0f}, "
-                f"at most {peak_mb(pid):.0f}, then {resident_mb(pid):.0f} MB; "
-                f"{statuses.count(429)} of {len(statuses)} refused"
+                f"{CONNECTIONS} x 16 MB at once: {probing.told()}; memory {before:.0f}, at most {peak_mb(pid):.0f}, "
+                f"then {resident_mb(pid):.0f} MB; {statuses.count(429)} of {len(statuses)} refused"
             )
-            assert set(probes.statuses) == {200}
+            assert set(readiness.statuses) == {200}
+            assert not probing.failed
             async with asyncio.timeout(GIVEN_BACK_S):
                 while resident_mb(pid) > before + BUDGET_MB / 2:
                     await asyncio.sleep(0.1)

@@ -6,24 +6,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.effort import Effort
+from tests.support.probing import LONGEST_S, PIECE, PROBE, Probing, address_of, ask
 from tests.support.processes import resident_mb
 from tests.support.server import Service, running
 
 HEAD = b"POST /v1/models/hand:predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 ROW = b'{"instances":[{"age":1}]}'
 PLAIN = HEAD + b"content-length: 25\r\n\r\n" + ROW
-PROBE = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 BODY = b"19\r\n" + ROW + b"\r\n"
-MB, PIECE = 1 << 20, 1 << 16
-MOST_MB, LONGEST_S = 96, 60
+MB, MOST_MB = 1 << 20, 96
 
 Attack = Callable[[], Iterator[bytes]]
 """What one connection sends, piece by piece, for as long as it is taken."""
@@ -76,61 +72,6 @@ def attack(address: tuple[str, int], sent: Iterator[bytes]) -> None:
             pass
 
 
-class Probing:
-    """Ask for liveness again and again on connections of its own, and look at the memory.
-
-    Attributes:
-        slowest_s: of all answers.
-        peak_mb: largest resident memory seen.
-        count: of answers.
-    """
-
-    def __init__(self, service: Service) -> None:
-        self._service, self._address = service, address_of(service)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.slowest_s, self.peak_mb, self.count, self.failed = 0.0, 0.0, 0, ""
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while self._probe() and not self._stopping.wait(0.01):
-            pass
-
-    def _probe(self) -> bool:
-        began = time.monotonic()
-        try:
-            answer = ask(self._address, PROBE)
-        except OSError as error:
-            answer = repr(error).encode()
-        self.slowest_s = max(self.slowest_s, time.monotonic() - began)
-        self.peak_mb = max(self.peak_mb, resident_mb(self._service.process.pid))
-        self.count += 1
-        if not answer.startswith(b"HTTP/1.1 200 "):
-            self.failed = repr(answer)
-        return not self.failed
-
-
-def address_of(service: Service) -> tuple[str, int]:
-    port = urlsplit(service.url).port
-    assert port
-    return "127.0.0.1", port
-
-
-def ask(address: tuple[str, int], request: bytes) -> bytes:
-    with socket.create_connection(address, timeout=LONGEST_S) as connection:
-        connection.sendall(request)
-        return connection.recv(PIECE)
-
-
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     from tests.support.hand_model import write_model
@@ -160,8 +101,5 @@ def test_what_is_sent_to_harm_holds_up_nobody(
     assert ask(address, PLAIN).startswith(b"HTTP/1.1 200 ")
     assert attacked.process.poll() is None
     assert "Traceback" not in "".join(attacked.log())
-    measured(
-        f"slowest of {probing.count} probes {probing.slowest_s * 1000:.0f} ms, "
-        f"memory {before:.0f} MB, at most {probing.peak_mb:.0f}"
-    )
+    measured(f"{probing.told()}, memory {before:.0f} MB, at most {probing.peak_mb:.0f}")
     assert probing.peak_mb - before < MOST_MB

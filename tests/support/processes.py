@@ -73,6 +73,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def loop_s(pid: int) -> tuple[float, float]:
+    """Return how long a process's event loop has run and has waited for a core, in seconds."""
+    ran, waited, _ = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()
+    return int(ran) / 1e9, int(waited) / 1e9
+
+
 def of_service(models: Path) -> list[int]:
     """List the running processes of a service by its directory of models, any parent."""
     wanted = f"MMOE_MODELS={models}".encode()
