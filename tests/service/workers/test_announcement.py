@@ -12,6 +12,7 @@ import pytest
 
 from service.keys import line_of, new_key
 from tests.support.hand_model import write_model
+from tests.support.metrics import awaited
 from tests.support.server import Service, running
 
 
@@ -47,7 +48,8 @@ def test_it_says_that_it_is_ready_when_its_readiness_does(tmp_path: Path, worker
         write_model(tmp_path / "models", "hand", 1)
         service.process.send_signal(signal.SIGHUP)
         service.wait_for('"event":"ready"')
-        assert httpx.get(f"{service.url}/health/ready").status_code == 200
+        # One worker speaks; where cores are scarce, another may swap a moment after it.
+        assert awaited(lambda: httpx.get(f"{service.url}/health/ready").status_code, 200) == 200
         service.wait_for('"event":"example".*models/hand:predict')
 
 
