@@ -1,6 +1,6 @@
 """The application: the hot path in front, FastAPI behind it for everything else, errors in one shape.
 
-    HotPath (:predict, v2 infer) -> Counted (metrics) -> FastAPI (models, gates, v2, health, docs, metrics, page)
+    HotPath (:predict, v2 infer) -> RequestMiddleware -> FastAPI (models, gates, v2, health, docs, metrics, page)
 
 Errors are answered by error_handlers.py beside this file; the one table error -> status is in errors.py.
 """
@@ -23,7 +23,7 @@ from service.http.guard import Guard, peer_of
 from service.http.hosts import Hosts
 from service.http.hot.predict import HotPath
 from service.http.journal import Journal
-from service.http.middleware import Counted, HeadLikeGet, Watched
+from service.http.middleware import RequestMiddleware
 from service.http.openapi.document import document
 from service.http.routes.admin import repository_router, shadow_router, versions_router
 from service.http.routes.gates import gates_router
@@ -192,10 +192,7 @@ def _furnish(app: FastAPI, shared: _Shared, open_to_all: list[APIRouter], guarde
     every = [*app.router.routes, *(route for router in (*open_to_all, *guarded) for route in router.routes)]
     routes = [route for route in every if isinstance(route, Route)]
     ErrorHandlers(routes, shared.telemetry, shared.journal).attach(app)
-    behind: AsgiApp = HeadLikeGet(app, routes)
-    if shared.telemetry is not None:
-        behind = Counted(behind, shared.engine, shared.telemetry)
-    return Watched(behind, shared.engine, shared.journal)
+    return RequestMiddleware(app, routes, shared.engine, shared.journal, shared.telemetry)
 
 
 async def _rescan(shared: _Shared) -> None:

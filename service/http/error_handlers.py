@@ -14,7 +14,8 @@ from service.errors import MalformedRequest, ServiceError
 from service.http.body import Disconnected
 from service.http.errors import RawResponse, error_status, http_error, write
 from service.http.journal import Journal
-from service.http.middleware import Watching, methods_at, names_a_call
+from service.http.middleware import RequestContext
+from service.http.paths import methods_at, names_a_call
 from service.monitoring.telemetry import Telemetry
 from service.system.quoting import quote
 
@@ -64,28 +65,30 @@ class ErrorHandlers:
         if status == 405:
             detail = f"{request.method} is not possible at {quote(path)}; GET /docs shows what is."
         headers = [(b"allow", ", ".join(methods).encode())] if status == 405 else []
-        return _response(http_error(status, detail, path, _id_of(_watching(request)), headers))
+        return _response(http_error(status, detail, path, self._request_id(request), headers))
 
     async def _of_the_client(self, request: Request, error: Exception) -> Response:
         return Response(status_code=400)  # nobody is there to read it
 
     def _answer(self, request: Request, error: Exception) -> Response:
-        path, watching = request.scope["path"], _watching(request)
-        watching.error = error
+        context, path = _context(request), request.scope["path"]
+        context.error = error
+        request_id = self._request_id(request)
         if self._telemetry is not None:
             self._telemetry.rejected(error_status(error).code)
         if not isinstance(error, ServiceError):
-            self._journal.failed(watching.identity, path, error)
-        return _response(write(error, path, _id_of(watching)))
+            self._journal.failed(context.ids, path, error)
+        return _response(write(error, path, request_id))
+
+    def _request_id(self, request: Request) -> bytes:
+        context = _context(request)
+        context.ids = self._journal.with_request_id(context.ids)
+        return context.ids.request_id or b""
 
 
-def _watching(request: Request) -> Watching:
-    watching: Watching = request.scope["watching"]
-    return watching
-
-
-def _id_of(watching: Watching) -> bytes:
-    return watching.identity.request_id or b""
+def _context(request: Request) -> RequestContext:
+    context: RequestContext = request.scope["request_context"]
+    return context
 
 
 def _response(answer: RawResponse) -> Response:

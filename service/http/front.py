@@ -56,12 +56,10 @@ class Front:
 
     def refuse(self, error: ServiceError, path: str, method: str = "") -> RawResponse:
         """Count what is refused before it is looked at, and write the answer; `path` is as far as it came."""
-        identity = self._journal.identify({})
-        answer = write(error, path, identity.request_id or b"")
+        ids = self._journal.identify({})
+        answer = write(error, path, ids.request_id or b"")
         self._journal.answered(
-            RequestRecord(
-                identity, method, path, "other", answer.status, error, None, arrived=self._clock(), total_s=0.0
-            )
+            RequestRecord(ids, method, path, "other", answer.status, error, None, arrived=self._clock(), total_s=0.0)
         )
         if self._metrics is not None:
             self._metrics.rejected(error_status(error).code)

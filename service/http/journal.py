@@ -1,20 +1,17 @@
-"""Who a request is from, in ids and traces, and who keeps a record of its answer: the log, and what is switched on.
+"""Journal of answered requests: their lines in the log, the prediction log and traces.
 
 With nothing switched on, a success costs the hot path one look at an attribute.
 """
 
-import itertools
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from service.errors import (
-    TooManyWrongKeys,
-)
+from service.errors import TooManyWrongKeys
 from service.http.body import REQUEST_ID
+from service.http.correlation import TRACEPARENT, TRACESTATE, CorrelationIds, RequestIdSource, request_id
 from service.http.errors import error_status
 from service.http.types import Headers
 from service.inference.answer import RunSlice
@@ -24,30 +21,9 @@ from service.logs.log import is_json, log_event
 from service.logs.predictions import ModelVersion, PredictionLog
 from service.logs.requests import RequestEntry, RequestLog
 from service.logs.throttle import FixedWindowLimiter, Throttle
-from service.logs.trace_context import TraceContext, read_trace
+from service.logs.trace_context import read_trace
 from service.logs.traces import Stage, TracedRequest, Tracer
 from service.settings import Settings
-
-
-def request_id(headers: Headers) -> bytes | None:
-    """Return the caller's own id of the request, if it is fit to be sent back."""
-    value = headers.get(REQUEST_ID)
-    return value if value and len(value) <= 128 and value.isascii() and value.decode().isprintable() else None
-
-
-class RequestIdSource:
-    """Make ids for requests that bring none: unique over processes and restarts, and cheap."""
-
-    def __init__(self) -> None:
-        self._prefix = os.urandom(6).hex()
-        self._numbers = itertools.count(1)
-
-    def next(self) -> bytes:
-        """Return a new id."""
-        return f"{self._prefix}-{next(self._numbers):x}".encode()
-
-
-TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
 
 ERRORS_PER_S = 100
 """Lines of errors that a worker writes in a second; the rest are counted. Refusals (429) are only counted."""
@@ -56,27 +32,8 @@ TRACEBACKS_PER_S = 10
 log = logging.getLogger("service.http")
 
 
-class CorrelationIds(NamedTuple):
-    """Say by which ids a request is known.
-
-    Attributes:
-        request_id: the caller's, or one made here; None if none came and none was needed.
-        trace: that the caller named or that was begun here, and where in it this request is.
-        traced: whether it has a span of its own.
-    """
-
-    request_id: bytes | None
-    trace: TraceContext | None
-    traced: bool = False
-
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return what the answer carries of it."""
-        found = [(REQUEST_ID, self.request_id)] if self.request_id is not None else []
-        return found + self.trace.headers() if self.trace is not None else found
-
-
 class RequestRecord(NamedTuple):
-    """Hold an answered request.
+    """Request record: an answered request, as logs and traces need it.
 
     Attributes:
         route: under which metrics count it.
@@ -91,7 +48,7 @@ class RequestRecord(NamedTuple):
         part: its answer.
     """
 
-    identity: CorrelationIds
+    ids: CorrelationIds
     method: str
     path: str
     route: str
@@ -127,7 +84,7 @@ class Journal:
         count: Callable[[str, int], object] = lambda record, count: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._ids, self._count = RequestIdSource(), count
+        self._new_ids, self._count = RequestIdSource(), count
         self._predictions = PredictionLog(settings, count) if settings.prediction_log else None
         self._lines = None
         if settings.log_requests != "off":
@@ -136,10 +93,8 @@ class Journal:
         self._all_lines = settings.log_requests == "all"
         self._tracer = Tracer.of(settings, count, worker)
         self.everything = self._all_lines or self._predictions is not None or self._tracer is not None
-        self._errors, self._tracebacks = (
-            FixedWindowLimiter(ERRORS_PER_S, clock),
-            FixedWindowLimiter(TRACEBACKS_PER_S, clock),
-        )
+        self._errors = FixedWindowLimiter(ERRORS_PER_S, clock)
+        self._tracebacks = FixedWindowLimiter(TRACEBACKS_PER_S, clock)
         self._refused = Throttle(_tell_refused)
         self._left_out = Throttle(_tell_left_out)
 
@@ -150,25 +105,29 @@ class Journal:
             headers: of the request.
             make: whether to make an id if none came that can be sent back.
         """
-        identity = request_id(headers) if REQUEST_ID in headers else None
-        if identity is None and (make or self.everything):
-            identity = self._ids.next()
+        known = request_id(headers) if REQUEST_ID in headers else None
+        if known is None and (make or self.everything):
+            known = self._new_ids.next()
         trace = read_trace(headers[TRACEPARENT], headers.get(TRACESTATE)) if TRACEPARENT in headers else None
         if self._tracer is not None and (begun := self._tracer.begin(trace)) is not None:
-            return CorrelationIds(identity, begun, traced=True)
-        return CorrelationIds(identity, trace)
+            return CorrelationIds(known, begun, traced=True)
+        return CorrelationIds(known, trace)
 
-    def wants(self, identity: CorrelationIds) -> bool:
+    def with_request_id(self, ids: CorrelationIds) -> CorrelationIds:
+        """Make a request id if none came: an error can then be quoted and found in the log."""
+        return ids if ids.request_id is not None else ids._replace(request_id=self._new_ids.next())
+
+    def wants(self, ids: CorrelationIds) -> bool:
         """Tell whether a success under these ids is to be noticed, if `everything` is wanted."""
-        if self._all_lines or identity.traced:
+        if self._all_lines or ids.traced:
             return True
-        return self._predictions is not None and self._predictions.samples(identity.request_id or b"")
+        return self._predictions is not None and self._predictions.samples(ids.request_id or b"")
 
     def answered(self, record: RequestRecord) -> None:
-        """Take notice of an answer: of every error, and of successes that are wanted."""
+        """Put an answer on record; to be called for every error and for successes that are wanted."""
         if self._predictions is not None and record.part is not None:
             self._record(self._predictions, record)
-        if self._tracer is not None and record.identity.traced:
+        if self._tracer is not None and record.ids.traced:
             self._tracer.record(_traced(record))
         if record.status == 429:
             if not isinstance(record.error, TooManyWrongKeys):  # whoever counts those tells of them
@@ -179,15 +138,15 @@ class Journal:
             else:
                 self._line_lost(1)
 
-    def failed(self, identity: CorrelationIds, path: str, error: BaseException) -> None:
+    def failed(self, ids: CorrelationIds, path: str, error: BaseException) -> None:
         """Log an error that is the service's own fault, with its traceback; those beyond a few a second are counted."""
         if not self._tracebacks.take():
             self._left_out.count()
             return
-        named = identity.request_id.decode() if identity.request_id else None
+        named = ids.request_id.decode() if ids.request_id else None
         log_event(
             log, logging.ERROR, "request_failed", "Request %s to %s failed", named, path[:200], exc_info=error,
-            request_id=named, trace_id=identity.trace.trace_id if identity.trace else None, path=path[:200],
+            request_id=named, trace_id=ids.trace.trace_id if ids.trace else None, path=path[:200],
         )  # fmt: skip
 
     def close(self) -> None:
@@ -200,13 +159,13 @@ class Journal:
             self._lines.close()
 
     def _record(self, predictions: PredictionLog, record: RequestRecord) -> None:
-        (identity, trace, _), model = record.identity, record.model
-        assert identity is not None
+        (request_id, trace, _), model = record.ids, record.model
+        assert request_id is not None
         assert model is not None
         assert record.batch is not None
         assert record.part is not None
         of = ModelVersion(model.name, model.version, model.manifest)
-        predictions.note(identity, trace.trace_id if trace else "", of, record.batch, record.part)
+        predictions.note(request_id, trace.trace_id if trace else "", of, record.batch, record.part)
 
     def _line_lost(self, lines: int) -> None:
         self._left_out.count()
@@ -214,10 +173,10 @@ class Journal:
 
 
 def _line(record: RequestRecord) -> RequestEntry:
-    (identity, trace, _), model = record.identity, record.model
+    (request_id, trace, _), model = record.ids, record.model
     return RequestEntry(
         time=time.time(),
-        request_id=identity.decode() if identity else None,
+        request_id=request_id.decode() if request_id else None,
         trace_id=trace.trace_id if trace else None,
         method=record.method,
         path=record.path,
@@ -233,9 +192,9 @@ def _line(record: RequestRecord) -> RequestEntry:
 
 def _traced(record: RequestRecord) -> TracedRequest:
     """Take from an answer what its spans say, without holding on to its rows."""
-    (identity, trace, _), model, ended = record.identity, record.model, record.arrived + record.total_s
+    (request_id, trace, _), model, ended = record.ids, record.model, record.arrived + record.total_s
     assert trace is not None
-    attributes: dict[str, str | int] = {"mmoe.request_id": identity.decode()} if identity else {}
+    attributes: dict[str, str | int] = {"mmoe.request_id": request_id.decode()} if request_id else {}
     stages: list[Stage] = []
     if model is not None:
         attributes |= {"mmoe.model": model.name, "mmoe.version": model.version}

@@ -15,13 +15,14 @@ from service.http.body import CONTENT_TYPE, REQUEST_ID, TIMEOUT, Disconnected, c
 from service.http.codecs import v2_infer
 from service.http.codecs.endpoint import Endpoint, Endpoints
 from service.http.codecs.json_size import FREE_BYTES
+from service.http.correlation import TRACEPARENT, CorrelationIds
 from service.http.errors import RawResponse, error_status, http_error, problem_json, v2_error
 from service.http.front import Front, MetricsSink
 from service.http.guard import Guard, peer_of
 from service.http.hosts import Hosts
 from service.http.hot.head_cache import Call, Head, HeadCache, Route
 from service.http.hot.refusals import Refusals
-from service.http.journal import TRACEPARENT, CorrelationIds, Journal, RequestRecord
+from service.http.journal import Journal, RequestRecord
 from service.http.types import AsgiApp, RawHeaders, Receive, Scope, Send
 from service.inference.answer import RunSlice
 from service.inference.features import Batch
@@ -138,8 +139,8 @@ class HotPath(Front):
         arrived = self._clock()
         try:
             if call.method != "POST":
-                identity = self._journal.identify(call.headers)
-                return *self._not_post(call, identity), arrived, identity, None, None
+                ids = self._journal.identify(call.headers)
+                return *self._not_post(call, ids), arrived, ids, None, None
             return await self._answer(call, peer, body, incoming, arrived)
         except Disconnected:
             raise
@@ -149,7 +150,7 @@ class HotPath(Front):
 
     def note(self, call: Call, answer: Reply) -> None:
         """Tell those who note and those who watch of an answer that was just sent."""
-        status, _, _, arrived, identity, failure, served = answer
+        status, _, _, arrived, ids, failure, served = answer
         if self._note is not None:
             if served is None:
                 code = self._code(call.route, status)
@@ -158,9 +159,9 @@ class HotPath(Front):
                 endpoint, batch, _, parse_s, render_s, _ = served
                 code = endpoint.codes.get(call.route.counted_as) or self._code(call.route, status, endpoint)
                 self._note(event(code, batch.rows, parse_s, render_s, self._clock() - arrived))
-        if identity is not None and (served is None or (self._journal.everything and self._journal.wants(identity))):
+        if ids is not None and (served is None or (self._journal.everything and self._journal.wants(ids))):
             total_s = self._clock() - arrived
-            seen = identity, call.method, call.path, call.route.counted_as, status, failure
+            seen = ids, call.method, call.path, call.route.counted_as, status, failure
             if served is None:
                 self._journal.answered(RequestRecord(*seen, self._asked(call.route), arrived, total_s))
             else:
@@ -204,21 +205,21 @@ class HotPath(Front):
             answer_headers = [JSON, endpoint.version_header, (b"content-length", b"%d" % len(content))]
         if path not in self._routes and len(self._routes) < _ROUTES_KEPT:
             self._routes[path] = route
-        identity = None
+        ids = None
         if REQUEST_ID in headers or TRACEPARENT in headers or self._journal.everything:
-            identity = self._journal.identify(headers, make=False)
-            answer_headers += identity.headers()
+            ids = self._journal.identify(headers, make=False)
+            answer_headers += ids.headers()
         served = endpoint, batch, part, parsed - came, self._clock() - ran, parsed
-        return 200, answer_headers, content, arrived, identity, None, served
+        return 200, answer_headers, content, arrived, ids, None, served
 
     async def _refused(self, error: Exception, call: Call, arrived: float) -> Reply:
         """Answer an error when its turn has come; until then it holds on to nothing of the request but its head."""
         if isinstance(error, ServiceError):
             _forget_where(error)
         await self._wait_to_refuse(error)
-        identity = self._journal.identify(call.headers)
-        status, headers, content = self._problem(error, call, identity)
-        return status, headers, content, arrived, identity, error, None
+        ids = self._journal.identify(call.headers)
+        status, headers, content = self._problem(error, call, ids)
+        return status, headers, content, arrived, ids, error, None
 
     async def _wait_to_refuse(self, error: Exception) -> None:
         if isinstance(error, Overloaded | TooManyWrongKeys):
@@ -226,18 +227,18 @@ class HotPath(Front):
         else:
             await _end_of_turn()
 
-    def _problem(self, error: Exception, call: Call, identity: CorrelationIds) -> RawResponse:
+    def _problem(self, error: Exception, call: Call, ids: CorrelationIds) -> RawResponse:
         if self._metrics is not None:
             self._metrics.rejected(error_status(error).code)
         if not isinstance(error, ServiceError):
-            self._journal.failed(identity, call.path, error)
-        known = identity.request_id or b""
+            self._journal.failed(ids, call.path, error)
+        known = ids.request_id or b""
         answer = v2_error(error, known) if call.route.v2 else problem_json(error, call.path, known)
-        return answer if identity.trace is None else answer._replace(headers=answer.headers + identity.trace.headers())
+        return answer if ids.trace is None else answer._replace(headers=answer.headers + ids.trace.headers())
 
-    def _not_post(self, call: Call, identity: CorrelationIds) -> RawResponse:
+    def _not_post(self, call: Call, ids: CorrelationIds) -> RawResponse:
         detail = f"{call.method} is not possible here; send the rows with POST. GET /docs shows how."
-        return http_error(405, detail, call.path, identity.request_id or b"", [(b"allow", b"POST")])
+        return http_error(405, detail, call.path, ids.request_id or b"", [(b"allow", b"POST")])
 
     def _code(self, route: Route, status: int, endpoint: Endpoint | None = None) -> int:
         """Find the number under which a request counts; that of successes is kept."""

@@ -17,6 +17,7 @@ import httptools
 
 from service.errors import MalformedRequest
 from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, HOST, REQUEST_ID, TRANSFER_ENCODING, whole_number
+from service.http.correlation import TRACEPARENT
 from service.http.hot.closing import ClosingProtocol
 from service.http.hot.exchange import Exchange
 from service.http.hot.head_cache import (
@@ -31,7 +32,6 @@ from service.http.hot.head_cache import (
     target_host,
 )
 from service.http.hot.predict import HotPath
-from service.http.journal import TRACEPARENT
 from service.http.types import Headers
 
 _UNIQUE = frozenset({REQUEST_ID, TRACEPARENT})

@@ -10,7 +10,6 @@ import pytest
 from service.errors import MalformedRequest, RequestTooLarge, SlowClient, UnsupportedMediaType
 from service.http.admission import Admission
 from service.http.body import Disconnected, check_json, inflate, timeout_s
-from service.http.journal import request_id
 from service.settings import Settings
 
 SETTINGS = Settings(max_body_bytes=1024, max_inflated_bytes=2048, client_timeout_s=0.01)
@@ -110,10 +109,3 @@ def test_content_types() -> None:
     for kind in (b"text/json", b"application/jsonx", b"", b"multipart/form-data; boundary=application/json"):
         with pytest.raises(UnsupportedMediaType):
             check_json({b"content-type": kind})
-
-
-def test_request_ids() -> None:
-    assert request_id({b"x-request-id": b"a b"}) == b"a b"
-    for unfit in (b"", b"x" * 129, "ü".encode(), b"a\tb"):
-        assert request_id({b"x-request-id": unfit}) is None
-    assert request_id({}) is None

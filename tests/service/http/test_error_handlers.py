@@ -14,7 +14,7 @@ from service.engine import Engine
 from service.errors import GatesUnavailable
 from service.http.error_handlers import ErrorHandlers
 from service.http.journal import Journal
-from service.http.middleware import Watched
+from service.http.middleware import RequestMiddleware
 from service.monitoring.telemetry import Telemetry
 from service.settings import Settings
 
@@ -47,7 +47,7 @@ def ask(engine: Engine, telemetry: Telemetry, method: str, path: str) -> httpx.R
     ErrorHandlers(routes, telemetry, journal).attach(app)
 
     async def run() -> httpx.Response:
-        transport = httpx.ASGITransport(Watched(app, engine, journal))
+        transport = httpx.ASGITransport(RequestMiddleware(app, routes, engine, journal, None))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, headers={"X-Request-Id": "order-7"})
 

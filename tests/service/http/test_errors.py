@@ -15,7 +15,6 @@ from service.errors import (
     ValueProblem,
 )
 from service.http.errors import INTERNAL, STATUSES, error_status, http_error, problem_json, v2_error
-from service.http.journal import RequestIdSource
 from service.monitoring.instruments import REASONS
 
 
@@ -98,8 +97,3 @@ def test_a_subclass_is_found_by_its_base() -> None:
 def test_refusals_of_http_itself_follow_the_protocol_of_the_path() -> None:
     assert json.loads(http_error(404, "No.", "/v2/x", b"i", []).body) == {"error": "No."}
     assert json.loads(http_error(404, "No.", "/v1/x", b"i", []).body)["code"] == "not_found"
-
-
-def test_ids_differ() -> None:
-    one, other = RequestIdSource(), RequestIdSource()
-    assert len({one.next(), one.next(), other.next(), other.next()}) == 4

@@ -2,15 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from starlette.routing import Route
 
 from service.engine import Engine
+from service.http.error_handlers import ErrorHandlers
 from service.http.journal import Journal
-from service.http.middleware import Watched
+from service.http.middleware import RequestMiddleware
 from service.http.types import AsgiApp, Message, Receive, Scope, Send
 from service.settings import Settings
 
@@ -22,7 +25,14 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     made.close()
 
 
-def ask(engine: Engine, app: AsgiApp, *headers: tuple[bytes, bytes]) -> list[Message]:
+def ask(
+    engine: Engine,
+    app: AsgiApp,
+    *headers: tuple[bytes, bytes],
+    method: str = "GET",
+    routes: Sequence[Route] = (),
+    errors: bool = False,
+) -> list[Message]:
     """Make one request; return what the server is given to send."""
     sent: list[Message] = []
 
@@ -32,11 +42,14 @@ def ask(engine: Engine, app: AsgiApp, *headers: tuple[bytes, bytes]) -> list[Mes
     async def receive() -> Message:
         raise AssertionError("nobody reads the request")
 
-    scope: Scope = {"type": "http", "method": "GET", "path": "/v1/models", "headers": list(headers)}
+    scope: Scope = {"type": "http", "method": method, "path": "/v1/models", "headers": list(headers)}
     journal = Journal(engine.settings)
+    if errors:
+        assert isinstance(app, FastAPI)
+        ErrorHandlers(routes, None, journal).attach(app)
 
     async def main() -> None:
-        await Watched(app, engine, journal)(scope, receive, send)
+        await RequestMiddleware(app, routes, engine, journal, None)(scope, receive, send)
 
     try:
         asyncio.run(main())
@@ -73,6 +86,32 @@ def test_none_is_made_up_where_none_came(engine: Engine) -> None:
     assert ask(engine, answering())[0]["headers"] == []
 
 
+def test_an_error_without_an_id_gets_one_and_it_is_that_of_the_log(
+    engine: Engine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    start, body = ask(engine, FastAPI(openapi_url=None), errors=True)
+    (line,) = lines(capfd)
+    assert (start["status"], line["status"]) == (404, 404)
+    assert line["request_id"]
+    assert dict(start["headers"])[b"x-request-id"] == line["request_id"].encode()
+    assert json.loads(body["body"])["request_id"] == line["request_id"]
+
+
+def test_head_is_answered_as_get_without_the_body(engine: Engine) -> None:
+    methods: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        methods.append(scope["method"])
+        await answering((b"content-length", b"2"))(scope, receive, send)
+
+    start, body = ask(engine, app, method="HEAD", routes=[Route("/v1/models", app, methods=["GET"])])
+    assert methods == ["GET"]
+    assert start["headers"] == [(b"content-length", b"2")]
+    assert body["body"] == b""
+    ask(engine, app, method="HEAD", routes=[Route("/v1/models", app, methods=["POST"])])
+    assert methods == ["GET", "HEAD"], "there is no GET"
+
+
 def test_a_request_that_is_never_answered_is_told_and_its_error_passed_on(
     engine: Engine, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,7 +134,7 @@ def test_what_is_no_request_passes_as_it_is(engine: Engine) -> None:
 
     lifespan: Scope = {"type": "lifespan"}
     journal = Journal(engine.settings)
-    asyncio.run(Watched(app, engine, journal)(lifespan, nothing, nothing))
+    asyncio.run(RequestMiddleware(app, [], engine, journal, None)(lifespan, nothing, nothing))
     journal.close()
     assert seen == [lifespan]
     assert seen[0] is lifespan
