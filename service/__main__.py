@@ -21,7 +21,10 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(arguments: list[str]) -> int:
-    """Run the service; return its exit status: 0 after a signal, 1 if it cannot serve, 2 for a wrong setting."""
+    """Run the service.
+
+    Return its exit status: 0 after a signal, 1 if it cannot serve, 2 for a wrong setting.
+    """
     _leave_at_once(None)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -34,7 +37,8 @@ def main(arguments: list[str]) -> int:
 def _leave_at_once(directory: "RunDirectory | None") -> None:
     """End at a signal while there is nothing to drain yet.
 
-    An exception from a signal would do worse: in the middle of an import it is lost, or crashes a library half made.
+    An exception from a signal would do worse: in the middle of an import it is lost, or crashes a
+    library half made.
     """
 
     def leave(number: int, frame: object) -> None:
@@ -49,7 +53,7 @@ def _leave_at_once(directory: "RunDirectory | None") -> None:
 
 
 def _serve(arguments: list[str]) -> int:
-    # Read once, when the libraries are first imported: parallelism here is by request and by process.
+    # Read once, at the first import: parallelism here is by request and by process.
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -70,7 +74,10 @@ def _serve(arguments: list[str]) -> int:
 
 
 def _say_why_not(error: Exception) -> None:
-    """Say why the service does not start: a line of the log where that is JSON, else the sentence alone."""
+    """Report why the service does not start.
+
+    A line of the log where that is JSON, else the sentence alone.
+    """
     import logging
 
     from service.logs.log import configure, is_json, log_event

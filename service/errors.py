@@ -1,14 +1,16 @@
-"""Every error of the service, as one tree. It knows no HTTP: `http/` maps each leaf to a status, once.
+"""Errors of the service, as one tree that is independent of HTTP.
+
+`http/` maps each leaf to a status, once.
 
     ServiceError
     ├── RequestError              the caller can mend it
     │   ├── MalformedRequest        not the shape the call takes
-    │   ├── InvalidFeatures         well formed, but rows or features are wrong; carries the problems
+    │   ├── InvalidFeatures         well formed, but rows or features are wrong; has the problems
     │   ├── RequestTooLarge         over a limit of bytes or rows
     │   ├── HeadTooLarge            the head of the request is over its limits
     │   ├── SlowClient              the body did not come in time
     │   ├── UnsupportedMediaType    a content type or encoding not spoken here
-    │   ├── UnsupportedTransferCoding   a transfer coding not spoken here
+    │   ├── UnsupportedTransferCoding  a transfer coding not spoken here
     │   ├── HostNotAllowed          addressed by a name that is not the service's
     │   ├── ModelNotFound           no such model or version
     │   ├── GatesUnavailable        the model has no gates to inspect
@@ -37,7 +39,7 @@ MOST_SENTENCE = 1000
 
 
 class ValueProblem(NamedTuple):
-    """Say what is wrong with one value, row or feature.
+    """Problem of one value, row or feature.
 
     Attributes:
         row: index of the row in the request, from 0; None where the problem is not of one row.
@@ -219,7 +221,7 @@ class GatesUnavailable(RequestError):
 
 
 class VersionConflict(RequestError):
-    """Refuse to change which version is served or compared, where the versions there are do not allow it.
+    """Refuse a change of the served or compared version that no version on disk allows.
 
     Args:
         came: why not.
@@ -285,14 +287,16 @@ class Overloaded(CapacityError):
 
 
 class NotReady(CapacityError):
-    """Refuse a request while there is nothing to answer it, for example "no model is loaded yet"."""
+    """Refuse a request that nothing can answer yet, for example as no model is loaded."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"Not ready: {_sentence(reason, capital=False)} Try again when /health/ready answers 200.")
 
 
 class RunDirectoryGone(CapacityError):
-    """Refuse a change while the workers share nothing any more, as somebody has removed the run directory.
+    """Refuse a change after somebody has removed the run directory.
+
+    The workers share nothing any more then.
 
     Args:
         path: where it was.

@@ -1,8 +1,8 @@
 """Gate mathematics, pure numpy: what the gate weights of many rows say.
 
-`weights` is (B, T, E) throughout: B >= 1 rows, T tasks, E experts; each row's weights of a task sum to 1. Sums are
-taken in float64. Logarithms are natural (nats) for entropy and the population stability index, base 2 for
-divergences, which therefore lie in [0, 1].
+`weights` is (B, T, E) throughout: B >= 1 rows, T tasks, E experts; each row's weights of a task
+sum to 1. Sums are taken in float64. Logarithms are natural (nats) for entropy and the population
+stability index, base 2 for divergences, which therefore lie in [0, 1].
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,23 @@ Floats = NDArray[np.floating[Any]]
 Counts = NDArray[np.integer[Any]]
 
 DEAD_EXPERT_FAIR_SHARE = 0.05
-"""An expert is dead when its utilisation is under this part of an equal share, 1 / E, in every task."""
+"""Part of an equal share, 1 / E, under which a utilisation in every task makes a dead expert."""
 
 COLLAPSED_GATE_UTILISATION = 0.95
-"""A gate has collapsed when one expert's utilisation is at least this: every row gets nearly the same single expert."""
+"""A gate has collapsed when one expert's utilisation is at least this.
+
+Every row gets nearly the same single expert.
+"""
 
 STABILITY_PSEUDO_COUNT = 0.5
-"""Added to every bin's count before shares are taken, so that an empty bin gives a finite stability index."""
+"""Pseudo-count of every bin, so that an empty bin gives a finite stability index."""
 
 
 def entropy(weights: Floats) -> NDArray[np.float64]:
-    """Return Shannon's entropy along the last axis, in nats, in [0, ln E]; a weight of 0 adds nothing."""
+    """Return Shannon's entropy along the last axis, in nats, in [0, ln E].
+
+    A weight of 0 adds nothing.
+    """
     w = np.asarray(weights, np.float64)
     nats: NDArray[np.float64] = 0.0 - (w * np.log(np.where(w > 0, w, 1.0))).sum(axis=-1)  # never -0.0
     return nats
@@ -46,7 +52,10 @@ def utilisation(weights: Floats) -> NDArray[np.float64]:
 
 
 def top_expert(weights: Floats) -> NDArray[np.int64]:
-    """Return the expert of the largest weight per row and task, (B, T); the lowest index of equals."""
+    """Return the expert of the largest weight per row and task, (B, T).
+
+    The lowest index of equals.
+    """
     top: NDArray[np.int64] = weights.argmax(axis=-1)
     return top
 
@@ -58,10 +67,12 @@ def top_expert_share(weights: Floats) -> NDArray[np.float64]:
 
 
 def jensen_shannon(p: Floats, q: Floats) -> NDArray[np.float64]:
-    """Return the Jensen-Shannon divergence in base 2 along the last axis, in [0, 1]; 0 for equal distributions.
+    """Return the Jensen-Shannon divergence in base 2 along the last axis, in [0, 1].
 
-    Lin, "Divergence measures based on the Shannon entropy" (1991), weights 1/2: H((p + q) / 2) - (H(p) + H(q)) / 2.
-    `p` and `q` broadcast against each other; each sums to 1.
+    0 for equal distributions.
+
+    Lin, "Divergence measures based on the Shannon entropy" (1991), weights 1/2: H((p + q) / 2) -
+    (H(p) + H(q)) / 2. `p` and `q` broadcast against each other; each sums to 1.
     """
     p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
     nats = entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
@@ -70,7 +81,9 @@ def jensen_shannon(p: Floats, q: Floats) -> NDArray[np.float64]:
 
 
 def similarity(weights: Floats) -> NDArray[np.float64]:
-    """Return how alike the tasks' gates are, (T, T): the mean over rows of 1 - Jensen-Shannon divergence in base 2.
+    """Return how alike the tasks' gates are, (T, T).
+
+    The mean over rows of 1 - Jensen-Shannon divergence in base 2.
 
     Symmetric, in [0, 1], with ones on the diagonal.
     """
@@ -85,8 +98,8 @@ def similarity(weights: Floats) -> NDArray[np.float64]:
 def histogram(weights: Floats, edges: Sequence[float] | Floats) -> NDArray[np.int64]:
     """Count weights per task, expert and bin: (T, E, bins).
 
-    Bins are half open, [edge_i, edge_i+1), the last one closed. A weight outside the edges, which only rounding can
-    cause, counts in the nearest bin, so every bin row sums to B.
+    Bins are half open, [edge_i, edge_i+1), the last one closed. A weight outside the edges, which
+    only rounding can cause, counts in the nearest bin, so every bin row sums to B.
 
     Args:
         weights: (B, T, E).
@@ -100,10 +113,12 @@ def histogram(weights: Floats, edges: Sequence[float] | Floats) -> NDArray[np.in
 
 
 def population_stability_index(expected: Counts | Floats, actual: Counts | Floats) -> NDArray[np.float64]:
-    """Return the population stability index along the last axis: sum of (a - e) ln(a / e) over the bins; at least 0.
+    """Return the population stability index along the last axis.
 
-    `expected` and `actual` are counts per bin. Shares are taken after STABILITY_PSEUDO_COUNT was added to each bin.
-    By custom under 0.1 is stable and over 0.25 a shift.
+    Sum of (a - e) ln(a / e) over the bins; at least 0.
+
+    `expected` and `actual` are counts per bin. Shares are taken after STABILITY_PSEUDO_COUNT was
+    added to each bin. By custom under 0.1 is stable and over 0.25 a shift.
     """
     e, a = _smoothed_shares(expected), _smoothed_shares(actual)
     index: NDArray[np.float64] = ((a - e) * np.log(a / e)).sum(axis=-1)
@@ -116,7 +131,9 @@ def dead_experts(utilisation: Floats, fair_share: float = DEAD_EXPERT_FAIR_SHARE
 
 
 def collapsed_gates(utilisation: Floats, threshold: float = COLLAPSED_GATE_UTILISATION) -> list[int]:
-    """List the tasks (indices of the T axis) whose gate gives one of several experts at least `threshold`.
+    """List the tasks, by index of axis T, whose gate has collapsed onto one of several experts.
+
+    That expert has a utilisation of at least `threshold`.
 
     A gate over a single expert has nothing to choose and is never listed.
     """
@@ -134,17 +151,24 @@ Level = Literal["stable", "moderate", "major", "too_few_rows"]
 
 
 class Threshold(NamedTuple):
-    """Hold where a distance begins to matter, and where it asks for action."""
+    """Thresholds of a distance: where it begins to matter, and where it asks for action."""
 
     moderate: float
     major: float
 
 
 JENSEN_SHANNON = Threshold(0.01, 0.05)
-"""In bits. Two experts used alike: one hands the other an eighth of all weight, (.5, .5) to (.62, .38); a quarter."""
+"""In bits.
+
+Two experts used alike: one hands the other an eighth of all weight, (.5, .5) to (.62, .38); a
+quarter.
+"""
 
 STABILITY_INDEX = Threshold(0.1, 0.25)
-"""By custom no change below, and a change to act upon above (Siddiqi, "Credit Risk Scorecards", 2006)."""
+"""Customary thresholds: no change below, act above.
+
+Siddiqi, "Credit Risk Scorecards", 2006.
+"""
 
 CHANCE_TAKEN_OFF = 2.0
 """A distance is judged less this many times what chance alone is expected to give."""
@@ -152,18 +176,19 @@ CHANCE_TAKEN_OFF = 2.0
 
 @dataclass(frozen=True)
 class Drift:
-    """Say how far one task's gate has drifted.
+    """Drift of one task's gate from its baseline.
 
     Attributes:
         jensen_shannon: between the mean weights, base 2, in [0, 1].
-        stability_index: mean of the experts' own, each weighted by its utilisation, old and new alike, so that an
-            expert that carries nothing cannot raise an alarm.
+        stability_index: mean of the experts' own, each weighted by its utilisation, old and new
+            alike, so that an expert that carries nothing cannot raise an alarm.
         by_expert: (E,) each expert's index, over the histogram of its weights.
-        jensen_shannon_chance: the most that sampling alone is expected to give, (E - 1) (1 / n + 1 / m) / (8 ln 2) for
-            n rows against m; reached where every weight is 0 or 1.
-        stability_chance: what sampling alone is expected to give, (bins in use - 1) (1 / n + 1 / m).
-        level: the greater of what the two distances say; "too_few_rows" where they say nothing and chance alone may
-            give half the lower threshold of the index.
+        jensen_shannon_chance: the most that sampling alone is expected to give, (E - 1) (1 / n + 1
+            / m) / (8 ln 2) for n rows against m; reached where every weight is 0 or 1.
+        stability_chance: what sampling alone is expected to give, (bins in use - 1) (1 / n + 1 /
+            m).
+        level: the greater of what the two distances say; "too_few_rows" where they say nothing and
+            chance alone may give half the lower threshold of the index.
     """
 
     jensen_shannon: float

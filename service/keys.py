@@ -5,8 +5,9 @@
 
 `python -m service.keys new --role predict --name web >> keys` makes a key and its line.
 
-A key is 256 random bits, so nobody finds it from its hash, however fast that is. Slow hashes (scrypt, argon2) and salts
-make up for passwords that people choose; here they would cost milliseconds a request and protect nothing.
+A key is 256 random bits, so nobody finds it from its hash, however fast that is. Slow hashes
+(scrypt, argon2) and salts make up for passwords that people choose; here they would cost
+milliseconds a request and protect nothing.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ Role = Literal["predict", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 FOLLOW_S = 1.0
-"""How long a change of the file may go unnoticed."""
+"""Seconds for which a change of the file may go unnoticed."""
 
 PREFIX = "mmoe_"
 """Begins every key, so that people and scanners for leaked secrets know one when they see it."""
@@ -44,14 +45,14 @@ log = logging.getLogger("service")
 
 
 class Key(NamedTuple):
-    """Say whose key it is and what it may do: "predict", or "admin", which may all."""
+    """Owner and role of a key: "predict", or "admin", which includes it."""
 
     role: Role
     name: str
 
 
 class Keys:
-    """Know the keys of a file, and follow its changes.
+    """API keys of a file, whose changes are followed.
 
     Args:
         path: of the file.
@@ -75,10 +76,11 @@ class Keys:
         return None if path is None else cls(path)
 
     def find(self, presented: bytes) -> Key | None:
-        """Return whose key was presented, None if nobody's; the time it takes does not depend on which.
+        """Return whose key was presented, None if nobody's.
 
-        It takes 0.4 us with one key and 0.04 us for each further one (measured). A cache would save little of that,
-        and keep the keys themselves in memory.
+        The time it takes does not depend on which: 0.4 us with one key and 0.04 us for each
+        further one (measured). A cache would save little of that, and keep the keys themselves in
+        memory.
         """
         digest, found = hashlib.sha256(presented).digest(), None
         for known, key in self._entries:
@@ -87,7 +89,10 @@ class Keys:
         return found
 
     def reload(self) -> None:
-        """Take the file as it is now; if it is wrong, say so in the log, once, and keep the keys as they were."""
+        """Take the file as it is now.
+
+        If it is wrong, say so in the log, once, and keep the keys as they were.
+        """
         try:
             content = read_file(self._path, _MOST_BYTES)
             if content == self._content:
@@ -111,11 +116,11 @@ class Keys:
 
 
 def check_guarded(settings: Settings) -> None:
-    """Check that the service does not start open where keys are required, and that the file of keys can be taken.
+    """Check that keys are there where they are required, and that their file can be read.
 
     Raises:
-        SettingsError: no file of keys is named though the settings or the directory of models require one; or the
-            file cannot be read, or a line of it is wrong.
+        SettingsError: no file of keys is named though the settings or the directory of models
+            require one; or the file cannot be read, or a line of it is wrong.
     """
     if settings.keys_file is not None:
         Keys(settings.keys_file)
@@ -141,7 +146,8 @@ def parse(content: bytes) -> list[tuple[bytes, Key]]:
     """Return the hashes of a file with whose they are.
 
     Raises:
-        ValueError: a line is wrong, or there is none; the message repeats nothing of it, for it may hold a key.
+        ValueError: a line is wrong, or there is none; the message repeats nothing of it, for it
+            may hold a key.
     """
     found: dict[bytes, Key] = {}
     names: set[str] = set()
@@ -197,7 +203,10 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make a key: its line for the file goes to standard output, the key itself to standard error, this once."""
+    """Make a key.
+
+    Its line for the file goes to standard output, the key itself to standard error, this once.
+    """
     import argparse
 
     parser = argparse.ArgumentParser("python -m service.keys", description="Make API keys for the service.")

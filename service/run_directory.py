@@ -1,11 +1,12 @@
-"""Shared memory of an instance's worker processes: a run directory of mapped files, one slot in each per worker.
+"""Run directory: shared memory of an instance's workers, mapped files of one slot per worker.
 
-A slot has one writer, the worker that holds it, and any number of readers; nothing is locked. A slot is held by a
-lock that the kernel frees when its holder dies, however it dies, so that a restarted worker takes up the slot of the
-dead one and finds everything that was stored there. `shared_sums.py` says how sums are published whole.
+A slot has one writer, the worker that holds it, and any number of readers; nothing is locked. A
+slot is held by a lock that the kernel frees when its holder dies, however it dies, so that a
+restarted worker takes up the slot of the dead one and finds everything that was stored there.
+`shared_sums.py` says how sums are published whole.
 
-The launcher owns the run directory: it makes a fresh one at every start, sweeps those that dead instances left behind
-and removes its own at the end.
+The launcher owns the run directory: it makes a fresh one at every start, sweeps those that dead
+instances left behind and removes its own at the end.
 """
 
 import contextlib
@@ -26,8 +27,11 @@ from service.settings import variable
 PREFIX = "mmoe-"
 OWNER_LOCK = "owner.lock"
 ROOM_BYTES = 256 << 20
-"""A directory in memory is taken only with this much room left, else the next candidate: pages of a full one cannot be
-written, which ends the process that tries (Docker's /dev/shm has 64 MiB unless told otherwise)."""
+"""Free bytes of a directory in memory that is taken, else it is the next candidate.
+
+Pages of a full one cannot be written, which ends the process that tries (Docker's /dev/shm has
+64 MiB unless told otherwise).
+"""
 
 MEMORY = "/dev/shm"
 LOGIND, LINGERING = Path("/run/systemd/seats"), Path("/var/lib/systemd/linger")
@@ -39,7 +43,7 @@ _IDENTITY_BYTES = 32
 
 
 class RunDirectory:
-    """Hold a run directory; every process of the instance holds one on the same path.
+    """Run directory of an instance, held by each of its processes.
 
     The directory counts as in use while any process holds it.
 
@@ -49,7 +53,10 @@ class RunDirectory:
     """
 
     def __init__(self, path: Path, slots: int) -> None:
-        """Hold an existing directory, as a worker does. Raises SettingsError where there is none."""
+        """Open an existing directory, as a worker does.
+
+        Raises SettingsError where there is none.
+        """
         if slots < 1:
             raise ValueError(f"a run directory needs at least one slot, not {slots}")
         self.path, self.slots = path, slots
@@ -63,12 +70,12 @@ class RunDirectory:
 
     @classmethod
     def create(cls, slots: int, parent: Path | None = None) -> Self:
-        """Make a fresh directory, as the launcher does, and remove those of instances that have died.
+        """Make a fresh directory, as the launcher does, and sweep those of dead instances.
 
         Args:
             slots: how many workers there will be at a time.
-            parent: where to make it; None takes the first with room of $RUNTIME_DIRECTORY, /dev/shm unless a logout
-                clears it, and the directory for temporary files.
+            parent: where to make it; None takes the first with room of $RUNTIME_DIRECTORY,
+                /dev/shm unless a logout clears it, and the directory for temporary files.
 
         Raises:
             SettingsError: `parent` cannot be written.
@@ -88,7 +95,7 @@ class RunDirectory:
 
     @property
     def gone(self) -> bool:
-        """Tell whether somebody has removed the directory, or has put another in its place, while it is held."""
+        """Tell whether the directory was removed, or replaced by another, while it is held."""
         if self._lock is None:
             return False
         try:
@@ -98,7 +105,7 @@ class RunDirectory:
 
     @property
     def gone_sentence(self) -> str:
-        """Say what it means that the directory is gone, and what to do."""
+        """Describe in a sentence what the loss of the directory means, and what to do."""
         return (
             f"The run directory {self.path} is gone, and with it what the workers share: what is loaded is "
             "served on, but no version is loaded any more, calls that change models fail, and a worker that ends "
@@ -126,7 +133,8 @@ class RunDirectory:
             slot_bytes: size of a slot.
 
         Returns:
-            One writable view per slot, aligned to a page. The mapping lives as long as any of them.
+            One writable view per slot, aligned to a page. The mapping lives as long as any of
+            them.
 
         Raises:
             SettingsError: there is no room, or the file was made with another layout.
@@ -164,7 +172,7 @@ class RunDirectory:
 
 
 class SlotLock:
-    """Hold the slot `index` of every file of the run directory, until released or until this process ends."""
+    """Lock of the slot `index` in every file, held until released or until this process ends."""
 
     def __init__(self, index: int, lock: int) -> None:
         self.index = index
@@ -188,7 +196,10 @@ def sweep(place: Path) -> None:
 
 
 def _lock(path: Path, shared: bool = False) -> int | None:
-    """Lock a file and return its descriptor; None where someone holds it. The kernel frees it when the holder dies."""
+    """Lock a file and return its descriptor; None where someone holds it.
+
+    The kernel frees it when the holder dies.
+    """
     descriptor = os.open(path, os.O_RDWR | (0 if shared else os.O_CREAT), 0o600)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -199,7 +210,10 @@ def _lock(path: Path, shared: bool = False) -> int | None:
 
 
 def _roomy_place() -> Path:
-    """Return the first place with room that lasts as long as the service, else the directory for temporary files."""
+    """Return the first place with room that lasts as long as the service.
+
+    Where there is none, it is the directory for temporary files.
+    """
     # A unit of systemd with RuntimeDirectory= has a place of its own; it may name several.
     for place in (os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0], MEMORY):
         if place and not (place == MEMORY and _cleared_at_logout()):
@@ -211,16 +225,20 @@ def _roomy_place() -> Path:
 
 
 def _cleared_at_logout() -> bool:
-    """Tell whether logind may remove this user's shared memory at the last logout (RemoveIPC), as it does for people.
+    """Tell whether logind may remove this user's shared memory at the last logout (RemoveIPC).
 
-    It does not for system users, and not for those who linger. $XDG_RUNTIME_DIR always goes, so nobody takes it.
+    It does not for system users, and not for those who linger. $XDG_RUNTIME_DIR always goes, so
+    nobody takes it.
     """
     person = os.getuid() >= FIRST_PERSON and LOGIND.is_dir()
     return person and not (LINGERING / getpass.getuser()).exists()
 
 
 def _map(path: Path, digest: bytes, size: int) -> mmap.mmap:
-    """Map a file of `size` bytes; an absent one is made aside and linked in whole, so that nobody meets half of it."""
+    """Map a file of `size` bytes.
+
+    An absent one is made aside and linked in whole, so that nobody meets half of it.
+    """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=".")
@@ -240,7 +258,10 @@ def _map(path: Path, digest: bytes, size: int) -> mmap.mmap:
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    """Give a file its memory now, where the system can: a mapped page without memory ends the process later."""
+    """Give a file its memory now, where the system can.
+
+    A mapped page without memory ends the process later.
+    """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
     else:

@@ -1,4 +1,4 @@
-"""Settings from environment variables named MMOE_*: one field each, with its range and a sentence."""
+"""Settings from environment variables named MMOE_*: a field each, with range and sentence."""
 
 import difflib
 import re
@@ -15,7 +15,7 @@ from service.errors import SettingsError
 _HOST = re.compile(r"(\*\.)?[a-z0-9._-]+|[0-9a-f:.]+")
 PREFIX = "MMOE_"
 OFFLINE_VARIABLES = frozenset({"MMOE_DATA"})
-"""Variables of the offline half, which are no settings of the service."""
+"""Variables of the offline half, which are not settings of the service."""
 
 
 def _split_pins(value: object) -> object:
@@ -32,7 +32,10 @@ def _split_pins(value: object) -> object:
 
 
 def _split_tasks(value: object) -> object:
-    """Turn "census=income+never_married" into {"census": {"income", "never_married"}}; leave anything else as it is."""
+    """Turn "census=income+never_married" into {"census": {"income", "never_married"}}.
+
+    Leave anything else as it is.
+    """
     if not isinstance(value, str):
         return value
     pins: dict[str, frozenset[str]] = {}
@@ -46,7 +49,10 @@ def _split_tasks(value: object) -> object:
 
 
 def _split_hosts(value: object) -> object:
-    """Turn "models.example.com,*.internal" into a set of names in lower case; leave anything but text as it is."""
+    """Turn "models.example.com,*.internal" into a set of names in lower case.
+
+    Leave anything but text as it is.
+    """
     if not isinstance(value, str):
         return value
     hosts = {part.strip().strip("[]").lower().removesuffix(".") for part in value.split(",")} - {""}
@@ -60,7 +66,7 @@ def _split_hosts(value: object) -> object:
 
 
 class Settings(BaseModel):
-    """Hold every setting, validated; build it by `read_settings`, or directly in tests."""
+    """Settings of the service, validated; built by `read_settings`, or directly in tests."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -297,7 +303,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read the settings from the environment; an empty variable counts as unset.
 
     Raises:
-        SettingsError: a value that does not parse or is out of its range; the sentence names the variable.
+        SettingsError: a value that does not parse or is out of its range; the sentence names the
+            variable.
     """
     given = {field: environ[variable(field)] for field in Settings.model_fields if environ.get(variable(field))}
     try:
@@ -314,9 +321,9 @@ def variable(field: str) -> str:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Say, a sentence each, which MMOE_* variables are no setting and which one was probably meant.
+    """Name, in a sentence each, MMOE_* variables that are not settings, and what was meant.
 
-    They are no error: an orchestrator may set variables of its own with the same beginning.
+    They are not errors: an orchestrator may set variables of its own with the same beginning.
     """
     known = [variable(field) for field in Settings.model_fields]
     strangers = sorted(v for v in environ if v.startswith(PREFIX) and v not in known and v not in OFFLINE_VARIABLES)
@@ -340,7 +347,7 @@ def _suggestion(stranger: str, known: list[str]) -> str:
 
 
 def _expectation(field: str, error: ErrorDetails) -> str:
-    """Say what the field takes, from pydantic's finding."""
+    """Describe what the field takes, from pydantic's finding."""
     limits = error.get("ctx", {})
     phrases = {
         "int_parsing": "a whole number",

@@ -1,4 +1,7 @@
-"""Work that must never keep a request waiting: a bounded queue to a thread; what finds no room is dropped."""
+"""Background work off the event loop: a bounded queue to a thread.
+
+What finds no room is dropped.
+"""
 
 import logging
 import threading
@@ -12,18 +15,19 @@ from service.logs.log import log_event
 Item = TypeVar("Item")
 
 GATHER_S = 0.05
-"""How long that is unless said otherwise."""
+"""Default of the time that items gather, in seconds."""
 
 
 class Background(Generic[Item]):
     """Hand items over to a thread, which is started with the first one.
 
-    `put` is for one thread, that of the event loop. The thread that works shares the interpreter with it, so `work`
-    should often do something that lets others on, such as writing or `breathe`.
+    `put` is for one thread, that of the event loop. The thread that works shares the interpreter
+    with it, so `work` should often do something that lets others on, such as writing or `breathe`.
 
     Args:
         name: of the thread.
-        work: done there, with what has gathered, in order; an exception is logged and costs what it was given.
+        work: done there, with what has gathered, in order; an exception is logged and costs what
+            it was given.
         room: how much may wait, in the units of `put`.
         gather_s: how long items may gather before they are worked on together.
     """
@@ -37,7 +41,10 @@ class Background(Generic[Item]):
         self._thread: threading.Thread | None = None
 
     def put(self, item: Item, size: int = 1) -> bool:
-        """Hand over an item; False if there is no room for it. What is larger than the room passes alone."""
+        """Hand over an item; False if there is no room for it.
+
+        What is larger than the room passes alone.
+        """
         waiting = self._put - self._done
         if waiting and waiting + size > self._room:
             return False
@@ -80,5 +87,8 @@ class Background(Generic[Item]):
 
 
 def breathe() -> None:
-    """Let the event loop on: without it, it would wait up to the interpreter's switch interval, 5 ms."""
+    """Let the event loop on.
+
+    Without it, it would wait up to the interpreter's switch interval, 5 ms.
+    """
     time.sleep(50e-6)

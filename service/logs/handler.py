@@ -19,8 +19,8 @@ class PipeHandler(logging.Handler):
 
     A write to a pipe blocks for as long as nobody reads a full one, a long line even where there
     is room for a part of it. `emit` usually returns when the line is written, so that a process
-    that dies leaves no line out. Where the thread is held up, the first record waits for PATIENCE_S
-    and the next ones not at all; beyond ROOM_LINES they are dropped.
+    that dies leaves no line out. Where the thread is held up, the first record waits for
+    PATIENCE_S and the next ones not at all; beyond ROOM_LINES they are dropped.
 
     Args:
         descriptor: of the file to write to; it stays open.

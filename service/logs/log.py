@@ -1,7 +1,10 @@
-"""What the service says of itself: one line on stderr per event, as JSON for programs or as text for a terminal.
+"""Event log of the service: one line on stderr per event, as JSON or as text.
 
-`log_event` names the event and hands its figures over as fields; every other logger of the process, uvicorn's and
-asyncio's too, comes out in the same form. No value of a feature is ever logged.
+Text is for a terminal, JSON for programs.
+
+`log_event` names the event and hands its figures over as fields; every other logger of the
+process, uvicorn's and asyncio's too, comes out in the same form. No value of a feature is ever
+logged.
 """
 
 import logging
@@ -24,7 +27,7 @@ _TRACEBACK_CHARACTERS = 20_000
 
 
 def configure(form: str, level: str, worker: int | None = None, stream: TextIO | None = None) -> None:
-    """Send every logger of this process to a stream in one form, and what ends the process unexpectedly too.
+    """Send every logger of this process to a stream in one form, and uncaught errors too.
 
     Args:
         form: "json", "text" or "auto": text if the stream is a terminal, else JSON.
@@ -84,7 +87,9 @@ def log_event(
 
 
 class JsonLines(logging.Formatter):
-    """Write a record as one line of JSON: time, level, event, message, logger, pid, worker, then the event's fields.
+    """Write a record as one line of JSON.
+
+    Time, level, event, message, logger, pid, worker, then the event's fields.
 
     Args:
         worker: place of this worker; None in a launcher.
@@ -121,7 +126,10 @@ def rfc3339(since_1970_s: float) -> str:
 
 
 def dumps(line: Mapping[str, Any]) -> bytes:
-    """Write JSON whatever the values are; text that is no valid UTF-8 is shown with its escapes."""
+    """Write JSON whatever the values are.
+
+    Text that is not valid UTF-8 is shown with its escapes.
+    """
     try:
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:  # lone surrogates, for example from a path, or integers beyond 64 bits

@@ -1,11 +1,14 @@
-"""The prediction log: a share of the answers, a line of JSON per row, in rotated files; no request waits for it.
+"""Prediction log: a share of the answers, a line of JSON per row, in rotated files.
 
-The event loop puts references into a bounded queue; a thread writes them out. What finds no room there or on the disk
-is dropped and counted. Every record has the same fields of the same types, whatever the model, so that polars and
-DuckDB read all files in one call:
+No request waits for it.
+
+The event loop puts references into a bounded queue; a thread writes them out. What finds no room
+there or on the disk is dropped and counted. Every record has the same fields of the same types,
+whatever the model, so that polars and DuckDB read all files in one call:
 
     {"time_utc", "request_id", "trace_id", "model", "version", "row",
-     "tasks": [{"task", "prediction": [...], "gate_weights": [...]}], "features": [{"feature", "value"}]}
+     "tasks": [{"task", "prediction": [...], "gate_weights": [...]}],
+     "features": [{"feature", "value"}]}
 """
 
 import logging
@@ -31,7 +34,7 @@ from service.settings import Settings
 ROOM_ROWS = 20_000
 """Rows that may wait for the thread."""
 RETRY_S = 1.0
-"""How long a disk that failed is left alone."""
+"""Seconds for which a disk that failed is left alone."""
 _ROWS_AT_ONCE = 64
 _BYTES_AT_ONCE = 1 << 18
 _WRITTEN, _NO_ROOM, _NO_DISK = (
@@ -44,7 +47,7 @@ log = logging.getLogger("service.predictions")
 
 
 class ModelVersion(NamedTuple):
-    """Name a model version."""
+    """Name, number and manifest of a model version."""
 
     name: str
     version: int
@@ -52,7 +55,10 @@ class ModelVersion(NamedTuple):
 
 
 class _Prediction(NamedTuple):
-    """Hold a request's rows, as references: `start` to `stop` of a run's answer, the first of them being row `row`."""
+    """Rows of a request, as references: `start` to `stop` of a run's answer.
+
+    The first of them is row `row` of the request.
+    """
 
     time: float
     request_id: bytes
@@ -71,7 +77,8 @@ class PredictionLog:
 
     Args:
         settings: directory, share and bounds.
-        count: told, from either thread, how many rows were written or dropped, by a name of `worker_numbers.RECORDS`.
+        count: told, from either thread, how many rows were written or dropped, by a name of
+            `gauges.RECORDS`.
     """
 
     def __init__(self, settings: Settings, count: Callable[[str, int], object]) -> None:
@@ -89,7 +96,10 @@ class PredictionLog:
             self._failed(error, 0)
 
     def samples(self, request_id: bytes) -> bool:
-        """Tell whether a request is one of the share: by its id alone, so that every replica and every try agree."""
+        """Tell whether a request is one of the share.
+
+        Its id alone decides, so that every replica and every try agree.
+        """
         return zlib.crc32(request_id) < self._below
 
     def note(self, request_id: bytes, trace_id: str, of: ModelVersion, batch: Batch, part: RunSlice) -> None:
@@ -158,7 +168,10 @@ class PredictionLog:
 
 
 def _groups(predictions: Iterable[_Prediction]) -> Iterator[list[_Prediction]]:
-    """Divide predictions into groups of one model version each, and of few enough rows to be written at once."""
+    """Divide predictions into groups of one model version each.
+
+    Each has few enough rows to be written at once.
+    """
     group: list[_Prediction] = []
     rows = 0
     for prediction in chain.from_iterable(map(_pieces, predictions)):
@@ -208,7 +221,10 @@ def _weights(group: Sequence[_Prediction]) -> list[Sequence[bytes]]:
 
 
 def _feature_texts(prediction: _Prediction) -> Iterator[tuple[bytes, ...]]:
-    """Return the texts of each row's features: numbers plain, categories with their quotes, missing ones empty."""
+    """Return the texts of each row's features.
+
+    Numbers plain, categories with their quotes, missing ones empty.
+    """
     first, last = prediction.row, prediction.row + prediction.stop - prediction.start
     numeric, categorical = prediction.batch.numeric, prediction.batch.categorical
     columns: list[Iterable[list[bytes]]] = []

@@ -1,6 +1,9 @@
-"""Lines of answered requests, written by a thread: a request pays for a tuple, and nothing for a stuck reader.
+"""Lines of answered requests, written by a thread.
 
-Lines never hold what was sent: no body, no query, no sentence of an error, which may quote a value.
+A request pays for a tuple, and nothing for a stuck reader.
+
+Lines never hold what was sent: no body, no query, no sentence of an error, which may quote a
+value.
 """
 
 import contextlib
@@ -14,13 +17,13 @@ from service.logs.log import dumps, head
 
 ROOM_LINES = 10_000
 _PIPE_BYTES = 4096
-"""A write of no more is not torn apart by another process's to the same pipe (PIPE_BUF of Linux)."""
+"""Bytes that one write puts into a pipe without another process's in between (PIPE_BUF)."""
 _LINES_AT_ONCE = 20
 _LONGEST_PATH = 200
 
 
 class RequestEntry(NamedTuple):
-    """Hold what a line says.
+    """Fields of a line about an answered request.
 
     Attributes:
         time: of the answer, seconds since 1970.

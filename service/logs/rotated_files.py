@@ -1,10 +1,11 @@
 """Lines in files of bounded size and number, whole lines only, one writer to a file.
 
-    directory/rows-<writer>-<number>.jsonl     the highest number is written to, the lowest are deleted
-    directory/.writer-<writer>.lock            held by the process that writes rows-<writer>-*
+    directory/rows-<writer>-<number>.jsonl  the highest is written to, the lowest are deleted
+    directory/.writer-<writer>.lock         held by the process that writes rows-<writer>-*
 
-Processes that share a directory take the lowest free writer each, and a restarted one goes on where the dead one was:
-so a directory never holds more than files x size x the most processes there were at a time.
+Processes that share a directory take the lowest free writer each, and a restarted one goes on
+where the dead one was: so a directory never holds more than files x size x the most processes
+there were at a time.
 """
 
 import contextlib
@@ -70,7 +71,7 @@ class RotatedFiles:
             self._lock = None
 
     def _lock_writer(self) -> None:
-        """Become the only writer of some number, unless this one still is."""
+        """Lock the lowest free number of a writer, unless one is held."""
         if self._lock is not None and os.fstat(self._lock).st_nlink:
             return
         self.close()
@@ -97,7 +98,10 @@ class RotatedFiles:
         return self._directory / f"rows-{self._writer}-{number:08d}.jsonl"
 
     def _open_file(self) -> None:
-        """Open the file of the current number, and cut off a line that a writer which was killed left unfinished."""
+        """Open the file of the current number.
+
+        A line that a writer which was killed left unfinished is cut off.
+        """
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._file = os.open(self._path(self._number), flags, _MODE)
         size = os.fstat(self._file).st_size

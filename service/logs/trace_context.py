@@ -1,4 +1,4 @@
-"""W3C Trace Context: which trace a request belongs to, read from `traceparent` and `tracestate`, strictly.
+"""W3C Trace Context of a request, read strictly from `traceparent` and `tracestate`.
 
 https://www.w3.org/TR/trace-context/; whatever is not valid is as if it had not come.
 """
@@ -16,7 +16,7 @@ _SAMPLED = 1
 
 
 class TraceContext(NamedTuple):
-    """Say where in which trace a request stands.
+    """Trace of a request, and its place in it.
 
     Attributes:
         trace_id: 32 hexadecimal digits.
@@ -48,14 +48,18 @@ class Sampler(NamedTuple):
 
     Attributes:
         follows_caller: whether the caller's decision counts, where there is one.
-        share: of the other traces that is recorded, by trace id, so that every service decides alike.
+        share: of the other traces that is recorded, by trace id, so that every service decides
+            alike.
     """
 
     follows_caller: bool = True
     share: float = 1.0
 
     def begin(self, caller: TraceContext | None) -> TraceContext | None:
-        """Begin a span in the caller's trace, or in a new one; None if it is not to be recorded."""
+        """Begin a span in the caller's trace, or in a new one.
+
+        None if it is not to be recorded.
+        """
         if caller is None:
             low = random.getrandbits(64) or 1
             if low >= self.share * 2**64:
@@ -78,7 +82,8 @@ def new_span_id() -> str:
 def read_trace(traceparent: bytes, tracestate: bytes | None = None) -> TraceContext | None:
     """Return the trace that a request's headers name; None if they are not valid.
 
-    A later version of the format is read as far as this one goes. A `tracestate` that is not valid is left out.
+    A later version of the format is read as far as this one goes. A `tracestate` that is not valid
+    is left out.
     """
     found = _TRACEPARENT.fullmatch(traceparent.strip(b" \t"))
     if found is None:

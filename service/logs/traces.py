@@ -1,8 +1,9 @@
-"""Spans of requests for OpenTelemetry: one of the server per request, with parse, queue, run and render inside.
+"""Spans of requests for OpenTelemetry: a server span, with parse, queue, run and render inside.
 
-The event loop puts figures into a bounded queue; a thread makes spans of them and sends them off. OpenTelemetry is an
-extra (`.[otel]`) that is imported there and nowhere else. Where to and how is said by its own
-variables: OTEL_EXPORTER_OTLP_ENDPOINT and its like, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER.
+The event loop puts figures into a bounded queue; a thread makes spans of them and sends them off.
+OpenTelemetry is an extra (`.[otel]`) that is imported there and nowhere else. Where to and how is
+said by its own variables: OTEL_EXPORTER_OTLP_ENDPOINT and its like, OTEL_SERVICE_NAME,
+OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER.
 """
 
 import importlib.util
@@ -37,7 +38,7 @@ log = logging.getLogger("service.traces")
 
 
 class Stage(NamedTuple):
-    """Say when a stage of a request began and ended, on the clock of its arrival."""
+    """Beginning and end of a stage of a request, on the clock of its arrival."""
 
     name: str
     began: float
@@ -45,7 +46,7 @@ class Stage(NamedTuple):
 
 
 class TracedRequest(NamedTuple):
-    """Hold the figures of a request that is recorded.
+    """Figures of a request whose spans are recorded.
 
     Attributes:
         ended_ns: nanoseconds since 1970.
@@ -66,7 +67,9 @@ class TracedRequest(NamedTuple):
 
 
 def wants_traces(settings: Settings, environ: Mapping[str, str]) -> bool:
-    """Tell whether traces are to be recorded: MMOE_TRACES says so, or leaves it to OpenTelemetry's own variables.
+    """Tell whether traces are to be recorded.
+
+    MMOE_TRACES says so, or leaves it to OpenTelemetry's own variables.
 
     Raises:
         SettingsError: they are, and OpenTelemetry is not installed; or its sampler is unknown.
@@ -111,7 +114,8 @@ class Tracer:
     Args:
         sampler: which traces to record.
         exporter: makes what the spans are sent with; called on the thread.
-        count: told how many requests were lost, by a name of `worker_numbers.RECORDS`; from either thread.
+        count: told how many requests were lost, by a name of `gauges.RECORDS`; from either
+            thread.
         worker: place of this worker.
 
     Attributes:
@@ -131,7 +135,10 @@ class Tracer:
 
     @classmethod
     def of(cls, settings: Settings, count: Callable[[str, int], object], worker: int) -> "Tracer | None":
-        """Make one as settings and environment say; None where no traces are wanted. Raises as `wants_traces`."""
+        """Make one as settings and environment say; None where no traces are wanted.
+
+        Raises as `wants_traces`.
+        """
         if not wants_traces(settings, os.environ):
             return None
         return cls(read_sampler(os.environ), _otlp, count, worker)

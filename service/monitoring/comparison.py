@@ -1,9 +1,11 @@
-"""How far a candidate version's answers are from the served one's: compared row by row, added up over all workers.
+"""Comparison of a shadow version with the served one: row by row, added up over all workers.
 
-    <run directory>/shadow/<model>/<served>-<candidate>-<digest>.json    which versions and tasks are compared
-    <run directory>/shadow/<model>/<served>-<candidate>-<digest>.slots   the sums, a slot per worker
+    <run directory>/shadow/<model>/<served>-<candidate>-<digest>
+        .json     the versions and tasks that are compared
+        .slots    the sums, a slot per worker
 
-Every comparison adds to a worker's sums at once or not at all (`shared_sums.py`): a worker that dies leaves them whole.
+Every comparison adds to a worker's sums at once or not at all (`shared_sums.py`): a worker that
+dies leaves them whole.
 """
 
 import hashlib
@@ -31,7 +33,7 @@ _PER_TASK = 5
 
 
 class ComparedTask(BaseModel):
-    """Describe a task that both versions have.
+    """Task that both versions have.
 
     Attributes:
         gates: whether their gate weights can be compared: both have gates, over as many experts.
@@ -45,7 +47,7 @@ class ComparedTask(BaseModel):
 
 
 class Pair(BaseModel):
-    """Describe which versions are compared, and in what."""
+    """Pair of versions that are compared, with the tasks they are compared in."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,7 +58,10 @@ class Pair(BaseModel):
 
     @classmethod
     def of(cls, name: str, served: tuple[int, Manifest], candidate: tuple[int, Manifest]) -> "Pair":
-        """Pair two versions of a model, each a number and a manifest: the tasks of the same name, kind and width."""
+        """Pair two versions of a model, each a number and a manifest.
+
+        They are compared in the tasks of the same name, kind and width.
+        """
         (number, one), (other_number, other) = served, candidate
         theirs = {task.name: task for task in other.tasks}
         alike = one.has_gates and other.has_gates and one.experts == other.experts
@@ -75,7 +80,9 @@ class Pair(BaseModel):
     def compare(
         self, served: Answer, candidate: Answer, places: tuple[NDArray[np.intp], NDArray[np.intp]]
     ) -> "ShadowFigures":
-        """Compare the answers to the same rows; a row without a finite answer of the candidate counts as failed.
+        """Compare the answers to the same rows.
+
+        A row without a finite answer of the candidate counts as failed.
 
         Args:
             served: what was answered.
@@ -110,7 +117,7 @@ class Pair(BaseModel):
 
 
 class ShadowFigures:
-    """Hold sums over rows that were compared."""
+    """Sums over rows that were compared."""
 
     def __init__(self, pair: Pair, words: Body) -> None:
         self.pair, self.words = pair, words
@@ -131,7 +138,10 @@ class ShadowFigures:
         return float(self.words[_FAILED])
 
     def task(self, at: int) -> tuple[float, float, float, float, float]:
-        """Return a task's sums: absolute difference, its largest, disagreements, gate divergence, same top expert."""
+        """Return a task's sums.
+
+        Absolute difference, its largest, disagreements, gate divergence, same top expert.
+        """
         part = self.words[_TASKS + at * _PER_TASK :][:_PER_TASK].tolist()
         return part[_ABSOLUTE], part[_LARGEST], part[_DISAGREEMENTS], part[_DIVERGENCE], part[_SAME_TOP]
 
@@ -150,7 +160,7 @@ class ShadowFigures:
 
 
 class Tally:
-    """Add up a pair's figures; one object per process may add, from one thread."""
+    """Sums of a pair over all workers; one object per process may add, from one thread."""
 
     def __init__(self, pair: Pair, workers: list[SharedSums], own: int) -> None:
         self.pair, self._workers, self._own = pair, workers, workers[own]
@@ -169,7 +179,7 @@ class Tally:
 
 
 class Tallies:
-    """Keep the tallies of an instance.
+    """Tallies of all pairs of an instance.
 
     Args:
         directory: shared by the workers.
@@ -195,7 +205,7 @@ class Tallies:
         return self._tally(path, pair)
 
     def all(self) -> list[Tally]:
-        """List the tallies of all pairs that are kept, the last opened first, whoever opened them."""
+        """List the tallies of all pairs that are kept, by any worker, the last opened first."""
         found = []
         root = self._directory.path / _FOLDER
         for path in sorted(root.glob("*/*.json"), key=_opened_at, reverse=True):

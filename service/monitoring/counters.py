@@ -1,8 +1,11 @@
-"""Counters and gauges of one worker, in shared memory: cheap to note, read by any worker for all of them.
+"""Counters and gauges of one worker, in shared memory.
 
-An event costs 20 bytes at the end of a buffer to note; `fold` adds them up and publishes the sums (`shared_sums.py`)
-every second. What is not an event lies in a second file, a slot of plain numbers and names per worker. Counters go on
-from where a dead worker last published them. `prometheus.py` merges the slots into what Prometheus reads.
+Cheap to note, read by any worker for all of them.
+
+An event costs 20 bytes at the end of a buffer to note; `fold` adds them up and publishes the sums
+(`shared_sums.py`) every second. What is not an event lies in a second file, a slot of plain
+numbers and names per worker. Counters go on from where a dead worker last published them.
+`prometheus.py` merges the slots into what Prometheus reads.
 """
 
 import resource
@@ -47,11 +50,14 @@ from service.run_directory import RunDirectory
 _STATM = Path("/proc/self/statm")
 _OPEN_FILES = Path("/proc/self/fd")
 PROCESS_FIGURES_S = 2.0
-"""How old the figures of the process itself may grow: counting open files takes time where there are thousands."""
+"""Age at which figures of the process are renewed, in seconds.
+
+Counting open files takes time where there are thousands.
+"""
 
 
 class LoadedVersion(Protocol):
-    """Be a model version that is loaded."""
+    """Model version that is loaded."""
 
     @property
     def name(self) -> str:
@@ -63,10 +69,11 @@ class LoadedVersion(Protocol):
 
 
 class Metrics:
-    """Note what one worker does; every method is for the thread of its event loop.
+    """Counters and gauges of one worker, for the thread of its event loop.
 
-    What is noted lies in a buffer until the next `fold`, so that a request pays for no more than that. The buffer is
-    written over and over: objects that live until then would cost a request several times as much (measured).
+    What is noted lies in a buffer until the next `fold`, so that a request pays for no more than
+    that. The buffer is written over and over: objects that live until then would cost a request
+    several times as much (measured).
 
     Args:
         directory: shared by the workers.
@@ -99,12 +106,15 @@ class Metrics:
         self._take_over(pid)
 
     def code(self, route: str, status: int, model: LoadedVersion | None) -> int:
-        """Return the number under which a request counts; it stays valid while the model is loaded.
+        """Return the number under which a request counts.
+
+        It stays valid while the model is loaded.
 
         Args:
             route: one of ROUTES, else it counts as "other".
             status: of HTTP.
-            model: the loaded version that was asked, never just what a caller named; None where there is none.
+            model: the loaded version that was asked, never just what a caller named; None where
+                there is none.
         """
         if model is None:
             return request_code(0, route, status, None)
@@ -138,7 +148,14 @@ class Metrics:
         self.note(event(self.code(route, status, model), rows, parse_s, render_s, total_s))
 
     def ran(self, requests: int, rows: int, queue_s: float, run_s: float) -> None:
-        """Note a run: how many requests and rows were joined, how long the oldest waited, how long it took."""
+        """Note a run.
+
+        Args:
+            requests: joined in it.
+            rows: of all of them.
+            queue_s: seconds that the oldest waited.
+            run_s: seconds that it took.
+        """
         self.note(event(RUN, requests, rows, queue_s, run_s))
 
     def rejected(self, reason: str) -> None:
@@ -146,7 +163,10 @@ class Metrics:
         self._words[REASON_WORD.get(reason, REASON_WORD["other"])] += 1
 
     def recorded(self, record: str, count: int) -> None:
-        """Note what became of records, one of RECORDS; the only method that other threads may call too."""
+        """Note what became of records, one of RECORDS.
+
+        It is the only method that other threads may call too.
+        """
         self._words[RECORD_WORD[record]] += count
 
     def queue_rows(self, rows: int) -> None:
@@ -171,7 +191,7 @@ class Metrics:
             self.numbers.unload_version(place)
 
     def fold(self) -> None:
-        """Add up the events noted since, publish the sums, and renew the gauges of this process."""
+        """Add up the events noted since, publish the sums and renew the gauges."""
         self._fold_events()
         now = self._clock()
         self._words[SEEN] = now
@@ -218,7 +238,9 @@ class Metrics:
         self.fold()
 
     def _free_place(self, entries: list[VersionEntry]) -> int | None:
-        """Find a place in the table of versions; in a full one that of the version unloaded longest ago.
+        """Find a place in the table of versions.
+
+        In a full one it is that of the version unloaded longest ago.
 
         With so many loaded that there is none, the rows of the next are not counted by version.
         """

@@ -1,4 +1,7 @@
-"""A worker's slot of plain numbers and names: gauges, counters of rejected requests, the versions it has loaded."""
+"""A worker's slot of plain numbers and names.
+
+Gauges, counters of rejected requests, the versions it has loaded.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +10,10 @@ from typing import NamedTuple
 from service.monitoring.instruments import MODELS, REASONS, VERSIONS
 
 ALIVE_S = 10.0
-"""A worker that has not been seen for so long is taken for dead: its gauges count no more, its counters do."""
+"""Seconds after which a worker that was not seen is taken for dead.
+
+Its gauges count no more, its counters do.
+"""
 
 _NAME_BYTES = 256
 PID, SEEN, STARTS, STARTED, QUEUE_ROWS, MEMORY, OPEN_FILES, CPU_BEFORE, CPU, FIRST_REASON = range(10)
@@ -21,7 +27,10 @@ RECORDS = (
     "trace_requests_dropped_queue",
     "trace_requests_dropped_export",
 )
-"""What becomes of records. Each is counted by one thread, for two could lose each other's additions."""
+"""Fates of records, each counted by one thread.
+
+Two threads could lose each other's additions.
+"""
 
 _VERSION_WORDS = 6
 _STATE, _MODEL, _NUMBER_HIGH, _NUMBER_LOW, _LOADED_AT, _LOAD_S = range(_VERSION_WORDS)
@@ -37,7 +46,7 @@ RECORD_WORD = {record: _FIRST_RECORD + index for index, record in enumerate(RECO
 
 @dataclass(frozen=True)
 class VersionEntry:
-    """Describe a model version that a worker has, or had, loaded.
+    """Model version that a worker has, or had, loaded.
 
     Attributes:
         index: its place in the worker's table.
@@ -55,7 +64,7 @@ class VersionEntry:
 
 
 class Gauges(NamedTuple):
-    """Hold what a worker says of itself.
+    """Gauges of one worker.
 
     Attributes:
         restarts: starts in this slot beyond the first.
@@ -75,7 +84,7 @@ class Gauges(NamedTuple):
 
 
 class WorkerNumbers:
-    """View one worker's slot of numbers and names; only its own worker may write."""
+    """Slot of numbers and names of one worker, which alone may write."""
 
     def __init__(self, slot: memoryview) -> None:
         self.words = slot[:_NAMES].cast("d")
@@ -119,7 +128,7 @@ class WorkerNumbers:
                 yield VersionEntry(index, self.model(int(model)), number, state == _LOADED, loaded_at, load_s)
 
     def name_model(self, name: str) -> int:
-        """Return the place of a model's name, which is made if there is room, else the last, "other"."""
+        """Return the place of a model's name: its own, a new one, or the last, "other"."""
         encoded = name.encode()[:_NAME_BYTES]
         for index in range(1, MODELS - 1):
             known = self.model(index)
@@ -134,7 +143,10 @@ class WorkerNumbers:
         self._names[index * _NAME_BYTES : index * _NAME_BYTES + len(name)] = name
 
     def write_version(self, index: int, model: int, version: int, loaded_at: float, load_s: float) -> None:
-        """Write a line of the table of versions: a loaded one. Its state comes last, which is what makes it valid."""
+        """Write a line of the table of versions: a loaded one.
+
+        Its state comes last, which is what makes it valid.
+        """
         self.forget_version(index)
         at = _TABLE + index * _VERSION_WORDS
         fields = (float(model), *map(float, divmod(version, _HIGH)), loaded_at, load_s)

@@ -1,11 +1,14 @@
-"""What the service counts and measures, in which labels and buckets, and how a worker's events become sums.
+"""Instruments of the metrics: labels, buckets, and the sums of a worker's events.
 
 The sets are fixed, so that no caller can make a series: whatever is not listed counts as "other".
 
 An event is five numbers; `fold` adds many at once to the worker's sums (`shared_sums.py`):
 
-    request   code, rows, parse_s, render_s, total_s       code = ((model * ROUTES + route) * STATUSES + status)
-    run       RUN, requests, rows, queue_s, run_s                 * (VERSIONS + 1) + version, or + VERSIONS for none
+    request   code, rows, parse_s, render_s, total_s
+    run       RUN, requests, rows, queue_s, run_s
+
+    code = ((model * ROUTES + route) * STATUSES + status) * (VERSIONS + 1) + version;
+           the version is VERSIONS for none
 
     place 0          histograms of the stages and of the runs
     place 1          rows by version
@@ -83,9 +86,12 @@ REASONS = (
     "other",
 )
 MODELS = 33
-"""Names told apart, the first for calls that name no loaded model, the last for all further ones."""
+"""Model names told apart: the first is for calls of no loaded model, the last for all others."""
 VERSIONS = 128
-"""Model versions told apart at a time; the one unloaded longest ago gives its place to the next."""
+"""Model versions told apart at a time.
+
+The one unloaded longest ago gives its place to the next.
+"""
 
 _MS = 1e-3
 SECONDS = tuple(x * _MS for x in (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000))
@@ -103,7 +109,7 @@ PLACES = _REQUESTS + MODELS
 
 
 class Instrument(NamedTuple):
-    """Say where a histogram finds its values: in which kind of event and column, and in which words it adds up."""
+    """Histogram: the kind of event and column of its values, and the words of its sums."""
 
     name: str
     of_runs: bool
@@ -113,7 +119,10 @@ class Instrument(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Return the word after the last: a count per bound, one beyond the last bound, and the sum."""
+        """Return the word after the last.
+
+        The words are a count per bound, one beyond the last bound, and the sum.
+        """
         return self.start + len(self.bounds) + 2
 
 
@@ -139,7 +148,9 @@ SHAPE = Shape(PLACES, max(_KEYS, VERSIONS, INSTRUMENTS[-1].end))
 
 
 def request_code(model: int, route: str, status: int, version: int | None) -> int:
-    """Return the number that stands for where a request counts; what is not listed counts as "other".
+    """Return the number that stands for where a request counts.
+
+    What is not listed counts as "other".
 
     It is exact in float32, which holds whole numbers to 2^24.
 
@@ -180,7 +191,7 @@ def fold(current: Callable[[int], Body], events: NDArray[np.float32]) -> dict[in
 
 
 def forget_version(current: Callable[[int], Body], version: int) -> dict[int, Body]:
-    """Return the bodies, by place, that forgetting the rows of a version's place in the table gives."""
+    """Return the bodies, by place, without the rows of one place in the table of versions."""
     rows = current(_VERSIONS).copy()
     rows[version] = 0
     return {_VERSIONS: rows}
@@ -194,7 +205,7 @@ def _observe(body: Body, instrument: Instrument, values: NDArray[np.float32]) ->
 
 
 class Figures(NamedTuple):
-    """Hold a worker's sums, read from the bodies of all places, (PLACES, words)."""
+    """Sums of a worker, read from the bodies of all places, (PLACES, words)."""
 
     bodies: Body
 

@@ -1,4 +1,4 @@
-"""What Prometheus reads: one answer over all workers, whichever gives it, on a registry of its own."""
+"""Prometheus exposition: one answer over all workers, on a registry of its own."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,10 @@ from service.monitoring.windows import TIERS
 
 
 def shadow_metrics(every: Sequence[ShadowFigures]) -> Iterator[Metric]:
-    """Yield sums over all workers, so that a ratio of rates is a mean over any time and any number of instances."""
+    """Yield the figures of shadow versions, as sums over all workers.
+
+    A ratio of rates is then a mean over any time and any number of instances.
+    """
     labels = ["model", "version", "shadow"]
     for name, text in (
         ("rows", "Rows that a shadow version was compared on."),
@@ -57,7 +60,7 @@ def _labels(figures: ShadowFigures) -> list[str]:
 
 DRIFT_WINDOW = TIERS[1]
 LEVELS = {"stable": 0, "too_few_rows": 0, "moderate": 1, "major": 2}
-"""Value of the drift level; too few rows is no alarm."""
+"""Values of the drift level; too few rows do not raise an alarm."""
 
 Workers = list[tuple[WorkerNumbers, Figures, bool]]
 Labels = tuple[str, ...]
@@ -212,7 +215,10 @@ def _processes(workers: Workers) -> Iterator[Metric]:
 
 
 def _gates(versions: Iterable[GateTraffic]) -> Iterator[Metric]:
-    """Yield what the gates did, as sums: a ratio of rates is then a mean over any time and any number of instances."""
+    """Yield what the gates did, as sums.
+
+    A ratio of rates is then a mean over any time and any number of instances.
+    """
     rows: dict[Labels, float] = {}
     weights: dict[Labels, float] = {}
     entropy: dict[Labels, float] = {}

@@ -1,7 +1,7 @@
-"""The answer about a window of live traffic: what the gates do, beside the baseline, with the drift from it.
+"""Report of a window of live traffic: gates, their baseline, and the drift from it.
 
-Plain dicts, lists and floats, fit for JSON. What cannot be said without rows is None, never NaN. docs/traffic.md
-defines every figure.
+Plain dicts, lists and floats, fit for JSON. What cannot be said without rows is None, never NaN.
+docs/traffic.md defines every figure.
 """
 
 import time

@@ -3,12 +3,13 @@
 One slot of a mapped file holds
 
     sequence   how often the sums were published
-    sides      2 x `places` bodies x `words` float64; the side of the sequence's last bit is current
+    sides      2 x `places` bodies x `words` float64; the sequence's last bit names the current one
 
-Publishing writes the side that is not current and then adds 1 to the sequence, so that a writer that is killed at any
-moment leaves the sums as it last published them, for readers and for the next owner of the slot. A reader copies and
-then looks whether the sequence has moved. (This counts on stores being seen in the order they were made, as x86-64
-promises; a processor that promises less may show a reader in another process a body a moment too early.)
+Publishing writes the side that is not current and then adds 1 to the sequence, so that a writer
+that is killed at any moment leaves the sums as it last published them, for readers and for the
+next owner of the slot. A reader copies and then looks whether the sequence has moved. (This counts
+on stores being seen in the order they were made, as x86-64 promises; a processor that promises
+less may show a reader in another process a body a moment too early.)
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,7 +43,10 @@ class Shape:
 
 
 class SharedSums:
-    """View of one slot. Only the process that claimed the slot may publish, from one thread, by one object."""
+    """View of one slot.
+
+    Only the process that holds the slot may publish, from one thread, by one object.
+    """
 
     def __init__(self, slot: memoryview, shape: Shape) -> None:
         """View a slot of `shape.nbytes` bytes; a new one is all zero, as are its sums."""

@@ -1,4 +1,4 @@
-"""All that one worker notes of itself and says of the instance: gate traffic and metrics, on a slot of its own."""
+"""Telemetry of a worker: gate traffic and metrics on a slot of its own, reports over all."""
 
 import asyncio
 import os
@@ -19,14 +19,16 @@ VersionKey = tuple[str, int]
 """Name and version of a model."""
 
 TICK_S = 1.0
-"""How old another worker's figures may be, and how much of them is lost with a worker that is killed."""
+"""Seconds between publications: a killed worker loses what it noted in the last of them."""
 
 
 class Telemetry:
-    """Note and report for one worker. Its methods are for the event loop, but for `recorder_of` and the reports.
+    """Telemetry of one worker, and reports over all.
+
+    Its methods are for the event loop, but for `recorder_of` and the reports.
 
     Args:
-        directory: shared by the workers; a free slot of it is claimed.
+        directory: shared by the workers; a free slot of it is locked.
 
     Attributes:
         refused: lists the versions that must not be served.
@@ -51,7 +53,10 @@ class Telemetry:
         self.recorded = self._metrics.recorded
 
     def recorder_of(self, name: str, version: int, manifest: Manifest) -> GateTraffic | None:
-        """Open the recorder of a version that is being loaded, in whatever thread; None without gates."""
+        """Open the recorder of a version that is being loaded, in whatever thread.
+
+        None without gates.
+        """
         if manifest.gates is None:
             return None
         gates = Gates(
@@ -98,7 +103,9 @@ class Telemetry:
             await asyncio.sleep(TICK_S)
 
     def gate_report(self, name: str, version: int, window: str = DEFAULT_WINDOW) -> Report:
-        """Describe a version's traffic over all workers; it may have been loaded before and by others.
+        """Describe a version's traffic over all workers.
+
+        It may have been loaded before and by others.
 
         Raises:
             ModelNotFound: no worker has recorded such a version, or it is forgotten.
@@ -111,7 +118,7 @@ class Telemetry:
         return gate_report(traffic, window)
 
     def prometheus(self, accept: str = "") -> tuple[bytes, str]:
-        """Return the metrics of all workers, and their content type, in the format that is accepted."""
+        """Return the metrics of all workers in the accepted format, and its content type."""
         render, content_type = choose_encoder(accept)
         return render(self._registry), content_type
 

@@ -1,15 +1,16 @@
-"""Gate statistics over live traffic: recorded by every worker, answered by any, kept per model version.
+"""Gate statistics over live traffic, per model version: recorded by every worker, read by any.
 
-`GateTraffic.record` copies a run's gate weights into a buffer and is all that the hot path pays; `fold` adds them up
-and publishes the sums every second, or sooner where there are many. Where rows come by the hundred thousand a second,
-adding all of them up would take a third of the time of predicting them, so after EXACT_ROWS of a second one row stands
-for SAMPLE.
+`GateTraffic.record` copies a run's gate weights into a buffer and is all that the hot path pays;
+`fold` adds them up and publishes the sums every second, or sooner where there are many. Where rows
+come by the hundred thousand a second, adding all of them up would take a third of the time of
+predicting them, so after EXACT_ROWS of a second one row stands for SAMPLE.
 
-Reading merges the published sums of all workers. They are at most a second old, and a worker that is killed takes no
-more than that with it.
+Reading merges the published sums of all workers. They are at most a second old, and a worker that
+is killed takes no more than that with it.
 
-    <run directory>/gates/<model>/<version>-<content>.json    tasks and baseline, for reading after a swap or restart
-    <run directory>/gates/<model>/<version>-<content>.slots   the sums, a slot per worker
+    <run directory>/gates/<model>/<version>-<content>
+        .json     tasks and baseline, for reading after a swap or restart
+        .slots    the sums, a slot per worker
 """
 
 import hashlib
@@ -33,7 +34,10 @@ KEPT_VERSIONS = 4
 """Versions of a model whose windows stay readable, those in use included."""
 
 EXACT_ROWS = 50_000
-"""Rows of one second that are all counted, in each worker: more than can come one to a request. They cost 1% of it."""
+"""Rows of one second that are all counted, in each worker, for 1% of its time.
+
+More cannot come one to a request.
+"""
 
 SAMPLE = 64
 """Beyond EXACT_ROWS of a second, keep one row in SAMPLE and weight it by SAMPLE."""
@@ -45,7 +49,7 @@ _FOLDER = "gates"
 
 
 class Gates(BaseModel):
-    """Describe the gates of one model version: all that reading its traffic takes.
+    """Gates of one model version: all that reading its traffic takes.
 
     Attributes:
         tasks: names in the order of axis T.
@@ -68,7 +72,7 @@ class Gates(BaseModel):
 
 
 class GateTraffic:
-    """Record and read the traffic of one model version.
+    """Gate traffic of one model version.
 
     Args:
         gates: of the version.
@@ -77,7 +81,8 @@ class GateTraffic:
         clock: whole and part seconds of CLOCK_MONOTONIC.
 
     Attributes:
-        record: notes the gate weights (B, T, E), float32, of rows that were served; for the thread that folds.
+        record: notes the gate weights (B, T, E), float32, of rows that were served; for the thread
+            that folds.
     """
 
     def __init__(self, gates: Gates, workers: list[SharedSums], own: int, clock: Callable[[], float]) -> None:
@@ -91,7 +96,10 @@ class GateTraffic:
         self.record = self._recorder()
 
     def fold(self) -> None:
-        """Add up the rows recorded since and publish the sums; 0.2 ms, and 0.15 us a row for two tasks of 8 experts."""
+        """Add up the rows recorded since and publish the sums.
+
+        It takes 0.2 ms, and 0.15 us a row for two tasks of 8 experts.
+        """
         if not self._buffer.tell():
             return
         rows = np.frombuffer(self._buffer.getbuffer()[: self._buffer.tell()].tobytes(), np.float32)
@@ -100,14 +108,18 @@ class GateTraffic:
         self._own.publish(fold(self._own.current, added, self._second))
 
     def release(self) -> None:
-        """Let go of the memory with the last reference: what records knows this object, and it knows what records."""
+        """Let go of the memory with the last reference.
+
+        What records knows this object, and it knows what records.
+        """
         self.record = _not_any_more
 
     def _recorder(self) -> Callable[[NDArray[np.float32]], None]:
         """Return `record`, a closure over all it needs because it is called for every run.
 
-        The buffer holds rows of one second that count alike; it is written over and over, since objects that live
-        until the next fold would cost a request several times as much (measured).
+        The buffer holds rows of one second that count alike; it is written over and over, since
+        objects that live until the next fold would cost a request several times as much
+        (measured).
         """
         write, size, clock, most = self._buffer.write, self._buffer.tell, self._clock, BUFFER_BYTES
         second, came = 0, 0
@@ -141,7 +153,7 @@ class GateTraffic:
         self._buffer.write(weights[skip::SAMPLE].tobytes())
 
     def series(self, tier: Tier) -> Sums:
-        """Merge all workers' rows of a window that ends now: (POINTS, ...), oldest bucket first."""
+        """Merge all workers' rows of a window that ends now: (POINTS, ...), oldest first."""
         places = tier_places(tier)
         return window(self._layout, (sums.read(*places) for sums in self._workers), tier, self._clock())
 
@@ -156,7 +168,7 @@ class GateTraffic:
 
 
 class Traffic:
-    """Keep the gate traffic of every model version of the instance.
+    """Gate traffic of every model version of the instance.
 
     Args:
         directory: shared by the workers.
@@ -177,7 +189,9 @@ class Traffic:
         self._readable: dict[Path, GateTraffic] = {}
 
     def open(self, gates: Gates) -> GateTraffic:
-        """Begin, or go on, to record a version that is being loaded; the same content keeps its windows.
+        """Begin, or go on, to record a version that is being loaded.
+
+        The same content keeps its windows.
 
         Raises:
             SettingsError: the run directory has no room.
@@ -196,22 +210,31 @@ class Traffic:
         return self._serving[path]
 
     def close(self, traffic: GateTraffic) -> None:
-        """Stop recording a version; its windows stay readable until `kept` later ones have come."""
+        """Stop recording a version.
+
+        Its windows stay readable until `kept` later ones have come.
+        """
         traffic.fold()
         for path in [path for path, served in self._serving.items() if served is traffic]:
             self._readable[path] = self._serving.pop(path)
 
     def fold(self) -> None:
-        """Publish what this worker recorded, in all versions; a run of one that is let go may end after that."""
+        """Publish what this worker recorded, in all versions.
+
+        A run of one that is let go may end after that.
+        """
         for traffic in (*self._serving.values(), *self._readable.values()):  # loading may go on in a thread
             traffic.fold()
 
     def all(self) -> list[GateTraffic]:
-        """List the traffic of every model version that any worker has recorded and that is still kept."""
+        """List the traffic of every model version that is kept, whichever worker recorded it."""
         return self._read(path for path in self._root.glob("*/*.json"))
 
     def find(self, model: str, version: int) -> GateTraffic | None:
-        """Return the traffic of a version; of several contents of one version the last loaded. None if unknown."""
+        """Return the traffic of a version; of several contents of one version the last loaded.
+
+        None if unknown.
+        """
         found = self._read(self._folder(model).glob(f"{version}-*.json"))
         return found[0] if found else None
 
@@ -224,7 +247,10 @@ class Traffic:
         return self._root / hashlib.blake2b(model.encode(), digest_size=12).hexdigest()
 
     def _read(self, paths: Iterable[Path]) -> list[GateTraffic]:
-        """Attach to what the paths describe, the last loaded first; one that vanishes meanwhile is left out."""
+        """Attach to what the paths describe, the last loaded first.
+
+        One that vanishes meanwhile is left out.
+        """
         found = []
         for path in sorted(paths, key=_loaded_at, reverse=True):
             known = self._serving.get(path) or self._readable.get(path)
@@ -243,7 +269,10 @@ class Traffic:
         return GateTraffic(gates, [SharedSums(slot, shape) for slot in slots], self._worker, self._clock)
 
     def _prune(self, folder: Path) -> None:
-        """Forget the versions of a model that were loaded longest ago, beyond `kept`; never one in use here."""
+        """Forget the versions of a model that were loaded longest ago, beyond `kept`.
+
+        Never one in use here.
+        """
         paths = sorted(folder.glob("*.json"), key=_loaded_at, reverse=True)
         for path in paths[self._kept :]:
             if path not in self._serving:

@@ -1,8 +1,9 @@
-"""Time windows of gate statistics: what is kept of the rows, in which buckets, and how slots are merged.
+"""Time windows of gate statistics: sums, their buckets, and how workers are merged.
 
-Every row adds to one bucket of each tier and to the totals, which never expire. A bucket is a body of a worker's sums
-(`shared_sums.py`): sums over its rows, so that buckets of one time, several times or several workers simply add up.
-Times are whole seconds of CLOCK_MONOTONIC, which all processes of one machine share and which never jumps.
+Every row adds to one bucket of each tier and to the totals, which never expire. A bucket is a body
+of a worker's sums (`shared_sums.py`): sums over its rows, so that buckets of one time, several
+times or several workers simply add up. Times are whole seconds of CLOCK_MONOTONIC, which all
+processes of one machine share and which never jumps.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -27,12 +28,14 @@ _EPOCH, _SUMS = 0, 1
 
 _TINY = np.float32(1e-30)
 _SIMILARITY_LOGS = 512
-"""Logarithms of a row that similarity may cost; with more, pairs of tasks times experts, it is taken from every second
-row, every third, and so on."""
+"""Logarithms of a row that similarity may cost.
+
+With more, pairs of tasks times experts, it is taken from every second row, every third, and so on.
+"""
 
 
 class Tier(NamedTuple):
-    """Name a window and the time one of its buckets covers."""
+    """Window of time, and the seconds that one of its buckets covers."""
 
     window: str
     resolution_s: int
@@ -46,7 +49,7 @@ PLACES = TOTAL_PLACE + 1
 
 @dataclass(frozen=True)
 class Sums:
-    """Add up gate statistics; the leading axes, if any, are buckets.
+    """Sums of gate statistics; the leading axes, if any, are buckets.
 
     Attributes:
         rows: how many rows were added up.
@@ -71,7 +74,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Layout:
-    """Lay the sums out in a body's words: epoch + 1, rows, weights, entropy, top, histogram, similarity.
+    """Layout of a body's words: epoch + 1, rows, weights, entropy, top, histogram, similarity.
 
     Attributes:
         tasks: T.
@@ -99,7 +102,10 @@ class Layout:
 
     @cached_property
     def _inner_edges(self) -> tuple[np.float32, ...]:
-        """Return the edges between bins, rounded up to float32: the least weights of the upper bins."""
+        """Return the edges between bins, rounded up to float32.
+
+        They are the least weights of the upper bins.
+        """
         edges = [np.float32(edge) for edge in self.edges[1:-1]]
         up = np.float32(np.inf)
         return tuple(
@@ -114,9 +120,12 @@ class Layout:
         return Sums(*(part.reshape((*lead, *shape)) for part, shape in zip(parts, self._shapes, strict=True)))
 
     def body(self, weights: NDArray[np.float32]) -> Body:
-        """Add up rows (n, T, E); the epoch stays 0. Equal to `gates.py`'s functions to float32's precision.
+        """Add up rows (n, T, E); the epoch stays 0.
 
-        A row with a weight that is not finite is left out: it would spoil its bucket's sums and the totals for good.
+        Equal to `gates.py`'s functions to float32's precision.
+
+        A row with a weight that is not finite is left out: it would spoil its bucket's sums and
+        the totals for good.
         """
         body = np.zeros(self.shape.words)
         sums = self.sums(body)
@@ -137,7 +146,10 @@ class Layout:
         return np.bincount(cells.ravel(), minlength=self.tasks * self.experts).reshape(self.tasks, self.experts)
 
     def _histogram(self, weights: NDArray[np.float32]) -> Body:
-        """Count by bin as the difference of "at least this edge"; a product with ones counts fastest."""
+        """Count by bin as the difference of "at least this edge".
+
+        A product with ones counts fastest.
+        """
         flat = weights.reshape(len(weights), self.tasks * self.experts)
         ones = np.ones(len(weights), np.float32)  # sums stay exact: there are far fewer than 2^24 rows
         at_least = [np.full(flat.shape[1], len(weights), np.float32)]
@@ -147,7 +159,10 @@ class Layout:
         return counts.T.reshape(self.tasks, self.experts, -1)
 
     def _similarity(self, weights: NDArray[np.float32], entropy: NDArray[np.float32]) -> Body:
-        """Sum 1 - Jensen-Shannon divergence over the rows for each pair of tasks; of very many pairs from some rows."""
+        """Sum 1 - Jensen-Shannon divergence over the rows for each pair of tasks.
+
+        With very many pairs it is taken from some rows.
+        """
         step = 1 + self.tasks * (self.tasks - 1) // 2 * self.experts // _SIMILARITY_LOGS
         some, surprise = weights[::step], entropy[::step]
         alike = np.full((self.tasks, self.tasks), float(len(some)))
@@ -160,12 +175,13 @@ class Layout:
 
 
 def fold(current: Callable[[int], Body], added: Body, second: int) -> dict[int, Body]:
-    """Return the bodies, by place, that adding the sums of one second's rows to the current ones gives.
+    """Add the sums of one second's rows to the current ones; return the new bodies by place.
 
     Args:
         current: gives the body of a place; all zero where there is none yet.
         added: of the rows, as `Layout.body` gives it.
-        second: when they came. Rows older than the bucket that has taken their place count in the totals alone.
+        second: when they came. Rows older than the bucket that has taken their place count in the
+            totals alone.
     """
     changed: dict[int, Body] = {}
     for place, epoch in _places(second):
@@ -182,7 +198,7 @@ def fold(current: Callable[[int], Body], added: Body, second: int) -> dict[int, 
 
 
 def window(layout: Layout, workers: Iterable[Body], tier: Tier, now: float) -> Sums:
-    """Merge the workers' buckets of a window that ends now: sums by bucket, (POINTS, ...), oldest first.
+    """Merge the workers' buckets of a window that ends now: (POINTS, ...), oldest first.
 
     Args:
         layout: of the bodies.
@@ -214,7 +230,10 @@ def tier_places(tier: Tier) -> tuple[int, int]:
 
 
 def _places(second: int) -> Iterator[tuple[int, int]]:
-    """Yield place and epoch of every bucket that a row of this second adds to; the totals are of epoch 0."""
+    """Yield place and epoch of every bucket that a row of this second adds to.
+
+    The totals are of epoch 0.
+    """
     for index, tier in enumerate(TIERS):
         epoch = second // tier.resolution_s
         yield index * (POINTS + _SPARE) + epoch % (POINTS + _SPARE), epoch
@@ -222,7 +241,10 @@ def _places(second: int) -> Iterator[tuple[int, int]]:
 
 
 def _entropy(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the entropy of each row and task in nats, (n, T), in float32: ten times the speed, error 1e-7."""
+    """Return the entropy of each row and task in nats, (n, T), in float32.
+
+    It has ten times the speed of float64, and an error of 1e-7.
+    """
     logs = np.log(np.maximum(weights, _TINY))  # 0 ln 0 = 0
     nats: NDArray[np.float32] = -np.einsum("nte,nte->nt", weights, logs)
     return nats

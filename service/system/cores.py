@@ -1,4 +1,4 @@
-"""Processor cores that this process may use: those of its affinity, within the quota of its control group."""
+"""Processor cores that this process may use: its affinity, within its control group's quota."""
 
 import contextlib
 import math
@@ -7,13 +7,16 @@ from pathlib import Path
 
 
 def usable_cores(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Count the cores that this process may use: its affinity, and the quota of its control group; at least 1."""
+    """Count the cores that affinity and the control group's quota allow this process; at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(int(min(cores, _quota(root, own))), 1)
 
 
 def _quota(root: Path, own: Path) -> float:
-    """Return the cores that the quotas of this process's control groups allow, of version 2 and 1; infinite if none."""
+    """Return the cores that the quotas of this process's control groups allow, of version 2 and 1.
+
+    Infinite if none.
+    """
     least = math.inf
     with contextlib.suppress(OSError, ValueError):
         for line in own.read_text().splitlines():

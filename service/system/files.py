@@ -1,7 +1,8 @@
-"""Files that others may change at any time: opened once, looked at and read through the same descriptor.
+"""Files that others may change at any time: opened once, checked and read by one descriptor.
 
-Whatever lies at a path may be another thing a moment later: a link that leads elsewhere, a FIFO on which a reader waits
-for ever. So nothing is opened a second time, opening never waits, and what is not a regular file is refused.
+Whatever lies at a path may be another thing a moment later: a link that leads elsewhere, a FIFO on
+which a reader waits for ever. So nothing is opened a second time, opening never waits, and what is
+not a regular file is refused.
 """
 
 import errno
@@ -31,7 +32,10 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
 
 def read_descriptor(descriptor: int, most_bytes: int) -> bytes:
-    """Read the regular file of a descriptor from its beginning, and close it; errors are those of `read_file`."""
+    """Read the regular file of a descriptor from its beginning, and close it.
+
+    Errors are those of `read_file`.
+    """
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -51,10 +55,10 @@ def read_descriptor(descriptor: int, most_bytes: int) -> bytes:
 
 
 def open_beneath(root: Path, relative: PurePath) -> int:
-    """Open a file of a directory for reading, and never one outside of it, whatever changes meanwhile.
+    """Open a file of a directory for reading, and never one outside of it.
 
-    Links are followed as long as they stay inside, absolute ones too; each step is taken from the descriptor of the
-    step before, so that no directory can be exchanged under way.
+    Links are followed as long as they stay inside, absolute ones too; each step is taken from the
+    descriptor of the step before, so that no directory can be exchanged under way.
 
     Raises:
         OutsideError: a link leads out of the directory.
@@ -68,7 +72,7 @@ def open_beneath(root: Path, relative: PurePath) -> int:
 
 
 class _Walk:
-    """Hold the descriptors of the directories from the root to the one that was reached."""
+    """Descriptors of the directories from the root to the one that was reached."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
@@ -115,10 +119,13 @@ class _Walk:
         os.close(self._reached.pop())
 
     def _target(self, link: str, error: OSError) -> list[str]:
-        """Return the steps that a link stands for, the last one first; an absolute one begins at the root again."""
+        """Return the steps that a link stands for, the last one first.
+
+        An absolute link begins at the root again.
+        """
         try:
             target = PurePath(os.readlink(link, dir_fd=self._reached[-1]))
-        except OSError:  # it was no link
+        except OSError:  # it was not a link
             raise error from None
         if target.is_absolute():
             if not target.is_relative_to(self._root):

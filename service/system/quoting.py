@@ -1,4 +1,4 @@
-"""Quotations in the sentences of errors: what a stranger or a model file brought, cut to one length in one place."""
+"""Quotations in errors: text from callers and model files, cut to one length in one place."""
 
 import json
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ def cut(text: str, most: int = MOST_QUOTED) -> str:
 
 
 def quote(value: Any, most: int = MOST_QUOTED) -> str:
-    """Write a value for a sentence: text in quotes, anything else as JSON; at most `most` characters and a mark.
+    """Write a value for a sentence: text in quotes, anything else as JSON; at most `most` characters.
 
     It looks at the beginning of a value alone, however large or deep that is.
 

@@ -15,7 +15,7 @@ from service.logs.log import log_event
 from service.workers.sockets import bound_to_all, local_address, url
 
 LOOK_S = 0.1
-"""How often a service that is not ready yet looks whether it is."""
+"""Seconds between two looks whether the service is ready."""
 
 _FEATURES_SHOWN = 3
 
@@ -23,7 +23,7 @@ log = logging.getLogger("service")
 
 
 async def announce(engine: Engine, main: socket.socket, operation: socket.socket | None = None) -> None:
-    """Log where the service listens and what it serves, and, as soon as it is ready, that it is, and a call that works.
+    """Log where the service listens, what it serves, when it is ready, and a call that works.
 
     Args:
         engine: of the process that speaks for all.
@@ -57,7 +57,7 @@ def _tell(engine: Engine, event: str, main: socket.socket) -> None:
 
 
 def _reason_against(engine: Engine) -> str | None:
-    """Say why the service is not ready; None if it is."""
+    """Return why the service is not ready; None if it is."""
     try:
         engine.check_ready()
     except NotReady as error:
@@ -70,7 +70,7 @@ def _reach(bound: socket.socket) -> str:
 
 
 def example_call(model: Model, address: str, needs_key: bool) -> str:
-    """Return a shell line that asks the model for a prediction, with a few features of a known row."""
+    """Return a shell command that asks for a prediction, with a few features of a known row."""
     row = example_rows(model.manifest)[0]
     few = {name: value for name, value in row.items() if value is not None}
     if len(row) > 2 * _FEATURES_SHOWN:

@@ -1,14 +1,15 @@
 """Deal the connections of a port out evenly among its workers, whatever the kernel does.
 
-The kernel gives a new connection to one of the workers' sockets by a hash, at random: of eight connections, one of two
-workers gets two or fewer in one case of seven, and connections that stay open stay where they are. So a worker that
-accepts a connection while another one holds fewer passes it on, as a file descriptor through a Unix socket:
+The kernel gives a new connection to one of the workers' sockets by a hash, at random: of eight
+connections, one of two workers gets two or fewer in one case of seven, and connections that stay
+open stay where they are. So a worker that accepts a connection while another one holds fewer
+passes it on, as a file descriptor through a Unix socket:
 
     accept -> who holds fewest? -> serve it, or send it to that worker's inbox -> served there
 
-What each worker holds, has sent and has received lies in shared memory, so that connections on their way count too. A
-worker that cannot be reached, or whose event loop has stood still for a second, gets nothing: the connection is served
-where it is.
+What each worker holds, has sent and has received lies in shared memory, so that connections on
+their way count too. A worker that cannot be reached, or whose event loop has stood still for a
+second, gets nothing: the connection is served where it is.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from service.run_directory import RunDirectory
 from service.workers.heartbeat import HeartbeatMonitor
 
 TICK_S = 0.1
-"""How old the number of connections that a worker holds may be, for others; connections also end."""
+"""Age at which a worker's number of connections is renewed for others, in seconds."""
 
 STILL_S = 1.0
 """A worker that has not beaten for so long is passed no connection."""
@@ -33,7 +34,7 @@ _OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Board:
-    """Know what every worker holds and what is on its way to it.
+    """Connections that every worker holds, and those on their way to it, in shared memory.
 
     Args:
         directory: shared by the workers.
@@ -76,7 +77,9 @@ class Board:
 
 
 class Acceptor:
-    """Accept all connections that wait, whenever there are any: the loop itself would accept one a turn.
+    """Accept all connections that wait, whenever there are any.
+
+    The loop itself would accept one a turn.
 
     Args:
         listening: a socket that listens.
@@ -123,7 +126,10 @@ class Acceptor:
             self._accepted(connection)
 
     def _pause(self) -> None:
-        """Let connections wait until others have ended; asking again at once would take all the time there is."""
+        """Let connections wait until others have ended.
+
+        Asking again at once would take all the time there is.
+        """
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listening.fileno())
         self._resume = loop.call_later(TICK_S, lambda: loop.add_reader(self._listening.fileno(), self._accept))

@@ -19,10 +19,13 @@ from service.run_directory import RunDirectory
 
 BEAT_S = 0.1
 LONGEST_LOOK = 2.0
-"""So many of the times between two looks count at most."""
+"""Most looks that the time between two looks may count for."""
 SILENCE_FACTOR = 2.0
-"""A worker may be silent for so many times the longest time that loading a model has taken it: what
-is opened on demand, such as the session of contributions, takes no longer and is not announced."""
+"""Allowed silence over the longest time that a worker has taken to load a model.
+
+What is opened on demand, such as the session of contributions, takes no longer and is not
+announced.
+"""
 
 _BEATS, _ALLOWED_SILENCE_S, _WORDS = 0, 1, 2
 
@@ -33,7 +36,7 @@ def _slots(directory: RunDirectory, workers: int) -> "list[memoryview[float]]":
 
 
 class Heartbeat:
-    """Beat for one worker.
+    """Heartbeat of one worker.
 
     Args:
         directory: shared by the workers.
@@ -50,7 +53,7 @@ class Heartbeat:
         self._lock = threading.Lock()
 
     def beat(self) -> None:
-        """Say that this worker lives."""
+        """Count one beat."""
         self._own[_BEATS] += 1
 
     @contextlib.contextmanager
@@ -95,7 +98,7 @@ class Heartbeat:
 
 
 class HeartbeatMonitor:
-    """Know of each worker for how long it has been silent.
+    """Monitor of how long each worker has been silent.
 
     Args:
         directory: shared by the workers.
@@ -124,10 +127,16 @@ class HeartbeatMonitor:
         return self._silent_s[place]
 
     def allowed_silence_s(self, place: int) -> float:
-        """Return for how long a worker may be silent by what it said itself, in seconds; 0 most of the time."""
+        """Return for how long a worker may be silent by what it said itself, in seconds.
+
+        0 most of the time.
+        """
         return self._words[place][_ALLOWED_SILENCE_S]
 
     def expect(self, place: int, allowed_silence_s: float) -> None:
-        """Expect a new worker, which may be silent for so long before it first beats; its place is nobody's now."""
+        """Expect a new worker, which may be silent for so long before it first beats.
+
+        Its place is nobody's now.
+        """
         self._words[place][_ALLOWED_SILENCE_S] = allowed_silence_s
         self._silent_s[place] = 0.0

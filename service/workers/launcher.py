@@ -1,13 +1,13 @@
-"""Run several worker processes on one port: start them together, restart one that dies, end them together.
+"""Launcher of several workers on one port: started together, restarted, ended together.
 
     launcher (holds the port, the shared memory and no request)
     ├── worker 0   a socket of its own on the port, an event loop, all models
     └── worker n
 
-A worker says through a pipe that its models are loaded, and begins to listen when the launcher answers: at the start
-once all have said so, later at once. A worker whose launcher is gone drains and ends; one whose event loop stands still
-is killed and replaced; and where no worker can be started any more, the launcher ends too, so that whoever watches it
-knows.
+A worker says through a pipe that its models are loaded, and begins to listen when the launcher
+answers: at the start once all have said so, later at once. A worker whose launcher is gone shuts
+down gracefully; one whose event loop stands still is killed and replaced; and where no worker can be
+started any more, the launcher ends too, so that whoever watches it knows.
 """
 
 import contextlib
@@ -30,22 +30,22 @@ from service.workers.sockets import Address, addresses, bind, reserve
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 STEADY_S = 10.0
-"""A worker that lived so long is restarted at once when it dies."""
+"""Seconds after which a worker that dies is restarted at once."""
 MARGIN_S = 5.0
-"""How long after drain delay and timeout a worker may still live before it is killed."""
+"""Seconds beyond drain delay and timeout after which a worker is killed."""
 LOOK_S = 1.0
-"""How often the launcher looks whether the workers live and the run directory is there."""
+"""Seconds between two looks at the workers and the run directory."""
 GIVE_UP = 5
-"""So many workers in a row that ended before they were loaded, with none that serves, end the service."""
+"""Workers in a row that may end before they are loaded, while none serves."""
 
 GO, GO_AND_ANNOUNCE = b"g", b"a"
-"""What the launcher answers a loaded worker; to one of them the second, so that the service is announced once."""
+"""Answers to a loaded worker; one gets the second, so that the service is announced once."""
 
 log = logging.getLogger("service")
 
 
 class WorkerPipes(NamedTuple):
-    """Hold a worker's file descriptors: where to say that it is loaded, where to wait for the answer, its sockets."""
+    """File descriptors of a worker: its word that it is loaded, the answer to it, its sockets."""
 
     loaded: int
     go: int
@@ -60,7 +60,9 @@ class _Worker(NamedTuple):
 
 
 def launch(settings: Settings, workers: int, run_directory: RunDirectory) -> int:
-    """Run the workers until SIGTERM or SIGINT; return the exit status: 0 then, 1 where no worker can be started.
+    """Run the workers until SIGTERM or SIGINT.
+
+    Return the exit status: 0 then, 1 where no worker can be started.
 
     Raises:
         SettingsError: the port cannot be had, or the run directory has no room.
@@ -150,7 +152,7 @@ class _Launcher:
         return False
 
     def _loading(self) -> list[int]:
-        """Note which workers have said that they are loaded, and list the pipes of the others that live."""
+        """Note which workers are loaded, and list the pipes of those that are not yet."""
         open_pipes = {worker.loaded: place for place, worker in self._workers.items() if place not in self._loaded}
         ready, _, _ = select.select(list(open_pipes), [], [], 0)
         for pipe in ready:
@@ -191,7 +193,10 @@ class _Launcher:
         return True
 
     def _start(self, place: int) -> None:
-        """Start a worker on sockets of its own; the launcher keeps none, so that a dead one's connections end."""
+        """Start a worker on sockets of its own.
+
+        The launcher keeps none, so that a dead one's connections end.
+        """
         self._heartbeats.expect(place, self._settings.worker_load_timeout_s)
         loaded_read, loaded_write = os.pipe()
         go_read, go_write = os.pipe()
@@ -224,7 +229,7 @@ class _Launcher:
                 _write(self._workers[place].go, GO)
 
     def _plan(self, place: int, ended: _Worker) -> None:
-        """Say that a worker has ended, and when another starts in its place."""
+        """Log that a worker has ended, and plan when another starts in its place."""
         now, pid, status = time.monotonic(), ended.process.pid, ended.process.returncode
         pause_s = 0.0 if now - ended.started > STEADY_S else self._backoff_s[place]
         self._backoff_s[place] = min(max(2 * pause_s, FIRST_BACKOFF_S), LONGEST_BACKOFF_S)
@@ -247,7 +252,10 @@ class _Launcher:
         os.close(worker.go)
 
     def _end(self) -> None:
-        """Have all workers drain, as the signal says; kill those that do not end in time, or at a second signal."""
+        """Have all workers shut down gracefully, as the signal says.
+
+        Kill those that do not end in time, or at a second signal.
+        """
         for worker in self._workers.values():
             worker.process.send_signal(self._asked)
         deadline = time.monotonic() + self._settings.drain_delay_s + self._settings.drain_timeout_s + MARGIN_S

@@ -1,6 +1,7 @@
-"""Sockets to listen on: bound early, so that a port in use ends the start with a sentence; several for several workers.
+"""Sockets to listen on, bound early: a port in use ends the start with a sentence.
 
-Each worker listens on a socket of its own on the same port (SO_REUSEPORT), so that none waits for another to accept.
+Each worker listens on a socket of its own on the same port (SO_REUSEPORT), so that none waits for
+another to accept.
 """
 
 import socket
@@ -11,7 +12,7 @@ from service.settings import Settings
 
 
 class Address(NamedTuple):
-    """Say where to listen, and which settings say so."""
+    """Address to listen on, and the settings that give it."""
 
     host: str
     port: int
@@ -60,7 +61,9 @@ def bind(address: Address, shared: bool) -> socket.socket:
 
 
 def reserve(address: Address) -> socket.socket:
-    """Bind a socket that others may join, unless a stranger listens there; it holds the port and never listens.
+    """Bind a socket that others may join, unless a stranger listens there.
+
+    It holds the port and never listens.
 
     Raises:
         SettingsError: as `bind`.
@@ -70,7 +73,10 @@ def reserve(address: Address) -> socket.socket:
 
 
 def local_address(bound: socket.socket) -> str:
-    """Return what a socket is bound to, such as "127.0.0.1:8000", or "0.0.0.0:8000" for every address there is."""
+    """Return what a socket is bound to, such as "127.0.0.1:8000".
+
+    "0.0.0.0:8000" stands for every address there is.
+    """
     host, port = bound.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -1,4 +1,4 @@
-"""Serve with one process: load the models, then answer on a socket until a signal, draining in-flight requests."""
+"""Worker process: load the models, answer until a signal, finish the requests in flight."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ log = logging.getLogger("service")
 
 
 def run_alone(settings: Settings, directory: RunDirectory) -> None:
-    """Be the only process: bind, load, serve until SIGTERM or SIGINT.
+    """Serve as the only process: bind, load, serve until SIGTERM or SIGINT.
 
     Raises:
         SettingsError: the port or the run directory cannot be had.
@@ -60,7 +60,7 @@ def run_alone(settings: Settings, directory: RunDirectory) -> None:
 
 
 def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
-    """Be one of several processes: load, tell the launcher, serve when it says so, end when it is gone.
+    """Serve as one of several: load, tell the launcher, serve at its word, end when it is gone.
 
     Args:
         settings: of the service.
@@ -91,7 +91,7 @@ def _listen(bound: Sequence[socket.socket]) -> None:
 
 
 class WorkerIdentity(NamedTuple):
-    """Say which of the workers this one is.
+    """Identity of a worker among the others.
 
     Attributes:
         place: from 0; a restarted worker has the place of the dead one.
@@ -109,14 +109,17 @@ class WorkerIdentity(NamedTuple):
 def serve(
     settings: Settings, bound: Sequence[socket.socket], begin: Callable[[], bool], identity: WorkerIdentity
 ) -> None:
-    """Load the models and serve them until SIGTERM or SIGINT; return when the requests in flight have ended.
+    """Load the models and serve them until SIGTERM or SIGINT.
+
+    Return when the requests in flight have ended.
 
     SIGHUP has it look at the files of models and keys again.
 
     Args:
         settings: of the service.
         bound: where to serve; the second, if there is one, is for operation.
-        begin: called when the models are loaded; makes them listen when it may, and tells whether to announce it.
+        begin: called when the models are loaded; makes them listen when it may, and tells whether
+            to announce it.
         identity: of which it is one.
     """
     log_event(log, logging.INFO, "starting", "Loading the models in %s", settings.models)
@@ -150,7 +153,7 @@ def _load_and_serve(
         announced = begin()
     config = _config(settings, apps.main)
     server = uvicorn.Server(config)
-    # uvicorn would close its sockets at the first signal; here the service first serves on, not ready, for a while.
+    # uvicorn would close its sockets at the first signal; here the service first serves on.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.get_loop().call_soon(heartbeat.start)
@@ -220,7 +223,10 @@ def _listeners(
     identity: WorkerIdentity,
     opening: set[asyncio.Future[Any]],
 ) -> list[Sharing | Acceptor]:
-    """Return what lets connections in, one per port; only those for predictions are shared with other workers."""
+    """Return what lets connections in, one per port.
+
+    Only those for predictions are shared with other workers.
+    """
     listeners: list[Sharing | Acceptor] = [_share(server, bound[0], identity, opening)]
     if apps.operation is not None:
         config = _config(settings, apps.operation)
@@ -232,10 +238,11 @@ def _listeners(
 def _share(
     server: uvicorn.Server, bound: socket.socket, identity: WorkerIdentity, opening: set[asyncio.Future[Any]]
 ) -> Sharing:
-    """Let this worker accept and deal out connections, and uvicorn speak on those that are served here.
+    """Make what accepts and deals out connections; uvicorn speaks on those served here.
 
-    uvloop accepts one connection a turn, so that in a flood of requests, which makes for long turns, new connections
-    and with them the probes would wait for seconds; `Sharing` accepts all that wait.
+    uvloop accepts one connection a turn, so that in a flood of requests, which makes for long
+    turns, new connections and with them the probes would wait for seconds; `Sharing` accepts all
+    that wait.
     """
 
     def held() -> int:
@@ -248,7 +255,10 @@ def _share(
 def _opener(
     server: uvicorn.Server, config: uvicorn.Config, opening: set[asyncio.Future[Any]]
 ) -> Callable[[socket.socket], None]:
-    """Return what lets uvicorn speak on a connection; `opening` holds those that are not with it yet."""
+    """Return what lets uvicorn speak on a connection.
+
+    `opening` holds those that are not with it yet.
+    """
 
     def protocol() -> asyncio.Protocol:
         return EagerProtocol(config=config, server_state=server.server_state, app_state=server.lifespan.state)

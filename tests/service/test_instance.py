@@ -1,4 +1,4 @@
-"""Real workers on one port: one truth whichever answers, and a second's figures lost at most when one is killed."""
+"""Real workers on one port: one truth whichever answers, a second's figures lost with a kill."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ def instance(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Instan
 
 
 def connect(instance: Instance) -> httpx.AsyncClient:
-    """Make a client that opens a connection for every call, so that any of the workers may answer."""
+    """Make a client that opens a connection for every call, so that any worker may answer."""
     limits = httpx.Limits(max_keepalive_connections=0)
     return httpx.AsyncClient(base_url=instance.service.url, trust_env=False, limits=limits)
 
@@ -88,7 +88,10 @@ async def load(client: httpx.AsyncClient, requests: int) -> list[Any]:
 
 
 async def counted(client: httpx.AsyncClient, name: str, least: float) -> float:
-    """Read a counter once every worker tells the same of at least so much; others' figures are up to a second old."""
+    """Read a counter once every worker tells the same of at least so much.
+
+    The figures of others are up to a second old.
+    """
     alike, value = 0, -1.0
     while alike < 24:
         again = await metric(client, name)

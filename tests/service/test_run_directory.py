@@ -105,7 +105,7 @@ def test_a_directory_is_in_use_while_any_worker_lives(tmp_path: Path) -> None:
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put `own` (of a unit), `memory`, `temporary`, and logind's directories into the temporary directory."""
+    """Put a unit's, memory's, temporary and logind's directories into the temporary directory."""
     for name in ("own", "memory", "temporary", "session", "seats", "linger"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr("service.run_directory.MEMORY", str(tmp_path / "memory"))

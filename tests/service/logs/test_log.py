@@ -1,4 +1,4 @@
-"""What the service says of itself, line by line."""
+"""Event log, line by line."""
 
 import io
 import json

@@ -1,4 +1,7 @@
-"""What docs/logs.md shows: its query reads the records that it shows, and numbers experts as everything else does."""
+"""Examples of docs/logs.md: its query reads its records, and experts are numbered as everywhere.
+
+Its query reads the records that it shows, and numbers experts as everything else does.
+"""
 
 import json
 import re

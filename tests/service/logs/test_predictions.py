@@ -1,4 +1,7 @@
-"""The prediction log: every row of the share once, equal to the answer, in one shape whatever the model."""
+"""The prediction log.
+
+Every row of the share once, equal to the answer, in one shape whatever the model.
+"""
 
 import json
 import shutil
@@ -32,7 +35,7 @@ def records_of(directory: Path) -> list[dict[str, Any]]:
 
 
 class Log:
-    """Hold a prediction log with its counts."""
+    """Prediction log with its counts."""
 
     def __init__(self, directory: Path, engine: Engine, **settings: Any) -> None:
         self.directory, self.engine = directory, engine

@@ -1,11 +1,13 @@
-"""Kill writers of one slot at random moments: a program of its own, for a fork wants no other threads.
+"""Kill writers of one slot at random moments.
 
-Half of them are killed from outside, at any instruction; the others kill themselves in the middle of publishing, which
-the first seldom meet.
+A program of its own, for a fork wants no other threads.
 
-Row k of the sequence is known from k alone, and each writer goes on where `total` says the last one died. Prints, as
-JSON, how many rows were acknowledged as published, how many were counted, how many publications a kill left unfinished,
-and how far the sums are from those of the rows.
+Half of them are killed from outside, at any instruction; the others kill themselves in the middle
+of publishing, which the first seldom meet.
+
+Row k of the sequence is known from k alone, and each writer goes on where `total` says the last
+one died. Prints, as JSON, how many rows were acknowledged as published, how many were counted, how
+many publications a kill left unfinished, and how far the sums are from those of the rows.
 
     python gate_writers.py PARENT KILLS SEED
     python gate_writers.py RUN_DIRECTORY            writes until it is killed from outside
@@ -62,7 +64,9 @@ def count(directory: RunDirectory) -> int:
 
 
 def is_unfinished(directory: RunDirectory) -> bool:
-    """Tell whether the last writer died while it was publishing: a body of the other side is ahead of the current one.
+    """Tell whether the last writer died while it was publishing.
+
+    A body of the other side is ahead of the current one.
 
     The first words of a body are its epoch and its rows.
     """

@@ -1,4 +1,7 @@
-"""Comparing answers: against a plain loop over rows, added up over workers, whole after a death."""
+"""Comparing answers.
+
+Against a plain loop over rows, added up over workers, whole after a death.
+"""
 
 import math
 from collections.abc import Callable

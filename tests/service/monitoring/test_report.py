@@ -1,4 +1,7 @@
-"""The answer about a window: the figures of numpy on the same rows, and nothing that is not a number."""
+"""The answer about a window.
+
+The figures of numpy on the same rows, and nothing that is not a number.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,7 +72,10 @@ def traffic(tmp_path: Path, clock: Clock) -> Iterator[GateTraffic]:
 
 
 def report(traffic: GateTraffic, window: str = "5m") -> dict[str, Any]:
-    """Ask for a report as it leaves the service: through JSON, where NaN would turn into null unseen."""
+    """Ask for a report as it leaves the service.
+
+    Through JSON, where NaN would turn into null unseen.
+    """
     traffic.fold()
     made = gate_report(traffic, window, wall_clock=lambda: WALL)
     sent: dict[str, Any] = orjson.loads(orjson.dumps(made))

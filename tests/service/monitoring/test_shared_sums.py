@@ -66,7 +66,7 @@ def test_a_reader_waits_for_one_moment(slot: memoryview) -> None:
     writer = SharedSums(slot, SHAPE)
 
     class Busy(SharedSums):
-        """A reader whose writer publishes between its first looks at the sequence and at the bodies."""
+        """Reader whose writer publishes between its looks at the sequence and at the bodies."""
 
         left = 3
 

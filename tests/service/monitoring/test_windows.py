@@ -1,4 +1,4 @@
-"""Sums over windows equal numpy on the same rows, whoever recorded them and wherever writers died."""
+"""Sums over windows equal numpy on the same rows, whoever recorded them, whoever died."""
 
 from collections import defaultdict
 

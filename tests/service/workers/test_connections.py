@@ -15,7 +15,7 @@ from service.workers.sockets import Address, bind, reserve
 
 
 class Worker:
-    """Hold connections as a worker would, without answering on them."""
+    """Worker that holds connections without answering on them."""
 
     def __init__(self, directory: RunDirectory, place: int, workers: int, port: int) -> None:
         self.listening = bind(Address("127.0.0.1", port), shared=True)

@@ -1,4 +1,4 @@
-"""Heartbeats: who is silent, for how long, and what is no silence."""
+"""Heartbeats: who is silent, for how long, and what does not count as silence."""
 
 import asyncio
 import select
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Clock:
-    """Hold the seconds that `time.monotonic` and `time.thread_time` give."""
+    """Clock of `time.monotonic` and `time.thread_time`, in seconds."""
 
     def __init__(self) -> None:
         self.now = 1000.0

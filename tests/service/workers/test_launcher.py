@@ -1,4 +1,7 @@
-"""One process or several: started together, restarted alone, ended in order; and what `python -m service` says."""
+"""One process or several: started together, restarted alone, ended in order.
+
+And what `python -m service` says.
+"""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""How a worker ends, step by step; with signals and under load it is in test_worker.py."""
+"""Graceful shutdown, step by step; with signals and under load it is in test_worker.py."""
 
 import asyncio
 import os

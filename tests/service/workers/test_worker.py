@@ -1,4 +1,7 @@
-"""The life of a service: what signals do while it loads, under load, with slow clients; with one worker and two."""
+"""The life of a service: what signals do while it loads, under load, with slow clients.
+
+With one worker and two.
+"""
 
 import asyncio
 import contextlib
