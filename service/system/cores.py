@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def usable_cores(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Count the cores that affinity and the control group's quota allow this process; at least 1."""
+    """Count the cores that affinity and the control group's quota allow; at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(int(min(cores, _quota(root, own))), 1)
 

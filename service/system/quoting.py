@@ -19,7 +19,7 @@ def cut(text: str, most: int = MOST_QUOTED) -> str:
 
 
 def quote(value: Any, most: int = MOST_QUOTED) -> str:
-    """Write a value for a sentence: text in quotes, anything else as JSON; at most `most` characters.
+    """Write a value for a sentence: text in quotes, anything else as JSON; cut to `most`.
 
     It looks at the beginning of a value alone, however large or deep that is.
 

@@ -6,8 +6,8 @@
 
 A worker says through a pipe that its models are loaded, and begins to listen when the launcher
 answers: at the start once all have said so, later at once. A worker whose launcher is gone shuts
-down gracefully; one whose event loop stands still is killed and replaced; and where no worker can be
-started any more, the launcher ends too, so that whoever watches it knows.
+down gracefully; one whose event loop stands still is killed and replaced; and where no worker can
+be started any more, the launcher ends too, so that whoever watches it knows.
 """
 
 import contextlib
@@ -214,7 +214,7 @@ class _Launcher:
         self._workers[place] = _Worker(process, loaded_read, go_write, time.monotonic())
 
     def _replace_dead(self) -> None:
-        """Restart workers that died: at once, and after a pause that doubles while they keep dying."""
+        """Restart dead workers: at once, then after a pause that doubles while they die."""
         for place, worker in list(self._workers.items()):
             if worker.process.poll() is not None:
                 self._look()  # without a run directory none can start
