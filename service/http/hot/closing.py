@@ -4,12 +4,13 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from service.errors import ServiceError, SlowClient
+from service.errors import MalformedRequest, ServiceError, SlowClient
 from service.http.front import Front
 from service.http.hot.exchange import Exchange
 from service.http.hot.timeouts import TimedProtocol
 
 _PATH_SHOWN = 200
+_BROKEN_OFF = MalformedRequest("the sending ended before the request did", "all of it, then the end of the sending")
 
 
 class ClosingProtocol(TimedProtocol):
@@ -42,8 +43,13 @@ class ClosingProtocol(TimedProtocol):
         self._default_head = b""
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection of a client that has stopped sending until it has its answers."""
-        if not self.deaf:
+        """Keep the connection of a client that has stopped sending until it has its answers.
+
+        One that has stopped in the middle of a request is told so.
+        """
+        if not self.deaf and not self.between:
+            self.refuse(_BROKEN_OFF)
+        elif not self.deaf:
             self._stop_hearing()
         return not self.is_idle() and not self.transport.is_closing()
 

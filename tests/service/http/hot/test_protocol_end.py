@@ -134,6 +134,51 @@ def test_a_client_that_has_stopped_sending_is_answered_and_then_the_connection_e
     assert asyncio.run(act()).endswith(b"\r\n\r\n" + BODY[:3])
 
 
+CHUNKED = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal".encode()
+BROKEN_OFF = {
+    "in a body": request(BODY)[:-3],
+    "in a body that the application reads": request(BODY, "/v1/gates")[:-3],
+    "in a chunk": CHUNKED,
+    "in a head": request(BODY)[:20],
+}
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+@pytest.mark.parametrize("place", BROKEN_OFF)
+def test_a_client_that_stops_sending_in_the_middle_of_a_request_is_told_so(
+    place: str, ahead: int, engine: Engine
+) -> None:
+    async def act() -> bytes:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(request(BODY) * ahead + BROKEN_OFF[place])
+            writer.write_eof()
+            came = await reader.read()
+            writer.close()
+            while bench.state.connections:
+                await asyncio.sleep(0)
+            return came
+
+    *answered, refused = asyncio.run(act()).split(b"HTTP/1.1 ")[1:]
+    assert [answer[:3] for answer in answered] == [b"200"] * ahead
+    assert refused.startswith(b"400")
+    assert b"The sending ended before the request did" in refused
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n", request(BODY)])
+def test_a_client_that_stops_sending_between_requests_is_not(sent: bytes, engine: Engine) -> None:
+    async def act() -> bytes:
+        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+            writer.write(sent)
+            writer.write_eof()
+            came = await reader.read()
+            writer.close()
+            return came
+
+    assert b" 400 " not in asyncio.run(act())
+
+
 def test_a_call_that_breaks_closes_its_connection(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     async def act() -> bytes:
         held = _held(engine)
