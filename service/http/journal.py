@@ -20,9 +20,10 @@ from service.inference.model import Model
 from service.logs.log import is_json, log_event
 from service.logs.predictions import ModelVersion, PredictionLog
 from service.logs.requests import RequestEntry, RequestLog
+from service.logs.spans import Stage, TracedRequest
 from service.logs.throttle import FixedWindowLimiter, Throttle
 from service.logs.trace_context import read_trace
-from service.logs.traces import Stage, TracedRequest, Tracer
+from service.logs.traces import Tracer
 from service.settings import Settings
 
 ERRORS_PER_S = 100

@@ -4,24 +4,28 @@ The event loop puts figures into a bounded queue; a thread makes spans of them a
 OpenTelemetry is an extra (`.[otel]`) that is imported there and nowhere else. Where to and how is
 said by its own variables: OTEL_EXPORTER_OTLP_ENDPOINT and its like, OTEL_SERVICE_NAME,
 OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER.
+
+The SDK's tracer, sampler, propagator and BatchSpanProcessor would do the same for 73 us of the
+event loop a traced request instead of 5.5, and 83 us of CPU instead of 30 (SDK 1.45, five spans,
+in one process). They also drop spans without counting them and take an unknown sampler for the
+default; and ids are read and passed on where the extra is not installed. So the SDK's span,
+resource and exporter classes are used, on the thread.
 """
 
 import importlib.util
 import logging
 import os
-import re
-import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from service.errors import SettingsError
 from service.logs.background import Background
 from service.logs.log import log_event
-from service.logs.trace_context import Sampler, TraceContext, new_span_id
+from service.logs.spans import Spans, TracedRequest
+from service.logs.trace_context import Sampler
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -30,40 +34,8 @@ ROOM_REQUESTS = 5_000
 GATHER_S = 1.0
 _REQUESTS_AT_ONCE = 100
 _SAMPLER, _SAMPLER_SHARE = "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"
-_MODEL, _VERSION = re.compile(r"^(/v[12](?:/repository)?/models/)[^/:]+"), re.compile(r"/versions/[0-9]+")
-_NO_API = ("page", "docs", "other")
-_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 
 log = logging.getLogger("service.traces")
-
-
-class Stage(NamedTuple):
-    """Beginning and end of a stage of a request, on the clock of its arrival."""
-
-    name: str
-    began: float
-    ended: float
-
-
-class TracedRequest(NamedTuple):
-    """Figures of a request whose spans are recorded.
-
-    Attributes:
-        ended_ns: nanoseconds since 1970.
-        arrived: on any monotonic clock, in seconds; the stages are on the same.
-    """
-
-    context: TraceContext
-    method: str
-    path: str
-    route: str
-    status: int
-    error: str | None
-    attributes: Mapping[str, str | int]
-    ended_ns: int
-    arrived: float
-    total_s: float
-    stages: Sequence[Stage]
 
 
 def wants_traces(settings: Settings, environ: Mapping[str, str]) -> bool:
@@ -168,7 +140,7 @@ class _Sender:
         from opentelemetry.sdk.trace.export import SpanExportResult
 
         if self._exporter is None:
-            self._exporter, self._spans = self._make(), _Spans(self._worker)
+            self._exporter, self._spans = self._make(), Spans(self._worker)
         for start in range(0, len(requests), _REQUESTS_AT_ONCE):
             some = requests[start : start + _REQUESTS_AT_ONCE]
             sent = self._exporter.export([span for request in some for span in self._spans.of(request)])
@@ -188,88 +160,12 @@ class _Sender:
         self._lost += requests
 
 
-class _Spans:
-    """Make spans of the figures of requests."""
-
-    def __init__(self, worker: int) -> None:
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-
-        own: dict[str, str | int] = {
-            "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
-            "process.pid": os.getpid(),
-        }
-        name = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "mmoe-serve"}
-        found = Resource.create(own | {"mmoe.worker": worker})
-        if "service.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
-            found = found.merge(Resource(name))
-        self._shared: dict[str, Any] = {"resource": found, "instrumentation_scope": InstrumentationScope("mmoe-serve")}
-
-    def of(self, request: TracedRequest) -> "list[ReadableSpan]":
-        """Make the server's span of a request and those of its stages."""
-        from opentelemetry.sdk.trace import ReadableSpan
-        from opentelemetry.trace import SpanKind, Status, StatusCode
-
-        context = request.context
-        own = _span_context(context, context.span_id, remote=False)
-        caller = _span_context(context, context.parent_id, remote=True) if context.parent_id else None
-        began_ns = request.ended_ns - int(request.total_s * 1e9)
-        server = ReadableSpan(
-            _name(request), own, caller, attributes=_attributes(request), kind=SpanKind.SERVER,
-            status=Status(StatusCode.ERROR if request.status >= 500 else StatusCode.UNSET),
-            start_time=began_ns, end_time=request.ended_ns, **self._shared,
-        )  # fmt: skip
-        spans = [server]
-        for stage in request.stages:
-            began, ended = (began_ns + int((at - request.arrived) * 1e9) for at in (stage.began, stage.ended))
-            inside = _span_context(context, new_span_id(), remote=False)
-            spans.append(
-                ReadableSpan(stage.name, inside, own, start_time=began, end_time=max(began, ended), **self._shared)
-            )
-        return spans
-
-
 def _otlp() -> "SpanExporter":
     """Make the exporter to a collector, over HTTP; what goes wrong is told by `_Sender`, once."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     return OTLPSpanExporter()
-
-
-def _span_context(context: TraceContext, span_id: str, remote: bool) -> Any:
-    from opentelemetry.trace import SpanContext, TraceFlags, TraceState
-
-    state = TraceState.from_header([context.state]) if context.state else None
-    return SpanContext(int(context.trace_id, 16), int(span_id, 16), remote, TraceFlags(context.flags), state)
-
-
-def _name(request: TracedRequest) -> str:
-    """Return the method, and the route without names and versions."""
-    method = request.method if request.method in _METHODS else "HTTP"
-    return f"{method} {_route(request)}" if request.route != "other" else method
-
-
-def _route(request: TracedRequest) -> str:
-    if request.route in _NO_API:
-        return request.route
-    return _VERSION.sub("/versions/{version}", _MODEL.sub(r"\1{name}", request.path))
-
-
-def _attributes(request: TracedRequest) -> dict[str, str | int]:
-    """Return the attributes by OpenTelemetry's names for HTTP, and our own behind `mmoe.`."""
-    found: dict[str, str | int] = {
-        "http.request.method": request.method if request.method in _METHODS else "_OTHER",
-        "http.response.status_code": request.status,
-        "url.path": request.path[:200],
-        "url.scheme": "http",
-        **request.attributes,
-    }
-    if request.route not in _NO_API:
-        found["http.route"] = _route(request)
-    if request.error is not None:
-        found["error.type"] = request.error
-    return found
 
 
 def _installed() -> bool:

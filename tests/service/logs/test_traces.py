@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from service.errors import SettingsError
+from service.logs.spans import TracedRequest
 from service.logs.trace_context import Sampler, read_trace
-from service.logs.traces import TracedRequest, Tracer, _otlp, read_sampler, wants_traces
+from service.logs.traces import Tracer, _otlp, read_sampler, wants_traces
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[3]
