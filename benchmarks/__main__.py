@@ -39,7 +39,7 @@ def main() -> int:
         except (LoadError, ServerFailed) as error:
             print(f"stopped: {error}", file=sys.stderr)
             return 1
-    run = report.Run("python -m benchmarks " + " ".join(sys.argv[1:]), report.machine(), results, extras)
+    run = report.SuiteResults("python -m benchmarks " + " ".join(sys.argv[1:]), report.machine(), results, extras)
     verdicts = report.write(run, options.out)
     plot.draw(results, options.out / "results.png")
     print(f"\n{report.bars_table(verdicts)}\n\nTables and plot: {options.out}/results.md, .csv, .json, .png")

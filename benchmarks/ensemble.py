@@ -22,25 +22,15 @@ import torch
 
 from model.config.run import load_config
 from model.data.table import read_dataset
+from model.network.model import build_model
 from model.study.processes import keep_freed_memory
 from model.study.synthetic.cells import COMPARED, Recipe, compared_cell, train_runs
-from model.training.progress import EpochRecord
-from model.training.train import build_model, fit
+from model.training.progress import Watcher
+from model.training.train import fit
 
 SYNTHETIC = Path(__file__).parent.parent / "scripts" / "configs" / "synthetic.toml"
 HELD_OUT = 1000
 """Rows for validation and again for test, as many as a run of the study tests on."""
-
-
-@dataclass(frozen=True)
-class Silent:
-    """Follow a run without a word."""
-
-    def step(self, epoch: int, rows: int, loss_sum: torch.Tensor) -> None:
-        """Say nothing."""
-
-    def epoch(self, record: EpochRecord, best: bool) -> None:
-        """Say nothing."""
 
 
 def plain_run(architecture: str, recipe: Recipe, seed: int) -> None:
@@ -62,7 +52,7 @@ def plain_run(architecture: str, recipe: Recipe, seed: int) -> None:
     }
     config = load_config(SYNTHETIC, [f"{key}={value}" for key, value in settings.items()])
     dataset = read_dataset(config)
-    fit(build_model(dataset.features, dataset.tasks, config.model, seed), dataset, config.train, watcher=Silent())
+    fit(build_model(dataset.features, dataset.tasks, config.model, seed), dataset, config.train, watcher=Watcher())
 
 
 def stacked_runs(architecture: str, recipe: Recipe, block: int, first: int) -> None:

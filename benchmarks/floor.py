@@ -23,7 +23,7 @@ SMALL_BODY = 2048
 
 
 @dataclass(frozen=True)
-class Answer:
+class FixedAnswer:
     """Parsing and fixed answer of one path."""
 
     parse: Parse
@@ -36,7 +36,7 @@ class Floor:
 
     def __init__(self) -> None:
         self._parser = simdjson.Parser()
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, FixedAnswer] = {}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one HTTP request.
@@ -56,12 +56,12 @@ class Floor:
         await send(answer.start)
         await send(answer.body)
 
-    def _learn(self, path: str) -> Answer:
+    def _learn(self, path: str) -> FixedAnswer:
         _, kind, size = path.split("/")
         parse: Parse = {"numbers": self._numbers, "json": _json, "binary": _binary}[kind]
         headers = [(b"content-type", b"application/json"), (b"content-length", size.encode())]
         start: Message = {"type": "http.response.start", "status": 200, "headers": headers}
-        self._answers[path] = Answer(parse, start, {"type": "http.response.body", "body": b" " * int(size)})
+        self._answers[path] = FixedAnswer(parse, start, {"type": "http.response.body", "body": b" " * int(size)})
         return self._answers[path]
 
     def _numbers(self, body: bytes, scope: Message) -> object:

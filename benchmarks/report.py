@@ -20,7 +20,7 @@ PACKAGES = ("onnxruntime", "numpy", "fastapi", "pydantic", "uvicorn", "uvloop", 
 
 
 @dataclass(frozen=True)
-class Run:
+class SuiteResults:
     """Figures of one run of the suite.
 
     Attributes:
@@ -47,7 +47,7 @@ def machine() -> dict[str, str]:
     }
 
 
-def write(run: Run, directory: Path) -> list[Verdict]:
+def write(run: SuiteResults, directory: Path) -> list[Verdict]:
     """Write all files and return the verdicts."""
     directory.mkdir(parents=True, exist_ok=True)
     verdicts = judge(run.results, run.extras)
@@ -61,7 +61,7 @@ def write(run: Run, directory: Path) -> list[Verdict]:
     return verdicts
 
 
-def markdown(run: Run, verdicts: Sequence[Verdict]) -> str:
+def markdown(run: SuiteResults, verdicts: Sequence[Verdict]) -> str:
     """Write the whole report."""
     parts = [f"`{run.command}`", "\n".join(f"- {name}: {value}" for name, value in run.machine.items())]
     parts += ["## Bars", bars_table(verdicts), "## Cases", _EXPLANATION]
@@ -119,7 +119,7 @@ def _figures(m: Measurement) -> tuple[float, ...]:
     return m.p50_ms, m.p99_ms, m.cpu_us, m.server_share, m.generator_share
 
 
-def _beside(run: Run) -> list[str]:
+def _beside(run: SuiteResults) -> list[str]:
     extras, names = run.extras, list(dict.fromkeys(m.contender for m in run.results))
     largest = {name: max(m.memory_mb for m in run.results if m.contender == name) for name in names}
     servers = [

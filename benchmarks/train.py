@@ -22,11 +22,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from model.config.run import Config, FeatureConfig, TableData, TaskConfig, load_config
+from model.config.data import FeatureConfig, TableData
+from model.config.run import Config, TaskConfig, load_config
 from model.data.table import read_dataset
+from model.network.model import Model, build_model
 from model.schema import Dataset, Rows
-from model.training.progress import EpochRecord
-from model.training.train import Model, build_model, cpu_threads, fit
+from model.training.progress import Watcher
+from model.training.train import cpu_threads, fit
 
 CENSUS = Path(__file__).resolve().parent.parent / "scripts" / "configs" / "census_income.toml"
 CENSUS_ROWS = 99_762
@@ -34,20 +36,10 @@ CENSUS_SIZES = (9, 51, 47, 3, 24, 15, 5, 10, 2, 3, 6, 8, 6, 6, 50, 28, 8, 9, 8, 
 """Distinct values of census' categorical columns; the made table has as many."""
 
 
-class Silent:
-    """Follow a run without a word."""
-
-    def step(self, epoch: int, rows: int, loss_sum: Tensor) -> None:
-        """Say nothing."""
-
-    def epoch(self, record: EpochRecord, best: bool) -> None:
-        """Say nothing."""
-
-
 def our_epoch(dataset: Dataset, config: Config) -> float:
     """Train an epoch with model/training/train.py; returns rows a second."""
     model = build_model(dataset.features, dataset.tasks, config.model, seed=0)
-    return fit(model, dataset, config.train, watcher=Silent()).epochs[0].rows_per_s
+    return fit(model, dataset, config.train, watcher=Watcher()).epochs[0].rows_per_s
 
 
 def loader_epoch(dataset: Dataset, config: Config) -> float:

@@ -81,9 +81,9 @@ def synthetic(options: argparse.Namespace) -> None:
 
     from model.study.claims import overall
     from model.study.synthetic.cells import Recipe
-    from model.study.synthetic.laboratory import Laboratory
     from model.study.synthetic.page import write_study
     from model.study.synthetic.plan import QUICK, Size, planned_run_steps, run_study
+    from model.study.synthetic.runner import CellRunner
     from model.training.train import pick_device
 
     device = pick_device(options.device).type
@@ -92,9 +92,9 @@ def synthetic(options: argparse.Namespace) -> None:
     # On the CPU, blocks that fit the caches; --quick then makes the first block of a full study.
     block = QUICK.runs if device == "cpu" else size.runs
     with tqdm(unit=" run-steps", unit_scale=True, desc="study", dynamic_ncols=True, smoothing=0.05) as bar:
-        laboratory = Laboratory(options.work, device, block, options.workers, bar.update)
-        bar.reset(planned_run_steps(laboratory, recipe, size))
-        results = run_study(laboratory, recipe, size)
+        runner = CellRunner(options.work, device, block, options.workers, bar.update)
+        bar.reset(planned_run_steps(runner, recipe, size))
+        results = run_study(runner, recipe, size)
     page = write_study(options.out, results, _command(options), device)
     findings = results.findings()
     for claim in dict.fromkeys(finding.claim for finding in findings):
@@ -107,7 +107,7 @@ def tables(options: argparse.Namespace) -> None:
     """Compare the architectures on the tables of a study, and write the page."""
     from tqdm import tqdm
 
-    from model.study.tables.comparison import TableLaboratory, runs_of
+    from model.study.tables.comparison import TableRunner, runs_of
     from model.study.tables.page import verdicts, write_comparisons
 
     seeds = options.seeds or (3 if options.quick else 10)
@@ -116,7 +116,7 @@ def tables(options: argparse.Namespace) -> None:
     planned = [runs_of(config, seeds) for config in configs]
     with tqdm(total=sum(planned), unit=" runs", desc=options.study, dynamic_ncols=True) as bar:
         for number, config in enumerate(configs, start=1):
-            comparisons.append(TableLaboratory(config, options.work, options.workers, bar.update).compare(seeds))
+            comparisons.append(TableRunner(config, options.work, options.workers, bar.update).compare(seeds))
             bar.update(sum(planned[:number]) - bar.n)  # what was on disk already
     page = options.out / f"{options.study}.md"
     write_comparisons(page, f"The four architectures on {options.study}", comparisons, remarks, _command(options))

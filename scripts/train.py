@@ -109,8 +109,9 @@ def write_splits(path: Path, dataset: Dataset) -> None:
 def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resume: bool) -> None:
     """Train, publish, and say what came of it."""
     from model.artifact.export import export
+    from model.network.model import build_model, predict
     from model.training.metrics import baselines, evaluate
-    from model.training.train import build_model, fit, predict
+    from model.training.train import fit
 
     with _alone(checkpoint.parent):
         if checkpoint.exists() and not resume:

@@ -18,7 +18,8 @@ pytest.importorskip("torch", reason="trains a model: needs the trainer's package
 
 from model.artifact.export import export
 from model.artifact.serving_module import serve
-from model.config.run import TableData, load_config
+from model.config.data import TableData
+from model.config.run import load_config
 from model.data.table import read_dataset
 from model.network.model import build_model, predict
 from model.schema import FIRST_VALUE, MISSING

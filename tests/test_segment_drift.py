@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 pytest.importorskip("torch", reason="trains a model: needs the trainer's packages")
 
 from model.artifact.export import export
-from model.config.run import TableData, load_config
+from model.config.data import TableData
+from model.config.run import load_config
 from model.data.table import read_dataset
 from model.network.model import build_model
 from model.training.train import fit

@@ -16,7 +16,8 @@ from model.artifact.publish import publish
 from model.artifact.report import write_report
 from model.artifact.serving_module import serve
 from model.artifact.weights import save_model
-from model.config.run import Config, TableData, config_text
+from model.config.data import TableData
+from model.config.run import Config, config_text
 from model.data.missing import markers_of
 from model.errors import ExportError
 from model.network.model import Model, Predictions, predict

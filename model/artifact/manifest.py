@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from model.artifact import provenance
 from model.artifact.parity import RawRows
 from model.artifact.serving_module import ServingModule
-from model.config.run import Config, TableData, config_text
+from model.config.data import TableData
+from model.config.run import Config, config_text
 from model.mmoe import count_parameters
 from model.network.model import Predictions
 from model.schema import CategoricalFeature, Dataset, NumericFeature, Task

@@ -43,14 +43,14 @@ class RawRows:
         """Copy some rows of a split."""
         return RawRows(rows.numeric[chosen].copy(), rows.text[chosen].copy(), rows.codes[chosen].copy())
 
-    def lose(self, where: NDArray[np.bool_]) -> None:
+    def make_missing(self, where: NDArray[np.bool_]) -> None:
         """Make values missing; where (B, N + C)."""
         n = self.numeric.shape[1]
         self.numeric[where[:, :n]] = np.nan
         self.text[where[:, n:]] = ""
         self.codes[where[:, n:]] = MISSING
 
-    def estrange(self, where: NDArray[np.bool_], features: FeatureSchema) -> None:
+    def make_unknown(self, where: NDArray[np.bool_], features: FeatureSchema) -> None:
         """Replace categories by a value that no vocabulary holds; where (B, C)."""
         known = {value for feature in features.categorical for value in feature.vocabulary}
         stranger = "never seen"
@@ -74,10 +74,10 @@ def golden_rows(dataset: Dataset, plain: int = 3) -> RawRows:
     missing = np.zeros((len(rows), n + c), dtype=bool)
     missing[plain, ::2] = True
     missing[plain + 1] = True
-    rows.lose(missing)
+    rows.make_missing(missing)
     unknown = np.zeros((len(rows), c), dtype=bool)
     unknown[plain + 2 :] = True
-    rows.estrange(unknown, features)
+    rows.make_unknown(unknown, features)
     return rows
 
 
@@ -88,8 +88,8 @@ def hard_rows(dataset: Dataset, count: int, generator: np.random.Generator) -> R
     """
     rows = RawRows.take(dataset.test, generator.integers(len(dataset.test), size=count))
     columns = len(dataset.features.names)
-    rows.estrange(generator.random(rows.text.shape) < 0.1, dataset.features)
-    rows.lose(generator.random((count, columns)) < 0.1)
+    rows.make_unknown(generator.random(rows.text.shape) < 0.1, dataset.features)
+    rows.make_missing(generator.random((count, columns)) < 0.1)
     return rows
 
 

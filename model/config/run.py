@@ -19,20 +19,6 @@ from model.config.toml import override
 from model.errors import ConfigError
 from model.schema import TaskKind
 
-__all__ = [
-    "METRICS",
-    "Config",
-    "ConfigError",
-    "FeatureConfig",
-    "ModelConfig",
-    "SyntheticData",
-    "TableData",
-    "TaskConfig",
-    "TrainConfig",
-    "config_text",
-    "load_config",
-]
-
 METRICS: dict[TaskKind, tuple[str, ...]] = {
     "regression": ("rmse", "mae", "r2"),
     "binary": ("auc", "log_loss", "accuracy", "macro_f1"),

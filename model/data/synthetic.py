@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.config.run import SyntheticData
+from model.config.data import SyntheticData
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """From a configuration to a dataset: read or generate rows, split them, code features and labels.
 
-Statistics, vocabularies and kinds come from the training split alone; every other row is only
-looked up in them.
+Statistics and vocabularies come from the training split alone, and every other row is only looked
+up in them; the kind of a column is decided by all rows.
 """
 
 import hashlib
@@ -18,10 +18,7 @@ from model.data.labels import Labels, coarse_answers, labelled_rows, read_labels
 from model.data.source import Table, read_table
 from model.data.splits import TEST, TRAIN, VALIDATION, Assignment, assign
 from model.data.synthetic import generate
-from model.errors import DataError
 from model.schema import Dataset, Rows
-
-__all__ = ["DataError", "read_dataset"]
 
 
 def read_dataset(config: Config) -> Dataset:

@@ -153,7 +153,7 @@ class Encoder(nn.Module):
         return torch.bincount((codes + self.offsets).flatten(), minlength=rows)
 
     @torch.no_grad()
-    def settle_unseen(self, counts: Tensor) -> None:
+    def average_unseen(self, counts: Tensor) -> None:
         """Set embedding rows that no training row has used to their column's mean.
 
         The mean of the column's other rows, weighted by count.

@@ -3,7 +3,7 @@
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from torch import Tensor
 from tqdm import tqdm
@@ -56,8 +56,8 @@ class History:
     seconds: float = 0.0
 
 
-class Watcher(Protocol):
-    """Callbacks of a run."""
+class Watcher:
+    """Callbacks of a run; these do nothing."""
 
     def step(self, epoch: int, rows: int, loss_sum: Tensor) -> None:
         """Handle a finished step.
@@ -70,7 +70,7 @@ class Watcher(Protocol):
         """Handle a finished epoch; `best` if it is the best so far."""
 
 
-class ProgressBar:
+class ProgressBar(Watcher):
     """Bar on a terminal, and one line per epoch wherever the output goes."""
 
     def __init__(self, epochs: int, rows: int, out: TextIO | None = None) -> None:

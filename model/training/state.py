@@ -39,7 +39,7 @@ def tensors_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Tenso
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunContext:
     """Constants of a run; `code_counts` is Encoder.count_codes of the training rows."""
 
     dataset: Dataset
@@ -58,7 +58,7 @@ class Setting:
 
 
 @dataclass
-class Run:
+class RunState:
     """Mutable state of a run, apart from torch's generators.
 
     Attributes:

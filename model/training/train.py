@@ -13,14 +13,12 @@ from torch import Tensor, nn
 from model.config.run import TrainConfig
 from model.errors import TrainError
 from model.mmoe import count_parameters
-from model.network.model import Model, build_model, in_units, predict, predictions_of, raw_outputs
+from model.network.model import Model, predictions_of, raw_outputs
 from model.schema import Dataset
 from model.training.losses import TaskLosses
 from model.training.metrics import HIGHER_IS_BETTER, evaluate
 from model.training.progress import EpochRecord, History, ProgressBar, Watcher
-from model.training.state import Run, Setting, Tensors, load_checkpoint, save_checkpoint, tensors_of
-
-__all__ = ["History", "Model", "build_model", "fit", "in_units", "predict"]
+from model.training.state import RunContext, RunState, Tensors, load_checkpoint, save_checkpoint, tensors_of
 
 
 def fit(
@@ -56,13 +54,13 @@ def fit(
     counts = model.encoder.count_codes(train.codes)
     watcher = watcher or ProgressBar(config.epochs, len(dataset.train))
     identity = identity_of(model, dataset, config)
-    setting = Setting(dataset, config, train, validation, counts, watcher, checkpoint, identity)
+    context = RunContext(dataset, config, train, validation, counts, watcher, checkpoint, identity)
     threads = threads_for(model, config.batch_size)
     with cpu_threads(threads), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        run = start(model, setting, device)
+        run = start(model, context, device)
         while run.epoch < config.epochs and not out_of_patience(run, config):
-            run_epoch(run, setting)
+            run_epoch(run, context)
     model.load_state_dict(run.best_state)
     model.eval()
     stopped_early = run.epoch < config.epochs
@@ -125,12 +123,12 @@ def identity_of(model: Model, dataset: Dataset, config: TrainConfig) -> dict[str
     return {**settings, "the data": rows, "the model": digest.hexdigest()[:12]}
 
 
-def start(model: Model, setting: Setting, device: torch.device) -> Run:
+def start(model: Model, context: RunContext, device: torch.device) -> RunState:
     """Begin a run, or go on with the one in the checkpoint."""
-    losses = TaskLosses(model.tasks, setting.config.task_weighting).to(device)
-    optimizer = make_optimizer([model, losses], setting.config)
-    run = Run(model, losses, optimizer, torch.zeros((), dtype=torch.float64, device=device))
-    state = load_checkpoint(setting.checkpoint, setting.identity) if setting.checkpoint is not None else None
+    losses = TaskLosses(model.tasks, context.config.task_weighting).to(device)
+    optimizer = make_optimizer([model, losses], context.config)
+    run = RunState(model, losses, optimizer, torch.zeros((), dtype=torch.float64, device=device))
+    state = load_checkpoint(context.checkpoint, context.identity) if context.checkpoint is not None else None
     if state is not None:
         run.restore(state)
     return run
@@ -146,25 +144,25 @@ def make_optimizer(modules: Sequence[nn.Module], config: TrainConfig) -> torch.o
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
-def run_epoch(run: Run, setting: Setting) -> None:
+def run_epoch(run: RunState, context: RunContext) -> None:
     """Run the epoch's remaining steps and validate; keep the weights if they are the best."""
-    config, rows = setting.config, len(setting.dataset.train)
-    order = row_order(rows, config.seed, run.epoch).to(setting.train.numeric.device)
+    config, rows = context.config, len(context.dataset.train)
+    order = row_order(rows, config.seed, run.epoch).to(context.train.numeric.device)
     began = saved = time.perf_counter()
     earlier = run.epoch_seconds
     run.learner.train()
-    while run.step < setting.steps:
+    while run.step < context.steps:
         batch = order[run.step * config.batch_size : (run.step + 1) * config.batch_size]
-        run.loss_sum += len(batch) * train_step(run, setting.train.take(batch), learning_rate(run, setting))
+        run.loss_sum += len(batch) * train_step(run, context.train.take(batch), learning_rate(run, context))
         run.step += 1
         now = time.perf_counter()
         run.epoch_seconds = earlier + now - began
         if now - saved >= config.checkpoint_every_s:
-            save(run, setting)
+            save(run, context)
             saved = time.perf_counter()
-        setting.watcher.step(run.epoch + 1, min(rows, run.step * config.batch_size), run.loss_sum)
-    finish_epoch(run, setting)
-    save(run, setting)
+        context.watcher.step(run.epoch + 1, min(rows, run.step * config.batch_size), run.loss_sum)
+    finish_epoch(run, context)
+    save(run, context)
 
 
 def row_order(rows: int, seed: int, epoch: int) -> Tensor:
@@ -172,18 +170,18 @@ def row_order(rows: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(rows, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 
-def learning_rate(run: Run, setting: Setting) -> float:
+def learning_rate(run: RunState, context: RunContext) -> float:
     """Return the learning rate by the schedule.
 
     Constant, or half a cosine down to zero at the end of the last epoch.
     """
-    if setting.config.schedule == "constant":
-        return setting.config.learning_rate
-    done = (run.epoch * setting.steps + run.step) / (setting.config.epochs * setting.steps)
-    return setting.config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
+    if context.config.schedule == "constant":
+        return context.config.learning_rate
+    done = (run.epoch * context.steps + run.step) / (context.config.epochs * context.steps)
+    return context.config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def train_step(run: Run, batch: Tensors, rate: float) -> Tensor:
+def train_step(run: RunState, batch: Tensors, rate: float) -> Tensor:
     """Take an optimizer step on one batch.
 
     Returns its loss, tasks summed with their given weights.
@@ -197,15 +195,15 @@ def train_step(run: Run, batch: Tensors, rate: float) -> Tensor:
     return run.losses.total(per_task.detach())
 
 
-def finish_epoch(run: Run, setting: Setting) -> None:
+def finish_epoch(run: RunState, context: RunContext) -> None:
     """Validate and record the epoch.
 
     Keeps a copy of the weights if the monitor has improved.
     """
-    train_loss = run.loss_sum.item() / len(setting.dataset.train)
+    train_loss = run.loss_sum.item() / len(context.dataset.train)
     began = time.perf_counter()
-    record = validate(run, setting, train_loss)
-    value = monitored(record, setting)
+    record = validate(run, context, train_loss)
+    value = monitored(record, context)
     run.records.append(record)
     run.epoch += 1
     run.seconds += run.epoch_seconds + time.perf_counter() - began
@@ -215,63 +213,63 @@ def finish_epoch(run: Run, setting: Setting) -> None:
         run.best_state = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
     run.step, run.epoch_seconds = 0, 0.0
     run.loss_sum = torch.zeros_like(run.loss_sum)
-    setting.watcher.epoch(record, best)
+    context.watcher.epoch(record, best)
 
 
-def validate(run: Run, setting: Setting, train_loss: float) -> EpochRecord:
+def validate(run: RunState, context: RunContext, train_loss: float) -> EpochRecord:
     """Measure the model on the validation rows.
 
     Raises:
         TrainError: if training has diverged.
     """
     model, tasks = run.model, run.model.tasks
-    model.encoder.settle_unseen(setting.code_counts)
-    output = raw_outputs(model, setting.validation.numeric, setting.validation.codes)
-    per_task = run.losses.per_task(output.outputs, setting.validation.targets).detach()
+    model.encoder.average_unseen(context.code_counts)
+    output = raw_outputs(model, context.validation.numeric, context.validation.codes)
+    per_task = run.losses.per_task(output.outputs, context.validation.targets).detach()
     validation_loss = run.losses.total(per_task).item()
     if not math.isfinite(train_loss + validation_loss):
-        if setting.checkpoint is not None:
-            setting.checkpoint.unlink(missing_ok=True)  # it leads here again, and fits no setting that would not
+        if context.checkpoint is not None:
+            context.checkpoint.unlink(missing_ok=True)  # it leads here again, and fits no setting that would not
         raise TrainError(
             f"training has diverged: in epoch {run.epoch + 1} the loss is {train_loss} on training rows and "
-            f"{validation_loss} on validation rows; lower train.learning_rate ({setting.config.learning_rate:g})"
+            f"{validation_loss} on validation rows; lower train.learning_rate ({context.config.learning_rate:g})"
         )
     return EpochRecord(
         epoch=run.epoch + 1,
         train_loss=train_loss,
         validation_loss=validation_loss,
         task_losses={task.name: loss for task, loss in zip(tasks, per_task.tolist(), strict=True)},
-        metrics=evaluate(predictions_of(output, tasks), setting.dataset.validation, tasks),
+        metrics=evaluate(predictions_of(output, tasks), context.dataset.validation, tasks),
         learning_rate=run.optimizer.param_groups[0]["lr"],
-        rows_per_s=len(setting.dataset.train) / max(run.epoch_seconds, 1e-9),
+        rows_per_s=len(context.dataset.train) / max(run.epoch_seconds, 1e-9),
     )
 
 
-def monitored(record: EpochRecord, setting: Setting) -> float:
+def monitored(record: EpochRecord, context: RunContext) -> float:
     """Read what is monitored, turned so that higher is better.
 
     Raises:
         TrainError: if the validation rows do not define the metric.
     """
-    if setting.config.monitor == "loss":
+    if context.config.monitor == "loss":
         return -record.validation_loss
-    task, _, metric = setting.config.monitor.rpartition(".")
+    task, _, metric = context.config.monitor.rpartition(".")
     if metric not in record.metrics.get(task, {}):
         known = ", ".join(f"{name}.{m}" for name, found in record.metrics.items() for m in found)
         raise TrainError(
-            f"train.monitor is '{setting.config.monitor}', which the validation rows do not define (expected loss or "
+            f"train.monitor is '{context.config.monitor}', which the validation rows do not define (expected loss or "
             f"one of {known}); set another monitor or give validation more rows"
         )
     value = record.metrics[task][metric]
     return value if HIGHER_IS_BETTER[metric] else -value
 
 
-def out_of_patience(run: Run, config: TrainConfig) -> bool:
+def out_of_patience(run: RunState, config: TrainConfig) -> bool:
     """Check whether the monitor has stood still for `patience` epochs; 0 waits for ever."""
     return config.patience > 0 and run.epoch - run.best_epoch >= config.patience
 
 
-def save(run: Run, setting: Setting) -> None:
+def save(run: RunState, context: RunContext) -> None:
     """Write the checkpoint, if there is to be one."""
-    if setting.checkpoint is not None:
-        save_checkpoint(setting.checkpoint, {"identity": setting.identity, **run.state()})
+    if context.checkpoint is not None:
+        save_checkpoint(context.checkpoint, {"identity": context.identity, **run.state()})

@@ -7,11 +7,11 @@ from benchmarks.beside import parse_stages
 from benchmarks.cases import full
 from benchmarks.contenders import BY_HAND, FLOOR, SERVICE
 from benchmarks.plot import draw
-from benchmarks.report import Run, write
+from benchmarks.report import SuiteResults, write
 from benchmarks.results import Measurement
 
 
-def _run() -> Run:
+def _run() -> SuiteResults:
     results = [
         Measurement(name, c.model, c.form, c.rows, c.connections, r, 1000.0 * (r + 1), 1.0, 2.0, 0, 1.0, 0.2, 80.0)
         for c in full()
@@ -19,7 +19,7 @@ def _run() -> Run:
         for r in range(2)
     ]
     extras = Extras(start_cpu_s={SERVICE: [0.8]}, memory_mb=[80.0, 80.5], stages_us={"one row": {"parse": 2.0}})
-    return Run("python -m benchmarks", {"processor": "a fast one"}, results, extras)
+    return SuiteResults("python -m benchmarks", {"processor": "a fast one"}, results, extras)
 
 
 def test_all_forms_of_the_report_hold_every_case(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from model.config.data import TableData
 from model.config.run import Config
 from model.data.source import table_of
-from model.data.table import DataError, dataset_of
+from model.data.table import dataset_of
+from model.errors import DataError
 
 ROWS = 60
 START = dt.datetime(2024, 1, 1)

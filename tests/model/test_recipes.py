@@ -8,9 +8,10 @@ import pytest
 
 from model.config.run import load_config
 from model.data.table import read_dataset
+from model.network.model import build_model, predict
 from model.training.metrics import evaluate
 from model.training.progress import ProgressBar
-from model.training.train import build_model, fit, predict
+from model.training.train import fit
 
 CONFIGS = Path(__file__).parents[2] / "scripts" / "configs"
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from model.config.run import ModelConfig, TrainConfig
+from model.network.model import Model, build_model
 from model.schema import Dataset
-from model.training.progress import EpochRecord, History
-from model.training.train import Model, build_model, fit
+from model.training.progress import History, Watcher
+from model.training.train import fit
 
 SMALL = ModelConfig(experts=3, expert_hidden=(8,), tower_hidden=(4,), embedding_dim=4, gate_dropout=0.2, dropout=0.1)
 PLAIN = ModelConfig(experts=3, expert_hidden=(8,), tower_hidden=(4,), embedding_dim=4)
@@ -19,26 +20,23 @@ def settings(**changes: object) -> TrainConfig:
     return TrainConfig.model_validate({**base, **changes})
 
 
-class Silent:
-    """Follow a run without a word, and end it like a pressed key at a given step."""
+class InterruptAt(Watcher):
+    """Callback that ends a run like a pressed key at a given step."""
 
-    def __init__(self, interrupt_at: int = -1) -> None:
-        self.left = interrupt_at
+    def __init__(self, step: int) -> None:
+        self.left = step
 
     def step(self, epoch: int, rows: int, loss_sum: Tensor) -> None:
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
 
-    def epoch(self, record: EpochRecord, best: bool) -> None:
-        pass
-
 
 def trained(
     dataset: Dataset, config: TrainConfig, model: ModelConfig = SMALL, checkpoint: Path | None = None, stop: int = -1
 ) -> tuple[Model, History]:
     whole = build_model(dataset.features, dataset.tasks, model, config.seed)
-    return whole, fit(whole, dataset, config, checkpoint, Silent(stop))
+    return whole, fit(whole, dataset, config, checkpoint, InterruptAt(stop))
 
 
 def same(a: Model, b: Model) -> bool:

@@ -21,7 +21,7 @@ from model.study.synthetic.cells import (
     compared_cell,
     label_pearson,
 )
-from model.study.synthetic.laboratory import Laboratory
+from model.study.synthetic.runner import CellRunner
 from model.training.train import cpu_threads
 
 Rates = Mapping[Architecture, float]
@@ -207,15 +207,15 @@ def main_cells(recipe: Recipe, size: Size, rates: Rates) -> dict[tuple[str, str,
     return cells
 
 
-def run_study(laboratory: Laboratory, recipe: Recipe, size: Size) -> Results:
+def run_study(runner: CellRunner, recipe: Recipe, size: Size) -> Results:
     """Run everything that is not on disk yet, and put the results in order."""
     began = time.perf_counter()
     tuning = tuning_cells(recipe, size)
-    tuned = dict(zip(tuning, laboratory.run(list(tuning.values())), strict=True))
+    tuned = dict(zip(tuning, runner.run(list(tuning.values())), strict=True))
     means = {key: float(curves.final.mean()) for key, curves in tuned.items()}
     rates = {architecture: _best_rate(means, architecture) for architecture in COMPARED}
     cells = main_cells(recipe, size, rates)
-    done = dict(zip(cells, laboratory.run(list(cells.values())), strict=True))
+    done = dict(zip(cells, runner.run(list(cells.values())), strict=True))
     with cpu_threads(1):  # small operations: threads would only wait for each other
         pearson = {p: label_pearson(recipe, p, size.trials, size.trial_rows) for p in LABEL_PEARSON}
         choices = {words: _choice(words, other.recipe, done, size) for words, other in open_choices(recipe).items()}
@@ -235,14 +235,14 @@ def run_study(laboratory: Laboratory, recipe: Recipe, size: Size) -> Results:
     )
 
 
-def planned_run_steps(laboratory: Laboratory, recipe: Recipe, size: Size) -> int:
+def planned_run_steps(runner: CellRunner, recipe: Recipe, size: Size) -> int:
     """Estimate the run-steps still to be done.
 
     What is on disk counts as done if it used the rate that is usual.
     """
     usual: Rates = dict.fromkeys(COMPARED, LEARNING_RATES[-1])
     cells = [*tuning_cells(recipe, size).values(), *main_cells(recipe, size, usual).values()]
-    return laboratory.todo(cells)
+    return runner.todo(cells)
 
 
 def _best_rate(means: Mapping[tuple[Architecture, float], float], architecture: Architecture) -> float:

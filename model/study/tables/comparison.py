@@ -21,13 +21,13 @@ from model.config.data import TableData
 from model.config.run import Config, config_text
 from model.data.table import read_dataset
 from model.mmoe import Architecture, count_parameters
-from model.network.model import build_model
+from model.network.model import build_model, predict
 from model.schema import Dataset, Task
 from model.study.processes import Advance, run_in_processes
 from model.study.tables import trees
 from model.training.metrics import evaluate
-from model.training.progress import EpochRecord
-from model.training.train import fit, predict
+from model.training.progress import Watcher
+from model.training.train import fit
 
 ARCHITECTURES: tuple[Architecture, ...] = ("single_task", "shared_bottom", "omoe", "mmoe")
 RATE_FACTORS = (0.5, 1.0, 2.0)
@@ -104,18 +104,7 @@ class Comparison:
     yardstick_missing: str
 
 
-@dataclass(frozen=True)
-class Silent:
-    """Follow a run without a word."""
-
-    def step(self, epoch: int, rows: int, loss_sum: object) -> None:
-        """Say nothing."""
-
-    def epoch(self, record: EpochRecord, best: bool) -> None:
-        """Say nothing."""
-
-
-class TableLaboratory:
+class TableRunner:
     """Runner of variants on one table; results are kept on disk.
 
     Args:
@@ -211,7 +200,7 @@ def run_jobs(config: Config, jobs: Iterator[tuple[Variant | Trees, Path]], advan
 def run_variant(config: Config, dataset: Dataset) -> Outcome:
     """Train once and measure on the test rows."""
     model = build_model(dataset.features, dataset.tasks, config.model, config.train.seed)
-    history = fit(model, dataset, config.train, watcher=Silent())
+    history = fit(model, dataset, config.train, watcher=Watcher())
     metrics = evaluate(predict(model, dataset.test), dataset.test, dataset.tasks)
     lowest = min(record.validation_loss for record in history.epochs)
     return Outcome(lowest, metrics, count_parameters(model), history.seconds)

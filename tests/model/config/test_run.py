@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config.run import METRICS, Config, ConfigError, TaskConfig, config_text, load_config
+from model.config.run import METRICS, Config, TaskConfig, config_text, load_config
+from model.errors import ConfigError
 from model.training.metrics import HIGHER_IS_BETTER
 
 CONFIGS = sorted((Path(__file__).parents[3] / "scripts" / "configs").glob("*.toml"))

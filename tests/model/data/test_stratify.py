@@ -18,7 +18,8 @@ from model.config.run import Config
 from model.data.source import Table
 from model.data.splits import TEST, TRAIN, VALIDATION, assign
 from model.data.stratify import lacking, stratify
-from model.data.table import DataError, read_dataset
+from model.data.table import read_dataset
+from model.errors import DataError
 from model.schema import Dataset
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.config.run import SyntheticData
+from model.config.data import SyntheticData
 from model.data.synthetic import SineTasks, generate, sine_tasks
 
 FIG_2 = {0.4: 0.05, 0.5: 0.07, 0.6: 0.10, 0.7: 0.13, 0.8: 0.19, 0.9: 0.30, 0.95: 0.45, 0.98: 0.66, 1.0: 1.0}

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from model.config.run import Config
-from model.data.table import DataError, read_dataset
+from model.data.table import read_dataset
+from model.errors import DataError
 from model.schema import FIRST_VALUE, MISSING, UNKNOWN, Dataset
 
 Read = Callable[..., Dataset]

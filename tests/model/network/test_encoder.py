@@ -100,20 +100,20 @@ def test_rows_that_training_never_met_become_the_average_value(schema: FeatureSc
     encoder = Encoder(schema, 3)
     assert encoder.embedding is not None
     before = encoder.embedding.weight.detach().clone()
-    encoder.settle_unseen(torch.tensor([0, 0, 3, 1, 0, 0, 2, 5, 5]))
+    encoder.average_unseen(torch.tensor([0, 0, 3, 1, 0, 0, 2, 5, 5]))
     after = encoder.embedding.weight.detach()
     average = (3 * before[2] + before[3]) / 4
     for unseen in (0, 1, 4):
         torch.testing.assert_close(after[unseen], average)
     torch.testing.assert_close(after[5], (2 * before[6] + 5 * before[7] + 5 * before[8]) / 12)
     assert torch.equal(after[[2, 3, 6, 7, 8]], before[[2, 3, 6, 7, 8]])
-    encoder.settle_unseen(torch.tensor([0, 0, 3, 1, 0, 0, 2, 5, 5]))
+    encoder.average_unseen(torch.tensor([0, 0, 3, 1, 0, 0, 2, 5, 5]))
     torch.testing.assert_close(encoder.embedding.weight.detach(), after)  # a second time changes nothing
 
 
 def test_a_schema_without_categories_has_nothing_to_settle(schema: FeatureSchema) -> None:
     encoder = Encoder(FeatureSchema(numeric=schema.numeric))
-    encoder.settle_unseen(encoder.count_codes(torch.empty(4, 0, dtype=torch.int64)))
+    encoder.average_unseen(encoder.count_codes(torch.empty(4, 0, dtype=torch.int64)))
 
 
 def test_several_tables_share_numbers_and_not_embeddings(schema: FeatureSchema, rows: Callable[..., Rows]) -> None:

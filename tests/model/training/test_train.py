@@ -9,9 +9,10 @@ import torch
 
 from model.config.run import ModelConfig, TrainConfig
 from model.errors import TrainError
+from model.network.model import predict
 from model.schema import Dataset, Rows
 from model.training.metrics import evaluate
-from model.training.train import batch_size_for, cpu_threads, predict
+from model.training.train import batch_size_for, cpu_threads
 from tests.support.training import PLAIN, facts, same, settings, trained
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from model.errors import TrainError
+from model.network.model import predict
 from model.schema import Dataset
 from model.training.metrics import evaluate
-from model.training.train import predict
 from tests.support.training import SMALL, facts, same, settings, trained
 
 
@@ -55,7 +55,8 @@ sys.path.insert(0, sys.argv[2])
 from conftest import make_rows, make_schema, make_tasks
 from model.config.run import ModelConfig, TrainConfig
 from model.schema import Dataset
-from model.training.train import build_model, fit
+from model.network.model import build_model
+from model.training.train import fit
 
 class Loud:
     def step(self, epoch, rows, loss_sum):

@@ -6,7 +6,6 @@ import pytest
 
 from model.study.paper import END_LOSSES, LABEL_PEARSON
 from model.study.synthetic.cells import COMPARED, COSINES, LEARNING_RATES, Recipe
-from model.study.synthetic.laboratory import Laboratory
 from model.study.synthetic.page import write_study
 from model.study.synthetic.plan import (
     GATE_COSINES,
@@ -18,6 +17,7 @@ from model.study.synthetic.plan import (
     run_study,
     tuning_cells,
 )
+from model.study.synthetic.runner import CellRunner
 
 TINY = Recipe(steps=2, batch=4, points=2, test_rows=10)
 SMALL = Size(runs=10, tuning_runs=2, choice_runs=2, choice_cosines=(0.5,), trials=2, trial_rows=200)
@@ -30,7 +30,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(work: Path) -> Results:
-    return run_study(Laboratory(work), TINY, SMALL)
+    return run_study(CellRunner(work), TINY, SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ def test_runs_that_choose_are_not_those_that_are_judged(results: Results) -> Non
 
 def test_a_finished_study_has_nothing_left_to_run(results: Results, work: Path) -> None:
     told: list[int] = []
-    laboratory = Laboratory(work, advance=told.append)
-    again = run_study(laboratory, TINY, SMALL)
+    runner = CellRunner(work, advance=told.append)
+    again = run_study(runner, TINY, SMALL)
     assert told == []
     assert again.findings() == results.findings()
     assert again.core_s == pytest.approx(results.core_s)
@@ -87,9 +87,9 @@ def test_a_finished_study_has_nothing_left_to_run(results: Results, work: Path) 
 
 def test_the_plan_counts_what_will_be_run(tmp_path: Path) -> None:
     told: list[int] = []
-    laboratory = Laboratory(tmp_path, advance=told.append)
-    planned = planned_run_steps(laboratory, TINY, SMALL)
-    run_study(laboratory, TINY, SMALL)
+    runner = CellRunner(tmp_path, advance=told.append)
+    planned = planned_run_steps(runner, TINY, SMALL)
+    run_study(runner, TINY, SMALL)
     assert sum(told) == planned
 
 
@@ -100,8 +100,8 @@ def test_the_paper_s_figures_cover_what_is_compared() -> None:
 
 def test_a_study_of_many_runs_says_beside_its_own_verdicts_what_a_quick_one_says(tmp_path: Path) -> None:
     many = replace(SMALL, runs=2 * QUICK.runs)
-    whole = run_study(Laboratory(tmp_path / "many", block=QUICK.runs), TINY, many)
-    quick = run_study(Laboratory(tmp_path / "quick", block=QUICK.runs), TINY, replace(SMALL, runs=QUICK.runs))
+    whole = run_study(CellRunner(tmp_path / "many", block=QUICK.runs), TINY, many)
+    quick = run_study(CellRunner(tmp_path / "quick", block=QUICK.runs), TINY, replace(SMALL, runs=QUICK.runs))
     text = write_study(tmp_path, whole, "the command", "cpu").read_text()
     for finding, few in zip(whole.findings(), quick.findings(), strict=True):
         assert f"| {finding.measure} | {finding.interval} | {finding.verdict} | {few.verdict} |" in text

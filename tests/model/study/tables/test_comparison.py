@@ -16,7 +16,7 @@ from model.study.tables.comparison import (
     ARCHITECTURES,
     Comparison,
     Outcome,
-    TableLaboratory,
+    TableRunner,
     Trees,
     Variant,
     configured,
@@ -50,12 +50,12 @@ def test_budgets_are_equal(config: Config) -> None:
 
 def test_compares_every_architecture_and_goes_on_from_what_is_on_disk(config: Config, tmp_path: Path) -> None:
     told: list[int] = []
-    laboratory = TableLaboratory(config, tmp_path / "work", 1, told.append)
-    first = laboratory.compare(seeds=2)
+    runner = TableRunner(config, tmp_path / "work", 1, told.append)
+    first = runner.compare(seeds=2)
     assert sum(told) == runs_of(config, 2)
     assert set(first.outcomes) == set(ARCHITECTURES)
     assert all(len(outcomes) == 2 for outcomes in first.outcomes.values())
-    again = laboratory.compare(seeds=2)
+    again = runner.compare(seeds=2)
     assert sum(told) == runs_of(config, 2)
     assert again.outcomes == first.outcomes
     write_comparisons(tmp_path / "docs" / "tiny.md", "Tiny", [first], "A remark.", "the command")

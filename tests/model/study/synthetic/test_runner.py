@@ -6,7 +6,7 @@ import pytest
 
 from model.errors import TrainError
 from model.study.synthetic.cells import Cell, Recipe, compared_cell
-from model.study.synthetic.laboratory import Laboratory
+from model.study.synthetic.runner import CellRunner
 
 TINY = Recipe(steps=4, batch=8, points=2, test_rows=20)
 
@@ -34,14 +34,14 @@ class Counter:
 
 
 def test_an_interrupted_study_goes_on_where_it_was(tmp_path: Path, cells: list[Cell]) -> None:
-    whole = Laboratory(tmp_path / "whole", block=2).run(cells)
-    halting = Laboratory(tmp_path / "halted", block=2, advance=Counter(stop_at=25))
+    whole = CellRunner(tmp_path / "whole", block=2).run(cells)
+    halting = CellRunner(tmp_path / "halted", block=2, advance=Counter(stop_at=25))
     with pytest.raises(Stopped):
         halting.run(cells)
     kept = len(list((tmp_path / "halted").glob("*.npz")))
     assert 0 < kept < 6
     count = Counter()
-    resumed = Laboratory(tmp_path / "halted", block=2, advance=count)
+    resumed = CellRunner(tmp_path / "halted", block=2, advance=count)
     left = resumed.todo(cells)
     for before, after in zip(whole, resumed.run(cells), strict=True):
         np.testing.assert_array_equal(before.losses, after.losses)
@@ -50,9 +50,9 @@ def test_an_interrupted_study_goes_on_where_it_was(tmp_path: Path, cells: list[C
 
 
 def test_several_processes_find_what_one_finds(tmp_path: Path, cells: list[Cell]) -> None:
-    alone = Laboratory(tmp_path / "alone", block=3).run(cells)
+    alone = CellRunner(tmp_path / "alone", block=3).run(cells)
     count = Counter()
-    together = Laboratory(tmp_path / "together", block=3, workers=2, advance=count).run(cells)
+    together = CellRunner(tmp_path / "together", block=3, workers=2, advance=count).run(cells)
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_allclose(one.losses, other.losses, rtol=1e-5)
     assert count.done == 2 * 5 * TINY.steps
@@ -61,23 +61,23 @@ def test_several_processes_find_what_one_finds(tmp_path: Path, cells: list[Cell]
 def test_a_process_that_fails_is_reported(tmp_path: Path, cells: list[Cell]) -> None:
     (tmp_path / "work").write_text("a file where a directory should be")
     with pytest.raises(TrainError, match="ended with code 1"):
-        Laboratory(tmp_path / "work", workers=2).run(cells)
+        CellRunner(tmp_path / "work", workers=2).run(cells)
 
 
 def test_a_cell_that_serves_two_ends_is_run_once(tmp_path: Path, cells: list[Cell]) -> None:
     count = Counter()
-    laboratory = Laboratory(tmp_path, advance=count)
-    assert laboratory.todo([cells[0], cells[0]]) == 20
-    laboratory.run([cells[0], cells[0]])
+    runner = CellRunner(tmp_path, advance=count)
+    assert runner.todo([cells[0], cells[0]]) == 20
+    runner.run([cells[0], cells[0]])
     assert count.done == 20
 
 
 def test_more_runs_of_a_cell_keep_the_blocks_that_are_there(tmp_path: Path, cells: list[Cell]) -> None:
-    few = Laboratory(tmp_path, block=5).run(cells[:1])[0]
+    few = CellRunner(tmp_path, block=5).run(cells[:1])[0]
     more = replace(cells[0], runs=10)
-    laboratory = Laboratory(tmp_path, block=5)
-    assert laboratory.todo([more]) == 5 * TINY.steps
-    np.testing.assert_array_equal(laboratory.run([more])[0].losses[:5], few.losses)
+    runner = CellRunner(tmp_path, block=5)
+    assert runner.todo([more]) == 5 * TINY.steps
+    np.testing.assert_array_equal(runner.run([more])[0].losses[:5], few.losses)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,6 @@ def test_more_runs_of_a_cell_keep_the_blocks_that_are_there(tmp_path: Path, cell
 def test_another_cell_is_never_taken_for_one_on_disk(
     tmp_path: Path, cells: list[Cell], change: dict[str, object]
 ) -> None:
-    laboratory = Laboratory(tmp_path)
-    laboratory.run(cells[:1])
-    assert laboratory.todo([replace(cells[0], **change)]) == 5 * TINY.steps  # type: ignore[arg-type]
+    runner = CellRunner(tmp_path)
+    runner.run(cells[:1])
+    assert runner.todo([replace(cells[0], **change)]) == 5 * TINY.steps  # type: ignore[arg-type]

@@ -34,7 +34,7 @@ class Block:
         return len(self.seeds) * self.cell.recipe.steps
 
 
-class Laboratory:
+class CellRunner:
     """Runner of cells, block by block; results are kept on disk.
 
     Args:
@@ -72,9 +72,8 @@ class Laboratory:
 
     def _missing(self, cells: Sequence[Cell]) -> list[Block]:
         found = {block.path: block for cell in cells for block in self._blocks(cell) if not block.path.exists()}
-        return sorted(
-            found.values(), key=lambda block: -block.run_steps
-        )  # the longest first, so that cores end together
+        # the longest first, so that cores end together
+        return sorted(found.values(), key=lambda block: -block.run_steps)
 
     def _blocks(self, cell: Cell) -> Iterator[Block]:
         end = cell.first_run + cell.runs
