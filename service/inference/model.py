@@ -86,6 +86,7 @@ class Model:
         self.note: str | None = None
         self.transport: object | None = None
         self.run_callback = RunCallback()
+        self._openings: dict[frozenset[str], asyncio.Future[None]] = {}
         finished = _recording(recorder)
         inline_rows = measured_inline_rows(predictor, settings.inline_rows)
         experts = max(self.manifest.experts, 1)
@@ -148,9 +149,18 @@ class Model:
         return (await self._ablations.submit(batch, batch.rows, arrived, timeout_s)).tasks
 
     async def _open(self, outputs: frozenset[str]) -> None:
-        """Open the session of these outputs before the first run that wants it, in a thread: the loop goes on."""
-        if not self.predictor.is_open(outputs):
-            await asyncio.to_thread(self.predictor.open, outputs)
+        """Open the session of these outputs before the first run that wants it, in a thread: the loop goes on.
+
+        Requests that come meanwhile wait for the same opening, so that they go on in the same turn and share a run.
+        """
+        if self.predictor.is_open(outputs):
+            return
+        opening = self._openings.get(outputs)
+        if opening is None:
+            opening = asyncio.ensure_future(asyncio.to_thread(self.predictor.open, outputs))
+            self._openings[outputs], forget = opening, self._openings.pop
+            opening.add_done_callback(lambda _: forget(outputs))
+        await asyncio.shield(opening)  # who leaves must not end it for the others
 
     def need_gates(self) -> None:
         """Raise GatesUnavailable if the model has no gates."""

@@ -86,6 +86,27 @@ def test_gate_weights_alone(engine: Engine, batches: list[Batch], notebook: Note
     assert notebook.rows == [6, 6]
 
 
+def test_who_waits_for_a_session_shares_its_opening_and_its_run(
+    engine: Engine, batches: list[Batch], notebook: Notebook
+) -> None:
+    model, opened = engine.get(), []
+    open_session = model.predictor.open
+
+    def counted(outputs: frozenset[str]) -> None:
+        opened.append(outputs)
+        open_session(outputs)
+
+    async def with_one_who_leaves() -> None:
+        asked = [asyncio.ensure_future(model.gate_weights(batch, engine.clock(), 9.0)) for batch in batches]
+        await asyncio.sleep(0)
+        asked.pop(0).cancel()
+        await asyncio.gather(*asked)
+
+    model.predictor.open = counted  # type: ignore[method-assign]
+    asyncio.run(with_one_who_leaves())
+    assert (len(opened), notebook.rows) == (1, [5])
+
+
 def test_inspections_are_not_noted(engine: Engine, batches: list[Batch], notebook: Notebook) -> None:
     plain, deep = ask(engine, batches, "inspect"), ask(engine, batches, "inspect", contributions=True)
     moved = ask(engine, batches, "ablate")
