@@ -20,6 +20,7 @@ from model.config.run import load_config
 from model.data.table import read_dataset
 from model.network.model import build_model
 from model.training.train import fit
+from tests.support.metrics import awaited
 from tests.support.server import running
 
 ROWS = 1000
@@ -68,6 +69,13 @@ def check(report: dict[str, Any], weights: NDArray[Any]) -> None:
         assert now["drift"]["jensen_shannon"] == pytest.approx(jensen_shannon(mean, then), abs=1e-6)
 
 
+def report_of(url: str, rows: int) -> Any:
+    """Read the report of all traffic once it holds so many rows: each worker publishes once a second."""
+    path = f"{url}/v1/gates?window=5m"
+    awaited(lambda: ask(path)["rows"], rows)
+    return ask(path)
+
+
 @pytest.mark.data
 def test_young_people_alone_shift_the_gates_and_the_figures_are_those_of_numpy(
     census: tuple[Path, list[dict[str, Any]]],
@@ -81,7 +89,7 @@ def test_young_people_alone_shift_the_gates_and_the_figures_are_those_of_numpy(
             for start in range(0, ROWS, 100):
                 answer = ask(f"{service.url}/v1/predict", {"instances": segment[start : start + 100]})
                 seen += [list(row["gate_weights"].values()) for row in answer["predictions"]]
-            report = ask(f"{service.url}/v1/gates?window=5m")
+            report = report_of(service.url, len(seen))
             check(report, np.array(seen))
             levels.append({task["drift"]["level"] for task in report["tasks"].values()})
     assert not levels[0] & {"moderate", "major"}, "a thousand rows of the same table are no drift"
