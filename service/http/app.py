@@ -11,12 +11,13 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, NamedTuple
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from starlette.routing import Route
 
 from service.engine import Engine
 from service.http.admission import Admission
 from service.http.codecs.endpoint import Endpoints
+from service.http.codecs.render import JsonAnswer
 from service.http.error_handlers import ErrorHandlers
 from service.http.front import Front
 from service.http.guard import Guard, peer_of
@@ -24,6 +25,7 @@ from service.http.hosts import Hosts
 from service.http.hot.predict import HotPath
 from service.http.journal import Journal
 from service.http.middleware import RequestMiddleware
+from service.http.openapi.answers import answer_schemas
 from service.http.openapi.document import document
 from service.http.routes.admin import repository_router, shadow_router, versions_router
 from service.http.routes.gates import gates_router
@@ -228,9 +230,10 @@ def _lifespan(shared: _Shared) -> Callable[[FastAPI], Any]:
 
 def _describe(app: FastAPI, engine: Engine, guard: Guard) -> None:
     """Let /openapi.json name the features of whatever is loaded when it is asked, to those who may know them."""
+    typed = functools.cache(answer_schemas)  # made when first asked for
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def openapi(request: Request) -> dict[str, Any]:
+    async def openapi(request: Request) -> Response:
         """Describe the calls."""
         known = guard.knows(dict(request.scope["headers"]), peer_of(request.scope))
-        return document(app, engine, guard.keys is not None, known)
+        return JsonAnswer(document(app, engine, typed(), guard.keys is not None, known))

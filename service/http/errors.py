@@ -2,7 +2,7 @@
 
 import http
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -30,6 +30,7 @@ from service.errors import (
     ValueProblem,
     VersionConflict,
 )
+from service.http.openapi import answers
 from service.http.types import RawHeaders
 from service.system.quoting import cut
 
@@ -107,28 +108,20 @@ def problem_json(error: BaseException, path: str, request_id: bytes) -> RawRespo
         request_id: goes into the body and the header, so that it can be quoted.
     """
     status, _, code = error_status(error)
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": http.HTTPStatus(status).phrase,
-        "status": status,
-        "detail": str(error) if code != INTERNAL.code else INTERNAL_SENTENCE,
-        "instance": cut(path, _MOST_INSTANCE),
-        "code": code,
-        "request_id": request_id.decode(),
-        "errors": [],
-    }
+    detail = str(error) if code != INTERNAL.code else INTERNAL_SENTENCE
+    body = _body(status, detail, path, code, request_id)
     if isinstance(error, InvalidFeatures):
         body["errors"] = [_entry(problem) for problem in error.problems]
         if error.more:
             body["more_errors"] = error.more
-    return _response(status, PROBLEM_JSON, _bounded(body, "detail"), error, request_id)
+    return _response(status, PROBLEM_JSON, _bounded(body), error, request_id)
 
 
 def v2_error(error: BaseException, request_id: bytes) -> RawResponse:
     """Write an error as the Open Inference Protocol wants it; its clients read nothing else."""
     _, status, code = error_status(error)
     sentence = str(error) if code != INTERNAL.code else INTERNAL_SENTENCE
-    return _response(status, JSON, _bounded({"error": sentence}, "error"), error, request_id)
+    return _response(status, JSON, _bounded({"error": sentence}), error, request_id)
 
 
 def write(error: BaseException, path: str, request_id: bytes) -> RawResponse:
@@ -144,30 +137,35 @@ def is_v2(path: str) -> bool:
 def http_error(status: int, detail: str, path: str, request_id: bytes, headers: RawHeaders) -> RawResponse:
     """Write a refusal that comes from HTTP itself, such as 404 for a path or 405 for a method."""
     v2 = is_v2(path)
-    title = http.HTTPStatus(status).phrase
-    body: dict[str, Any] = {"error": detail} if v2 else {
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "instance": cut(path, _MOST_INSTANCE),
-        "code": title.lower().replace(" ", "_"),
-        "request_id": request_id.decode(),
-        "errors": [],
-    }  # fmt: skip
-    content = _bounded(body, "error" if v2 else "detail")
-    response = _response(status, JSON if v2 else PROBLEM_JSON, content, None, request_id)
+    code = http.HTTPStatus(status).phrase.lower().replace(" ", "_")
+    body: answers.Problem | answers.Refusal
+    body = {"error": detail} if v2 else _body(status, detail, path, code, request_id)
+    response = _response(status, JSON if v2 else PROBLEM_JSON, _bounded(body), None, request_id)
     return response._replace(headers=response.headers + headers)
 
 
-def _entry(problem: ValueProblem) -> dict[str, Any]:
+def _body(status: int, detail: str, path: str, code: str, request_id: bytes) -> answers.Problem:
+    return {
+        "type": "about:blank",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": cut(path, _MOST_INSTANCE),
+        "code": code,
+        "request_id": request_id.decode(),
+        "errors": [],
+    }
+
+
+def _entry(problem: ValueProblem) -> answers.ProblemEntry:
     feature = problem.feature if problem.feature is None else cut(problem.feature)
     return {"row": problem.row, "feature": feature, "message": cut(problem.message, _MOST_MESSAGE)}
 
 
-def _bounded(body: dict[str, Any], sentence: str) -> bytes:
+def _bounded(answer: answers.Problem | answers.Refusal) -> bytes:
     """Write a body in at most MOST_BYTES: problems are counted rather than listed, and the sentence is cut, to fit."""
-    content = orjson.dumps(body)
+    content, body = orjson.dumps(answer), cast(dict[str, Any], answer)
+    sentence = "error" if "error" in answer else "detail"
     while len(content) > MOST_BYTES:
         if body.get("errors"):
             body["errors"].pop()

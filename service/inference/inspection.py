@@ -1,15 +1,18 @@
 """service.inference.inspection."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, GetPydanticSchema
+from typing_extensions import TypedDict
 
 from service import gates
 from service.artifact.file import Manifest
 from service.errors import RequestTooLarge
 from service.inference.answer import Answer, Outputs
 from service.inference.features import Batch
+from service.system.json_types import Count, Matrix, Number, Vector
 
 MOST_NUMBERS = 1_000_000
 """Most contributions or ablations of one answer; they grow with rows x tasks x experts x features."""
@@ -27,7 +30,62 @@ class InspectionOptions(NamedTuple):
     top_k: int | None
 
 
-def describe(manifest: Manifest, answer: Answer, without: Outputs | None, asked: InspectionOptions) -> dict[str, Any]:
+class FeatureShare(TypedDict):
+    """Share of one feature in a gate logit."""
+
+    feature: str
+    contribution: Number
+
+
+class LogitShares(TypedDict):
+    """Gate logit of one expert: `base` + all features' contributions; `rest` is of those not listed."""
+
+    base: float
+    logit: float
+    features: list[FeatureShare]
+    rest: NotRequired[float]
+
+
+Ablation = Annotated[NDArray[Any], GetPydanticSchema(lambda _, handler: handler(list[float | list[float]]))]
+
+
+class InspectedTask(TypedDict):
+    """Gate of one task for one row."""
+
+    gate_weights: Vector
+    normalised_entropy: float
+    top_expert: Count
+    contributions: NotRequired[
+        Annotated[list[LogitShares], Field(description="Per expert: where its gate logit comes from.")]
+    ]
+    ablation: NotRequired[
+        Annotated[Ablation, Field(description="Per expert: the prediction without it less the prediction.")]
+    ]
+
+
+class InspectedRow(TypedDict):
+    """Gates of one row."""
+
+    tasks: dict[str, InspectedTask]
+
+
+class GateOverRows(TypedDict):
+    """Gate of one task over all rows."""
+
+    utilisation: Vector
+    normalised_entropy: float
+
+
+class Inspection(TypedDict):
+    """Gates over some rows."""
+
+    task_names: list[str]
+    rows: list[InspectedRow]
+    tasks: dict[str, GateOverRows]
+    similarity: Annotated[Matrix, Field(description="Of each two tasks, in the order of `task_names`.")]
+
+
+def describe(manifest: Manifest, answer: Answer, without: Outputs | None, asked: InspectionOptions) -> Inspection:
     """Describe the gates over some rows.
 
     Args:
@@ -41,9 +99,9 @@ def describe(manifest: Manifest, answer: Answer, without: Outputs | None, asked:
     names = manifest.task_names
     entropy, top = gates.normalised_entropy(weights), gates.top_expert(weights)
     utilisation = gates.utilisation(weights)
-    rows = []
+    rows: list[InspectedRow] = []
     for row in range(len(weights)):
-        tasks: dict[str, dict[str, Any]] = {}
+        tasks: dict[str, InspectedTask] = {}
         for t, name in enumerate(names):
             tasks[name] = {
                 "gate_weights": weights[row, t],
@@ -66,16 +124,14 @@ def describe(manifest: Manifest, answer: Answer, without: Outputs | None, asked:
     }
 
 
-def _contributions(
-    manifest: Manifest, task: int, shares: NDArray[np.float32], top_k: int | None
-) -> list[dict[str, Any]]:
+def _contributions(manifest: Manifest, task: int, shares: NDArray[np.float32], top_k: int | None) -> list[LogitShares]:
     """Break each expert's gate logit down: `base` + all features' shares = `logit`; `rest` is of those not listed."""
     assert manifest.gates is not None
-    features, entries = manifest.feature_names, []
+    features, entries = manifest.feature_names, list[LogitShares]()
     for base, of_expert in zip(manifest.gates.average_logits[task], shares, strict=True):
         order = np.argsort(-np.abs(of_expert), kind="stable")[:top_k]
         total = float(of_expert.sum(dtype=np.float64))
-        entry: dict[str, Any] = {
+        entry: LogitShares = {
             "base": base,
             "logit": base + total,
             "features": [{"feature": features[f], "contribution": of_expert[f]} for f in order],

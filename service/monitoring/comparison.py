@@ -11,17 +11,19 @@ dies leaves them whole.
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 from service import gates
 from service.artifact.manifest import Manifest
 from service.inference.answer import Answer
 from service.monitoring.shared_sums import Body, Shape, SharedSums
 from service.run_directory import RunDirectory
+from service.system.json_types import Count
 
 KEPT_PAIRS = 8
 """Pairs of versions of a model whose sums stay readable."""
@@ -240,13 +242,42 @@ def _opened_at(path: Path) -> float:
         return 0.0
 
 
-def shadow_report(figures: ShadowFigures) -> dict[str, Any]:
+class GateDifference(TypedDict):
+    """Difference between the gates of two versions, over the rows compared."""
+
+    jensen_shannon: float | None
+    top_expert_agreement: float | None
+
+
+class TaskDifference(TypedDict):
+    """Difference between two versions' predictions and gates of a task."""
+
+    kind: Literal["regression", "binary", "multiclass"]
+    mean_absolute_difference: float | None
+    largest_absolute_difference: float | None
+    disagreement: float | None
+    gates: GateDifference | None
+
+
+class Comparison(TypedDict):
+    """Comparison of two versions; null is what cannot be said without rows."""
+
+    rows: Count
+    dropped_rows: Count
+    failed_rows: Count
+    tasks: dict[str, TaskDifference]
+
+
+def shadow_report(figures: ShadowFigures) -> Comparison:
     """Describe the figures as JSON; what cannot be said without rows is None."""
-    tasks: dict[str, Any] = {}
+    tasks: dict[str, TaskDifference] = {}
     rows = figures.rows
     for at, task in enumerate(figures.pair.tasks):
         absolute, largest, disagreements, divergence, same_top = figures.task(at)
-        compared = {"jensen_shannon": _ratio(divergence, rows), "top_expert_agreement": _ratio(same_top, rows)}
+        compared: GateDifference = {
+            "jensen_shannon": _ratio(divergence, rows),
+            "top_expert_agreement": _ratio(same_top, rows),
+        }
         tasks[task.name] = {
             "kind": task.kind,
             "mean_absolute_difference": _ratio(absolute, rows),

@@ -7,10 +7,12 @@ docs/traffic.md defines every figure.
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, GetPydanticSchema
+from typing_extensions import TypedDict
 
 from service.artifact.file import GateBaseline, TaskGate
 from service.errors import MalformedRequest
@@ -21,22 +23,103 @@ from service.gates import (
     JENSEN_SHANNON,
     STABILITY_INDEX,
     Drift,
+    Level,
     collapsed_gates,
     dead_experts,
     drift,
 )
 from service.monitoring.traffic import Gates, GateTraffic
 from service.monitoring.windows import POINTS, WINDOWS, Sums, tier_of
+from service.system.json_types import Count
 from service.system.quoting import quote
-
-Report = dict[str, Any]
 
 DEFAULT_WINDOW = "5m"
 
 
+class DriftFigures(TypedDict):
+    """Drift of a task's gate from the baseline."""
+
+    level: Level
+    jensen_shannon: float
+    jensen_shannon_by_chance: float
+    population_stability_index: float
+    population_stability_index_by_chance: float
+    population_stability_index_by_expert: list[float]
+
+
+class GateFigures(TypedDict):
+    """Gate of a task over the window; null without rows."""
+
+    utilisation: list[float] | None
+    entropy: Annotated[float | None, Field(description="In nats.")]
+    normalised_entropy: float | None
+    top_expert_share: list[float] | None
+    histogram: list[list[Count]] | None
+    drift: DriftFigures | None
+
+
+class TrafficNow(TypedDict):
+    """Part of a traffic answer: the tasks, their similarity and what is out of order; null without rows."""
+
+    tasks: dict[str, GateFigures]
+    similarity: list[list[float]] | None
+    dead_experts: list[Count] | None
+    collapsed_gates: list[str] | None
+
+
+class Baseline(TypedDict):
+    """Baseline of the manifest."""
+
+    rows: Count
+    histogram_edges: list[float]
+    tasks: Annotated[dict[str, Any], GetPydanticSchema(lambda _, handler: handler(dict[str, TaskGate]))]
+    similarity: list[list[float]]
+
+
+class Thresholds(TypedDict):
+    """Every threshold that the answer's findings rest on."""
+
+    dead_expert_utilisation: float
+    collapsed_gate_utilisation: float
+    jensen_shannon: dict[str, float]
+    population_stability_index: dict[str, float]
+    chance_taken_off: float
+
+
+class TaskSeries(TypedDict):
+    """Gate of a task by bucket; null where a bucket has no rows."""
+
+    utilisation: list[list[float] | None]
+    normalised_entropy: list[float | None]
+
+
+class Series(TypedDict):
+    """The window in 60 buckets, oldest first."""
+
+    start: str
+    resolution_s: float
+    rows: list[Count]
+    tasks: dict[str, TaskSeries]
+
+
+class TrafficAnswer(TrafficNow):
+    """Gates of a model version over a window of live traffic."""
+
+    model: str
+    version: int
+    window: str
+    window_s: float
+    rows: Count
+    experts: Count
+    task_names: list[str]
+    baseline: Baseline
+    thresholds: Thresholds
+    series: Series
+
+
 def gate_report(
     traffic: GateTraffic, window: str = DEFAULT_WINDOW, wall_clock: Callable[[], float] = time.time
-) -> Report:
+) -> TrafficAnswer:
     """Describe the rows of a window that ends now.
 
     Args:
@@ -64,11 +147,7 @@ def gate_report(
         **_now(gates, sums),
         "baseline": _baseline(gates),
         "thresholds": thresholds(gates.experts),
-        "series": {
-            "start": datetime.fromtimestamp(start, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "resolution_s": tier.resolution_s,
-            **_series(gates, buckets),
-        },
+        "series": _series(gates, buckets, start, tier.resolution_s),
     }
 
 
@@ -88,7 +167,7 @@ def drifts(gates: Gates, sums: Sums) -> dict[str, Drift]:
     }
 
 
-def thresholds(experts: int) -> Report:
+def thresholds(experts: int) -> Thresholds:
     """Name every threshold with its value."""
     return {
         "dead_expert_utilisation": DEAD_EXPERT_FAIR_SHARE / experts,
@@ -99,7 +178,7 @@ def thresholds(experts: int) -> Report:
     }
 
 
-def _now(gates: Gates, sums: Sums) -> Report:
+def _now(gates: Gates, sums: Sums) -> TrafficNow:
     """Describe the tasks, their similarity and what is out of order."""
     if not sums.rows:
         return {
@@ -129,12 +208,10 @@ def _now(gates: Gates, sums: Sums) -> Report:
     }
 
 
-_SILENT_TASK: Report = dict.fromkeys(
-    ("utilisation", "entropy", "normalised_entropy", "top_expert_share", "histogram", "drift")
-)
+_SILENT_TASK = cast(GateFigures, dict.fromkeys(GateFigures.__annotations__))
 
 
-def _drift(found: Drift) -> Report:
+def _drift(found: Drift) -> DriftFigures:
     return {
         "level": found.level,
         "jensen_shannon": found.jensen_shannon,
@@ -145,7 +222,7 @@ def _drift(found: Drift) -> Report:
     }
 
 
-def _baseline(gates: Gates) -> Report:
+def _baseline(gates: Gates) -> Baseline:
     """Repeat the baseline of the manifest in the same words as the traffic."""
     baseline: GateBaseline = gates.baseline
     tasks: dict[str, TaskGate] = {task: baseline.tasks[task] for task in gates.tasks}
@@ -157,13 +234,15 @@ def _baseline(gates: Gates) -> Report:
     }
 
 
-def _series(gates: Gates, buckets: Sums) -> Report:
+def _series(gates: Gates, buckets: Sums, start: float, resolution_s: float) -> Series:
     """Describe each bucket, oldest first; None where it has no rows."""
     seen = buckets.rows > 0
     rows = np.where(seen, buckets.rows, 1.0)
     used = buckets.weights / rows[:, None, None]
     entropy = buckets.entropy / rows[:, None]
     return {
+        "start": datetime.fromtimestamp(start, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "resolution_s": resolution_s,
         "rows": buckets.rows.astype(int).tolist(),
         "tasks": {
             task: {

@@ -11,7 +11,7 @@ from service.errors import ModelNotFound
 from service.monitoring.comparison import ShadowFigures
 from service.monitoring.counters import Metrics
 from service.monitoring.prometheus import registry
-from service.monitoring.report import DEFAULT_WINDOW, Report, gate_report
+from service.monitoring.report import DEFAULT_WINDOW, TrafficAnswer, gate_report
 from service.monitoring.traffic import Gates, GateTraffic, Traffic
 from service.run_directory import RunDirectory
 
@@ -102,7 +102,7 @@ class Telemetry:
             self.tick(queue_rows(), loaded())
             await asyncio.sleep(TICK_S)
 
-    def gate_report(self, name: str, version: int, window: str = DEFAULT_WINDOW) -> Report:
+    def gate_report(self, name: str, version: int, window: str = DEFAULT_WINDOW) -> TrafficAnswer:
         """Describe a version's traffic over all workers.
 
         It may have been loaded before and by others.

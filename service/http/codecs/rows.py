@@ -70,6 +70,11 @@ class RowParser:
         return self._reader.from_instances(instances)
 
 
+def as_integer(value: object) -> object:
+    """Return 3 for 3.0, which JSON Schema calls an integer too; anything else as it is."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
 _NO_JSON = re.compile(r"\b(NaN|nan|Infinity|None|undefined)\b")
 _NEAR = 20
 """Characters around an error that may tell of its cause."""

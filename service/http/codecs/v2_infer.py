@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 from service.artifact.file import GATE_CONTRIBUTIONS, GATE_WEIGHTS
 from service.errors import MalformedRequest
-from service.http.body import whole_number
+from service.http.body import CONTENT_TYPE, whole_number
 from service.http.codecs.render import dumps
 from service.http.codecs.rows import load_object
 from service.http.codecs.v2_tensors import Signature, optional_object, refuse_unsupported
+from service.http.openapi.answers import InferHead, InferOutput
 from service.http.types import Headers, RawHeaders
 from service.inference.answer import RunSlice
 from service.inference.features import Batch
@@ -78,13 +79,14 @@ def render(signature: Signature, model: Model, wanted: RequestedOutputs, part: R
     raw: list[bytes] = []
     tensors = signature.tensors(part.answer(), wanted.outputs)
     for (name, values), binary in zip(tensors, wanted.binary, strict=True):
-        head = {"name": name, "shape": values.shape, "datatype": "FP32"}
+        head: InferOutput = {"name": name, "shape": values.shape, "datatype": "FP32"}
         if binary:
             raw.append(values.tobytes())
-            heads.append(dumps({**head, "parameters": {"binary_data_size": len(raw[-1])}}))
+            head["parameters"] = {"binary_data_size": len(raw[-1])}
+            heads.append(dumps(head))
         else:
             heads.append(dumps(head)[:-1] + b',"data":' + dumps(values.reshape(-1)) + b"}")
-    first: dict[str, Any] = {"model_name": model.name, "model_version": str(model.version)}
+    first: InferHead = {"model_name": model.name, "model_version": str(model.version)}
     if wanted.id is not None:
         first["id"] = wanted.id
     text = dumps(first)[:-1] + b',"outputs":[' + b",".join(heads) + b"]}"
@@ -101,6 +103,8 @@ def render(signature: Signature, model: Model, wanted: RequestedOutputs, part: R
 def json_length(headers: Headers, body: bytes) -> int:
     """Return the length of the JSON at the beginning of a body; raw tensors follow.
 
+    A length of 0 means a body of raw numbers alone, unless its content type says that it is JSON: then all of it is.
+
     Raises:
         MalformedRequest: the header that announces it is wrong.
     """
@@ -108,6 +112,8 @@ def json_length(headers: Headers, body: bytes) -> int:
     if announced is None:
         return size
     length = whole_number(announced)
+    if length == 0 and headers.get(CONTENT_TYPE, b"").startswith(b"application/json"):
+        return size
     if length is None or length > size:
         raise MalformedRequest(
             f"Inference-Header-Content-Length is {quote(announced)}",

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from service.artifact.file import CATEGORICAL, GATE_CONTRIBUTIONS, GATE_WEIGHTS, NUMERIC, Manifest
 from service.errors import InvalidFeatures, MalformedRequest, ValueProblem
 from service.http.codecs.numbers import NumberParser
+from service.http.codecs.rows import as_integer
+from service.http.openapi.answers import Tensor, Tensors
 from service.inference.answer import Answer
 from service.inference.features import Batch, FeatureReader
 from service.system.quoting import quote, quotes
@@ -66,12 +68,14 @@ class Signature:
         self.outputs = manifest.task_names + ((GATE_WEIGHTS,) if manifest.has_gates else ())
         self.known = manifest.outputs
 
-    def describe(self) -> dict[str, list[dict[str, Any]]]:
+    def describe(self) -> Tensors:
         """Return the inputs and outputs as the protocol's metadata; -1 stands for the number of rows."""
-        datatypes = {NUMERIC: "FP32", CATEGORICAL: "BYTES"}
-        inputs = [{"name": n, "datatype": datatypes[n], "shape": [-1, width]} for n, width in self._inputs.items()]
+        inputs = [
+            Tensor(name=name, datatype="FP32" if name == NUMERIC else "BYTES", shape=[-1, width])
+            for name, width in self._inputs.items()
+        ]
         outputs = [
-            {"name": name, "datatype": "FP32", "shape": [-1, *self._manifest.output_shape(name, 1)[1:]]}
+            Tensor(name=name, datatype="FP32", shape=[-1, *self._manifest.output_shape(name, 1)[1:]])
             for name in self.outputs
         ]
         return {"inputs": inputs, "outputs": outputs}
@@ -168,7 +172,7 @@ class Signature:
         if parameters is None:
             raise MalformedRequest(f'input {name!r} has "parameters" that are no object', _EXPECTED_INPUT)
         refuse_unsupported(parameters, f"input {name!r}")
-        size, data = parameters.get("binary_data_size"), entry.get("data")
+        size, data = as_integer(parameters.get("binary_data_size")), entry.get("data")
         if size is None:
             if data is None:
                 raise MalformedRequest(f"input {name!r} has no data", _EXPECTED_INPUT)
@@ -214,6 +218,8 @@ def encode_strings(values: Sequence[str]) -> bytes:
 
 
 def _shape(name: str, shape: object, width: int) -> tuple[int, ...]:
+    if type(shape) is list:
+        shape = [as_integer(size) for size in shape]
     if type(shape) is not list or not all(type(size) is int for size in shape):
         raise MalformedRequest(f"input {name!r} has shape {quote(shape)}", f"[rows, {width}]")
     if len(shape) != 2 or shape[1] != width or not 0 <= shape[0] * shape[1] <= _MOST_ELEMENTS:

@@ -1,247 +1,257 @@
-"""What the calls answer, in the words of OpenAPI.
+"""Typed answers: the JSON of every call whose form does not depend on the model, and the schemas made of it.
 
-A route says `responses=answers("Models", 404)`: one of the schemas here, and the errors that it may give. document.py
-adds what errors have in common, and describes the calls that are no routes.
+Nothing is checked when a call is answered: mypy holds what is built against these types. Those of live traffic, of
+comparisons and of inspections stand beside what computes them.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired
 
-Schema = dict[str, Any]
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from pydantic.json_schema import GenerateJsonSchema
+from typing_extensions import TypeAliasType, TypedDict
+
+from service.artifact.manifest import Manifest
+from service.http.openapi.schemas import REFERENCE, Schema, ref
+from service.inference.inspection import Inspection
+from service.monitoring.comparison import Comparison
+from service.monitoring.report import TrafficAnswer
+from service.system.json_types import Count
 
 
-def answers(schema: str | None, *errors: int, **others: Schema) -> dict[int | str, Schema]:
-    """Describe what a route answers, for its `responses=`.
+class ProblemEntry(TypedDict):
+    """Fault of a row, of a feature or of both."""
+
+    row: int | None
+    feature: str | None
+    message: str
+
+
+class Problem(TypedDict):
+    """RFC 9457, application/problem+json."""
+
+    type: str
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="What came, what was expected, what to do.")]
+    instance: str
+    code: Annotated[str, Field(description="A name for programs.")]
+    request_id: str
+    errors: list[ProblemEntry]
+    more_errors: NotRequired[Annotated[Count, Field(description="How many more there are than `errors` lists.")]]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Refusal(TypedDict):
+    """An error of the Open Inference Protocol."""
+
+    error: str
+
+
+class VersionEntry(TypedDict):
+    """State of a version on disk."""
+
+    version: Annotated[int, Field(ge=1)]
+    state: Literal["loaded", "available", "refused"]
+    reason: Annotated[str | None, Field(description="Why it is not loaded.")]
+
+
+class Version(VersionEntry):
+    """State of one version of a model."""
+
+    name: str
+    ready: bool
+
+
+class Model(TypedDict):
+    """State of a model and its versions."""
+
+    name: str
+    ready: Annotated[bool, Field(description="Whether the model answers.")]
+    default: Annotated[bool, Field(description="Whether the short calls mean it.")]
+    version: Annotated[int | None, Field(description="The one that answers.")]
+    pinned: Annotated[int | None, Field(description="The one that is served in place of the highest.")]
+    shadow: Annotated[int | None, Field(description="The one that is loaded to be compared with it.")]
+    note: Annotated[str | None, Field(description="What an operator should know, and what ends it.")]
+    versions: list[VersionEntry]
+
+
+class Models(TypedDict):
+    """All models."""
+
+    models: list[Model]
+
+
+class Pinned(TypedDict):
+    """Version that a model serves now."""
+
+    model: str
+    version: int
+    pinned: bool
+
+
+class ShadowAsked(TypedDict):
+    """Version that is compared with the served one from now on."""
+
+    model: str
+    shadow: int | None
+    share: float | None
+
+
+class Shadow(ShadowAsked, Comparison):
+    """Comparison of a shadow version with the served one."""
+
+    version: int | None
+    active: bool
+
+
+class InspectionAnswer(Inspection):
+    """Gates of a model version over the rows sent."""
+
+    model: str
+    version: int
+
+
+class Live(TypedDict):
+    """Liveness of the process."""
+
+    live: bool
+
+
+class Ready(TypedDict):
+    """Readiness of the process."""
+
+    ready: bool
+
+
+class Alive(TypedDict):
+    """Liveness, as KServe's client asks for it."""
+
+    status: Literal["alive"]
+
+
+class ServerMetadata(TypedDict):
+    """Server, and the extensions of the protocol that it speaks."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class ServerHealth(Live, Ready):
+    """Liveness and readiness of the process."""
+
+
+class ModelNames(TypedDict):
+    """Models that answer."""
+
+    models: list[str]
+
+
+class Tensor(TypedDict):
+    """Input or output of a model; -1 stands for the number of rows."""
+
+    name: str
+    datatype: Literal["FP32", "BYTES"]
+    shape: list[Annotated[int, Field(ge=-1)]]
+
+
+class Tensors(TypedDict):
+    """Inputs and outputs of a model."""
+
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+class ModelMetadata(Tensors):
+    """Loaded versions of a model, and its tensors."""
+
+    name: str
+    versions: list[str]
+    platform: str
+
+
+class ModelReady(Ready):
+    """Readiness of a model."""
+
+    name: str
+
+
+class IndexEntry(TypedDict):
+    """State of a version, as the repository extension names it."""
+
+    name: str
+    version: str
+    state: Literal["READY", "UNAVAILABLE"]
+    reason: str
+
+
+class BinarySize(TypedDict):
+    """Size of an output behind the JSON."""
+
+    binary_data_size: Count
+
+
+class InferOutput(TypedDict):
+    """Output of an inference, with its numbers or the size of its raw bytes."""
+
+    name: str
+    shape: tuple[Count, ...]
+    datatype: Literal["FP32"]
+    data: NotRequired[list[float]]
+    parameters: NotRequired[BinarySize]
+
+
+class InferHead(TypedDict):
+    """Answer to an inference, but for its outputs."""
+
+    model_name: str
+    model_version: str
+    id: NotRequired[str]
+
+
+class InferAnswer(InferHead):
+    """Answer to an inference."""
+
+    outputs: list[InferOutput]
+
+
+RepositoryIndex = TypeAliasType("RepositoryIndex", list[IndexEntry])
+
+ANSWERS: tuple[Any, ...] = (
+    Problem, Refusal, Version, Model, Models, Pinned, ShadowAsked, Shadow, InspectionAnswer, TrafficAnswer, Live, Ready,
+    Alive, ServerMetadata, ServerHealth, ModelNames, ModelMetadata, ModelReady, RepositoryIndex, InferAnswer,
+)  # fmt: skip
+
+
+def answers(answer: Any, *errors: int, **others: Schema) -> dict[int | str, Schema]:
+    """Describe the answers of a route, for its `responses=`.
 
     Args:
-        schema: name of the schema of the JSON of a 200, one of SCHEMAS or "Manifest"; None where it is not JSON.
+        answer: type of the JSON of a 200, one of ANSWERS or Manifest; None where it is not JSON.
         errors: the statuses that the route may answer instead; 500 goes without saying.
         others: schemas of other content types of a 200, with a double underscore for the slash: text__plain.
     """
     contents = {kind.replace("__", "/"): {"schema": other} for kind, other in others.items()}
-    if schema is not None:
-        contents["application/json"] = {"schema": ref(schema)}
+    if answer is not None:
+        contents["application/json"] = {"schema": ref(answer.__name__)}
     return {200: {"content": contents} if contents else {}, **{status: {} for status in errors}}
 
 
-def obj(required: Schema, optional: Schema | None = None, **more: Any) -> Schema:
-    """Describe an object by its properties; later versions may add others."""
-    return {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required), **more}
+class _Untitled(GenerateJsonSchema):
+    """Schema generator that repeats no field's name as its title."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
 
-def array(items: Schema, **more: Any) -> Schema:
-    """Describe an array."""
-    return {"type": "array", "items": items, **more}
-
-
-def mapping(values: Schema, **more: Any) -> Schema:
-    """Describe an object of any keys, such as names of tasks."""
-    return {"type": "object", "additionalProperties": values, **more}
-
-
-def ref(name: str) -> Schema:
-    """Point to one of the document's schemas."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def or_null(schema: Schema) -> Schema:
-    """Describe what may be null."""
-    return {**schema, "type": [schema["type"], "null"]} if "type" in schema else {"anyOf": [schema, {"type": "null"}]}
-
-
-TEXT: Schema = {"type": "string"}
-NUMBER: Schema = {"type": "number"}
-COUNT: Schema = {"type": "integer", "minimum": 0}
-TRUTH: Schema = {"type": "boolean"}
-NUMBERS, MATRIX = array(NUMBER), array(array(NUMBER))
-
-_VERSION_ENTRY: Schema = {
-    "version": {"type": "integer", "minimum": 1},
-    "state": {"enum": ["loaded", "available", "refused"]},
-    "reason": {"type": ["string", "null"], "description": "Why it is not loaded."},
-}
-
-_TASK_GATE: Schema = {
-    "utilisation": NUMBERS,
-    "entropy": {**NUMBER, "description": "In nats."},
-    "normalised_entropy": NUMBER,
-    "top_expert_share": NUMBERS,
-    "histogram": array(array(COUNT)),
-}
-
-_DRIFT = obj(
-    {
-        "level": {"enum": ["stable", "moderate", "major", "too_few_rows"]},
-        "jensen_shannon": NUMBER,
-        "jensen_shannon_by_chance": NUMBER,
-        "population_stability_index": NUMBER,
-        "population_stability_index_by_chance": NUMBER,
-        "population_stability_index_by_expert": NUMBERS,
-    }
-)
-
-_INSPECTED_TASK = obj(
-    {"gate_weights": NUMBERS, "normalised_entropy": NUMBER, "top_expert": COUNT},
-    {
-        "contributions": array(
-            obj(
-                {
-                    "base": NUMBER,
-                    "logit": NUMBER,
-                    "features": array(obj({"feature": TEXT, "contribution": NUMBER})),
-                },
-                {"rest": NUMBER},
-            ),
-            description="Per expert: where its gate logit comes from.",
-        ),
-        "ablation": {"type": "array", "description": "Per expert: the prediction without it less the prediction."},
-    },
-)
-
-_TENSOR: Schema = {
-    "name": TEXT,
-    "datatype": {"enum": ["FP32", "BYTES"]},
-    "shape": array({"type": "integer", "minimum": -1}),
-}
-
-_SERIES = obj({"utilisation": array(or_null(NUMBERS)), "normalised_entropy": array(or_null(NUMBER))})
-
-SCHEMAS: dict[str, Schema] = {
-    "Problem": obj(
-        {
-            "type": TEXT,
-            "title": TEXT,
-            "status": {"type": "integer"},
-            "detail": {**TEXT, "description": "What came, what was expected, what to do."},
-            "instance": TEXT,
-            "code": {**TEXT, "description": "A name for programs."},
-            "request_id": TEXT,
-            "errors": array(
-                obj({"row": {"type": ["integer", "null"]}, "feature": {"type": ["string", "null"]}, "message": TEXT})
-            ),
-        },
-        {"more_errors": {**COUNT, "description": "How many more there are than `errors` lists."}},
-        description="RFC 9457, application/problem+json.",
-    ),
-    "Refusal": obj({"error": TEXT}, description="An error of the Open Inference Protocol.", additionalProperties=False),
-    "Version": obj({"name": TEXT, "ready": TRUTH, **_VERSION_ENTRY}),
-    "Model": obj(
-        {
-            "name": TEXT,
-            "ready": {**TRUTH, "description": "Whether the model answers."},
-            "default": {**TRUTH, "description": "Whether the short calls mean it."},
-            "version": {"type": ["integer", "null"], "description": "The one that answers."},
-            "pinned": {"type": ["integer", "null"], "description": "The one that is served in place of the highest."},
-            "shadow": {"type": ["integer", "null"], "description": "The one that is loaded to be compared with it."},
-            "note": {"type": ["string", "null"], "description": "What an operator should know, and what ends it."},
-            "versions": array(obj(_VERSION_ENTRY)),
-        }
-    ),
-    "Pinned": obj({"model": TEXT, "version": {"type": "integer"}, "pinned": TRUTH}),
-    "ShadowAsked": obj({"model": TEXT, "shadow": {"type": ["integer", "null"]}, "share": or_null(NUMBER)}),
-    "Shadow": obj(
-        {
-            "model": TEXT,
-            "version": {"type": ["integer", "null"]},
-            "shadow": {"type": ["integer", "null"]},
-            "active": TRUTH,
-            "share": or_null(NUMBER),
-            "rows": COUNT,
-            "dropped_rows": COUNT,
-            "failed_rows": COUNT,
-            "tasks": mapping(
-                obj(
-                    {
-                        "kind": TEXT,
-                        "mean_absolute_difference": or_null(NUMBER),
-                        "largest_absolute_difference": or_null(NUMBER),
-                        "disagreement": or_null(NUMBER),
-                        "gates": or_null(
-                            obj({"jensen_shannon": or_null(NUMBER), "top_expert_agreement": or_null(NUMBER)})
-                        ),
-                    }
-                )
-            ),
-        }
-    ),
-    "Models": obj({"models": array(ref("Model"))}),
-    "Answer": obj(
-        {"model": TEXT, "version": {"type": "integer"}},
-        {
-            "predictions": array(
-                obj({"tasks": {"type": "object"}, "gate_weights": or_null(mapping(NUMBERS))}), description="A row each."
-            ),
-            "outputs": obj({"tasks": {"type": "object"}, "gate_weights": or_null(mapping(MATRIX))}),
-        },
-        description="`predictions`, a row each, answers `instances`; `outputs`, in columns, answers `inputs`.",
-        oneOf=[{"required": ["predictions"]}, {"required": ["outputs"]}],
-    ),
-    "InspectionAnswer": obj(
-        {
-            "model": TEXT,
-            "version": {"type": "integer"},
-            "task_names": array(TEXT),
-            "rows": array(obj({"tasks": mapping(_INSPECTED_TASK)})),
-            "tasks": mapping(obj({"utilisation": NUMBERS, "normalised_entropy": NUMBER})),
-            "similarity": {**MATRIX, "description": "Of each two tasks, in the order of `task_names`."},
-        }
-    ),
-    "TrafficAnswer": obj(
-        {
-            "model": TEXT,
-            "version": {"type": "integer"},
-            "window": TEXT,
-            "window_s": NUMBER,
-            "rows": COUNT,
-            "experts": COUNT,
-            "task_names": array(TEXT),
-            "tasks": mapping(obj({k: or_null(v) for k, v in _TASK_GATE.items()} | {"drift": or_null(_DRIFT)})),
-            "similarity": or_null(MATRIX),
-            "dead_experts": or_null(array(COUNT)),
-            "collapsed_gates": or_null(array(TEXT)),
-            "baseline": obj(
-                {"rows": COUNT, "histogram_edges": NUMBERS, "tasks": mapping(obj(_TASK_GATE)), "similarity": MATRIX}
-            ),
-            "thresholds": {"type": "object"},
-            "series": obj(
-                {"start": TEXT, "resolution_s": NUMBER, "rows": array(COUNT), "tasks": mapping(_SERIES)},
-                description="The window in 60 buckets, oldest first.",
-            ),
-        }
-    ),
-    "Live": obj({"live": TRUTH}),
-    "Ready": obj({"ready": TRUTH}),
-    "Alive": obj({"status": {"const": "alive"}}),
-    "ServerMetadata": obj({"name": TEXT, "version": TEXT, "extensions": array(TEXT)}),
-    "ServerHealth": obj({"live": TRUTH, "ready": TRUTH}),
-    "ModelNames": obj({"models": array(TEXT)}),
-    "ModelMetadata": obj(
-        {
-            "name": TEXT,
-            "versions": array(TEXT),
-            "platform": TEXT,
-            "inputs": array(obj(_TENSOR)),
-            "outputs": array(obj(_TENSOR)),
-        }
-    ),
-    "ModelReady": obj({"name": TEXT, "ready": TRUTH}),
-    "RepositoryIndex": array(
-        obj({"name": TEXT, "version": TEXT, "state": {"enum": ["READY", "UNAVAILABLE"]}, "reason": TEXT})
-    ),
-    "InferAnswer": obj(
-        {
-            "model_name": TEXT,
-            "model_version": TEXT,
-            "outputs": array(
-                obj(
-                    {"name": TEXT, "shape": array(COUNT), "datatype": {"const": "FP32"}},
-                    {
-                        "data": NUMBERS,
-                        "parameters": obj({"binary_data_size": COUNT}),
-                    },
-                )
-            ),
-        },
-        {"id": TEXT},
-    ),
-}
-"""Of all answers that do not depend on the model, by the names that the document gives them."""
+def answer_schemas() -> dict[str, Schema]:
+    """Make the schemas of all typed answers and of the manifest, by name."""
+    adapter = TypeAdapter(tuple[ANSWERS])  # type: ignore[valid-type]
+    typed = adapter.json_schema(mode="serialization", ref_template=REFERENCE, schema_generator=_Untitled)["$defs"]
+    template = REFERENCE.replace("{", "Manifest.{")
+    manifest = Manifest.model_json_schema(mode="serialization", ref_template=template, schema_generator=_Untitled)
+    parts = {f"Manifest.{name}": schema for name, schema in manifest.pop("$defs").items()}
+    schemas = {**typed, "Manifest": manifest, **parts}
+    for schema in schemas.values():
+        schema.pop("title", None)  # generated clients would name classes by it
+    return schemas

@@ -10,11 +10,19 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.artifact.manifest import Manifest
 from service.engine import Engine
 from service.errors import ServiceError
-from service.http.openapi.answers import SCHEMAS, Schema, array, obj, or_null, ref
-from service.http.openapi.schemas import VALUE, infer_example, model_schemas, rows_schema
+from service.http.openapi.schemas import (
+    VALUE,
+    Schema,
+    array,
+    common_schemas,
+    infer_example,
+    model_schemas,
+    obj,
+    or_null,
+    ref,
+)
 from service.http.types import NAME_PATTERN
 from service.inference.model import Model
 
@@ -53,7 +61,8 @@ _HEADERS = [
 ]  # fmt: skip
 _HEADER_LENGTH = {
     "name": "Inference-Header-Content-Length", "in": "header", "schema": {"type": "integer", "minimum": 0},
-    "description": "How many bytes of the body are JSON; raw tensors follow. Left out: all of them.",
+    "description": "How many bytes of the body are JSON; raw tensors follow. Left out, or 0 beside the content type "
+    "application/json: all of them.",
 }  # fmt: skip
 _NAME = {
     "name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": NAME_PATTERN},
@@ -70,11 +79,11 @@ _INFER_REQUEST = obj(
             obj(
                 {
                     "name": {"type": "string"},
-                    "shape": array({"type": "integer", "minimum": 0}, minItems=2, maxItems=2),
+                    "shape": array({"type": "integer", "minimum": 1}, minItems=2, maxItems=2),
                     "datatype": {"type": "string"},
                 },
                 {
-                    "data": {"type": ["array", "null"], "description": "Flat or nested, in rows."},
+                    "data": or_null(array({"anyOf": [VALUE, array(VALUE)]}, description="Flat or nested, in rows.")),
                     "parameters": {"type": ["object", "null"], "description": "`binary_data_size` for raw data."},
                 },
             ),
@@ -106,12 +115,13 @@ _SECURITY: Schema = {
 _WITHOUT_MODELS = "\n\nModels and features are shown to callers with a key: give the dashboard one, then come back."
 
 
-def document(app: FastAPI, engine: Engine, keys: bool = False, models: bool = True) -> Schema:
+def document(app: FastAPI, engine: Engine, typed: dict[str, Schema], keys: bool = False, models: bool = True) -> Schema:
     """Write the document as of now.
 
     Args:
         app: whose routes are described.
         engine: whose models are.
+        typed: schemas of the typed answers, by name.
         keys: whether calls need one.
         models: whether to name the models and their features.
     """
@@ -119,7 +129,7 @@ def document(app: FastAPI, engine: Engine, keys: bool = False, models: bool = Tr
     schemas = written.setdefault("components", {}).setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas |= SCHEMAS | _request_schemas() | _manifest_schemas()
+    schemas |= typed | common_schemas() | {"InferRequest": _INFER_REQUEST}
     if index := written["paths"].get("/v2/repository/index"):  # it may be on the second port
         index["post"]["requestBody"] = _body(_INDEX_REQUEST, required=False)
     for path, operation in _calls(engine if models else None, schemas).items():
@@ -137,23 +147,6 @@ def document(app: FastAPI, engine: Engine, keys: bool = False, models: bool = Tr
     if not models:
         written["info"]["description"] += _WITHOUT_MODELS
     return written
-
-
-def _request_schemas() -> dict[str, Schema]:
-    row: Schema = {"anyOf": [{"type": "object", "additionalProperties": VALUE}, array(VALUE)]}
-    columns: Schema = {"type": "object", "additionalProperties": array(VALUE)}
-    return {
-        "Request": rows_schema(row, columns),
-        "Inspection": rows_schema(row, columns, inspection=True),
-        "InferRequest": _INFER_REQUEST,
-    }
-
-
-def _manifest_schemas() -> dict[str, Schema]:
-    """Return the schema of the manifest, which is that of its own type."""
-    whole = Manifest.model_json_schema(mode="serialization", ref_template="#/components/schemas/Manifest.{model}")
-    parts = {f"Manifest.{name}": schema for name, schema in whole.pop("$defs", {}).items()}
-    return {"Manifest": whole, **parts}
 
 
 def _calls(engine: Engine | None, schemas: dict[str, Schema]) -> dict[str, Schema]:
@@ -232,16 +225,9 @@ def _responses(responses: Schema, v2: bool) -> Schema:
         if status in ERRORS and not supposed:
             finished[status] = {"description": ERRORS[status], "headers": _headers(status), "content": error}
         elif not supposed:
-            contents = {kind: _only_reference(content) for kind, content in response.pop("content", {}).items()}
-            contents = {kind: content for kind, content in contents.items() if content["schema"]}
+            contents = {kind: content for kind, content in response.pop("content", {}).items() if content["schema"]}
             finished[status] = response | ({"content": contents} if contents else {})
     return finished
-
-
-def _only_reference(content: Schema) -> Schema:
-    """Drop what FastAPI makes of a handler's annotation where a route names the schema itself."""
-    schema = content["schema"]
-    return {**content, "schema": ref(schema["$ref"].rpartition("/")[2])} if "$ref" in schema else content
 
 
 def _headers(status: str) -> Schema:

@@ -4,9 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from service.artifact.file import CategoricalFeature, Manifest, NumericFeature, Task
-from service.http.openapi.answers import NUMBER, TEXT, Schema, array, obj, or_null, ref
 from service.inference.model import Model
 
+Schema = dict[str, Any]
+
+REFERENCE = "#/components/schemas/{model}"
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "number"}
 _SHOWN_VALUES = 12
 VALUE: Schema = {"type": ["number", "string", "null"]}
 """One value of any row; null is a missing one."""
@@ -21,55 +25,85 @@ _OPTIONS: dict[str, Schema] = {
 }
 
 
+def obj(required: Schema, optional: Schema | None = None, **more: Any) -> Schema:
+    """Describe an object by its properties; later versions may add others."""
+    return {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required), **more}
+
+
+def array(items: Schema, **more: Any) -> Schema:
+    """Describe an array."""
+    return {"type": "array", "items": items, **more}
+
+
+def ref(name: str) -> Schema:
+    """Point to one of the document's schemas."""
+    return {"$ref": REFERENCE.format(model=name)}
+
+
+def or_null(schema: Schema) -> Schema:
+    """Describe what may be null."""
+    return {**schema, "type": [schema["type"], "null"]} if "type" in schema else {"anyOf": [schema, {"type": "null"}]}
+
+
+def common_schemas() -> dict[str, Schema]:
+    """Return the schemas of rows and answers that fit every model."""
+    prediction, outputs = (
+        obj({"tasks": {"type": "object"}, "gate_weights": or_null({"type": "object", "additionalProperties": weights})})
+        for weights in (array(NUMBER), array(array(NUMBER)))
+    )
+    return {
+        "Row": {"type": "object", "additionalProperties": VALUE},
+        "Columns": {"type": "object", "additionalProperties": array(VALUE, minItems=1), "minProperties": 1},
+        "Prediction": prediction,
+        "Outputs": outputs,
+        **_bodies("", array(VALUE)),
+    }
+
+
 def model_schemas(model: Model) -> dict[str, Schema]:
     """Return the schemas of a model's row, request, answer and inspection, under names of its own."""
-    manifest, name = model.manifest, model.name
-    row = ref(f"{name}.Row")
+    manifest, of = model.manifest, f"{model.name}."
     features = {feature.name: feature_schema(feature) for feature in manifest.features}
     examples = example_rows(manifest)
-    columns: Schema = {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {f: {"type": "array", "items": schema} for f, schema in features.items()},
-    }
-    either: Schema = {"anyOf": [row, _list_row(manifest)]}
-    example = {"example": {"instances": examples[:1]}}
     return {
-        f"{name}.Row": {
+        f"{of}Row": {
             "type": "object",
             "description": "One row. A feature that is left out or null is missing.",
             "properties": features,
             "additionalProperties": False,
             "example": examples[0],
         },
-        f"{name}.Request": rows_schema(either, columns) | example,
-        f"{name}.Inspection": rows_schema(either, columns, inspection=True) | example,
-        f"{name}.Answer": _answer(manifest),
+        f"{of}Columns": {
+            "type": "object",
+            "properties": {feature: array(schema, minItems=1) for feature, schema in features.items()},
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+        f"{of}Prediction": _prediction(manifest, lambda one: one),
+        f"{of}Outputs": _prediction(manifest, array),
+        **_bodies(of, _list_row(manifest), example={"instances": examples[:1]}),
     }
 
 
-def rows_schema(row: Schema, columns: Schema, inspection: bool = False) -> Schema:
-    """Return the schema of a body of rows or columns.
-
-    Args:
-        row: of one row.
-        columns: of the object of columns.
-        inspection: whether it may hold the options of `:gates`.
-    """
-    properties: Schema = {
-        "instances": or_null({"type": "array", "minItems": 1, "items": row}),
-        "inputs": or_null({"description": "Columns instead of rows: feature name -> one value per row.", **columns}),
-        "signature_name": {"description": "Ignored; TensorFlow Serving's clients send it."},
+def _bodies(of: str, list_row: Schema, **more: Any) -> dict[str, Schema]:
+    """Describe requests and answers; `of` stands before the names of the schemas that they refer to."""
+    forms: Schema = {
+        "instances": array({"anyOf": [ref(f"{of}Row"), list_row]}, minItems=1),
+        "inputs": ref(f"{of}Columns") | {"description": "Columns instead of rows: feature -> one value per row."},
     }
-    return {
-        "type": "object",
-        "properties": properties | (_OPTIONS if inspection else {}),
-        "additionalProperties": False,
-        "oneOf": [
-            {"required": [key], "properties": {key: {"type": kind}}}
-            for key, kind in (("instances", "array"), ("inputs", "object"))
-        ],
+    others: Schema = {key: {"type": "null"} for key in forms}
+    others["signature_name"] = {"description": "Ignored; TensorFlow Serving's clients send it."}
+    request, inspection = (
+        {"oneOf": [obj({key: form}, may | {key: form}, additionalProperties=False) for key, form in forms.items()]}
+        for may in (others, others | _OPTIONS)
+    )
+    common = {"model": TEXT, "version": {"type": "integer"}}
+    rows, columns = {"predictions": array(ref(f"{of}Prediction"))}, {"outputs": ref(f"{of}Outputs")}
+    answer = {
+        "description": "`predictions`, a row each, answers `instances`; `outputs`, in columns, answers `inputs`.",
+        "oneOf": [obj(common | rows), obj(common | columns)],
     }
+    return {f"{of}Request": request | more, f"{of}Inspection": inspection | more, f"{of}Answer": answer}
 
 
 def feature_schema(feature: NumericFeature | CategoricalFeature) -> Schema:
@@ -112,16 +146,6 @@ def _list_row(manifest: Manifest) -> Schema:
         "maxItems": count,
         "items": VALUE,
     }
-
-
-def _answer(manifest: Manifest) -> Schema:
-    predictions: Schema = {"type": "array", "items": _prediction(manifest, lambda one: one)}
-    return obj(
-        {"model": TEXT, "version": {"type": "integer"}},
-        {"predictions": predictions, "outputs": _prediction(manifest, array)},
-        description="`predictions`, a row each, answers `instances`; `outputs`, in columns, answers `inputs`.",
-        oneOf=[{"required": ["predictions"]}, {"required": ["outputs"]}],
-    )
 
 
 def _prediction(manifest: Manifest, of: Callable[[Schema], Schema]) -> Schema:

@@ -11,11 +11,12 @@ from service.engine import Engine
 from service.errors import MalformedRequest, ModelNotFound
 from service.http.admission import Admission
 from service.http.codecs.json_size import FEW_VALUES
-from service.http.codecs.rows import load_object
+from service.http.codecs.render import JsonAnswer
+from service.http.codecs.rows import as_integer, load_object
 from service.http.guard import Guard
-from service.http.openapi.answers import answers
+from service.http.openapi.answers import IndexEntry, Pinned, RepositoryIndex, Shadow, ShadowAsked, answers
 from service.http.types import PathName
-from service.monitoring.comparison import shadow_report
+from service.monitoring.comparison import Comparison, shadow_report
 from service.system.quoting import quote
 from service.versions.commands import VersionCommands
 from service.versions.states import ModelState
@@ -30,28 +31,28 @@ def versions_router(engine: Engine, commands: VersionCommands, guard: Guard, adm
     @router.post(
         "/v1/models/{name}:rollback",
         summary="Serve the version before",
-        responses=answers("Pinned", 401, 403, 404, 409),
+        responses=answers(Pinned, 401, 403, 404, 409),
     )
-    async def rollback(name: PathName) -> dict[str, Any]:
+    async def rollback(name: PathName) -> Response:
         """Pin the version before the one that is served: the next lower one that can be served. An admin call.
 
         It stays pinned, whatever is published, until `:pin` says otherwise or the service restarts.
         """
-        return {"model": name, "version": await commands.rollback(name), "pinned": True}
+        return JsonAnswer(Pinned(model=name, version=await commands.rollback(name), pinned=True))
 
     @router.post(
         "/v1/models/{name}:pin",
         summary="Serve a certain version, or the highest again",
-        responses=answers("Pinned", 400, 401, 403, 404, 408, 409, 413, 415),
+        responses=answers(Pinned, 400, 401, 403, 404, 408, 409, 413, 415),
     )
-    async def pin(name: PathName, request: Request) -> dict[str, Any]:
+    async def pin(name: PathName, request: Request) -> Response:
         """Pin a version, or none: then the highest is served, or the one that a setting pins. An admin call."""
         with admission.incoming(request.receive) as incoming:
             body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
         document = load_object(body, _EXPECTED)
         version = read_version(document, {"version"}, _EXPECTED)
         await commands.pin(name, version)
-        return {"model": name, "version": engine.get(name).version, "pinned": version is not None}
+        return JsonAnswer(Pinned(model=name, version=engine.get(name).version, pinned=version is not None))
 
     return router
 
@@ -67,7 +68,7 @@ def read_version(document: dict[str, Any], keys: set[str], expected: str) -> int
     Raises:
         MalformedRequest: it has no version, one that is no positive integer, or another key.
     """
-    version = document.get("version", "missing")
+    version = as_integer(document.get("version", "missing"))
     if document.keys() - keys or (version is not None and (type(version) is not int or version < 1)):
         raise MalformedRequest(f"the body is {quote(document)}", expected)
     return version
@@ -77,8 +78,8 @@ def repository_router(engine: Engine, commands: VersionCommands, guard: Guard, a
     """Make the routes of the model repository extension."""
     router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol v2"])
 
-    @router.post("/index", summary="Repository index", responses=answers("RepositoryIndex", 400, 408, 413, 415))
-    async def index(request: Request) -> list[dict[str, str]]:
+    @router.post("/index", summary="Repository index", responses=answers(RepositoryIndex, 400, 408, 413, 415))
+    async def index(request: Request) -> Response:
         """List every version on disk and its state; `{"ready": true}` lists those that answer."""
         with admission.incoming(request.receive) as incoming:
             body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
@@ -88,7 +89,7 @@ def repository_router(engine: Engine, commands: VersionCommands, guard: Guard, a
         if type(only_ready) is not bool:
             raise MalformedRequest(f'"ready" is {quote(only_ready)}', "true or false")
         entries = [entry for model in engine.models() for entry in _entries(model)]
-        return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
+        return JsonAnswer([entry for entry in entries if entry["state"] == "READY" or not only_ready])
 
     @router.post(
         "/models/{name}/load",
@@ -121,15 +122,15 @@ def repository_router(engine: Engine, commands: VersionCommands, guard: Guard, a
     return router
 
 
-def _entries(model: ModelState) -> list[dict[str, str]]:
+def _entries(model: ModelState) -> list[IndexEntry]:
     """Describe the versions of a model; one without a number where they are unknown."""
     entries = [
-        {
-            "name": model.name,
-            "version": str(version.version),
-            "state": "READY" if version.state == "loaded" else "UNAVAILABLE",
-            "reason": version.reason or ("" if version.state == "loaded" else "not loaded"),
-        }
+        IndexEntry(
+            name=model.name,
+            version=str(version.version),
+            state="READY" if version.state == "loaded" else "UNAVAILABLE",
+            reason=version.reason or ("" if version.state == "loaded" else "not loaded"),
+        )
         for version in model.versions
     ]
     for entry in entries:
@@ -149,9 +150,9 @@ def shadow_router(engine: Engine, commands: VersionCommands, guard: Guard, admis
         "/v1/models/{name}:shadow",
         name="shadow",
         summary="Compare a version with the served one",
-        responses=answers("ShadowAsked", 400, 401, 403, 404, 408, 409, 413, 415),
+        responses=answers(ShadowAsked, 400, 401, 403, 404, 408, 409, 413, 415),
     )
-    async def begin(name: PathName, request: Request) -> dict[str, Any]:
+    async def begin(name: PathName, request: Request) -> Response:
         """Run a version beside the served one on a share of the traffic, after the answers. An admin call.
 
         `GET /v1/models/{name}/shadow` has the differences. `{"version": null}` ends it.
@@ -160,20 +161,20 @@ def shadow_router(engine: Engine, commands: VersionCommands, guard: Guard, admis
             body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
         version, share = _read(body, engine.settings.shadow_share)
         await commands.shadow(name, version, float(share))
-        return {"model": name, "shadow": version, "share": share if version is not None else None}
+        return JsonAnswer(ShadowAsked(model=name, shadow=version, share=share if version is not None else None))
 
     @router.get(
         "/v1/models/{name}/shadow",
         name="shadow",
         summary="Differences of the shadow version",
-        responses=answers("Shadow", 401, 403, 404),
+        responses=answers(Shadow, 401, 403, 404),
     )
-    def found(name: PathName) -> dict[str, Any]:
+    def found(name: PathName) -> Response:
         """Tell how the shadow version's predictions and gates differ from the served one's, over all workers.
 
         After the end of a comparison it tells what the last one found. An admin call.
         """
-        return _describe(engine, name)
+        return JsonAnswer(_describe(engine, name))
 
     return router
 
@@ -190,17 +191,21 @@ def _read(body: bytes, default_share: float) -> tuple[int | None, float]:
     return version, share
 
 
-def _describe(engine: Engine, name: str) -> dict[str, Any]:
+_NOTHING_COMPARED: Comparison = {"rows": 0, "dropped_rows": 0, "failed_rows": 0, "tasks": {}}
+
+
+def _describe(engine: Engine, name: str) -> Shadow:
     names = [state.name for state in engine.models()]
     if name not in names:
         raise ModelNotFound(name, None, names)
     active = engine.catalogue.shadowed.get(name)
     found = active.tally.total() if active else engine.catalogue.last_shadow(name)
+    compared = shadow_report(found) if found else _NOTHING_COMPARED
     return {
         "model": name,
         "version": found.pair.served if found else None,
         "shadow": found.pair.candidate if found else None,
         "active": active is not None,
         "share": active.share if active else None,
-        **(shadow_report(found) if found else {"rows": 0, "dropped_rows": 0, "failed_rows": 0, "tasks": {}}),
+        **compared,
     }

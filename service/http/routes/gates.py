@@ -10,8 +10,9 @@ from service.errors import MalformedRequest
 from service.http.admission import Admission, IncomingBody
 from service.http.body import check_json, timeout_s
 from service.http.codecs.endpoint import Endpoint, Endpoints
-from service.http.codecs.render import dumps
-from service.http.codecs.rows import EXPECTED, load_object
+from service.http.codecs.render import JsonAnswer
+from service.http.codecs.rows import EXPECTED, as_integer, load_object
+from service.http.openapi.answers import InspectionAnswer
 from service.http.types import Headers, PathName, PathVersion
 from service.inference.inspection import InspectionOptions, _refuse_too_much, describe
 from service.system.quoting import quote
@@ -59,7 +60,8 @@ async def _inspected(engine: Engine, endpoint: Endpoint, headers: Headers, incom
     without = model.ablate(batch, arrived, allowed_s) if asked.ablation else _nothing()
     part, moved = await asyncio.gather(model.inspect(batch, arrived, allowed_s, asked.contributions), without)
     report = describe(model.manifest, part.answer(), moved, asked)
-    response = Response(dumps({"model": model.name, "version": model.version, **report}), media_type="application/json")
+    answer: InspectionAnswer = {"model": model.name, "version": model.version, **report}
+    response = JsonAnswer(answer)
     response.raw_headers.append(endpoint.version_header)
     return response
 
@@ -73,7 +75,7 @@ def _asked(document: dict[str, Any]) -> InspectionOptions:
     for key, value in flags.items():
         if type(value) is not bool:
             raise MalformedRequest(f'"{key}" is {quote(value)}', "true or false")
-    top_k = document.get("top_k")
+    top_k = as_integer(document.get("top_k"))
     if top_k is not None and (type(top_k) is not int or top_k < 1):
         raise MalformedRequest(f'"top_k" is {quote(top_k)}', "a whole number from 1")
     return InspectionOptions(**flags, top_k=top_k)

@@ -1,40 +1,41 @@
 """`GET /v1/models...`: what there is, what is loaded, and the manifest. And the probes."""
 
-from typing import Any
-
 from fastapi import APIRouter, HTTPException, Response
 
+from service.artifact.manifest import Manifest
 from service.engine import Engine
 from service.errors import ModelNotFound, ServiceError
-from service.http.openapi.answers import answers
+from service.http.codecs.render import JsonAnswer
+from service.http.openapi.answers import Live, Model, Models, Ready, Version, VersionEntry, answers
 from service.http.types import PathName, PathVersion
-from service.versions.states import ModelState
+from service.versions.states import ModelState, VersionState
 
 
 def models_router(engine: Engine) -> APIRouter:
     """Make the routes that describe the models."""
     router = APIRouter(tags=["models"])
 
-    @router.get("/v1/models", summary="All models", responses=answers("Models"))
-    async def models() -> dict[str, Any]:
+    @router.get("/v1/models", summary="All models", responses=answers(Models))
+    async def models() -> Response:
         """List the models found on disk, which of their versions are loaded, and why others are not."""
-        return {"models": [_describe(engine, state) for state in engine.models()]}
+        return JsonAnswer(Models(models=[_describe(engine, state) for state in engine.models()]))
 
-    @router.get("/v1/models/{name}", summary="One model", responses=answers("Model", 404))
-    async def model(name: PathName) -> dict[str, Any]:
+    @router.get("/v1/models/{name}", summary="One model", responses=answers(Model, 404))
+    async def model(name: PathName) -> Response:
         """Describe a model: `ready` tells whether it answers, `version` is the one that does."""
-        return _describe(engine, _state(engine, name))
+        return JsonAnswer(_describe(engine, _state(engine, name)))
 
-    @router.get("/v1/models/{name}/versions/{version}", summary="One version", responses=answers("Version", 400, 404))
-    async def model_version(name: PathName, version: PathVersion) -> dict[str, Any]:
+    @router.get("/v1/models/{name}/versions/{version}", summary="One version", responses=answers(Version, 400, 404))
+    async def model_version(name: PathName, version: PathVersion) -> Response:
         """Describe one version of a model, loaded or not."""
         versions = {state.version: state for state in _state(engine, name).versions}
         if version not in versions:
             raise ModelNotFound(name, version, list(versions), "there is no such version")
         state = versions[version]
-        return {"name": name, "ready": state.state == "loaded", **state._asdict()}
+        answer: Version = {"name": name, "ready": state.state == "loaded", **_entry(state)}
+        return JsonAnswer(answer)
 
-    @router.get("/v1/models/{name}/metadata", summary="The manifest", responses=answers("Manifest", 404, 503))
+    @router.get("/v1/models/{name}/metadata", summary="The manifest", responses=answers(Manifest, 404, 503))
     async def metadata(name: PathName) -> Response:
         """Return the manifest of the served version: features, tasks, gate baseline, provenance."""
         return _manifest(engine, name, None)
@@ -42,7 +43,7 @@ def models_router(engine: Engine) -> APIRouter:
     @router.get(
         "/v1/models/{name}/versions/{version}/metadata",
         summary="The manifest of a version",
-        responses=answers("Manifest", 400, 404, 503),
+        responses=answers(Manifest, 400, 404, 503),
     )
     async def version_metadata(name: PathName, version: PathVersion) -> Response:
         """Return the manifest of a loaded version."""
@@ -55,16 +56,16 @@ def health_router(engine: Engine) -> APIRouter:
     """Make the probes. They look at no request queue, so an overloaded service stays alive and ready."""
     router = APIRouter(prefix="/health", tags=["operation"])
 
-    @router.get("/live", summary="Is the process alive?", responses=answers("Live"))
-    async def live() -> dict[str, bool]:
+    @router.get("/live", summary="Is the process alive?", responses=answers(Live))
+    async def live() -> Response:
         """Answer 200 as long as the event loop turns."""
-        return {"live": True}
+        return JsonAnswer(Live(live=True))
 
-    @router.get("/ready", summary="May requests be sent here?", responses=answers("Ready", 503))
-    async def ready() -> dict[str, bool]:
+    @router.get("/ready", summary="May requests be sent here?", responses=answers(Ready, 503))
+    async def ready() -> Response:
         """Answer 200 when the model is loaded, proved and warm; 503 before that, and while the process drains."""
         engine.check_ready()
-        return {"ready": True}
+        return JsonAnswer(Ready(ready=True))
 
     return router
 
@@ -78,7 +79,7 @@ def _state(engine: Engine, name: str) -> ModelState:
     return states[name]
 
 
-def _describe(engine: Engine, state: ModelState) -> dict[str, Any]:
+def _describe(engine: Engine, state: ModelState) -> Model:
     return {
         "name": state.name,
         "ready": state.ready,
@@ -87,8 +88,12 @@ def _describe(engine: Engine, state: ModelState) -> dict[str, Any]:
         "pinned": state.pinned,
         "shadow": state.shadow,
         "note": state.note,
-        "versions": [version._asdict() for version in state.versions],
+        "versions": [_entry(version) for version in state.versions],
     }
+
+
+def _entry(state: VersionState) -> VersionEntry:
+    return {"version": state.version, "state": state.state, "reason": state.reason}
 
 
 def _default_name(engine: Engine) -> str | None:

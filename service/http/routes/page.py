@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from service.http.openapi.answers import TEXT, answers
+from service.http.codecs.render import JsonAnswer
+from service.http.openapi.answers import Alive, answers
+from service.http.openapi.schemas import TEXT
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -44,7 +46,7 @@ def web_router() -> APIRouter:
         "/",
         summary="The dashboard, or a word that the service is alive",
         tags=["operation"],
-        responses=answers("Alive", text__html=TEXT),
+        responses=answers(Alive, text__html=TEXT),
     )
     async def page(request: Request) -> Response:
         """Send the dashboard to a browser, and `{"status": "alive"}` to a client that does not ask for HTML.
@@ -53,7 +55,7 @@ def web_router() -> APIRouter:
         """
         if "text/html" in request.headers.get("accept", ""):
             return _send(assets["index.html"], request)
-        return Response(b'{"status":"alive"}', media_type="application/json", headers={"vary": "accept"})
+        return JsonAnswer(Alive(status="alive"), headers={"vary": "accept"})
 
     @router.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:

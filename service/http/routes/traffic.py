@@ -3,15 +3,15 @@
 import asyncio
 from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 
 from service.engine import Engine
 from service.errors import ModelNotFound
+from service.http.codecs.render import JsonAnswer
 from service.http.openapi.answers import answers
 from service.http.routes.metrics import TELEMETRY_OFF
 from service.http.types import PathName
-from service.monitoring.report import DEFAULT_WINDOW
+from service.monitoring.report import DEFAULT_WINDOW, TrafficAnswer
 from service.monitoring.telemetry import Telemetry
 from service.monitoring.windows import WINDOWS
 
@@ -26,7 +26,7 @@ def traffic_router(engine: Engine, telemetry: Telemetry | None) -> APIRouter:
     @router.get(
         "/v1/gates",
         summary="The default model's gates over live traffic",
-        responses=answers("TrafficAnswer", 400, 404, 409, 503),
+        responses=answers(TrafficAnswer, 400, 404, 409, 503),
     )
     async def of_default(window: Window = DEFAULT_WINDOW) -> Response:
         """Describe the rows that the default model predicted lately."""
@@ -35,7 +35,7 @@ def traffic_router(engine: Engine, telemetry: Telemetry | None) -> APIRouter:
     @router.get(
         "/v1/models/{name}/gates",
         summary="Gates over live traffic",
-        responses=answers("TrafficAnswer", 400, 404, 409, 503),
+        responses=answers(TrafficAnswer, 400, 404, 409, 503),
     )
     async def of_model(name: PathName, window: Window = DEFAULT_WINDOW) -> Response:
         """Describe the rows that a model predicted lately, beside its baseline, over all workers."""
@@ -44,7 +44,7 @@ def traffic_router(engine: Engine, telemetry: Telemetry | None) -> APIRouter:
     @router.get(
         "/v1/models/{name}/versions/{version}/gates",
         summary="Gates of a version over live traffic",
-        responses=answers("TrafficAnswer", 400, 404, 409, 503),
+        responses=answers(TrafficAnswer, 400, 404, 409, 503),
     )
     async def of_version(name: PathName, version: PathVersion, window: Window = DEFAULT_WINDOW) -> Response:
         """Describe the rows that one version predicted lately; it need not be loaded any more."""
@@ -67,4 +67,4 @@ async def _report(
             raise
     telemetry.publish()
     report = await asyncio.to_thread(telemetry.gate_report, name, version, window)
-    return Response(orjson.dumps(report), media_type="application/json")
+    return JsonAnswer(report)

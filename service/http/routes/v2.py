@@ -2,14 +2,21 @@
 
 import contextlib
 from importlib import metadata
-from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from service.engine import Engine
 from service.errors import NotReady
 from service.http.codecs.endpoint import Endpoint, Endpoints
-from service.http.openapi.answers import answers
+from service.http.codecs.render import JsonAnswer
+from service.http.openapi.answers import (
+    ModelMetadata,
+    ModelNames,
+    ModelReady,
+    ServerHealth,
+    ServerMetadata,
+    answers,
+)
 from service.http.types import PathName, PathVersion
 
 SERVER = "mmoe-serve"
@@ -21,44 +28,44 @@ def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
     """Make the protocol's routes that describe the server and its models."""
     router = APIRouter(prefix="/v2", tags=["Open Inference Protocol v2"])
 
-    @router.get("", summary="Server metadata", responses=answers("ServerMetadata"))
+    @router.get("", summary="Server metadata", responses=answers(ServerMetadata))
     @router.get("/", include_in_schema=False)
-    async def server() -> dict[str, Any]:
+    async def server() -> Response:
         """Name the server and the extensions it speaks."""
-        return {"name": SERVER, "version": metadata.version(SERVER), "extensions": EXTENSIONS}
+        return JsonAnswer(ServerMetadata(name=SERVER, version=metadata.version(SERVER), extensions=EXTENSIONS))
 
-    @router.get("/models", summary="Models", responses=answers("ModelNames"))
-    async def models() -> dict[str, list[str]]:
+    @router.get("/models", summary="Models", responses=answers(ModelNames))
+    async def models() -> Response:
         """List the models that are served."""
-        return {"models": [state.name for state in engine.models() if state.ready]}
+        return JsonAnswer(ModelNames(models=[state.name for state in engine.models() if state.ready]))
 
-    @router.get("/models/{name}", summary="Model metadata", responses=answers("ModelMetadata", 404, 503))
-    async def model(name: PathName) -> dict[str, Any]:
+    @router.get("/models/{name}", summary="Model metadata", responses=answers(ModelMetadata, 404, 503))
+    async def model(name: PathName) -> Response:
         """Describe a model's tensors; its features stand in their columns in manifest order."""
-        return _describe(engine, endpoints.get(name))
+        return JsonAnswer(_describe(engine, endpoints.get(name)))
 
     @router.get(
         "/models/{name}/versions/{version}",
         summary="Model metadata of a version",
-        responses=answers("ModelMetadata", 400, 404, 503),
+        responses=answers(ModelMetadata, 400, 404, 503),
     )
-    async def model_version(name: PathName, version: PathVersion) -> dict[str, Any]:
+    async def model_version(name: PathName, version: PathVersion) -> Response:
         """Describe the tensors of a loaded version."""
-        return _describe(engine, endpoints.get(name, version))
+        return JsonAnswer(_describe(engine, endpoints.get(name, version)))
 
-    @router.get("/models/{name}/ready", summary="Model ready", responses=answers("ModelReady", 404, 503))
-    async def model_ready(name: PathName) -> dict[str, Any]:
+    @router.get("/models/{name}/ready", summary="Model ready", responses=answers(ModelReady, 404, 503))
+    async def model_ready(name: PathName) -> Response:
         """Answer 200 when the model answers."""
-        return {"name": endpoints.get(name).model.name, "ready": True}
+        return JsonAnswer(ModelReady(name=endpoints.get(name).model.name, ready=True))
 
     @router.get(
         "/models/{name}/versions/{version}/ready",
         summary="Version ready",
-        responses=answers("ModelReady", 400, 404, 503),
+        responses=answers(ModelReady, 400, 404, 503),
     )
-    async def version_ready(name: PathName, version: PathVersion) -> dict[str, Any]:
+    async def version_ready(name: PathName, version: PathVersion) -> Response:
         """Answer 200 when the version answers."""
-        return {"name": endpoints.get(name, version).model.name, "ready": True}
+        return JsonAnswer(ModelReady(name=endpoints.get(name, version).model.name, ready=True))
 
     return router
 
@@ -67,24 +74,24 @@ def v2_health_router(engine: Engine) -> APIRouter:
     """Make the protocol's probes of the server."""
     router = APIRouter(prefix="/v2/health", tags=["Open Inference Protocol v2"])
 
-    @router.get("/live", summary="Server live", responses=answers("ServerHealth"))
-    async def live() -> dict[str, bool]:
+    @router.get("/live", summary="Server live", responses=answers(ServerHealth))
+    async def live() -> Response:
         """Answer 200 as long as the event loop turns."""
         with contextlib.suppress(NotReady):
             engine.check_ready()
-            return {"live": True, "ready": True}
-        return {"live": True, "ready": False}
+            return JsonAnswer(ServerHealth(live=True, ready=True))
+        return JsonAnswer(ServerHealth(live=True, ready=False))
 
-    @router.get("/ready", summary="Server ready", responses=answers("ServerHealth", 503))
-    async def ready() -> dict[str, bool]:
+    @router.get("/ready", summary="Server ready", responses=answers(ServerHealth, 503))
+    async def ready() -> Response:
         """Answer 200 when requests may be sent here, else 503."""
         engine.check_ready()
-        return {"live": True, "ready": True}
+        return JsonAnswer(ServerHealth(live=True, ready=True))
 
     return router
 
 
-def _describe(engine: Engine, endpoint: Endpoint) -> dict[str, Any]:
+def _describe(engine: Engine, endpoint: Endpoint) -> ModelMetadata:
     model = endpoint.model
     versions = next((state.versions for state in engine.models() if state.name == model.name), ())
     return {

@@ -1,6 +1,6 @@
 """The document names every call with what it answers, whatever is loaded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,25 @@ def test_every_call_names_what_it_answers_and_its_errors_in_the_shape_of_its_pro
                 assert list(response["content"]) == ["application/json" if v2 else "application/problem+json"]
                 assert response["description"]
                 assert response["headers"]["X-Request-Id"]["required"]
+
+
+def parts(value: Any) -> Iterator[dict[str, Any]]:
+    """Give every object of a document, itself included."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from parts(inner)
+
+
+def test_every_array_says_what_it_holds(document: dict[str, Any]) -> None:
+    arrays = [part for part in parts(document) if "array" in (part.get("type"), *part.get("type", ()))]
+    assert len(arrays) > 20
+    assert [array for array in arrays if "items" not in array] == []
+
+
+def test_no_typed_answer_has_a_title_that_names_another_class(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert {name for name, schema in schemas.items() if schema.get("title", name) != name} == set()
 
 
 def test_no_two_calls_share_an_identity(document: dict[str, Any]) -> None:

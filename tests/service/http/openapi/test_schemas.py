@@ -53,11 +53,11 @@ def test_features_are_named_with_type_and_range(openapi: dict[str, Any]) -> None
 
 
 def test_the_answer_is_described_in_the_tasks_own_terms(openapi: dict[str, Any]) -> None:
-    answer = openapi["components"]["schemas"]["hand.Answer"]["properties"]["predictions"]["items"]["properties"]
+    answer = openapi["components"]["schemas"]["hand.Prediction"]["properties"]
     assert answer["tasks"]["properties"]["sold"]["description"] == "The probability of 'yes'."
     assert "'low', 'middle', 'high'" in answer["tasks"]["properties"]["grade"]["description"]
     assert answer["gate_weights"]["properties"]["price"]["maxItems"] == 4
-    plain = openapi["components"]["schemas"]["plain.Answer"]["properties"]["predictions"]["items"]["properties"]
+    plain = openapi["components"]["schemas"]["plain.Prediction"]["properties"]
     assert plain["gate_weights"]["type"] == "null"
 
 
@@ -77,3 +77,47 @@ def test_every_reference_leads_somewhere(openapi: dict[str, Any]) -> None:
 
 def test_reading_and_sending_share_a_path(openapi: dict[str, Any]) -> None:
     assert set(openapi["paths"]["/v1/gates"]) == {"get", "post"}
+
+
+def refused(openapi: dict[str, Any], name: str, body: Any) -> bool:
+    """Tell whether a schema of the document does not allow a body."""
+    jsonschema = pytest.importorskip("jsonschema")
+    whole = {"$ref": f"#/components/schemas/{name}", "components": openapi["components"]}
+    return not jsonschema.Draft202012Validator(whole).is_valid(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, {"inputs": {}}, {"inputs": {"age": []}}, {"instances": []}, {"instances": [{}], "inputs": {"age": [1]}},
+        {"instances": None}, {"instances": [{"age": True}]}, {"instances": [{"nope": 1}]},
+        {"instances": [{}], "nope": 1}, {"instances": [{}], "inputs": None}, {"instances": [{"age": None}]},
+        {"inputs": {"age": [1]}, "instances": None},
+        {"instances": [{}], "signature_name": "a"}, {"inputs": {"age": [1.5, None], "city": ["a", None]}},
+        {"instances": [{}], "top_k": 866.0}, {"instances": [{}], "top_k": 0}, {"instances": [{}], "top_k": 1.5},
+        {"instances": [{}], "ablation": 1},
+    ],
+)  # fmt: skip
+def test_rows_that_the_schema_refuses_are_refused_and_others_are_not(
+    client: httpx.Client, openapi: dict[str, Any], body: Any
+) -> None:
+    for call, name in (("predict", "hand.Request"), ("gates", "hand.Inspection")):
+        answer = client.post(f"/v1/models/hand:{call}", json=body)
+        assert (answer.status_code != 200) == refused(openapi, name, body), (call, answer.text)
+
+
+@pytest.mark.parametrize(
+    ("rows", "width", "headers"),
+    [
+        (1.0, 100.0, {}), (0, 100, {}), (1, 100.5, {}), (1, 100, {"Inference-Header-Content-Length": "0"}),
+        (1, 100, {"Inference-Header-Content-Length": "0", "Content-Type": "application/json; charset=utf-8"}),
+    ],
+)  # fmt: skip
+def test_an_inference_that_the_schema_allows_is_answered(
+    client: httpx.Client, openapi: dict[str, Any], rows: float, width: float, headers: dict[str, str]
+) -> None:
+    data = [1.5] * int(rows * 100)
+    body = {"inputs": [{"name": "numeric", "datatype": "FP32", "shape": [rows, width], "data": data}]}
+    answer = client.post("/v2/models/wide/infer", json=body, headers=headers)
+    assert (answer.status_code == 200) == (rows > 0 and width == 100), answer.text
+    assert (answer.status_code != 200) == refused(openapi, "InferRequest", body), answer.text

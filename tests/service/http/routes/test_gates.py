@@ -92,6 +92,7 @@ def test_top_k_lists_the_largest_and_sums_up_the_rest(client: httpx.Client, rows
             rest = sum(share["contribution"] for share in whole["features"][2:])
             assert part["rest"] == pytest.approx(rest, abs=1e-5)
     assert inspect(client, {"instances": rows[:1], "contributions": True, "top_k": 99}) == full
+    assert inspect(client, {"instances": rows[:1], "contributions": True, "top_k": 866.0}) == full
 
 
 def test_ablation_is_the_change_when_an_expert_is_left_out(client: httpx.Client, oracle: Any, rows: list[Any]) -> None:
@@ -134,6 +135,7 @@ def test_a_model_without_gates_is_409(client: httpx.Client) -> None:
         ({"instances": [{}], "ablation": "yes"}, 400, "\"ablation\" is 'yes'"),
         ({"instances": [{}], "top_k": 0}, 400, '"top_k" is 0'),
         ({"instances": [{}], "top_k": True}, 400, '"top_k" is true'),
+        ({"instances": [{}], "top_k": 1.5}, 400, '"top_k" is 1.5'),
         ({"instances": [{}], "topk": 1}, 400, "'topk'"),
     ],
 )
