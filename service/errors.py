@@ -259,8 +259,8 @@ class TooManyWrongKeys(RequestError):
 class Forbidden(RequestError):
     """Refuse a call whose key lacks the role, or that comes from where it must not."""
 
-    def __init__(self, came: str, needed: str, action: str = "Use a key with that role") -> None:
-        super().__init__(f"This call needs {needed}; the request has {came}. {_sentence(action)}")
+    def __init__(self, rule: str, came: str, action: str) -> None:
+        super().__init__(f"{rule}; {came}. {_sentence(action)}")
 
 
 class CapacityError(ServiceError):

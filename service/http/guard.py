@@ -41,6 +41,9 @@ _OF_PROXIES = re.compile(
 _LONGEST_PATH = 200
 """Most of a path in the log: a line for which the pipe has no room would hold up the event loop."""
 
+_ADMIN_KEY = "This call needs a key of the role 'admin'"
+_LOCAL_ADMIN = "Without API keys, admin calls are accepted only from this machine and not from a browser"
+
 log = logging.getLogger("service")
 
 
@@ -125,7 +128,7 @@ class Guard:
         if key is None:
             self._check_local(request)
         elif key.role != "admin":
-            raise Forbidden(f"the key {key.name!r} of the role {key.role!r}", "a key of the role 'admin'")
+            raise Forbidden(_ADMIN_KEY, f"the key {key.name!r} has the role {key.role!r}", "Use a key with that role")
         by = f"the key {key.name!r}" if key else "a caller on this machine"
         method, path = request.method, request.url.path[:_LONGEST_PATH]
         log_event(log, logging.INFO, "admin_call", "Admin call %s %r by %s", method, path, by, path=path, by=by)
@@ -133,23 +136,22 @@ class Guard:
     def _check_local(self, request: Request) -> None:
         """Refuse callers on other machines, through a proxy, and pages in a browser, which tell it by a header."""
         if not self._local_admin:
-            raise Forbidden(
-                "none, and the service knows no keys",
-                "a key of the role 'admin'",
-                "Name a file of keys with MMOE_KEYS_FILE, or allow calls from its own machine with MMOE_LOCAL_ADMIN",
+            action = (
+                "Name a file of keys with MMOE_KEYS_FILE, or accept calls from this machine with MMOE_LOCAL_ADMIN=true"
             )
-        here = "a caller on the machine of the service"
-        peer = peer_of(request.scope)
+            raise Forbidden(_ADMIN_KEY, "the service has no keys", action)
+        peer, host, names = peer_of(request.scope), request.url.hostname or "", request.headers.keys()
         if not is_loopback(peer):
-            raise Forbidden(f"the address {peer!r}", here, "Call 127.0.0.1 there, or set up keys with MMOE_KEYS_FILE")
-        names = request.headers.keys()
+            action = "Call 127.0.0.1 there, or set up keys with MMOE_KEYS_FILE"
+            raise Forbidden(_LOCAL_ADMIN, f"this request comes from {peer!r}", action)
         if proxy := next((name for name in names if _OF_PROXIES.fullmatch(name)), None):
-            raise Forbidden(f"come through a proxy, by its header {quote(proxy)}", here, "Call the service itself")
+            came = f"this request came through a proxy, as its header {quote(proxy)} says"
+            raise Forbidden(_LOCAL_ADMIN, came, "Call the service itself")
         if browser := next((name for name in names if name in _OF_BROWSERS), None):
-            needed = f"{here} that is no browser"
-            raise Forbidden(f"the header {browser!r} of one", needed, "Call it with curl, for example")
-        if not is_loopback(request.url.hostname or ""):  # a page whose name somebody lets point to this machine
-            raise Forbidden(f"the host {quote(request.url.hostname)}", here, "Call it by 127.0.0.1, ::1 or localhost")
+            raise Forbidden(_LOCAL_ADMIN, f"this request carries {browser!r}", "Use curl")
+        if not is_loopback(host):  # a page whose name somebody lets point to this machine
+            came = f"this request names the host {quote(host)}"
+            raise Forbidden(_LOCAL_ADMIN, came, "Call it by 127.0.0.1, ::1 or localhost")
 
 
 def _presented(headers: Headers) -> bytes | None:

@@ -1,5 +1,6 @@
-"""service.inference.inspection."""
+"""Inspection of gates: what they do with some rows, why, and what happens without each expert."""
 
+import asyncio
 from typing import Annotated, Any, NamedTuple, NotRequired
 
 import numpy as np
@@ -12,6 +13,7 @@ from service.artifact.file import Manifest
 from service.errors import RequestTooLarge
 from service.inference.answer import Answer, Outputs
 from service.inference.features import Batch
+from service.inference.model import Model
 from service.system.json_types import Count, Matrix, Number, Vector
 
 MOST_NUMBERS = 1_000_000
@@ -19,9 +21,11 @@ MOST_NUMBERS = 1_000_000
 
 
 class InspectionOptions(NamedTuple):
-    """Hold what an inspection is to say beyond the weights.
+    """Options of an inspection: what to say beyond the weights.
 
     Attributes:
+        contributions: each feature's share in each gate logit.
+        ablation: how each prediction changes without each expert.
         top_k: how many features to list per gate logit, those of the largest share first; None for all.
     """
 
@@ -85,14 +89,39 @@ class Inspection(TypedDict):
     similarity: Annotated[Matrix, Field(description="Of each two tasks, in the order of `task_names`.")]
 
 
-def describe(manifest: Manifest, answer: Answer, without: Outputs | None, asked: InspectionOptions) -> Inspection:
+async def inspect(
+    model: Model, batch: Batch, options: InspectionOptions, arrived: float, timeout_s: float
+) -> Inspection:
+    """Run rows, and without each expert too where that is asked for, and describe the gates over them.
+
+    Args:
+        model: one with gates.
+        batch: its rows.
+        options: of the request.
+        arrived: when the request came, on the engine's clock.
+        timeout_s: how long it may take from then on.
+
+    Raises:
+        RequestTooLarge: the answer would have too many numbers.
+        DeadlineExceeded: it was not run in time.
+    """
+    _refuse_too_much(options, model.manifest, batch)
+    answering, without = model.inspect(batch, arrived, timeout_s, options.contributions), None
+    if options.ablation:
+        part, without = await asyncio.gather(answering, model.ablate(batch, arrived, timeout_s))
+    else:
+        part = await answering
+    return describe(model.manifest, part.answer(), without, options)
+
+
+def describe(manifest: Manifest, answer: Answer, without: Outputs | None, options: InspectionOptions) -> Inspection:
     """Describe the gates over some rows.
 
     Args:
         manifest: of the model.
         answer: with gate weights (B, T, E); with contributions where they are asked for, tasks where ablation is.
         without: each task's predictions without each expert, (E, B) or (E, B, K).
-        asked: what to say.
+        options: of the request.
     """
     weights = answer.gate_weights
     assert weights is not None
@@ -108,8 +137,8 @@ def describe(manifest: Manifest, answer: Answer, without: Outputs | None, asked:
                 "normalised_entropy": float(entropy[row, t]),
                 "top_expert": int(top[row, t]),
             }
-            if answer.contributions is not None and asked.contributions:
-                tasks[name]["contributions"] = _contributions(manifest, t, answer.contributions[row, t], asked.top_k)
+            if answer.contributions is not None and options.contributions:
+                tasks[name]["contributions"] = _contributions(manifest, t, answer.contributions[row, t], options.top_k)
             if without is not None:
                 tasks[name]["ablation"] = np.ascontiguousarray(without[name][:, row] - answer.tasks[name][row])
         rows.append({"tasks": tasks})
@@ -142,12 +171,12 @@ def _contributions(manifest: Manifest, task: int, shares: NDArray[np.float32], t
     return entries
 
 
-def _refuse_too_much(asked: InspectionOptions, manifest: Manifest, batch: Batch) -> None:
+def _refuse_too_much(options: InspectionOptions, manifest: Manifest, batch: Batch) -> None:
     """Refuse an answer of so many numbers that it would hold up everybody else."""
     per_row = len(manifest.tasks) * manifest.experts
-    if asked.contributions:
+    if options.contributions:
         per_row *= len(manifest.features)
-    elif asked.ablation:
+    elif options.ablation:
         per_row *= 2
     most = max(MOST_NUMBERS // per_row, 1)
     if batch.rows > most:

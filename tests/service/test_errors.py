@@ -45,7 +45,7 @@ EXAMPLES: list[ServiceError] = [
     HostNotAllowed(b"rebound.example"),
     Unauthorised(),
     TooManyWrongKeys(0.5),
-    Forbidden("the role predict", "the role admin"),
+    Forbidden("This call needs a key of the role 'admin'", "the key 'a' has the role 'predict'", "Use such a key"),
     Overloaded(0.25, 20_000, 20_000),
     Overloaded(1),
     NotReady("no model is loaded yet"),

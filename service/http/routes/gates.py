@@ -1,6 +1,5 @@
 """`:gates`: what the gates do with the rows sent, why, and what happens without each expert."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -14,7 +13,7 @@ from service.http.codecs.render import JsonAnswer
 from service.http.codecs.rows import EXPECTED, as_integer, load_object
 from service.http.openapi.answers import InspectionAnswer
 from service.http.types import Headers, PathName, PathVersion
-from service.inference.inspection import InspectionOptions, _refuse_too_much, describe
+from service.inference.inspection import InspectionOptions, inspect
 from service.system.quoting import quote
 
 OPTIONS = frozenset({"contributions", "ablation", "top_k"})
@@ -54,23 +53,15 @@ async def _inspected(engine: Engine, endpoint: Endpoint, headers: Headers, incom
     check_json(headers)
     allowed_s = timeout_s(headers, engine.settings.request_timeout_s)
     document = load_object(await incoming.read_weighed(headers, endpoint.limits), EXPECTED)
-    asked = _asked(document)
-    batch = endpoint.parser.read(document, OPTIONS)
-    _refuse_too_much(asked, model.manifest, batch)
-    without = model.ablate(batch, arrived, allowed_s) if asked.ablation else _nothing()
-    part, moved = await asyncio.gather(model.inspect(batch, arrived, allowed_s, asked.contributions), without)
-    report = describe(model.manifest, part.answer(), moved, asked)
+    options, batch = _options(document), endpoint.parser.read(document, OPTIONS)
+    report = await inspect(model, batch, options, arrived, allowed_s)
     answer: InspectionAnswer = {"model": model.name, "version": model.version, **report}
     response = JsonAnswer(answer)
     response.raw_headers.append(endpoint.version_header)
     return response
 
 
-async def _nothing() -> None:
-    return None
-
-
-def _asked(document: dict[str, Any]) -> InspectionOptions:
+def _options(document: dict[str, Any]) -> InspectionOptions:
     flags = {key: False if document.get(key) is None else document[key] for key in ("contributions", "ablation")}
     for key, value in flags.items():
         if type(value) is not bool:

@@ -147,7 +147,7 @@ def test_a_key_for_predictions_may_ask_but_not_change(bench: Bench, scheme: str)
     assert codes(bench.ask(*OPEN, *ASKING, keys_file=bench.file, headers=headers)) == statuses(OPEN + ASKING)
     answers = bench.ask(*ADMIN, keys_file=bench.file, headers=headers)
     assert codes(answers) == [403] * len(ADMIN)
-    assert "needs a key of the role 'admin'; the request has the key 'predict'" in answers[0].json()["error"]
+    assert "needs a key of the role 'admin'; the key 'predict' has the role 'predict'" in answers[0].json()["error"]
     assert key not in answers[0].text
 
 
@@ -184,7 +184,7 @@ def test_callers_on_this_machine_may_where_the_setting_says_so(bench: Bench, pee
 def test_others_may_not(bench: Bench, peer: str) -> None:
     answers = bench.ask(*ADMIN, peer=peer, local_admin=True)
     assert codes(answers) == [403] * len(ADMIN)
-    assert "needs a caller on the machine of the service" in answers[0].json()["error"]
+    assert "Without API keys, admin calls are accepted only from this machine" in answers[0].json()["error"]
 
 
 FORWARDING = [
@@ -221,8 +221,8 @@ def test_any_header_that_forwards_ends_local_admin_and_those_of_clients_do_not(b
 @pytest.mark.parametrize(
     ("header", "value", "sentence"),
     [
-        ("Origin", "http://127.0.0.1", "no browser"),
-        ("Sec-Fetch-Site", "same-origin", "no browser"),
+        ("Origin", "http://127.0.0.1", "this request carries 'origin'. Use curl."),
+        ("Sec-Fetch-Site", "same-origin", "this request carries 'sec-fetch-site'. Use curl."),
         ("X-Forwarded-For", "127.0.0.1", "through a proxy"),
         ("CF-Connecting-IP", "127.0.0.1", "through a proxy"),
         ("Host", "rebound.example:8000", "the host 'rebound.example'"),
