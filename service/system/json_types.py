@@ -1,4 +1,4 @@
-"""Types of what is written as JSON: mypy checks what is built against them, pydantic makes schemas of them."""
+"""Types of JSON values: mypy checks what is built against them, pydantic makes schemas of them."""
 
 from typing import Annotated, Any
 
