@@ -10,14 +10,20 @@ import asyncio
 import contextlib
 import ctypes
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from service.errors import Overloaded, RequestTooLarge
 from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, content_length, inflate, read_in_time, too_large
 from service.http.codecs.json_size import FREE_BYTES, JsonLimits
 from service.http.types import Headers, Receive
 from service.settings import Settings
+
+T = TypeVar("T")
+
+APART_BYTES = 1 << 20
+"""JSON beyond this becomes objects in a thread: so much work that the change of threads is little beside it."""
 
 RETRY_S = 1.0
 """Bodies come and go within seconds."""
@@ -127,6 +133,14 @@ class Admission:
             async with self._thread:
                 await asyncio.to_thread(limits.check, body, length)
 
+    async def apart(self, parse: Callable[[], T]) -> T:
+        """Parse a large body into objects, in a thread, one at a time; the loop waits for orjson's part alone.
+
+        orjson keeps the interpreter's lock while it parses; what is made of its objects is let go of every 5 ms.
+        """
+        async with self._thread:
+            return await asyncio.to_thread(parse)
+
     async def _turn(self) -> None:
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
@@ -200,6 +214,10 @@ class IncomingBody:
         body = await self.read(headers)
         await self._admission.weigh(body, len(body), limits)
         return body
+
+    async def apart(self, parse: Callable[[], T]) -> T:
+        """Parse it; see `Admission.apart`."""
+        return await self._admission.apart(parse)
 
     def _hold(self, size: int) -> None:
         """Reserve what is missing to so many bytes."""

@@ -41,11 +41,19 @@ class RowParser:
             InvalidFeatures: rows or features are wrong.
             RequestTooLarge: too many rows.
         """
+        return self.parse_numbers(body) or self.parse_objects(body)
+
+    def parse_numbers(self, body: bytes) -> tuple[Batch, bool] | None:
+        """Do what `parse` does with arrays of numbers alone, on the event loop's thread; None for other bodies."""
         if self._width:
             numeric = self._numbers.instances(body, self._width)
             if numeric is not None:
                 self._reader.check_rows(len(numeric))
                 return Batch(numeric, None, len(numeric), complete=True), False
+        return None
+
+    def parse_objects(self, body: bytes) -> tuple[Batch, bool]:
+        """Do what `parse` does with any body, on any thread."""
         document = load_object(body, EXPECTED)
         return self.read(document), document.get("inputs") is not None
 

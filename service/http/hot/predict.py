@@ -6,11 +6,12 @@ Nothing is made per request that is not needed; any other path goes on to the ap
 """
 
 import asyncio
+import functools
 import re
 
 from service.engine import Engine
 from service.errors import Overloaded, ServiceError, TooManyWrongKeys
-from service.http.admission import Admission, IncomingBody
+from service.http.admission import APART_BYTES, Admission, IncomingBody
 from service.http.body import CONTENT_TYPE, REQUEST_ID, TIMEOUT, Disconnected, check_json, timeout_s
 from service.http.codecs import v2_infer
 from service.http.codecs.endpoint import Endpoint, Endpoints
@@ -197,7 +198,10 @@ class HotPath(Front):
             answer_headers, content = v2_infer.render(endpoint.signature, endpoint.model, wanted, part)
             answer_headers.append(endpoint.version_header)
         else:
-            batch, columns = endpoint.parser.parse(body)
+            if len(body) <= APART_BYTES:
+                batch, columns = endpoint.parser.parse(body)
+            else:
+                batch, columns = await self._parse_large(endpoint, body)
             parsed = self._clock()
             part = await endpoint.model.predict(batch, arrived, allowed_s)
             ran = self._clock()
@@ -211,6 +215,12 @@ class HotPath(Front):
             answer_headers += ids.headers()
         served = endpoint, batch, part, parsed - came, self._clock() - ran, parsed
         return 200, answer_headers, content, arrived, ids, None, served
+
+    async def _parse_large(self, endpoint: Endpoint, body: bytes) -> tuple[Batch, bool]:
+        numbers = endpoint.parser.parse_numbers(body)
+        if numbers is not None:
+            return numbers
+        return await self._admission.apart(functools.partial(endpoint.parser.parse_objects, body))
 
     async def _refused(self, error: Exception, call: Call, arrived: float) -> Reply:
         """Answer an error when its turn has come; until then it holds on to nothing of the request but its head."""

@@ -1,18 +1,20 @@
 """`:gates`: what the gates do with the rows sent, why, and what happens without each expert."""
 
+import functools
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from service.engine import Engine
 from service.errors import MalformedRequest
-from service.http.admission import Admission, IncomingBody
+from service.http.admission import APART_BYTES, Admission, IncomingBody
 from service.http.body import check_json, timeout_s
 from service.http.codecs.endpoint import Endpoint, Endpoints
 from service.http.codecs.render import JsonAnswer
 from service.http.codecs.rows import EXPECTED, as_integer, load_object
 from service.http.openapi.answers import InspectionAnswer
 from service.http.types import Headers, PathName, PathVersion
+from service.inference.features import Batch
 from service.inference.inspection import InspectionOptions, inspect
 from service.system.quoting import quote
 
@@ -52,13 +54,19 @@ async def _inspected(engine: Engine, endpoint: Endpoint, headers: Headers, incom
     engine.batcher.refuse_if_full()
     check_json(headers)
     allowed_s = timeout_s(headers, engine.settings.request_timeout_s)
-    document = load_object(await incoming.read_weighed(headers, endpoint.limits), EXPECTED)
-    options, batch = _options(document), endpoint.parser.read(document, OPTIONS)
+    body = await incoming.read_weighed(headers, endpoint.limits)
+    read = functools.partial(_read, endpoint, body)
+    options, batch = read() if len(body) <= APART_BYTES else await incoming.apart(read)
     report = await inspect(model, batch, options, arrived, allowed_s)
     answer: InspectionAnswer = {"model": model.name, "version": model.version, **report}
     response = JsonAnswer(answer)
     response.raw_headers.append(endpoint.version_header)
     return response
+
+
+def _read(endpoint: Endpoint, body: bytes) -> tuple[InspectionOptions, Batch]:
+    document = load_object(body, EXPECTED)
+    return _options(document), endpoint.parser.read(document, OPTIONS)
 
 
 def _options(document: dict[str, Any]) -> InspectionOptions:

@@ -1,8 +1,10 @@
 """Bodies are let in up to a total of bytes, and large ones one after the other."""
 
 import asyncio
+import functools
 import gzip
 import itertools
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
@@ -46,6 +48,26 @@ def test_a_body_is_held_until_it_was_answered_and_then_given_back() -> None:
         assert admission.budget.held == 0
 
     asyncio.run(run())
+
+
+def test_the_loop_goes_on_while_a_large_body_becomes_objects_and_one_does_at_a_time() -> None:
+    async def run() -> list[str]:
+        admission, go_on, seen = Admission(SETTINGS), threading.Event(), list[str]()
+
+        def parse(name: str) -> str:
+            seen.append(f"{name} begins")
+            assert go_on.wait(20)
+            seen.append(f"{name} ends")
+            return name
+
+        parsing = [asyncio.ensure_future(admission.apart(functools.partial(parse, name))) for name in "ab"]
+        while not seen:
+            await asyncio.sleep(0)
+        go_on.set()
+        assert await asyncio.gather(*parsing) == ["a", "b"]
+        return seen
+
+    assert asyncio.run(run()) == ["a begins", "a ends", "b begins", "b ends"]
 
 
 def test_what_does_not_fit_is_refused_before_it_is_read() -> None:
