@@ -1,9 +1,9 @@
 """Engine below every transport: rows in, answers with their gate weights out.
 
-    transport -> Engine.get(name, version) -> Model.read rows -> Model.predict -> batcher -> predictor, once for many
+    transport -> Engine.get(name, version) -> Model.predict -> batcher -> predictor, once for many
 
-The engine knows neither HTTP nor JSON; which versions there are is the catalogue's affair. Its calls are for the event
-loop, unless they say otherwise.
+The engine knows neither HTTP nor JSON; which versions there are is the catalogue's affair. Its
+calls are for the event loop, unless they say otherwise.
 """
 
 import logging
@@ -32,7 +32,8 @@ class Engine:
     Args:
         settings: of the service.
         observer: told of every run.
-        recorder_of: opens the recorder of a model version that was loaded: name, version, manifest.
+        recorder_of: opens the recorder of a model version that was loaded: name, version,
+            manifest.
         store: of what all workers are to serve.
         shadows: compares versions; None compares none.
 
@@ -91,7 +92,10 @@ class Engine:
             self._shadows.close()
 
     def _make_model(self, name: str, version: int, predictor: Predictor) -> Model:
-        """Make what answers for a version; it is served without a recorder where there is no room for one."""
+        """Make what answers for a version.
+
+        It is served without a recorder where there is no room for one.
+        """
         recorder, note = None, None
         try:
             recorder = self._recorder_of(name, version, predictor.manifest)

@@ -1,4 +1,4 @@
-"""Read a model file: its manifest and its graph, checked against each other before anything is run."""
+"""Model file: its manifest and its graph, checked against each other before anything is run."""
 
 import errno
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ _NOT_OF_THE_FILE = {
 
 
 def check_graph(manifest: Manifest, graph: Interface) -> None:
-    """Check that a graph has the inputs, masks and outputs which its manifest promises: names, types and widths.
+    """Check that a graph has the inputs, masks and outputs that its manifest promises.
 
     Masks are initializers, and in files of the first schema version also optional inputs.
 
@@ -132,13 +132,13 @@ def read_model(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> tuple[bytes, Man
     """Read a model file and its manifest, checked against each other, without running anything.
 
     Args:
-        path: <directory of models>/<name>/<version>/<file>; what lies outside of that directory, links followed, is not
-            read, even if a link changes meanwhile.
+        path: <directory of models>/<name>/<version>/<file>; what lies outside of that directory,
+            links followed, is not read, even if a link changes meanwhile.
         max_bytes: of the file.
 
     Raises:
-        ArtifactError: unreadable, empty, too large, truncated, with external data, without a valid manifest, or with a
-            graph that does not fit it.
+        ArtifactError: unreadable, empty, too large, truncated, with external data, without a valid
+            manifest, or with a graph that does not fit it.
         OSError: the system cannot read it now.
     """
     model = read_bytes(path, max_bytes)
@@ -163,7 +163,8 @@ def read_bytes(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
     """Read a model file as it is.
 
     Raises:
-        ArtifactError: it cannot be read, is empty, or too large; arguments and limits are those of `read_model`.
+        ArtifactError: it cannot be read, is empty, or too large; arguments and limits are those of
+            `read_model`.
         OSError: the system cannot read it now.
     """
     path = path.absolute()
@@ -184,7 +185,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
 
 
 def _check_tensor(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    """Compare a tensor with its promised shape, whose first axis is free (the mask of all rows has none)."""
+    """Compare a tensor with its promised shape; the axis of rows, if any, is free."""
     expected_type = "string" if tensor.name == CATEGORICAL else "float"
     if tensor.type != expected_type:
         raise ArtifactError(f"The {what} {quote(tensor.name)} is of type {tensor.type}; expected {expected_type}")

@@ -1,4 +1,4 @@
-"""The manifest of a model file: its entries, typed, and whether they agree with each other. See docs/artifact.md."""
+"""Manifest of a model file: typed entries that agree with each other. See docs/artifact.md."""
 
 import sys
 from collections import Counter
@@ -26,7 +26,7 @@ Matrix = tuple[Numbers, ...]
 
 
 def _finite(value: Any) -> Any:
-    """Return a JSON value in which every number is finite: 1e999 is read as infinity, which any answer is close to."""
+    """Return a JSON value of finite numbers; 1e999 is infinity, close to any answer."""
     pending = [value]
     while pending:
         part = pending.pop()
@@ -41,7 +41,10 @@ Json = Annotated[Any, AfterValidator(_finite)]
 
 
 class _Part(BaseModel):
-    """Be immutable, take no NaN, convert no types; ignore what later writers of the same schema version may add."""
+    """Immutable entry: takes no NaN, converts no types.
+
+    Ignores what later writers of the same schema version add.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
 
@@ -59,7 +62,7 @@ class NumericFeature(_Part):
 
 
 class CategoricalFeature(_Part):
-    """Describe a category as the training split showed it; the vocabulary is most frequent first."""
+    """Category as the training split showed it; the vocabulary is most frequent first."""
 
     name: Name
     kind: Literal["categorical"]
@@ -99,7 +102,7 @@ class Task(_Part):
 
 
 class TaskGate(_Part):
-    """Hold one task's gate over the validation rows; E experts, histogram (E, bins)."""
+    """One task's gate over the validation rows; E experts, histogram (E, bins)."""
 
     utilisation: Numbers
     histogram: tuple[tuple[int, ...], ...]
@@ -109,7 +112,7 @@ class TaskGate(_Part):
 
 
 class GateBaseline(_Part):
-    """Hold the gates' behaviour over the validation rows.
+    """Behaviour of the gates over the validation rows.
 
     Attributes:
         average_logits: (T, E), at the average input.
@@ -125,7 +128,10 @@ class GateBaseline(_Part):
 
 
 class Golden(_Part):
-    """Hold raw rows with the answers that the trainer's own network gave; None in `numeric` is a missing number."""
+    """Raw rows with the answers of the trainer's own network.
+
+    None in `numeric` is a missing number.
+    """
 
     tolerance: Annotated[float, Field(gt=0, le=0.1)]
     numeric: tuple[tuple[float | None, ...], ...] | None = None
@@ -139,7 +145,9 @@ class Golden(_Part):
 
 
 class CategoryText(_Part):
-    """Say what a caller does to a category's value before it is fed, as the table's reader did; nothing by default.
+    """Steps of a caller on a category's value before it is fed, as the table's reader.
+
+    None by default.
 
     Attributes:
         strip: white space at both ends is removed.
@@ -151,7 +159,7 @@ class CategoryText(_Part):
 
 
 class Manifest(_Part):
-    """Describe a model: what goes in, what comes out, how it was made, and how it must answer its golden rows."""
+    """Manifest of a model: inputs, outputs, how it was made, and its golden rows."""
 
     schema_version: Literal[1, 2]
     name: Name
@@ -185,7 +193,7 @@ class Manifest(_Part):
         return tuple(task.name for task in self.tasks)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy the entries, but not the lists that properties keep: they are of the features before."""
+        """Copy the entries, without the lists that properties keep."""
         copied = super().model_copy(update=update, deep=deep)
         for name in vars(copied).keys() - type(self).model_fields.keys():
             del copied.__dict__[name]
@@ -233,7 +241,8 @@ def parse_manifest(text: str | bytes) -> Manifest:
     """Read a manifest from its JSON text.
 
     Raises:
-        ArtifactError: not JSON, another schema version, a missing or wrong entry, or entries in contradiction.
+        ArtifactError: not JSON, another schema version, a missing or wrong entry, or entries in
+            contradiction.
     """
     try:
         return Manifest.model_validate_json(text)
@@ -325,7 +334,8 @@ def _golden_faults(manifest: Manifest) -> Iterator[str]:
 def _shape(values: object, typed: bool = False) -> tuple[int, ...] | None:
     """Return the shape of nested sequences of numbers; None where ragged or of something else.
 
-    With `typed`, the elements are known to be of the right type: numbers, None for a missing one, or strings.
+    With `typed`, the elements are known to be of the right type: numbers, None for a missing one,
+    or strings.
     """
     try:
         array = np.array(values)

@@ -1,7 +1,8 @@
-"""Read an ONNX file at the level of protobuf's wire format, so that the service needs no onnx package.
+"""ONNX files at the level of protobuf's wire format, so that the service needs no onnx package.
 
-An ONNX file is one ModelProto message. A message is a sequence of fields: a key (field number and wire type), then
-a varint, eight bytes, four bytes, or a length and that many bytes. Field numbers are those of onnx.proto3.
+An ONNX file is one ModelProto message. A message is a sequence of fields: a key (field number and
+wire type), then a varint, eight bytes, four bytes, or a length and that many bytes. Field numbers
+are those of onnx.proto3.
 """
 
 import re
@@ -14,13 +15,14 @@ GRAPH, METADATA, NODE, INITIALIZER, INPUT, OUTPUT = 7, 14, 1, 5, 11, 12
 _ELEMENT_TYPES = {1: "float", 7: "int64", 8: "string", 11: "double"}
 _VARINT, _EIGHT_BYTES, BYTES, _FOUR_BYTES = 0, 1, 2, 5
 _KEY_END, _NUMBER_END = 1 << 32, 1 << 64
-"""A key has 32 bits and a number 64. Protobuf drops what stands above, and would read another field or value than here;
-no writer makes such bytes."""
+"""A key has 32 bits and a number 64. Protobuf drops what stands above, and would read another
+field or value than here; no writer makes such bytes."""
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION, _LOCATION_DEFAULT = 13, 14, 0
 
 _INTEGERS_KEY = 8 << 3 | _VARINT
 _INTEGERS = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f]){1,4096}")
-"""A run of an attribute's whole numbers, such as the codes of a lookup; so short that other threads get their turn."""
+"""A run of an attribute's whole numbers, such as the codes of a lookup; so short that other
+threads get their turn."""
 
 _TENSORS_WITHIN: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
@@ -31,7 +33,8 @@ _TENSORS_WITHIN: dict[str, dict[int, str]] = {
     "sparse tensor": {1: "tensor", 2: "tensor"},
     "tensor": {_TENSOR_EXTERNAL_DATA: "", _TENSOR_DATA_LOCATION: ""},
 }
-"""Per kind of message, the fields that lead to tensors, and what they hold; of a tensor, those that say where it is."""
+"""Per kind of message, the fields that lead to tensors, and what they hold; of a tensor, those
+that say where it is."""
 
 
 class Field(NamedTuple):
@@ -57,11 +60,12 @@ def fields(message: memoryview, numbers: Collection[int] | None = None) -> Itera
 
     Args:
         message: to read.
-        numbers: those of the fields that are wanted, all by default. The rest is passed over, which for the lookup of
-            a large vocabulary, an attribute of a short field per value, takes a tenth of the time.
+        numbers: those of the fields that are wanted, all by default. The rest is passed over,
+            which for the lookup of a large vocabulary, an attribute of a short field per value,
+            takes a tenth of the time.
 
     Raises:
-        ArtifactError: the message ends within a field or is no protobuf at all.
+        ArtifactError: the message ends within a field or is not protobuf at all.
     """
     position, end = 0, len(message)
     while position < end:
@@ -79,7 +83,7 @@ def fields(message: memoryview, numbers: Collection[int] | None = None) -> Itera
         elif wire_type in (_EIGHT_BYTES, _FOUR_BYTES):
             position += 8 if wire_type == _EIGHT_BYTES else 4
         else:
-            raise ArtifactError(f"The file is no ONNX model: unknown wire type {wire_type}")
+            raise ArtifactError(f"The file is not an ONNX model: unknown wire type {wire_type}")
         if position > end:
             break
         if numbers is None or key >> 3 in numbers:
@@ -89,7 +93,10 @@ def fields(message: memoryview, numbers: Collection[int] | None = None) -> Itera
 
 
 def _pass_over(message: memoryview, position: int, numbers: Collection[int]) -> int:
-    """Return the place behind a run of short fields that are not wanted; beyond the end where the last is cut."""
+    """Return the place behind a run of short fields that are not wanted.
+
+    Beyond the end where the last is cut.
+    """
     last, unwanted = len(message) - 1, -1
     while position < last:
         key, length = message[position], message[position + 1]
@@ -115,7 +122,7 @@ def metadata(model: bytes) -> dict[str, str]:
     """Return the metadata properties of a model.
 
     Raises:
-        ArtifactError: the file is no ONNX model.
+        ArtifactError: the file is not an ONNX model.
     """
     _refuse_text(model)
     properties: dict[str, str] = {}
@@ -124,16 +131,19 @@ def metadata(model: bytes) -> dict[str, str]:
         try:
             properties[pair.get(1, b"").decode()] = pair.get(2, b"").decode()
         except UnicodeDecodeError:
-            raise ArtifactError("The file is no ONNX model: its metadata is not UTF-8") from None
+            raise ArtifactError("The file is not an ONNX model: its metadata is not UTF-8") from None
     return properties
 
 
 def _refuse_text(model: bytes) -> None:
-    """Refuse what begins like text, such as a pointer of Git LFS; a model begins with a number below 32."""
+    """Refuse what begins like text, such as a pointer of Git LFS.
+
+    A model begins with a number below 32.
+    """
     head = bytes(model[:64]).decode("latin-1")
     if head and all(character.isprintable() or character in "\t\r\n" for character in head):
         raise ArtifactError(
-            f"The file is no ONNX model but text, which begins with {head[:40]!r}",
+            f"The file is not an ONNX model but text, which begins with {head[:40]!r}",
             "Put the exported file in its place",
         )
 
@@ -152,7 +162,7 @@ class Tensor(NamedTuple):
 
 
 class Interface(NamedTuple):
-    """List a graph's inputs without a default, those with one, its outputs, and its constants (initializers)."""
+    """List a graph's inputs without a default, those with one, outputs and initializers."""
 
     inputs: tuple[Tensor, ...]
     optional: tuple[Tensor, ...]
@@ -164,7 +174,7 @@ def interface(model: bytes) -> Interface:
     """Return what goes into a model and what comes out.
 
     Raises:
-        ArtifactError: the file is no ONNX model.
+        ArtifactError: the file is not an ONNX model.
     """
     listed: dict[int, list[Tensor]] = {INPUT: [], OUTPUT: []}
     constants: list[Tensor] = []
@@ -184,7 +194,7 @@ def interface(model: bytes) -> Interface:
 
 
 def holds_external_data(model: bytes) -> bool:
-    """Tell whether any tensor of the model keeps its values in another file, nested graphs and functions included."""
+    """Tell whether any tensor, in nested graphs and functions too, keeps its values elsewhere."""
     pending = [("model", memoryview(model))]
     while pending:
         kind, message = pending.pop()
@@ -244,7 +254,7 @@ def name_of(value_info: memoryview) -> str:
 
 
 def _varint(message: memoryview, position: int, end: int = _NUMBER_END) -> tuple[int, int]:
-    """Return the number below `end` that begins at a position, in as few bytes as it needs, and the position after."""
+    """Return the shortest-form number at a position below `end`, and the position after it."""
     value = shift = 0
     while shift < 70:
         if position >= len(message):
@@ -254,7 +264,7 @@ def _varint(message: memoryview, position: int, end: int = _NUMBER_END) -> tuple
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             if value >= end or (shift and not byte):
-                raise ArtifactError("The file is no ONNX model: it holds a number in more bytes than it needs")
+                raise ArtifactError("The file is not an ONNX model: it holds a number in more bytes than it needs")
             return value, position
         shift += 7
-    raise ArtifactError("The file is no ONNX model: it holds an endless number")
+    raise ArtifactError("The file is not an ONNX model: it holds an endless number")

@@ -4,7 +4,7 @@ from service.artifact.protobuf import BYTES, INPUT
 
 
 def encode_input(name: str, shape: tuple[int | str, ...]) -> bytes:
-    """Write a graph input of float32: a ValueInfoProto of a name (1) and, within its type (2), a tensor type (1)."""
+    """Write a float32 graph input: ValueInfoProto of a name (1) and a type (2)."""
     dimensions = [encode_field(2, s.encode()) if isinstance(s, str) else b"\x08" + _encode_varint(s) for s in shape]
     tensor = b"\x08\x01" + encode_field(2, b"".join(encode_field(1, dimension) for dimension in dimensions))
     return encode_field(INPUT, encode_field(1, name.encode()) + encode_field(2, encode_field(1, tensor)))

@@ -19,15 +19,17 @@ Shapes = Mapping[str, tuple[int | str, ...]]
 def keep_outputs(model: bytes, names: frozenset[str] | set[str], overridden: Shapes = MappingProxyType({})) -> bytes:
     """Return the model with only the named graph outputs and the nodes that they need.
 
-    onnxruntime drops initializers that nothing uses, but runs every node of the graph it is given, needed or not.
+    onnxruntime drops initializers that nothing uses, but runs every node of the graph it is given,
+    needed or not.
 
     Args:
         model: an ONNX file.
         names: of the outputs.
-        overridden: float32 initializers that become optional inputs, unless they are; name -> shape, free axes named.
+        overridden: float32 initializers that become optional inputs, unless they are; name ->
+            shape, free axes named.
 
     Raises:
-        ArtifactError: the file is no ONNX model, or lacks a named output.
+        ArtifactError: the file is not an ONNX model, or lacks a named output.
     """
     message = memoryview(model)
     parts: list[bytes | memoryview] = []
@@ -47,14 +49,15 @@ def keep_outputs(model: bytes, names: frozenset[str] | set[str], overridden: Sha
 def for_complete_rows(model: bytes, tensor: str, defaults: frozenset[str]) -> bytes:
     """Return the model for runs in which no number is missing and optional inputs are left out.
 
-    `Where(IsNaN(x), fill, x)` becomes x, which spares a fifth of a large run, and inputs that have a default become
-    constants, which onnxruntime folds; the logarithm of such masks, zero, is not added. Where there is nothing of the
-    kind, the model comes back as it was.
+    `Where(IsNaN(x), fill, x)` becomes x, which spares a fifth of a large run, and inputs that have
+    a default become constants, which onnxruntime folds; the logarithm of such masks, zero, is not
+    added. Where there is nothing of the kind, the model comes back as it was.
 
     Args:
         model: an ONNX file.
         tensor: the graph input that holds no NaN.
-        defaults: names of the optional inputs, masks whose default is ones, and which the graph only multiplies.
+        defaults: names of the optional inputs, masks whose default is ones, and which the graph
+            only multiplies.
     """
     message = memoryview(model)
     parts: list[bytes | memoryview] = []
@@ -91,7 +94,10 @@ def _graph_of_complete_rows(graph: memoryview, tensor: str, defaults: frozenset[
 
 
 def _operation(node: memoryview) -> tuple[str, list[str], list[str]]:
-    """Return a node's operator, its inputs and its outputs in order; no operator for one of another domain."""
+    """Return a node's operator, its inputs and its outputs in order.
+
+    No operator for one of another domain.
+    """
     operator, domain = "", ""
     names: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: []}
     for entry in fields(node, {*names, _NODE_OPERATOR, _NODE_DOMAIN}):
@@ -133,7 +139,10 @@ def _graph_with_outputs(
 
 
 def _needed_nodes(nodes: list[memoryview], outputs: set[str]) -> set[int]:
-    """Return the places of the nodes that the outputs depend on; a graph lists a node before those that read it."""
+    """Return the places of the nodes that the outputs depend on.
+
+    A graph lists a node before those that read it.
+    """
     needed: set[int] = set()
     wanted = set(outputs)
     for index in range(len(nodes) - 1, -1, -1):

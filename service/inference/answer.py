@@ -15,7 +15,8 @@ class Answer(NamedTuple):
     """Answer of a model to B rows, in their order.
 
     Attributes:
-        tasks: name -> float32 (B,), or (B, K) for multiclass; empty where only gates were asked for.
+        tasks: name -> float32 (B,), or (B, K) for multiclass; empty where only gates were asked
+            for.
         gate_weights: float32 (B, T, E); None without gates.
         contributions: float32 (B, T, E, N + C), only where asked for.
     """
@@ -41,7 +42,7 @@ class Answer(NamedTuple):
         return all(map(all_finite, self.arrays()))
 
     def rows_not_finite(self) -> list[int]:
-        """List the rows with a NaN or infinity in any answer: numbers so extreme that float32 overflows on the way."""
+        """List the rows with a NaN or infinity in any answer: float32 overflowed on the way."""
         wrong = [~np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in self.arrays()]
         return [int(row) for row in np.flatnonzero(np.any(wrong, axis=0))]
 
@@ -53,7 +54,8 @@ class RunResult:
         rows: of all of them.
         began: when, on the clock of the engine.
         batch: the rows themselves, where they are kept.
-        rendered: a transport's own rendering of all rows, made when the first of the requests asks for it.
+        rendered: a transport's own rendering of all rows, made when the first of the requests asks
+            for it.
     """
 
     __slots__ = ("answer", "batch", "began", "rendered", "rows")

@@ -11,7 +11,7 @@ Clock = Callable[[], float]
 
 
 class Execution(Generic[Result]):
-    """Hold what one run gave.
+    """Outcome of one run.
 
     Attributes:
         outcomes: for each item, in order, its result or its error.
@@ -29,7 +29,9 @@ class Execution(Generic[Result]):
 
 
 def execute(run: RunFunction[Item, Result], items: list[Item], rows: list[int], clock: Clock) -> Execution[Result]:
-    """Run items together; if that fails, run them one by one, so that a bad one fails alone. Raises nothing.
+    """Run items together.
+
+    If that fails, run them one by one, so that a bad one fails alone. Raises nothing.
 
     Args:
         run: takes items, returns for each, in order, a result of as many rows as it has.

@@ -1,7 +1,7 @@
-"""Rows and columns as they are sent -> arrays in the model's order, strictly: no value changes its type on the way.
+"""Features: rows and columns as sent -> arrays in the model's order; no value changes its type.
 
-The common path does all work per cell in C (itemgetter, map, struct); problems.py is asked only when that path
-finds that something is wrong, and says what and where.
+The common path does all work per cell in C (itemgetter, map, struct); problems.py is asked only
+when that path finds that something is wrong, and says what and where.
 """
 
 import math
@@ -23,13 +23,13 @@ Row = Sequence[Any]
 _NUMBERS, _NUMBERS_OR_NULL = {int, float}, {int, float, type(None)}
 _STRINGS_OR_NULL = {str, type(None)}
 _NOT_PLAIN = (KeyError, TypeError, ValueError, OverflowError, struct.error)
-"""What the fast path meets when a value, a feature or a row is not as expected."""
+"""Errors of the fast path where a value, a feature or a row is not as expected."""
 
 _MANY = 4096
 
 
 class Batch(NamedTuple):
-    """Hold rows ready to run; B >= 1.
+    """Batch of rows ready to run; B >= 1.
 
     Attributes:
         numeric: float32 (B, N), NaN = missing; None if N = 0. May be read-only.
@@ -97,7 +97,7 @@ class FeatureReader:
         self._prepare = preparation(manifest.category_text)
 
     def from_instances(self, instances: object) -> Batch:
-        """Read rows: objects by feature name (absent or null = missing), or arrays in manifest order.
+        """Read rows: objects by feature name (absent, null: missing), or arrays in order.
 
         Raises:
             MalformedRequest: not a list.
@@ -114,7 +114,9 @@ class FeatureReader:
             raise InvalidFeatures(*row_problems(instances, self.names, self._vocabularies)) from None
 
     def from_inputs(self, inputs: object) -> Batch:
-        """Read columns: feature name -> array of values, all of one length; an absent column or null = missing.
+        """Read columns: feature name -> array of values, all of one length.
+
+        An absent column or null = missing.
 
         Raises:
             MalformedRequest: not a mapping.
@@ -147,7 +149,8 @@ class FeatureReader:
         Args:
             numeric: float32 (B, N); None if N = 0.
             categorical: object (B, C) of str; None if C = 0.
-            nan_is_missing: whether NaN is taken for a missing number, as in the graph; else it is an error.
+            nan_is_missing: whether NaN is taken for a missing number, as in the graph; else it is
+                an error.
 
         Raises:
             RequestTooLarge: more than max_rows.
@@ -168,7 +171,9 @@ class FeatureReader:
             raise RequestTooLarge("the request", rows, self.max_rows, "rows", "MMOE_MAX_ROWS")
 
     def check_numeric(self, numeric: NDArray[np.float32], nan_is_missing: bool = False) -> bool:
-        """Refuse infinite numbers and, unless it stands for a missing value, NaN; tell whether no number is missing.
+        """Refuse infinite numbers and, unless it stands for a missing value, NaN.
+
+        Tell whether no number is missing.
 
         Raises:
             InvalidFeatures: with row and feature.
@@ -180,7 +185,10 @@ class FeatureReader:
         raise InvalidFeatures(*tensor_problems(numeric, self.names, nan_is_missing))
 
     def _split(self, instances: list[Any]) -> tuple[list[Row], list[Row]]:
-        """Return the rows' numbers and strings in manifest order; raises one of _NOT_PLAIN where a row does not fit."""
+        """Return the rows' numbers and strings in manifest order.
+
+        Raises one of _NOT_PLAIN where a row does not fit.
+        """
         kinds = set(map(type, instances))
         if kinds == {dict}:
             if set(map(len, instances)) == {len(self.names)}:
@@ -213,7 +221,10 @@ class FeatureReader:
             return self._texts([value or "" for value in values])
 
     def _texts(self, values: list[str]) -> NDArray[np.object_]:
-        """Return values in row order as (B, C), prepared as the table's reader did; TypeError for other types."""
+        """Return values in row order as (B, C), prepared as the table's reader did.
+
+        TypeError for other types.
+        """
         together = BETWEEN.join(values)
         prepared = values if self._prepare is None else self._prepare(values, together)
         # An object array is built six times faster than one of fixed width, and runs as fast.
@@ -223,7 +234,8 @@ class FeatureReader:
         """Return the numbers, and whether none is missing."""
         kinds = set(map(type, chain.from_iterable(rows)))
         if kinds <= _NUMBERS:
-            # Twice as fast as np.array; what is too large for float32 becomes infinite and is found below.
+            # Twice as fast as np.array; what is too large for float32 becomes infinite and is
+            # found below.
             packed = self._pack(*rows[0]) if len(rows) == 1 else b"".join([self._pack(*row) for row in rows])
             numeric: NDArray[np.float32] = np.frombuffer(packed, np.float32).reshape(-1, self.numeric)
             missing = None

@@ -1,4 +1,4 @@
-"""Spellings: the value of a vocabulary that equals a number or a boolean which was sent where a string is expected."""
+"""Spellings: the value of a vocabulary that equals a number or boolean sent for a string."""
 
 import re
 from collections.abc import Sequence
@@ -12,10 +12,13 @@ _EXACT_INTEGERS = 10**40
 
 
 def spelling(value: object, vocabulary: Sequence[str]) -> str | None:
-    """Return the most frequent value of a vocabulary that equals a value of JSON; None where there is none.
+    """Return the most frequent value of a vocabulary that equals a value of JSON.
+
+    None where there is none.
 
     Args:
-        value: true or false equals its name in any case; a number equals whatever reads as the same number.
+        value: true or false equals its name in any case; a number equals whatever reads as the
+            same number.
         vocabulary: most frequent first.
     """
     searched = vocabulary if len(vocabulary) <= MOST_SEARCHED else ()

@@ -17,7 +17,8 @@ from service.inference.model import Model
 from service.system.json_types import Count, Matrix, Number, Vector
 
 MOST_NUMBERS = 1_000_000
-"""Most contributions or ablations of one answer; they grow with rows x tasks x experts x features."""
+"""Most contributions or ablations of one answer; they grow with rows x tasks x experts x
+features."""
 
 
 class InspectionOptions(NamedTuple):
@@ -26,7 +27,8 @@ class InspectionOptions(NamedTuple):
     Attributes:
         contributions: each feature's share in each gate logit.
         ablation: how each prediction changes without each expert.
-        top_k: how many features to list per gate logit, those of the largest share first; None for all.
+        top_k: number of features to list per gate logit, those of the largest share first; None
+            for all.
     """
 
     contributions: bool
@@ -42,7 +44,10 @@ class FeatureShare(TypedDict):
 
 
 class LogitShares(TypedDict):
-    """Gate logit of one expert: `base` + all features' contributions; `rest` is of those not listed."""
+    """Gate logit of one expert: `base` + all features' contributions.
+
+    `rest` is of those not listed.
+    """
 
     base: float
     logit: float
@@ -119,7 +124,8 @@ def describe(manifest: Manifest, answer: Answer, without: Outputs | None, option
 
     Args:
         manifest: of the model.
-        answer: with gate weights (B, T, E); with contributions where they are asked for, tasks where ablation is.
+        answer: with gate weights (B, T, E); with contributions where they are asked for, tasks
+            where ablation is.
         without: each task's predictions without each expert, (E, B) or (E, B, K).
         options: of the request.
     """
@@ -154,7 +160,10 @@ def describe(manifest: Manifest, answer: Answer, without: Outputs | None, option
 
 
 def _contributions(manifest: Manifest, task: int, shares: NDArray[np.float32], top_k: int | None) -> list[LogitShares]:
-    """Break each expert's gate logit down: `base` + all features' shares = `logit`; `rest` is of those not listed."""
+    """Break each expert's gate logit down: `base` + all features' shares = `logit`.
+
+    `rest` is of those not listed.
+    """
     assert manifest.gates is not None
     features, entries = manifest.feature_names, list[LogitShares]()
     for base, of_expert in zip(manifest.gates.average_logits[task], shares, strict=True):

@@ -1,6 +1,6 @@
-"""One loaded model version as the engine serves it: rows in, joined with others' rows, answers and gate weights out.
+"""Loaded model version: rows in, joined with others' rows, answers and gate weights out.
 
-    Model.read rows -> Model.predict -> a lane of the batcher -> predictor, once for many -> each request's part
+    Model.predict -> a lane of the batcher -> predictor, once for many -> each request's slice
 
 Everything is called on the event loop.
 """
@@ -21,8 +21,9 @@ from service.inference.predictor import Predictor
 from service.settings import Settings
 
 INLINE_BUDGET_S = 0.5e-3
-"""A run that takes longer goes to a thread. A hop there and back costs 0.05 to 0.1 ms, and a run of this length holds
-up the requests of other connections, and the probes, no longer than reading them takes."""
+"""A run that takes longer goes to a thread. A hop there and back costs 0.05 to 0.1 ms, and a run
+of this length holds up the requests of other connections, and the probes, no longer than reading
+them takes."""
 
 GATE_WEIGHTS_ONLY = frozenset({GATE_WEIGHTS})
 CONTRIBUTIONS = frozenset({GATE_CONTRIBUTIONS})
@@ -35,7 +36,7 @@ Finished = Callable[[Sequence[RunSlice]], None]
 
 
 class GateRecorder(Protocol):
-    """Take notice of the gate weights of a model version's answers."""
+    """Recorder of the gate weights of a model version's answers."""
 
     def record(self, weights: Floats, /) -> None:
         """Note the weights (B, T, E) of rows that were served; called on the event loop."""
@@ -51,7 +52,9 @@ class RunCallback:
 
 
 class Model:
-    """Answer for one loaded model version; its lanes know the predictor, not the model, so that it is freed at once.
+    """Loaded model version.
+
+    Its lanes know the predictor, not the model, so that it is freed at once.
 
     Args:
         name: under which it is served.
@@ -128,7 +131,9 @@ class Model:
         return await self._gates.submit(batch, batch.rows, arrived, timeout_s)
 
     async def inspect(self, batch: Batch, arrived: float, timeout_s: float, contributions: bool = False) -> RunSlice:
-        """Answer like `predict`, by choice with each feature's share in each gate logit; it is no traffic.
+        """Answer like `predict`, by choice with each feature's share in each gate logit.
+
+        It is not traffic.
 
         Raises:
             GatesUnavailable: the model has no gates; further errors as in `predict`.
@@ -140,18 +145,22 @@ class Model:
         return await lane.submit(batch, batch.rows, arrived, timeout_s)
 
     async def ablate(self, batch: Batch, arrived: float, timeout_s: float) -> Outputs:
-        """Predict each task with each expert left out: task -> (E, B) or (E, B, K); it is no traffic.
+        """Predict each task with each expert left out: task -> (E, B) or (E, B, K).
+
+        It is not traffic.
 
         Raises:
-            GatesUnavailable: the model has no gates, or a single expert; further errors as in `predict`.
+            GatesUnavailable: the model has no gates, or a single expert; further errors as in
+                `predict`.
         """
         self.need_gates()
         return (await self._ablations.submit(batch, batch.rows, arrived, timeout_s)).tasks
 
     async def _open(self, outputs: frozenset[str]) -> None:
-        """Open the session of these outputs before the first run that wants it, in a thread: the loop goes on.
+        """Open the session of these outputs in a thread, before the first run that wants it.
 
-        Requests that come meanwhile wait for the same opening, so that they go on in the same turn and share a run.
+        Requests that come meanwhile wait for the same opening, so that they go on in the same turn
+        and share a run.
         """
         if self.predictor.is_open(outputs):
             return
@@ -216,7 +225,10 @@ def _recording(recorder: GateRecorder | None) -> Finished | None:
 
 
 def measured_inline_rows(predictor: Predictor, most: int, budget_s: float = INLINE_BUDGET_S) -> int:
-    """Find how many rows a warm model runs within the budget, at most `most`; the best of a few runs counts."""
+    """Find how many rows a warm model runs within the budget, at most `most`.
+
+    The best of a few runs counts.
+    """
     rows = min(max(most, 1), 256)
     inputs: dict[str, Any] = {n: np.resize(a, (rows, a.shape[1])) for n, a in golden_inputs(predictor.manifest).items()}
     batch = Batch(inputs.get("numeric"), inputs.get("categorical"), rows)

@@ -1,8 +1,9 @@
 """One loaded model: proved by its golden rows, warmed, ready to run.
 
-A session computes every node of its graph, so there is one session per set of outputs: predictions with gate
-weights (made at load), gate weights alone, and everything with contributions (made when first asked for). Predictions
-have a second one, for rows that miss no number: without the choice of what to put there they cost a fifth less.
+A session computes every node of its graph, so there is one session per set of outputs: predictions
+with gate weights (made at load), gate weights alone, and everything with contributions (made when
+first asked for). Predictions have a second one, for rows that miss no number: without the choice
+of what to put there they cost a fifth less.
 """
 
 import threading
@@ -35,13 +36,15 @@ if TYPE_CHECKING:
     import onnxruntime
 
 RUN_ROWS = 1024
-"""Rows of one run; more are run in parts, which costs nothing (measured) and keeps the memory of a run small."""
+"""Rows of one run; more are run in parts, which costs nothing (measured) and keeps the memory of a
+run small."""
 
 CONTRIBUTION_RUN_ROWS = 64
 """The same where contributions are computed: a row then needs T x E x D numbers on the way."""
 
 MODEL, ANY_ROWS, COMPLETE_ROWS = "model.onnx", "any_rows.ort", "complete_rows.ort"
-"""Files that a predictor saves for another process: the model, and the optimised graphs of its two sessions."""
+"""Files that a predictor saves for another process: the model, and the optimised graphs of its two
+sessions."""
 
 _NONE: Mapping[str, bytes] = MappingProxyType({})
 
@@ -54,7 +57,8 @@ class Predictor:
         manifest: its manifest.
         name: under which it is served; by default the manifest's.
         threads: of one run; 1 leaves parallelism to requests and processes.
-        optimised: graphs that another process has saved of the same model, by file name; they open in half the time.
+        optimised: graphs that another process has saved of the same model, by file name; they open
+            in half the time.
         save: directory to save such graphs to.
 
     Raises:
@@ -99,7 +103,8 @@ class Predictor:
         Args:
             path: of model.onnx.
             name: under which it is served; by default the manifest's.
-            largest_batch: rows of the largest run to warm with, so that no request pays for memory.
+            largest_batch: rows of the largest run to warm with, so that no request pays for
+                memory.
             threads: of one run.
             save: where to leave the optimised graphs, which `load_saved` takes with the model.
 
@@ -113,7 +118,7 @@ class Predictor:
 
     @classmethod
     def load_saved(cls, saved: Mapping[str, bytes], name: str, largest_batch: int = RUN_ROWS, threads: int = 1) -> Self:
-        """Do what `load` does, sooner, with a model that was checked and what was saved then, by their names."""
+        """Load a checked model, sooner than `load`, with the files saved then, by name."""
         model = saved[MODEL]
         predictor = cls(model, parse_manifest(metadata(model)[MANIFEST_KEY]), name, threads, saved)
         predictor.warm_up(min(largest_batch, RUN_ROWS))
@@ -124,8 +129,9 @@ class Predictor:
 
         Args:
             batch: the rows.
-            outputs: names of the outputs wanted, as the graph has them. The answer holds at least these: gate weights
-                alone are cheaper, contributions dearer, any tasks cost as much as all.
+            outputs: names of the outputs wanted, as the graph has them. The answer holds at least
+                these: gate weights alone are cheaper, contributions dearer, any tasks cost as much
+                as all.
         """
         if outputs is None or (outputs <= self._default and outputs != {GATE_WEIGHTS}):
             session = self._session_of_complete_rows if batch.complete else self._session
@@ -148,12 +154,14 @@ class Predictor:
         return self.run(batch, frozenset({GATE_CONTRIBUTIONS}))
 
     def ablate(self, batch: Batch) -> Outputs:
-        """Predict each task with each expert left out and the gates renormalised: name -> (E, B) or (E, B, K).
+        """Predict each task without each expert, gates renormalised: (E, B) or (E, B, K).
 
-        All experts go into one run: the rows are repeated once per expert, each time with another mask.
+        All experts go into one run: the rows are repeated once per expert, each time with another
+        mask.
 
         Raises:
-            GatesUnavailable: the model has no gates, or a single expert, without which nothing is left.
+            GatesUnavailable: the model has no gates, or a single expert, without which nothing is
+                left.
         """
         self._need_gates()
         experts, rows = self.manifest.experts, batch.rows
@@ -167,7 +175,7 @@ class Predictor:
         return dict(zip(self._tasks, shaped, strict=True))
 
     def warm_up(self, largest_batch: int) -> None:
-        """Run one row, then the largest batch, so that memory is there before the first request."""
+        """Run one row, then the largest batch: memory is there before the first request."""
         inputs = golden_inputs(self.manifest)
         for rows in (1, largest_batch):
             picked = {name: np.resize(array, (rows, array.shape[1])) for name, array in inputs.items()}
@@ -199,11 +207,11 @@ class Predictor:
             raise GatesUnavailable(self.name, f"is a {self.manifest.architecture} model without gates")
 
     def is_open(self, outputs: frozenset[str]) -> bool:
-        """Tell whether a run of gate weights alone, or with contributions, finds its session open."""
+        """Tell whether the session of gate weights alone, or with contributions, is open."""
         return self._with(outputs) in self._on_demand
 
     def open(self, outputs: frozenset[str]) -> None:
-        """Open the session of such a run, which takes as long as a part of loading, before the first of them comes."""
+        """Open the session of such runs before the first; it takes a part of loading's time."""
         self._demand(self._with(outputs))
 
     def _with(self, outputs: frozenset[str]) -> frozenset[str]:
@@ -230,7 +238,7 @@ class Predictor:
         save: Path | None = None,
         masks: Shapes = MappingProxyType({}),
     ) -> "onnxruntime.InferenceSession":
-        """Open a session of these outputs, in which these masks may be fed, and prove it by these golden rows."""
+        """Open a session of these outputs and optional masks, and prove it by golden rows."""
         if saved_as in optimised:
             session = open_session(optimised[saved_as], self._threads, optimised=True)
         else:
@@ -242,7 +250,10 @@ class Predictor:
     def _open_for_complete_rows(
         self, optimised: Mapping[str, bytes], save: Path | None
     ) -> "onnxruntime.InferenceSession | None":
-        """Open the default session for rows that miss no number, proved by such golden rows; None without any."""
+        """Open the default session for rows that miss no number, proved by such golden rows.
+
+        None without any.
+        """
         numeric = golden_inputs(self.manifest).get(NUMERIC)
         missing = np.zeros(self.manifest.golden.rows, bool) if numeric is None else np.isnan(numeric).any(axis=1)
         if missing.all():
@@ -264,7 +275,7 @@ class Predictor:
 
 
 def _compare(name: str, came: Floats, expected: NDArray[np.float64], tolerance: float) -> None:
-    """Refuse an answer that differs from the golden one by more than tolerance x max(1, |expected|)."""
+    """Refuse an answer farther from the golden one than tolerance x max(1, |expected|)."""
     if came.shape != expected.shape:
         raise ArtifactError(f"Golden rows give {quote(name)} of shape {came.shape}; expected {expected.shape}")
     wrong = np.argwhere(~(np.abs(came - expected) <= tolerance * np.maximum(1.0, np.abs(expected))))

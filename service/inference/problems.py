@@ -1,7 +1,8 @@
-"""Say what is wrong with rows, columns or tensors: which row, which feature, what came, what was expected.
+"""Faults of rows, columns or tensors: row, feature, what came, what was expected.
 
-Slow and careful, for requests that are refused. Each function returns the first MAX_LISTED problems, how many more
-there are, and whether these are all; it is called only when there is at least one.
+Slow and careful, for requests that are refused. Each function returns the first MAX_LISTED
+problems, how many more there are, and whether these are all; it is called only when there is at
+least one.
 """
 
 import difflib
@@ -22,7 +23,8 @@ from service.system.quoting import MOST_QUOTED, cut, quote, quotes
 
 _MOST_SHOWN = 40
 _MOST_COMPARED, _MOST_SUGGESTED = 20, 3
-"""Names to compare with one that is unknown, and how many of a request to make a suggestion for."""
+"""Names to compare with one that is unknown, and how many of a request to make a suggestion
+for."""
 MAX_LISTED = 20
 MAX_COUNTED = 1000
 """Counting stops here, so that a request full of faults costs little."""
@@ -30,7 +32,8 @@ MAX_COUNTED = 1000
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 _UNKNOWN_FEATURE = ""
-"""Stands for the message of an unknown feature, which is costly to write, until it is known to be listed."""
+"""Stands for the message of an unknown feature, which is costly to write, until it is known to be
+listed."""
 
 Vocabularies = Sequence[Sequence[str]]
 
@@ -43,7 +46,10 @@ Found = ValueProblem | Callable[[], ValueProblem]
 
 
 def row_problems(instances: Sequence[object], names: Sequence[str], vocabularies: Vocabularies) -> Findings:
-    """Examine rows sent as objects or arrays; the last of the names are categories, of these vocabularies."""
+    """Examine rows sent as objects or arrays.
+
+    The last of the names are categories, of these vocabularies.
+    """
     known = frozenset(names)
     found = (_of_row(index, row, names, known, vocabularies) for index, row in enumerate(instances))
     return _first(chain.from_iterable(found), names)
@@ -67,21 +73,21 @@ def tensor_problems(array: NDArray[np.float32], names: Sequence[str], nan_is_mis
 
 
 def number_fault(value: object) -> str | None:
-    """Say why a value is no number for the model; None where it is one, or null."""
+    """Return why a value is not a number for the model; None where it is one, or null."""
     if value is None:
         return None
     if type(value) is bool or not isinstance(value, (int, float)):
         hint = "; send it without quotes" if isinstance(value, str) and _reads_as_number(value) else ""
         return f"expected a number or null, got {describe(value)}{hint}"
     if isinstance(value, float) and math.isnan(value):
-        return "NaN is no number; send null for a missing value"
+        return "NaN is not a number; send null for a missing value"
     if abs(value) > LARGEST_FLOAT32 and not _rounds_to_float32(value):
         return f"{quote(value, _MOST_SHOWN)} is infinite as float32; expected a number from -3.4e38 to 3.4e38"
     return None
 
 
 def category_fault(value: object, vocabulary: Sequence[str]) -> str:
-    """Say why a value is no category, and which value of the vocabulary equals it."""
+    """Return why a value is not a category, and which value of the vocabulary equals it."""
     known = spelling(value, vocabulary)
     hint = "" if known is None else f"; send it as a string, {json.dumps(known, ensure_ascii=False)}"
     return f"expected a string or null, got {describe(value)}{hint}"
@@ -99,7 +105,7 @@ def describe(value: object) -> str:
 
 
 def unknown_feature(name: str, names: Sequence[str]) -> str:
-    """Say that there is no such feature, and which one was probably meant."""
+    """Return that there is no such feature, and which one was probably meant."""
     close = difflib.get_close_matches(name[:MOST_QUOTED], _alike(name[:MOST_QUOTED], names), n=1)
     return f"unknown feature; did you mean {quote(close[0])}?" if close else _unknown(names)
 
@@ -110,7 +116,10 @@ def _unknown(names: Sequence[str]) -> str:
 
 
 def _alike(name: str, names: Sequence[str]) -> list[str]:
-    """Return the few names that have about the letters of another; to compare all with care takes seconds."""
+    """Return the few names that have about the letters of another.
+
+    To compare all with care takes seconds.
+    """
     letters = set(name)
 
     def distance(other: str) -> int:
@@ -185,7 +194,7 @@ def _of_columns(inputs: dict[str, object], names: Sequence[str], vocabularies: V
 
 
 def _plain(numbers: Sequence[object], strings: Sequence[object]) -> bool:
-    """Tell quickly that a row is sound, so that one wrong value in ten thousand rows is found soon."""
+    """Tell quickly that a row is sound: one wrong value in ten thousand rows is found soon."""
     if not (set(map(type, numbers)) <= {int, float, type(None)} and set(map(type, strings)) <= {str, type(None)}):
         return False
     present = [number for number in numbers if number is not None]

@@ -1,4 +1,4 @@
-"""Barrier of the workers before a swap: each arrives when it is done, all swap shortly after the last.
+"""Barrier of the workers before a swap: all swap shortly after the last has arrived.
 
 Who is gone, or takes too long, is not waited for; it follows when it can.
 """
@@ -10,9 +10,9 @@ import time
 from service.run_directory import RunDirectory
 
 POLL_S = 0.02
-"""How often a worker looks whether the others are done, and twice how long after that all swap."""
+"""Interval at which a worker looks whether the others are done; all swap two of it later."""
 TIMEOUT_S = 10.0
-"""How long to wait for others before swapping without them."""
+"""Time to wait for others before swapping without them."""
 
 
 class Barrier:

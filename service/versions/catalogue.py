@@ -1,6 +1,7 @@
-"""Catalogue of the models of one process: what the desired state asks for is loaded, served and compared.
+"""Catalogue of one process: the models of the desired state are loaded, served and compared.
 
-look at the disk -> desired state -> stage: load, in a thread -> commit: one reference, on the event loop
+look at the disk -> desired state -> stage: load, in a thread -> commit: one reference, on the
+event loop
 """
 
 import contextlib
@@ -52,7 +53,8 @@ class Catalogue:
         shadows: compares versions; None compares none.
 
     Attributes:
-        open: loads a model file that is to be served under a name; raises BeingChecked until it is proven.
+        open: loads a model file that is to be served under a name; raises BeingChecked until it is
+            proven.
         kept: finds the versions of a model that other workers serve, and how to open each.
         loading: entered around opening a model, in the thread that does it.
         shadowed: what compares the served version with another, by model.
@@ -102,7 +104,9 @@ class Catalogue:
         return prepared.staged.moved
 
     def look(self) -> None:
-        """Look at the disk, and put what is new into the desired state; read no file. For a thread.
+        """Look at the disk, and put what is new into the desired state.
+
+        Read no file. For a thread.
 
         Raises:
             ArtifactError: the directory of models cannot be read.
@@ -117,7 +121,7 @@ class Catalogue:
         return disk[name].versions if name in disk else ()
 
     def outdated(self) -> bool:
-        """Tell whether the desired state, changed by any worker, is not served yet, or a retry is due."""
+        """Tell whether the desired state is not served yet, or a retry is due."""
         changed = self.store.changed() or self.store.last.change != self._served_change
         return changed or self.repository.due()
 
@@ -126,7 +130,10 @@ class Catalogue:
         self.store.change(lambda desired: {"retries": desired.retries + 1})
 
     def stage(self) -> Prepared:
-        """Load what the desired state asks for; serve nothing of it yet. For a thread, one at a time."""
+        """Load what the desired state asks for.
+
+        Serve nothing of it yet. For a thread, one at a time.
+        """
         desired = self.store.read()
         pinned = {**self.settings.pinned_versions, **desired.pinned}
         asked = self._shadows_asked(desired)
@@ -179,7 +186,7 @@ class Catalogue:
         return [(model.name, v.version) for model in self.models() for v in model.versions if v.is_refused]
 
     def shadow_figures(self) -> list[ShadowFigures]:
-        """Return the differences of every pair of versions, over all workers, the last compared first."""
+        """Return the differences of every pair of versions, over all workers, the latest first."""
         return self.shadows.figures() if self.shadows is not None else []
 
     def last_shadow(self, name: str) -> ShadowFigures | None:
@@ -187,7 +194,10 @@ class Catalogue:
         return next((figures for figures in self.shadow_figures() if figures.pair.model == name), None)
 
     def _shadows_asked(self, desired: DesiredState) -> dict[str, tuple[int, float]]:
-        """Return the version to run beside the served one, and its share, by model; a call outdoes a setting."""
+        """Return the version to run beside the served one, and its share, by model.
+
+        A call outdoes a setting.
+        """
         share = self.settings.shadow_share
         set_up = {name: (version, share) for name, version in self.settings.shadow_versions.items()}
         return {name: asked for name, asked in {**set_up, **desired.shadows}.items() if asked is not None}

@@ -1,6 +1,6 @@
-"""Child process that proves model files, so that neither a broken file nor its loading disturbs a worker.
+"""Child process that proves model files, so that no broken file disturbs a worker.
 
-    worker --path--> child: read, load, answer the golden rows, warm, all outputs --verdict--> worker
+    worker --path--> child: read, load, golden rows, warm, all outputs --verdict--> worker
 
 What the child does is in proof.py.
 """
@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 SLOW_S = 5.0
-"""A check that has gone on for so long keeps no other file, and no worker that starts, waiting any longer."""
+"""A check that has gone on for so long keeps no other file, and no worker that starts, waiting any
+longer."""
 PATIENCE = 2
-"""How many times the processor time allowed a check may take by the clock, where others use the processor."""
+"""Ratio of a check's time by the clock to its processor time, at most."""
 _ANSWER_BYTES = 1 << 20
 _START_S, _ENDING_S = 60.0, 5.0
 SMALLER = "Export a smaller model, or raise MMOE_{}."
@@ -32,7 +33,8 @@ class CheckLimits(NamedTuple):
 
     Attributes:
         memory_bytes: that loading and warming a model may take at its peak.
-        timeout_s: seconds of processor time that it may take, and half of the seconds by the clock.
+        timeout_s: seconds of processor time that it may take, and half of the seconds by the
+            clock.
     """
 
     memory_bytes: int = 2 << 30
@@ -62,7 +64,8 @@ class Verdict(NamedTuple):
 
     Attributes:
         reason: why the file must not be served; None where it may.
-        lasting: whether that lies in the file; otherwise the system was at fault and the file is to be tried again.
+        lasting: whether that lies in the file; otherwise the system was at fault and the file is
+            to be tried again.
         last: whether the child ends after it.
     """
 
@@ -74,7 +77,8 @@ class Verdict(NamedTuple):
 class Checker:
     """Handle of a child process; for one thread at a time, but for `kill`.
 
-    The child gets its death signal when the thread that started it ends, so that thread must live as long as it.
+    The child gets its death signal when the thread that started it ends, so that thread must live
+    as long as it.
 
     Args:
         target: what the child runs.
@@ -128,7 +132,7 @@ class Checker:
                 self._last_one = verdict.last
                 return verdict
         except (EOFError, OSError, ValueError, TypeError):
-            return self._epitaph(asked.limits)
+            return self._verdict_of_end(asked.limits)
         finally:
             self._used = time.monotonic()
         busy_s = _processor_s(self._process.pid) - before_s
@@ -155,8 +159,8 @@ class Checker:
             self._started = True
         return self._started
 
-    def _epitaph(self, limits: CheckLimits) -> Verdict:
-        """Say why the process ended before it answered."""
+    def _verdict_of_end(self, limits: CheckLimits) -> Verdict:
+        """Return the verdict on a file whose check ended the process."""
         self._process.join(_ENDING_S)
         self._process.kill()  # it may have answered what cannot be read
         self._process.join()
@@ -170,7 +174,10 @@ class Checker:
 
 
 def _processor_s(pid: int | None) -> float:
-    """Return the processor time that a process has used, in seconds; NaN where the system does not tell."""
+    """Return the processor time that a process has used, in seconds.
+
+    NaN where the system does not tell.
+    """
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

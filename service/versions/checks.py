@@ -1,4 +1,4 @@
-"""Checks of one worker: each in a thread of its own, one child process at a time, slow ones beside the others."""
+"""Checks of one worker: a thread each, one child process at a time beside slow ones."""
 
 import contextlib
 import threading
@@ -12,14 +12,18 @@ from service.errors import ArtifactError
 from service.versions.checker import SLOW_S, Checker, CheckRequest, Verdict
 
 MOST_CHECKS = 8
-"""Files of one worker that are checked or wait for another worker's check: one at a time, beside slow ones."""
+"""Files of one worker that are checked or wait for another worker's check: one at a time, beside
+slow ones."""
 IDLE_S = 10.0
-"""How long a child process waits for a next file."""
+"""Time for which a child process waits for a next file."""
 POLL_S = 0.02
 
 
 class Postponed(OSError):
-    """Report that the system, not the file, kept a model from being proven or loaded; it may be tried again."""
+    """Report that the system, not the file, kept a model from being proven or loaded.
+
+    It may be tried again.
+    """
 
 
 class Failure(NamedTuple):
@@ -38,9 +42,10 @@ class Job:
     """A check that goes on in a thread.
 
     Attributes:
-        future: of its end; holds the error that kept the file from being proven, without its traceback, which would
-            keep alive whatever was loaded at the time.
-        since: when the check itself began, in seconds of the monotonic clock; None while it waits for its turn.
+        future: of its end; holds the error that kept the file from being proven, without its
+            traceback, which would keep alive whatever was loaded at the time.
+        since: when the check itself began, in seconds of the monotonic clock; None while it waits
+            for its turn.
     """
 
     def __init__(self) -> None:
@@ -91,7 +96,7 @@ class Checks:
         self._threads = ThreadPoolExecutor(MOST_CHECKS, thread_name_prefix="check")
         self._guard = threading.Lock()
         self._closed = threading.Event()
-        self._turns = _Turns()
+        self._turns = CheckTurns()
         self._jobs: dict[str, Job] = {}
         self._idle: list[Checker] = []
         self._busy: set[Checker] = set()
@@ -130,7 +135,8 @@ class Checks:
             name: of the model.
             go_on: called while waiting; may raise.
             slow: called when the check turns out slow, and no other waits for its end any more.
-            waits: False for a check that is known to be slow, and keeps none waiting from the beginning.
+            waits: False for a check that is known to be slow, and keeps none waiting from the
+                beginning.
         """
         if not waits:
             yield lambda asked: self._check(asked, lambda: None)
@@ -212,8 +218,8 @@ class Checks:
                 self._idle.append(checker)
 
 
-class _Turns:
-    """Let one check go on at a time, beside slow ones: model by model, and of a model the last that came."""
+class CheckTurns:
+    """Turns of checks: one at a time beside slow ones, model by model, the latest first."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()

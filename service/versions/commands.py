@@ -57,7 +57,9 @@ class VersionCommands:
         await self._reconciler.change(lambda desired: {"unloaded": desired.unloaded | {name}})
 
     async def rollback(self, name: str) -> int:
-        """Pin the version before the one that is served, the next lower one that can be served; return it.
+        """Pin the version before the one that is served, the next lower one that can be served.
+
+        Return it.
 
         Raises:
             ModelNotFound: there is no such model.
@@ -79,7 +81,9 @@ class VersionCommands:
         )
 
     async def pin(self, name: str, version: int | None) -> None:
-        """Serve a version in place of the highest; None serves the highest again, or what a setting pins.
+        """Serve a version in place of the highest.
+
+        None serves the highest again, or what a setting pins.
 
         Raises:
             ModelNotFound: there is no such model, or version.
@@ -97,7 +101,9 @@ class VersionCommands:
             raise VersionConflict(f"Version {version} cannot be served: {reason}", "Pin another")
 
     async def shadow(self, name: str, version: int | None, share: float | None = None) -> None:
-        """Run a version beside the served one and compare them on a share of the runs; None ends that.
+        """Run a version beside the served one and compare them on a share of the runs.
+
+        None ends that.
 
         Raises:
             ModelNotFound: there is no such model, or version.
@@ -135,7 +141,10 @@ class VersionCommands:
             raise
 
     async def _pin(self, name: str, version: int) -> str | None:
-        """Pin a version if it can be loaded, else say why not; one that is loaded waits for no check."""
+        """Pin a version if it can be loaded, else say why not.
+
+        One that is loaded waits for no check.
+        """
         try:
             await self._reconciler.preload(name, version)
             await self._reconciler.change(

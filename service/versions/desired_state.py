@@ -1,8 +1,8 @@
-"""Desired state of all workers: the directory as one of them saw it, and what calls have asked for.
+"""Desired state of all workers: the directory as one of them saw it, and operators' commands.
 
-It is one small file in the run directory. A change is written to a new file that replaces the old one, under a lock, so
-a reader never sees half of it, and every change has a number. The file goes with the instance: a restarted worker finds
-it, a restarted service begins anew.
+It is one small file in the run directory. A change is written to a new file that replaces the old
+one, under a lock, so a reader never sees half of it, and every change has a number. The file goes
+with the instance: a restarted worker finds it, a restarted service begins anew.
 """
 
 import contextlib
@@ -27,9 +27,10 @@ class DesiredState(BaseModel):
         disk: what there is; None before anyone has looked.
         unloaded: models that a call has unloaded.
         pinned: version that a call has pinned, by model.
-        shadows: version to run beside the served one and on which share of traffic, by model, as a call has asked;
-            None where a call has stopped it.
-        retries: how often workers have asked all to try again what could not be loaded before, or was being checked.
+        shadows: version to run beside the served one and on which share of traffic, by model, as a
+            call has asked; None where a call has stopped it.
+        retries: how often workers have asked all to try again what could not be loaded before, or
+            was being checked.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,7 +61,7 @@ class DesiredStateStore:
         return self._last
 
     def changed(self) -> bool:
-        """Tell, for the price of one look at the directory, whether anyone has changed the file since it was read."""
+        """Tell, by one look at the directory, whether the file has changed since it was read."""
         return self._directory is not None and self._stamp(self._directory) != self._seen
 
     def read(self) -> DesiredState:
@@ -72,7 +73,10 @@ class DesiredStateStore:
         return self._last
 
     def change(self, edit: Callable[[DesiredState], dict[str, object]]) -> DesiredState:
-        """Change the fields that `edit` returns, if any, under the lock; return the whole state."""
+        """Change the fields that `edit` returns, if any, under the lock.
+
+        Return the whole state.
+        """
         with self._locked():
             desired = self.read()
             if fields := edit(desired):

@@ -1,6 +1,7 @@
-"""Look at the directory of models, <name>/<version>/model.onnx: which versions there are, and whether files changed.
+"""Directory of models, <name>/<version>/model.onnx: its versions, and whether files changed.
 
-Looking reads directories and the status of files, never a file, so it is cheap enough to be done every few seconds.
+Looking reads directories and the status of files, never a file, so it is cheap enough to be done
+every few seconds.
 """
 
 import errno
@@ -18,14 +19,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 Fingerprint = tuple[int, ...]
-"""Changes when a file is replaced, written or given other rights: device, inode, size, times of content and status."""
+"""Changes when a file is replaced, written or given other rights: device, inode, size, times of
+content and status."""
 
 
 class ModelFiles(NamedTuple):
-    """Tell what there is of one model.
+    """Files of one model, by version.
 
     Attributes:
-        versions: version -> fingerprint of its file, highest first; None where there is no file to look at.
+        versions: version -> fingerprint of its file, highest first; None where there is no file to
+            look at.
         problem: why its directory cannot be read, and so whether there are versions is unknown.
     """
 
@@ -34,11 +37,13 @@ class ModelFiles(NamedTuple):
 
 
 Disk = dict[str, ModelFiles]
-"""What there is, by the name of the model."""
+"""Files on disk, by the name of the model."""
 
 
 def look(root: Path) -> Disk:
-    """Look at the directory; names in order, as text. Directories under other names than numbers are not versions.
+    """Look at the directory.
+
+    Names in order, as text. Directories under other names than numbers are not versions.
 
     Raises:
         ArtifactError: it cannot be read.
@@ -61,9 +66,10 @@ def model_file(root: Path, name: str, version: int) -> Path:
 
 
 def check_place(root: Path, name: str, path: Path) -> None:
-    """Check that a file lies in the directory, links followed, and that its model's name can stand in a URL.
+    """Check that a file lies in the directory, links followed, and its model's name fits a URL.
 
-    The file may be another one when it is read: `artifact.read_model` makes sure again of what it reads.
+    The file may be another one when it is read: `artifact.read_model` makes sure again of what it
+    reads.
 
     Raises:
         ArtifactError: it must not be served.
@@ -93,7 +99,10 @@ def fingerprint(path: Path) -> Fingerprint | None:
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
-    """Tell whether something in the directory is one itself; what cannot be looked at is listed with the reason."""
+    """Tell whether something in the directory is one itself.
+
+    What cannot be looked at is listed with the reason.
+    """
     try:
         return entry.is_dir()
     except OSError:
@@ -101,7 +110,7 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
 
 
 def _spelled(name: str) -> str:
-    """Return a name as text that a JSON file can hold: if it is not UTF-8, then with a backslash, which is refused."""
+    """Return a name as text for JSON; what is not UTF-8 gets a backslash, and is refused."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""Loading of single versions: each file once, again when it has changed or when the system was at fault.
+"""Loading of versions: each file once, again when it has changed or the system was at fault.
 
 What was loaded is held until it is committed, so that nothing is loaded twice for one change.
 """
@@ -19,7 +19,7 @@ Key = tuple[str, int]
 
 CHECKED = "it is being checked"
 RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
-"""How soon a file is tried again that the system kept from being loaded; twice as long each time."""
+"""Wait before a file that the system kept from being loaded is tried again; it doubles."""
 
 
 class Entry(NamedTuple, Generic[Served]):
@@ -52,7 +52,8 @@ class Loading(Generic[Served]):
 
     Attributes:
         entries: what came of each version that was wanted, as committed last.
-        moved: whether a file was not what the look at the disk had found, since this was set to False.
+        moved: whether a file was not what the look at the disk had found, since this was set to
+            False.
     """
 
     def __init__(self, root: Path, load: Callable[[Path, str], Served], clock: Callable[[], float]) -> None:
@@ -116,7 +117,9 @@ class Loading(Generic[Served]):
         return Entry(found, before.loaded if before else None, reason, lambda: self._clock() >= at, tries + 1)
 
     def preload(self, name: str, version: int) -> Served:
-        """Load a version without serving it, for the next `stage` to find; one that is loaded is given at once.
+        """Load a version without serving it, for the next `stage` to find.
+
+        One that is loaded is given at once.
 
         Raises:
             BeingChecked: its check has not ended.

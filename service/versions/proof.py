@@ -1,7 +1,7 @@
 """Proof of model files within limits: what the child process runs for `checker.py`.
 
-It bounds its own memory, processor time and file size, yields to whoever wants the processor, is the first that the
-system ends where memory is short, and dies with the worker that started it.
+It bounds its own memory, processor time and file size, yields to whoever wants the processor, is
+the first that the system ends where memory is short, and dies with the worker that started it.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _NO_MEMORY = re.compile(r"bad_alloc|[Ff]ailed to allocate")
 
 
 def check_files(connection: Connection, parent: int) -> None:
-    """Be the child: answer what is asked on the connection until it ends."""
+    """Run as the child: answer what comes on the connection until that ends."""
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, which the worker gets too
     os.dup2(2, 1)
@@ -82,7 +82,10 @@ class _Memory:
         _lower(resource.RLIMIT_CORE, 0)
 
     def used_bytes(self) -> int:
-        """Return the most that was ever used beyond the first, in bytes; 0 where the system does not tell."""
+        """Return the most that was ever used beyond the first, in bytes.
+
+        0 where the system does not tell.
+        """
         return _status_bytes("VmHWM") - self._first_bytes
 
 
@@ -126,7 +129,7 @@ def _verdict(asked: CheckRequest) -> Verdict:
 
 
 def _prove(asked: CheckRequest, save: Path | None) -> None:
-    """Load a file as a worker would, and compute every output once, those too that are made on demand."""
+    """Load a file as a worker would, and compute every output once, on-demand ones too."""
     predictor = Predictor.load(Path(asked.path), asked.name, asked.largest_batch, save=save)
     if predictor.manifest.has_gates:
         inputs = golden_inputs(predictor.manifest)

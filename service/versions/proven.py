@@ -1,11 +1,12 @@
 """Proven model files: each is copied and checked once for all workers, and loaded from the copy.
 
-    job (a thread) --seal: copy into the run directory--> child process: checked, optimised graphs saved --> load
+    job (a thread) --seal: copy to the run directory--> child: checked, graphs saved --> load
 
-No worker opens a file that was not proven, so that one that ends processes, takes all memory or never comes to an end
-does so in the child alone. Nobody waits for a check but its own thread: `load_checked` raises `BeingChecked` until it
-has ended. One worker has a file checked, the others find the result, under a lock that the kernel frees with its
-holder. The copy of a file that any worker serves is kept, for workers that start when the file itself is gone.
+No worker opens a file that was not proven, so that one that ends processes, takes all memory or
+never comes to an end does so in the child alone. Nobody waits for a check but its own thread:
+`load_checked` raises `BeingChecked` until it has ended. One worker has a file checked, the others
+find the result, under a lock that the kernel frees with its holder. The copy of a file that any
+worker serves is kept, for workers that start when the file itself is gone.
 """
 
 import contextlib
@@ -33,14 +34,14 @@ from service.versions.disk import fingerprint
 from service.versions.proof import check_files
 
 KEPT_S = 60.0
-"""How long a copy is kept after it was last in use, and optimised graphs at all."""
+"""Time for which a copy is kept after its last use, and optimised graphs at all."""
 _FOLDER, _ABOUT, _REFUSED, _UNSAVED, _SLOW = "prepared", "about.json", "refused", "unsaved", "slow"
 _REFUSALS_KEPT = 200
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class ProvenFiles:
-    """Load model files that were proven by a child process; loading is for one thread at a time.
+    """Model files that a child process has proven; loading is for one thread at a time.
 
     Args:
         directory: shared by the workers.
@@ -108,7 +109,7 @@ class ProvenFiles:
         return self._load_copy(key, name)
 
     def kept(self, name: str) -> Iterator[tuple[int, Callable[[], Predictor]]]:
-        """Find the versions of a model whose files workers have in use, the highest first, and how to load each."""
+        """Find the versions of a model in use by workers, highest first, and their loaders."""
         found = []
         for about in self._folder.glob(f"*/{_ABOUT}"):
             with contextlib.suppress(OSError, ValueError):
@@ -119,7 +120,7 @@ class ProvenFiles:
             yield version, functools.partial(self._load_copy, key, name)
 
     def tidy(self) -> None:
-        """Keep the copies in use, remove what no worker has had in use for a while, end idle child processes."""
+        """Keep the copies in use, remove what was long in no use, end idle child processes."""
         self._checks.tidy()
         self._in_use = {key: model for key, model in self._in_use.items() if model() is not None}
         for key in self._in_use:
@@ -130,7 +131,10 @@ class ProvenFiles:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """End all checks and child processes at once; files whose check had not ended stay unproven."""
+        """End all checks and child processes at once.
+
+        Files whose check had not ended stay unproven.
+        """
         self._checks.close()
 
     def _is_known(self, key: str) -> bool:
@@ -215,7 +219,7 @@ class ProvenFiles:
 
     @contextlib.contextmanager
     def _locked(self, key: str, job: Job) -> Iterator[Callable[[float], object]]:
-        """Hold the lock of one file; gives what notes there when its check began, for those who wait for the lock."""
+        """Lock one file; give what notes in the lock when its check began, for those who wait."""
         with (self._folder / f"{key}.lock").open("a+") as lock:  # closing it frees the lock
             while True:
                 try:

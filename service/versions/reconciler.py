@@ -1,7 +1,7 @@
 """Reconciler: the loop that brings what is served to the desired state while requests go on.
 
     look (every few seconds, SIGHUP, a command) -> desired state, the same for all workers
-    each worker: it has changed -> stage: load, prove, warm in a thread -> barrier -> commit: one reference
+    each worker: it has changed -> stage: load, warm in a thread -> barrier -> commit
 
 All workers swap at the same moment: see barrier.py.
 """
@@ -26,12 +26,12 @@ from service.versions.loading import Key
 from service.versions.proven import ProvenFiles
 
 RECONCILE_S = 0.1
-"""How long a worker may not know yet that the desired state has changed."""
+"""Interval at which a worker looks whether the desired state has changed."""
 TIDY_S = 5.0
 CHECKED_S = 0.02
-"""How long a call that waits for a check may not know yet that it has ended."""
+"""Interval at which a command looks whether the check that it waits for has ended."""
 SWITCH_S = 0.5e-3
-"""How long a thread that loads may keep the event loop from running Python, where it would be 5 ms."""
+"""Longest turn of a thread that loads at the interpreter; Python's default is 5 ms."""
 
 T = TypeVar("T")
 
@@ -48,8 +48,10 @@ class Reconciler:
 
     Attributes:
         catalogue: of the process.
-        after: called on the event loop after each swap: whenever something else is loaded or served.
-        waiting: number of the desired state's change that is loaded and about to be served; None most of the time.
+        after: called on the event loop after each swap: whenever something else is loaded or
+            served.
+        waiting: number of the desired state's change that is loaded and about to be served; None
+            most of the time.
     """
 
     def __init__(
@@ -173,7 +175,7 @@ class Reconciler:
         await self._in_thread(gone.clear)
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Call something in the one thread for all of this: memory that several free in turns is hard to give back."""
+        """Call in the one thread for all of this: memory freed by several is hard to give back."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     def _stage(self) -> Prepared:

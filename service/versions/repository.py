@@ -1,8 +1,9 @@
-"""Models on disk, <name>/<version>/model.onnx: which versions there are, which are loaded or served, and why not.
+"""Repository of models, <name>/<version>/model.onnx: versions on disk, loaded and served.
 
-The highest valid version of a model is served, unless one is pinned. What is served lies in one table that is
-replaced as a whole, so a reader never sees half a change. What works is let go only when another version of the model
-is loaded: not because its file vanished, nor because those that were to take its place cannot be loaded.
+The highest valid version of a model is served, unless one is pinned. What is served lies in one
+table that is replaced as a whole, so a reader never sees half a change. What works is let go only
+when another version of the model is loaded: not because its file vanished, nor because those that
+were to take its place cannot be loaded.
 """
 
 import time
@@ -30,10 +31,11 @@ _NOTHING_ELSE = Wanted()
 
 
 class Staged(NamedTuple, Generic[Served]):
-    """What `Repository.stage` has loaded, until `commit` has it served.
+    """Result of `Repository.stage`, until `commit` has it served.
 
     Attributes:
-        moved: whether a file was not what the look at the disk had found, so that another look is due at once.
+        moved: whether a file was not what the look at the disk had found, so that another look is
+            due at once.
     """
 
     entries: dict[Key, Entry[Served]]
@@ -49,11 +51,12 @@ class Repository(Generic[Served]):
 
     Args:
         root: directory of the models.
-        load: reads a model file that is to be served under a name; raises ArtifactError where it must not be served.
+        load: reads a model file that is to be served under a name; raises ArtifactError where it
+            must not be served.
         loaded_versions: how many of a model's highest valid versions are kept loaded.
         default: model meant where none is named; without it the only one there is.
-        kept: finds versions of a model that other workers serve, best first, and how to load each; asked for models
-            of which this worker has never served any version, and cannot.
+        kept: finds versions of a model that other workers serve, best first, and how to load each;
+            asked for models of which this worker has never served any version, and cannot.
         clock: seconds, monotonic.
 
     Attributes:
@@ -86,7 +89,10 @@ class Repository(Generic[Served]):
 
     @property
     def ready(self) -> bool:
-        """Tell whether the default model is served, or where none is set, any. One broken model stops no other."""
+        """Tell whether the default model is served, or where none is set, any.
+
+        One broken model stops no other.
+        """
         return (self._default, None) in self._table if self._default else bool(self._table)
 
     def models(self) -> tuple[ModelState, ...]:
@@ -94,7 +100,9 @@ class Repository(Generic[Served]):
         return tuple(self._models.values())
 
     def get(self, name: str | None = None, version: int | None = None) -> Served:
-        """Return the version that answers calls for a model; by default the default model and its served version.
+        """Return the version that answers calls for a model.
+
+        By default the default model and its served version.
 
         Raises:
             ModelNotFound: not loaded; says why, and what is.
@@ -118,7 +126,7 @@ class Repository(Generic[Served]):
         return [entry.loaded for entry in self._loading.entries.values() if entry.loaded is not None]
 
     def scan(self, wanted: Wanted = _NOTHING_ELSE) -> None:
-        """Look at the disk, load what is wanted and not loaded yet, and let go of what is wanted no more.
+        """Look at the disk, load what is wanted and new, let go of what is wanted no more.
 
         Raises:
             ArtifactError: the directory of models cannot be read; what is loaded stays.
@@ -126,9 +134,12 @@ class Repository(Generic[Served]):
         self.commit(self.stage(look(self.root), wanted))
 
     def stage(self, disk: Disk, wanted: Wanted) -> Staged[Served]:
-        """Load what is wanted of what is on disk and not loaded yet; nothing is served otherwise before `commit`.
+        """Load what is wanted of what is on disk and not loaded yet.
 
-        What was loaded is not loaded again by a later call, though it was not committed in between.
+        Nothing is served otherwise before `commit`.
+
+        What was loaded is not loaded again by a later call, though it was not committed in
+        between.
         """
         entries: dict[Key, Entry[Served]] = {}
         states: dict[str, ModelState] = {}
@@ -160,7 +171,7 @@ class Repository(Generic[Served]):
         return staged.table != self._table
 
     def _emptied(self, disk: Disk) -> list[str]:
-        """List the models without a version on disk, but with a directory still, that this worker or another serves."""
+        """List the models whose directory is empty and that this worker or another serves."""
         try:
             names = [path.name for path in self.root.iterdir() if path.name not in disk and path.is_dir()]
         except OSError:
@@ -207,9 +218,12 @@ class Repository(Generic[Served]):
         asked: tuple[int | None, int | None],
         entries: dict[Key, Entry[Served]],
     ) -> int | None:
-        """Load the versions asked for and the highest of the others; return the highest of those others.
+        """Load the versions asked for and the highest of the others.
 
-        While a check goes on, no lower version is loaded in its place, unless that was checked meanwhile.
+        Return the highest of those others.
+
+        While a check goes on, no lower version is loaded in its place, unless that was checked
+        meanwhile.
         """
         left, highest, waits = self._loaded_versions - (asked[0] is not None), None, False
         for version, found in self._within_reach(name, files, asked).items():
@@ -229,7 +243,7 @@ class Repository(Generic[Served]):
     def _within_reach(
         self, name: str, files: ModelFiles, asked: tuple[int | None, int | None]
     ) -> dict[int, Fingerprint | None]:
-        """Return the versions on disk, and those asked for that are loaded though they have vanished; highest first."""
+        """Return the versions on disk, and vanished ones that are loaded; highest first."""
         versions = dict(files.versions)
         for version in asked:
             known = self._loading.known(name, version) if version is not None and version not in versions else None
@@ -252,7 +266,7 @@ class Repository(Generic[Served]):
         return before.served
 
     def _take_over(self, name: str, pinned: int | None, entries: dict[Key, Entry[Served]]) -> int | None:
-        """Load what other workers serve of a model, where this one has begun after the file had vanished."""
+        """Load what other workers serve of a model whose file vanished before this one began."""
         for version, load in self._kept(name) if name not in self._known_names else ():
             if pinned in (None, version):
                 try:

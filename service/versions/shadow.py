@@ -1,8 +1,9 @@
 """Shadow of a served version: a candidate runs beside it on a share of traffic, after the answer.
 
-    run finished -> chosen? -> queue (bounded) -> thread: candidate's answer to the same rows -> compared -> tally
+    run finished -> chosen? -> queue (bounded) -> thread: candidate's answer -> compared -> tally
 
-An answer is never delayed by its comparison: the loop puts a reference in a queue, or drops it where the queue is full.
+An answer is never delayed by its comparison: the loop puts a reference in a queue, or drops it
+where the queue is full.
 """
 
 import logging
@@ -73,7 +74,7 @@ class Shadow:
                     self._dropped_rows += run.rows
 
     def compare(self, batches: Sequence[Batch], answers: Sequence[Answer]) -> None:
-        """Let the candidate answer, compare and add up; for the one thread that does. Raises nothing."""
+        """Run the candidate, compare and add up; for one thread. Raises nothing."""
         batch = Batch.concat(batches)
         try:
             theirs = self._candidate.run(self._read(batch))
@@ -120,7 +121,7 @@ class ShadowQueue:
         return found
 
     def end(self) -> None:
-        """Let `take` return None."""
+        """Make `take` return None."""
         self._queue.put(None)
 
     def _count(self, chosen: ChosenRun | None) -> ChosenRun | None:
@@ -130,12 +131,12 @@ class ShadowQueue:
 
 
 def check_features(name: str, served: tuple[int, Manifest], candidate: tuple[int, Manifest]) -> None:
-    """Raise VersionConflict if the candidate needs other rows than those that the served version takes."""
+    """Raise VersionConflict if the candidate needs rows that the served version does not take."""
     rows_reader(name, served, candidate)
 
 
 def rows_reader(name: str, served: tuple[int, Manifest], candidate: tuple[int, Manifest]) -> Callable[[Batch], Batch]:
-    """Return what turns the served version's rows into the candidate's, which may leave features out."""
+    """Return what turns the served version's rows into the candidate's, of fewer features."""
     (number, ours), (other, theirs) = served, candidate
     known = ([f.name for f in ours.numeric], [f.name for f in ours.categorical])
     needed = ([f.name for f in theirs.numeric], [f.name for f in theirs.categorical])

@@ -1,6 +1,7 @@
 """Shadows of one process: made for the versions that are served, run on a thread of their own.
 
-The thread gathers before it runs, so that it takes few turns at the interpreter, and rests as long as it has worked.
+The thread gathers before it runs, so that it takes few turns at the interpreter, and rests as long
+as it has worked.
 """
 
 import threading
@@ -37,7 +38,8 @@ class Shadows:
         """Make the shadow of a version, each given by number and predictor.
 
         Raises:
-            VersionConflict: the candidate needs other rows than those that the served version takes.
+            VersionConflict: the candidate needs other rows than those that the served version
+                takes.
         """
         ours, theirs = served[1].manifest, candidate[1].manifest
         reader = rows_reader(name, (served[0], ours), (candidate[0], theirs))
@@ -52,7 +54,7 @@ class Shadows:
         return Shadow(pair, self.tallies.open(pair), candidate[1], reader, (places[0], places[1]), share, self._waiting)
 
     def figures(self) -> list[ShadowFigures]:
-        """Return the differences of every pair of versions, over all workers, the last compared first."""
+        """Return the differences of every pair of versions, over all workers, the latest first."""
         latest: dict[tuple[str, int, int], Tally] = {}  # a file may have been replaced under its number
         for tally in self.tallies.all():
             latest.setdefault((tally.pair.model, tally.pair.served, tally.pair.candidate), tally)

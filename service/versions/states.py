@@ -11,10 +11,11 @@ KEPT = "version {version} is no longer on disk; it is served on until another ve
 
 
 class VersionState(NamedTuple):
-    """Tell the state of one version on disk.
+    """State of one version on disk.
 
     Attributes:
-        state: "loaded" answers calls; "available" was not needed so far; "refused" must not be served.
+        state: "loaded" answers calls; "available" was not needed so far; "refused" must not be
+            served.
         reason: why it was refused, or why its replacement on disk was; or that a call unloaded it.
     """
 
@@ -24,20 +25,23 @@ class VersionState(NamedTuple):
 
     @property
     def is_refused(self) -> bool:
-        """Tell whether the file that is there now must not be served; an earlier one may still be."""
+        """Tell whether the file that is there now must not be served.
+
+        An earlier one may still be.
+        """
         return self.state != "available" and self.reason is not None
 
 
 class ModelState(NamedTuple):
-    """Tell the state of one model.
+    """State of one model.
 
     Attributes:
         served: version that answers calls which name none; None while the model is not ready.
         versions: highest first.
         pinned: version that is served in place of the highest, if one is pinned.
         shadow: version that is loaded beside the served one, to be compared with it.
-        note: what an operator should know: that its directory cannot be read and so its versions are those known
-            before, or that a call has pinned a version, and how to end that.
+        note: what an operator should know: that its directory cannot be read and so its versions
+            are those known before, or that a call has pinned a version, and how to end that.
     """
 
     name: str
@@ -54,7 +58,7 @@ class ModelState(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Say what is to be served, beyond the highest valid versions.
+    """Choices of settings and commands, beyond the highest valid versions.
 
     Attributes:
         unloaded: models that are not wanted, though they are there.

@@ -162,7 +162,7 @@ def _replace_by_other_tasks(path: Path) -> None:
 CORRUPTIONS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda path: path.write_bytes(b""), "0 bytes"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "truncated"),
-    "no onnx": (lambda path: path.write_bytes(b"<html>404</html>" * 99), "is no ONNX|truncated|not"),
+    "no onnx": (lambda path: path.write_bytes(b"<html>404</html>" * 99), "is not an ONNX|truncated|not"),
     "no manifest": (lambda path: _edit_manifest(path, lambda manifest: manifest.clear()), "manifest"),
     "wrong manifest": (lambda path: _edit_manifest(path, lambda manifest: manifest["tasks"].pop()), "."),
     "golden rows": (_flip, "Golden row"),

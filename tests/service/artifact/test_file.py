@@ -26,7 +26,7 @@ def test_a_sound_file_is_read(hand_model: HandModel, tmp_path: Path, kind: str) 
     [
         ("zero_bytes", "has 0 bytes"),
         ("truncated", "is truncated"),
-        ("not_onnx", "is no ONNX model"),
+        ("not_onnx", "is not an ONNX model"),
         ("no_manifest", "no metadata 'mmoe.manifest'"),
         ("unknown_schema", "has schema_version 99"),
         ("external_data", "weights in another file"),

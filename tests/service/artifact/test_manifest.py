@@ -134,7 +134,7 @@ def test_a_wrong_manifest_is_refused_with_the_place(text: str, fault: str) -> No
 
 
 def places(value: Any, *path: str | int) -> Iterator[tuple[str | int, ...]]:
-    """List the places of all numbers with a fraction, and of all other numbers that may have one."""
+    """List the places of all numbers that have a fraction, or may have one."""
     if isinstance(value, dict | list):
         for step, part in value.items() if isinstance(value, dict) else enumerate(value):
             yield from places(part, *path, step)

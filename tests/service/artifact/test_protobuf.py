@@ -178,7 +178,7 @@ def read_everything(content: bytes) -> None:
      "not a model", "binary", "(nothing)", "\n\n", "Blå bær"],
 )  # fmt: skip
 def test_a_text_is_told_from_a_truncated_model(text: str) -> None:
-    with pytest.raises(ArtifactError, match=r"no ONNX model but text, which begins with"):
+    with pytest.raises(ArtifactError, match=r"not an ONNX model but text, which begins with"):
         wire.metadata(text.encode())
 
 

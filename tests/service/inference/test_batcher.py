@@ -1,4 +1,4 @@
-"""Every caller gets exactly its own rows, under any arrival pattern, on a clock that only moves when all is quiet."""
+"""Batcher: every caller gets its own rows, however they arrive, on a clock that tests move."""
 
 import asyncio
 from itertools import chain

@@ -1,4 +1,4 @@
-"""What is done to a category's value before the graph looks it up, where the manifest says so."""
+"""Text of categories: steps before the graph looks a value up, where the manifest says so."""
 
 import sys
 import unicodedata

@@ -9,7 +9,10 @@ from service.inference.execution import execute
 
 
 def reversed_each(items: list[str]) -> list[str]:
-    """Answer each item with as many characters as it has; refuse an item with an x, and all that run with it."""
+    """Answer each item with as many characters as it has.
+
+    Refuse an item with an x, and all that run with it.
+    """
     if any("x" in item for item in items):
         raise ValueError(",".join(items))
     return [item[::-1] for item in items]

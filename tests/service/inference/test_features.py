@@ -112,7 +112,7 @@ WRONG_VALUES: list[tuple[str, object, str]] = [
     ("age", "old", "got the string 'old'"),
     ("age", [1], "got an array"),
     ("age", {"value": 1}, "got an object"),
-    ("age", float("nan"), "NaN is no number; send null"),
+    ("age", float("nan"), "NaN is not a number; send null"),
     ("age", float("inf"), "is infinite as float32"),
     ("age", 1e39, "1e+39 is infinite as float32"),
     ("age", -1e39, "is infinite as float32"),

@@ -1,4 +1,4 @@
-"""What opening a session asks of onnxruntime, and of this process."""
+"""Sessions: what opening one asks of onnxruntime, and of this process."""
 
 import os
 import subprocess

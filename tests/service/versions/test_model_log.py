@@ -1,4 +1,4 @@
-"""What the log tells of models: each change once."""
+"""Log of models: each change once."""
 
 import logging
 
@@ -9,7 +9,10 @@ from service.versions.states import ModelState, VersionState
 
 
 def model(served: int | None, **versions: str | None) -> ModelState:
-    """Describe a model; of a version's state "loaded", "refused: why", "loaded: why" or "available"."""
+    """Describe a model.
+
+    Of a version's state "loaded", "refused: why", "loaded: why" or "available".
+    """
     states = []
     for name, text in versions.items():
         state, _, reason = (text or "").partition(": ")

@@ -1,4 +1,4 @@
-"""Files checked by another process: the same answers, the same refusals, and no harm from a file that ends it."""
+"""Files checked by another process: same answers and refusals, no harm by what ends it."""
 
 import contextlib
 import resource

@@ -1,4 +1,4 @@
-"""Versions that come, go and break while the service runs: what is served, what is refused, what is freed."""
+"""Versions that come, go and break while the service runs: served, refused, freed."""
 
 import asyncio
 import errno
@@ -223,7 +223,7 @@ def test_a_directory_that_vanishes_leaves_what_is_loaded(
 
 @pytest.fixture
 def checking(root: Path, publish: Callable[..., Path], tmp_path: Path) -> Iterator[tuple[Engine, Reconciler]]:
-    """Serve `hand` 1 and `other` 1 by a worker whose files are checked, for as long as it takes."""
+    """Serve `hand` 1 and `other` 1 by a worker whose files are checked, with no time limit."""
     publish("hand", 1)
     publish("other", 1)
     (tmp_path / "memory").mkdir()

@@ -1,4 +1,4 @@
-"""A candidate beside the served version: compared on the rows chosen, in its order of features, never in the way."""
+"""Candidate beside the served version: compared on chosen rows, never in the way."""
 
 import asyncio
 import threading
