@@ -97,7 +97,7 @@ class Inspection(TypedDict):
 async def inspect(
     model: Model, batch: Batch, options: InspectionOptions, arrived: float, timeout_s: float
 ) -> Inspection:
-    """Run rows, and without each expert too where that is asked for, and describe the gates over them.
+    """Run rows, by choice without each expert too, and describe the gates over them.
 
     Args:
         model: one with gates.
