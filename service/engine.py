@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from service.artifact.file import Manifest
+from service.artifact.manifest import Manifest
 from service.errors import ModelNotFound, NotReady, ServiceError
 from service.inference.batcher import Batcher, Limits, Observer
 from service.inference.model import GateRecorder, Model

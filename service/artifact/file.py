@@ -11,52 +11,16 @@ from numpy.typing import NDArray
 from service.artifact.manifest import (
     CATEGORICAL,
     EXPERT_MASK,
-    GATE_CONTRIBUTIONS,
-    GATE_WEIGHTS,
     NUMERIC,
     ROW_EXPERT_MASK,
-    CategoricalFeature,
-    GateBaseline,
-    Golden,
     Manifest,
-    NumericFeature,
-    Task,
-    TaskGate,
     names_of,
     parse_manifest,
 )
 from service.artifact.protobuf import Interface, Tensor, holds_external_data, interface, metadata
-from service.artifact.trim import for_complete_rows, keep_outputs
 from service.errors import ArtifactError
 from service.system.files import OutsideError, open_beneath, read_descriptor
 from service.system.quoting import listed, quote
-
-__all__ = [
-    "CATEGORICAL",
-    "EXPERT_MASK",
-    "GATE_CONTRIBUTIONS",
-    "GATE_WEIGHTS",
-    "MANIFEST_KEY",
-    "MAX_MODEL_BYTES",
-    "NUMERIC",
-    "ROW_EXPERT_MASK",
-    "CategoricalFeature",
-    "GateBaseline",
-    "Golden",
-    "Manifest",
-    "NumericFeature",
-    "Task",
-    "TaskGate",
-    "check_graph",
-    "check_tasks",
-    "for_complete_rows",
-    "golden_inputs",
-    "keep_outputs",
-    "outside",
-    "parse_manifest",
-    "read_bytes",
-    "read_model",
-]
 
 MANIFEST_KEY = "mmoe.manifest"
 MAX_MODEL_BYTES = (2 << 30) - 1

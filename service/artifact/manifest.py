@@ -1,15 +1,26 @@
 """Manifest of a model file: typed entries that agree with each other. See docs/artifact.md."""
 
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from service.artifact.entries import (
+    CategoricalFeature,
+    CategoryText,
+    Entry,
+    Feature,
+    GateBaseline,
+    Golden,
+    Json,
+    Name,
+    NumericFeature,
+    Task,
+)
 from service.errors import ArtifactError
 from service.system.quoting import MOST_LISTED, cut, quote, quotes
 
@@ -19,146 +30,8 @@ NUMERIC, CATEGORICAL, EXPERT_MASK, ROW_EXPERT_MASK = "numeric", "categorical", "
 GATE_WEIGHTS, GATE_CONTRIBUTIONS = "gate_weights", "gate_contributions"
 """Names of the graph's outputs beside the tasks."""
 
-Name = Annotated[str, Field(min_length=1, max_length=1000)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Numbers = tuple[float, ...]
-Matrix = tuple[Numbers, ...]
 
-
-def _finite(value: Any) -> Any:
-    """Return a JSON value of finite numbers; 1e999 is infinity, close to any answer."""
-    pending = [value]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, (int, float)) and not -sys.float_info.max <= part <= sys.float_info.max:
-            raise ValueError("a number that is too large, or none; expected finite ones")
-        if isinstance(part, (list, tuple, dict)):
-            pending.extend(part.values() if isinstance(part, dict) else part)
-    return value
-
-
-Json = Annotated[Any, AfterValidator(_finite)]
-
-
-class _Part(BaseModel):
-    """Immutable entry: takes no NaN, converts no types.
-
-    Ignores what later writers of the same schema version add.
-    """
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
-
-
-class NumericFeature(_Part):
-    """Describe a number as the training split showed it."""
-
-    name: Name
-    kind: Literal["numeric"]
-    minimum: float
-    maximum: float
-    mean: float
-    std: float
-    missing_share: Share = 0.0
-
-
-class CategoricalFeature(_Part):
-    """Category as the training split showed it; the vocabulary is most frequent first."""
-
-    name: Name
-    kind: Literal["categorical"]
-    vocabulary: tuple[str, ...]
-    missing_share: Share = 0.0
-    unknown_share: Share = 0.0
-
-
-Feature = Annotated[NumericFeature | CategoricalFeature, Field(discriminator="kind")]
-
-
-class Task(_Part):
-    """Name one thing predicted.
-
-    Attributes:
-        classes: negative and positive for a binary task, K for multiclass, none for regression.
-        metrics: of the test split, by name.
-    """
-
-    name: Name
-    kind: Literal["regression", "binary", "multiclass"]
-    classes: tuple[str, ...] = ()
-    metrics: Mapping[str, float | None] = Field(default_factory=dict)
-
-    @property
-    def width(self) -> int | None:
-        """Return K where the output is (B, K); None where it is (B,)."""
-        return len(self.classes) if self.kind == "multiclass" else None
-
-    @model_validator(mode="after")
-    def _has_its_classes(self) -> Self:
-        count = len(self.classes)
-        expected = {"regression": count == 0, "binary": count == 2, "multiclass": count >= 2}
-        if not expected[self.kind]:
-            raise ValueError(f"a {self.kind} task with {count} classes")
-        return self
-
-
-class TaskGate(_Part):
-    """One task's gate over the validation rows; E experts, histogram (E, bins)."""
-
-    utilisation: Numbers
-    histogram: tuple[tuple[int, ...], ...]
-    entropy: float
-    normalised_entropy: float
-    top_expert_share: Numbers
-
-
-class GateBaseline(_Part):
-    """Behaviour of the gates over the validation rows.
-
-    Attributes:
-        average_logits: (T, E), at the average input.
-        histogram_edges: bins + 1, increasing.
-        similarity: (T, T).
-    """
-
-    rows: Annotated[int, Field(ge=1)]
-    average_logits: Matrix
-    histogram_edges: Annotated[Numbers, Field(min_length=2)]
-    tasks: Mapping[str, TaskGate]
-    similarity: Matrix
-
-
-class Golden(_Part):
-    """Raw rows with the answers of the trainer's own network.
-
-    None in `numeric` is a missing number.
-    """
-
-    tolerance: Annotated[float, Field(gt=0, le=0.1)]
-    numeric: tuple[tuple[float | None, ...], ...] | None = None
-    categorical: tuple[tuple[str, ...], ...] | None = None
-    outputs: Mapping[str, Json]
-
-    @property
-    def rows(self) -> int:
-        """Count the rows."""
-        return len(self.numeric or self.categorical or ())
-
-
-class CategoryText(_Part):
-    """Steps of a caller on a category's value before it is fed, as the table's reader.
-
-    None by default.
-
-    Attributes:
-        strip: white space at both ends is removed.
-        normalization: the form of Unicode it is brought to.
-    """
-
-    strip: bool = False
-    normalization: Literal["NFC"] | None = None
-
-
-class Manifest(_Part):
+class Manifest(Entry):
     """Manifest of a model: inputs, outputs, how it was made, and its golden rows."""
 
     schema_version: Literal[1, 2]

@@ -25,6 +25,7 @@ from typing import Any, Generic, Protocol
 
 from service.errors import DeadlineExceeded, Overloaded
 from service.inference.execution import Clock, Execution, Item, Result, RunFunction, checked, execute
+from service.inference.rate import Rate
 
 LONGEST_RETRY_S = 60
 
@@ -334,33 +335,3 @@ class Lane(Generic[Item, Result]):
             else:
                 future.set_result(outcome)
         self._batcher.ran(len(batch), rows, execution.started - batch[0][3], execution.run_s)
-
-
-WINDOW_S = 0.5
-"""Time over which rows are counted before the rate is renewed."""
-
-
-class Rate:
-    """Measure the rows completed per second, over windows in which there was work.
-
-    Args:
-        now: seconds, on the clock of all calls.
-
-    Attributes:
-        rows_per_s: of the last window; infinite before the first is over.
-    """
-
-    def __init__(self, now: float) -> None:
-        self.rows_per_s = math.inf
-        self._rows = 0
-        self._since = self._latest = now
-
-    def count(self, rows: int, arrived: float, now: float) -> None:
-        """Count the rows of a finished run; `arrived` is the arrival of the oldest."""
-        if arrived - self._latest > WINDOW_S:  # nothing was there, which says nothing about how fast it can be
-            self._rows, self._since = 0, arrived
-        self._latest = now
-        self._rows += rows
-        if now - self._since >= WINDOW_S:
-            self.rows_per_s = self._rows / (now - self._since)
-            self._rows, self._since = 0, now

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Callable
 
-from service.artifact.manifest import CategoryText
+from service.artifact.entries import CategoryText
 
 Prepare = Callable[[list[str], str], list[str]]
 

@@ -9,7 +9,7 @@ from pydantic import Field, GetPydanticSchema
 from typing_extensions import TypedDict
 
 from service import gates
-from service.artifact.file import Manifest
+from service.artifact.manifest import Manifest
 from service.errors import RequestTooLarge
 from service.inference.answer import Answer, Outputs
 from service.inference.features import Batch

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from service.artifact.file import GATE_CONTRIBUTIONS, GATE_WEIGHTS, Manifest, golden_inputs
+from service.artifact.file import golden_inputs
+from service.artifact.manifest import GATE_CONTRIBUTIONS, GATE_WEIGHTS, Manifest
 from service.errors import GatesUnavailable, InvalidFeatures, ValueProblem
 from service.inference.answer import Ablation, Answer, Floats, Outputs, RunResult, RunSlice
 from service.inference.batcher import Batcher, Lane

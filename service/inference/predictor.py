@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.file import (
-    MANIFEST_KEY,
-    for_complete_rows,
-    golden_inputs,
-    keep_outputs,
+from service.artifact.file import MANIFEST_KEY, golden_inputs, read_model
+from service.artifact.manifest import (
+    EXPERT_MASK,
+    GATE_CONTRIBUTIONS,
+    GATE_WEIGHTS,
+    NUMERIC,
+    ROW_EXPERT_MASK,
+    Manifest,
     parse_manifest,
-    read_model,
 )
-from service.artifact.manifest import EXPERT_MASK, GATE_CONTRIBUTIONS, GATE_WEIGHTS, NUMERIC, ROW_EXPERT_MASK, Manifest
 from service.artifact.protobuf import metadata
-from service.artifact.trim import Shapes
+from service.artifact.trim import Shapes, for_complete_rows, keep_outputs
 from service.errors import ArtifactError, GatesUnavailable
 from service.inference.answer import Answer, Floats, Outputs
 from service.inference.features import Batch

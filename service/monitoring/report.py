@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, GetPydanticSchema
 from typing_extensions import TypedDict
 
-from service.artifact.file import GateBaseline, TaskGate
+from service.artifact.entries import GateBaseline, TaskGate
 from service.errors import MalformedRequest
 from service.gates import (
     CHANCE_TAKEN_OFF,

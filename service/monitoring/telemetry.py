@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client.exposition import choose_encoder
 
-from service.artifact.file import Manifest
+from service.artifact.manifest import Manifest
 from service.errors import ModelNotFound
 from service.monitoring.comparison import ShadowFigures
 from service.monitoring.counters import Metrics

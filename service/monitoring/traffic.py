@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from service.artifact.file import GateBaseline
+from service.artifact.entries import GateBaseline
 from service.monitoring.shared_sums import SharedSums
 from service.monitoring.windows import TOTAL_PLACE, Layout, Sums, Tier, fold, tier_places, total, window
 from service.run_directory import RunDirectory

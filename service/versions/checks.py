@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from service.errors import ArtifactError
+from service.versions.check_turns import POLL_S, CheckTurns
 from service.versions.checker import SLOW_S, Checker, CheckRequest, Verdict
 
 MOST_CHECKS = 8
@@ -16,7 +17,6 @@ MOST_CHECKS = 8
 slow ones."""
 IDLE_S = 10.0
 """Time for which a child process waits for a next file."""
-POLL_S = 0.02
 
 
 class Postponed(OSError):
@@ -216,45 +216,3 @@ class Checks:
                 checker.end()
             else:
                 self._idle.append(checker)
-
-
-class CheckTurns:
-    """Turns of checks: one at a time beside slow ones, model by model, the latest first."""
-
-    def __init__(self) -> None:
-        self._change = threading.Condition()
-        self._waiting: dict[str, list[object]] = {}
-        self._taken = False
-
-    @contextlib.contextmanager
-    def turn(self, name: str, go_on: Callable[[], None]) -> Iterator[Callable[[], None]]:
-        """Wait for a turn; gives what passes it on early."""
-        self._wait(name, object(), go_on)
-        passed_on = False
-
-        def pass_on() -> None:
-            nonlocal passed_on
-            with self._change:
-                if not passed_on:
-                    passed_on, self._taken = True, False
-                    self._change.notify_all()
-
-        try:
-            yield pass_on
-        finally:
-            pass_on()
-
-    def _wait(self, name: str, own: object, go_on: Callable[[], None]) -> None:
-        with self._change:
-            self._waiting.setdefault(name, []).append(own)
-            try:
-                while self._taken or next(iter(self._waiting.values()))[-1] is not own:
-                    self._change.wait(POLL_S)
-                    go_on()
-                self._taken = True
-            finally:
-                others = self._waiting.pop(name)
-                others.remove(own)
-                if others:
-                    self._waiting[name] = others  # behind the other models
-                self._change.notify_all()

@@ -16,7 +16,8 @@ import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from service.artifact.file import GATE_WEIGHTS, golden_inputs
+from service.artifact.file import golden_inputs
+from service.artifact.manifest import GATE_WEIGHTS
 from service.errors import ArtifactError
 from service.inference.features import Batch
 from service.inference.predictor import Predictor

@@ -13,7 +13,7 @@ import orjson
 from fastapi import Response
 from numpy.typing import NDArray
 
-from service.artifact.file import Manifest
+from service.artifact.manifest import Manifest
 from service.inference.answer import Answer, RunSlice
 
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
 
-from service.artifact.file import GATE_CONTRIBUTIONS, GATE_WEIGHTS
+from service.artifact.manifest import GATE_CONTRIBUTIONS, GATE_WEIGHTS
 from service.errors import MalformedRequest
 from service.http.body import CONTENT_TYPE, whole_number
 from service.http.codecs.render import dumps

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.file import CATEGORICAL, GATE_CONTRIBUTIONS, GATE_WEIGHTS, NUMERIC, Manifest
+from service.artifact.manifest import CATEGORICAL, GATE_CONTRIBUTIONS, GATE_WEIGHTS, NUMERIC, Manifest
 from service.errors import InvalidFeatures, MalformedRequest, ValueProblem
 from service.http.codecs.numbers import NumberParser
 from service.http.codecs.rows import as_integer

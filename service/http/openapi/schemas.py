@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from service.artifact.file import CategoricalFeature, Manifest, NumericFeature, Task
+from service.artifact.entries import CategoricalFeature, NumericFeature, Task
+from service.artifact.manifest import Manifest
 from service.inference.model import Model
 
 Schema = dict[str, Any]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from service.artifact.entries import CategoricalFeature, NumericFeature
 from service.artifact.file import check_graph, check_tasks
-from service.artifact.manifest import CategoricalFeature, Manifest, NumericFeature, parse_manifest
+from service.artifact.manifest import Manifest, parse_manifest
 from service.artifact.protobuf import Interface, Tensor, metadata
 from service.errors import ArtifactError
 from service.system.quoting import MOST_QUOTED

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.artifact.entries import CategoryText
 from service.artifact.file import read_model
-from service.artifact.manifest import CategoryText
 from service.inference.category_text import BETWEEN, WHITE_SPACE, preparation
 from service.inference.features import FeatureReader
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from service.inference.batcher import WINDOW_S, Rate
+from service.inference.rate import WINDOW_S, Rate
 
 
 def test_before_the_first_window_is_over_nothing_is_known() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.artifact.file import Manifest, parse_manifest
+from service.artifact.manifest import Manifest, parse_manifest
 from service.gates import jensen_shannon
 from service.inference.answer import Answer
 from service.inference.predictor import Predictor

@@ -17,7 +17,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import gates as gate_mathematics
-from service.artifact.file import GateBaseline, TaskGate
+from service.artifact.entries import GateBaseline, TaskGate
 from service.monitoring.counters import Metrics
 from service.monitoring.instruments import MODELS, SECONDS, VERSIONS
 from service.monitoring.prometheus import registry

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from service import gates
-from service.artifact.file import GateBaseline, TaskGate
+from service.artifact.entries import GateBaseline, TaskGate
 from service.errors import MalformedRequest
 from service.monitoring.report import gate_report
 from service.monitoring.traffic import Gates, GateTraffic, Traffic

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.artifact.file import Manifest, read_model
+from service.artifact.file import read_model
+from service.artifact.manifest import Manifest
 from service.errors import ModelNotFound
 from service.monitoring.telemetry import Telemetry
 from service.run_directory import RunDirectory

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from service import gates
-from service.artifact.file import GateBaseline, TaskGate
+from service.artifact.entries import GateBaseline, TaskGate
 from service.monitoring.shared_sums import SharedSums
 from service.monitoring.traffic import EXACT_ROWS, SAMPLE, Gates, GateTraffic, Traffic
 from service.monitoring.windows import TIERS, TOTAL_PLACE, Layout, tier_of

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.artifact.file import Manifest, read_model
+from service.artifact.file import read_model
+from service.artifact.manifest import Manifest
 from service.http.codecs.render import Renderer
 from service.inference.answer import Answer, RunResult, RunSlice
 

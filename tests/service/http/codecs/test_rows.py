@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.artifact.file import Manifest, read_model
+from service.artifact.file import read_model
+from service.artifact.manifest import Manifest
 from service.errors import RequestError
 from service.http.codecs.numbers import NumberParser
 from service.http.codecs.rows import RowParser

@@ -1,0 +1,145 @@
+"""Entries of a manifest, typed, each sound by itself. See docs/artifact.md."""
+
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(min_length=1, max_length=1000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Numbers = tuple[float, ...]
+Matrix = tuple[Numbers, ...]
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value of finite numbers; 1e999 is infinity, close to any answer."""
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, (int, float)) and not -sys.float_info.max <= part <= sys.float_info.max:
+            raise ValueError("a number that is too large, or none; expected finite ones")
+        if isinstance(part, (list, tuple, dict)):
+            pending.extend(part.values() if isinstance(part, dict) else part)
+    return value
+
+
+Json = Annotated[Any, AfterValidator(_finite)]
+
+
+class Entry(BaseModel):
+    """Immutable entry: takes no NaN, converts no types.
+
+    Ignores what later writers of the same schema version add.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class NumericFeature(Entry):
+    """Describe a number as the training split showed it."""
+
+    name: Name
+    kind: Literal["numeric"]
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+    missing_share: Share = 0.0
+
+
+class CategoricalFeature(Entry):
+    """Category as the training split showed it; the vocabulary is most frequent first."""
+
+    name: Name
+    kind: Literal["categorical"]
+    vocabulary: tuple[str, ...]
+    missing_share: Share = 0.0
+    unknown_share: Share = 0.0
+
+
+Feature = Annotated[NumericFeature | CategoricalFeature, Field(discriminator="kind")]
+
+
+class Task(Entry):
+    """Name one thing predicted.
+
+    Attributes:
+        classes: negative and positive for a binary task, K for multiclass, none for regression.
+        metrics: of the test split, by name.
+    """
+
+    name: Name
+    kind: Literal["regression", "binary", "multiclass"]
+    classes: tuple[str, ...] = ()
+    metrics: Mapping[str, float | None] = Field(default_factory=dict)
+
+    @property
+    def width(self) -> int | None:
+        """Return K where the output is (B, K); None where it is (B,)."""
+        return len(self.classes) if self.kind == "multiclass" else None
+
+    @model_validator(mode="after")
+    def _has_its_classes(self) -> Self:
+        count = len(self.classes)
+        expected = {"regression": count == 0, "binary": count == 2, "multiclass": count >= 2}
+        if not expected[self.kind]:
+            raise ValueError(f"a {self.kind} task with {count} classes")
+        return self
+
+
+class TaskGate(Entry):
+    """One task's gate over the validation rows; E experts, histogram (E, bins)."""
+
+    utilisation: Numbers
+    histogram: tuple[tuple[int, ...], ...]
+    entropy: float
+    normalised_entropy: float
+    top_expert_share: Numbers
+
+
+class GateBaseline(Entry):
+    """Behaviour of the gates over the validation rows.
+
+    Attributes:
+        average_logits: (T, E), at the average input.
+        histogram_edges: bins + 1, increasing.
+        similarity: (T, T).
+    """
+
+    rows: Annotated[int, Field(ge=1)]
+    average_logits: Matrix
+    histogram_edges: Annotated[Numbers, Field(min_length=2)]
+    tasks: Mapping[str, TaskGate]
+    similarity: Matrix
+
+
+class Golden(Entry):
+    """Raw rows with the answers of the trainer's own network.
+
+    None in `numeric` is a missing number.
+    """
+
+    tolerance: Annotated[float, Field(gt=0, le=0.1)]
+    numeric: tuple[tuple[float | None, ...], ...] | None = None
+    categorical: tuple[tuple[str, ...], ...] | None = None
+    outputs: Mapping[str, Json]
+
+    @property
+    def rows(self) -> int:
+        """Count the rows."""
+        return len(self.numeric or self.categorical or ())
+
+
+class CategoryText(Entry):
+    """Steps of a caller on a category's value before it is fed, as the table's reader.
+
+    None by default.
+
+    Attributes:
+        strip: white space at both ends is removed.
+        normalization: the form of Unicode it is brought to.
+    """
+
+    strip: bool = False
+    normalization: Literal["NFC"] | None = None
