@@ -236,4 +236,5 @@ def _describe(app: FastAPI, engine: Engine, guard: Guard) -> None:
     async def openapi(request: Request) -> Response:
         """Describe the calls."""
         known = guard.knows(dict(request.scope["headers"]), peer_of(request.scope))
-        return JsonAnswer(document(app, engine, typed(), guard.keys is not None, known))
+        schemas = await asyncio.to_thread(typed)
+        return JsonAnswer(document(app, engine, schemas, guard.keys is not None, known))
