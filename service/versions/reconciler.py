@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from service.errors import ArtifactError
+from service.errors import ServiceError
 from service.inference.model import Model
 from service.logs.log import log_event
 from service.versions.barrier import Barrier
@@ -108,25 +108,27 @@ class Reconciler:
     async def _try_to_reconcile(self, interval_s: float) -> None:
         try:
             await self._look_and_reconcile(interval_s)
-            self._problem = ""
         except Exception as error:
             self._log_failure(error)
 
     async def _look_and_reconcile(self, interval_s: float) -> None:
         now = time.monotonic()
-        if now >= self._look_at:
+        due = now >= self._look_at
+        if due:
             self._look_at = now + interval_s if interval_s else float("inf")
             await self._in_thread(self.catalogue.look)
         await self.reconcile()
         if self._proven is not None and now >= self._tidy_at:
             self._tidy_at = now + TIDY_S
             await self._in_thread(self._proven.tidy)
+        if due:  # between two looks at the disk, what keeps one from succeeding does not show
+            self._problem = ""
 
     def _log_failure(self, error: Exception) -> None:
         """Log what went wrong, once as long as it stays the same."""
         if str(error) != self._problem:
             self._problem = str(error)
-            if isinstance(error, ArtifactError):
+            if isinstance(error, ServiceError):
                 log_event(log, logging.ERROR, "scan_failed", "%s", error)
             else:
                 sentence = "Looking for models failed; it is tried again"

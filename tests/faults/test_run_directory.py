@@ -23,7 +23,15 @@ def test_it_is_noticed_and_predictions_go_on(models: Path, tmp_path: Path, worke
             assert asked.status_code == 200
             answer = httpx.post(f"{service.url}/v1/models/hand:pin", json={"version": 1})
             assert (answer.status_code, answer.json()["code"]) == (503, "run_directory_gone")
+        shutil.copytree(models / "hand" / "1", models / "hand" / "9")  # which cannot be told to the other workers
+        service.wait_for('"event":"scan_failed".*')
+        for _ in range(3):
+            os.kill(service.process.pid, signal.SIGHUP)
+            service.wait_for("SIGHUP: looking")
+            assert httpx.get(f"{service.url}/v1/models").status_code == 200
         assert service.end() == 0
+        assert sum('"event":"scan_failed"' in line for line in service.log()) <= int(workers)
+        assert not any("Traceback" in line for line in service.log())
 
 
 def test_no_launcher_runs_on_alone(models: Path, tmp_path: Path) -> None:
