@@ -171,7 +171,7 @@ def test_every_setting_is_one_and_has_the_default_shown() -> None:
 
 def test_every_path_of_the_service_is_on_the_page(url: str) -> None:
     named = set()
-    for path in re.findall(r"`(?:GET |POST )?(/[^`?]*)", PAGE):
+    for path in re.findall(r"`(?:GET\s|POST\s)?(/[^`?]*)", PAGE):
         named |= {path.replace("[/versions/{version}]", ""), path.replace("[", "").replace("]", "")}
     named |= {path + "/ready" for path in named if path.startswith("/v2/models/{name}")}  # as .../ready
     served = set(httpx.get(f"{url}/openapi.json", timeout=30).json()["paths"])
