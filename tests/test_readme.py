@@ -1,4 +1,4 @@
-"""What the README shows is what happens: its commands exist, its config trains, its call is answered in its words."""
+"""The README: its commands exist, its config trains, its call is answered in its words."""
 
 import json
 import os

@@ -16,7 +16,7 @@ from model.errors import ExportError
 from model.schema import MISSING, UNKNOWN, Cells, Dataset, FeatureSchema, Rows
 
 TOLERANCE = 1e-5
-"""How far an answer may lie from torch's, as a share of max(1, |answer|)."""
+"""Distance at which an answer may lie from torch's, as a share of max(1, |answer|)."""
 
 LARGEST_TOLERANCE = 1e-3
 """Above this, arithmetic in float32 loses too much of the network for the file to be trusted."""

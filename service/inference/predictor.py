@@ -55,7 +55,7 @@ class Predictor:
 
     Args:
         model: bytes of the model file.
-        manifest: its manifest.
+        manifest: as read from these bytes.
         name: under which it is served; by default the manifest's.
         threads: of one run; 1 leaves parallelism to requests and processes.
         optimised: graphs that another process has saved of the same model, by file name; they open

@@ -49,7 +49,7 @@ class CheckRequest(NamedTuple):
         name: under which it is to be served.
         saved: directory for the optimised graphs; "" saves none.
         largest_batch: rows of the largest run to warm with.
-        limits: of the check.
+        limits: of processor time and memory for this check.
     """
 
     path: str

@@ -46,7 +46,7 @@ class ProvenFiles:
     Args:
         directory: shared by the workers.
         largest_batch: rows of the largest run to warm with.
-        limits: of a check.
+        limits: of processor time and memory for each check.
         target: what the child process runs.
     """
 

@@ -1,4 +1,4 @@
-"""What the balancer sends again, and how often: a real nginx before servers that count, break off or say nothing."""
+"""Retries of the balancer: a real nginx before servers that count, break off or say nothing."""
 
 import os
 import re

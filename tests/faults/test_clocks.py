@@ -17,7 +17,7 @@ real, jumps = time.time, itertools.cycle((0.0, 86400.0, -86400.0, 3.0, -1e9))
 time.time = lambda: real() + next(jumps)
 time.time_ns = lambda: int(time.time() * 1e9)
 """
-"""What Python runs at the start of every process: each reading of the wall clock is off by another time."""
+"""Code that Python runs at the start of every process: each reading of the wall clock is off by another time."""
 
 STAMPS = {
     "service/monitoring/report.py": "when a window begins and ends, for people",

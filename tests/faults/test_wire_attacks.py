@@ -22,7 +22,7 @@ BODY = b"19\r\n" + ROW + b"\r\n"
 MB, MOST_MB = 1 << 20, 96
 
 Attack = Callable[[], Iterator[bytes]]
-"""What one connection sends, piece by piece, for as long as it is taken."""
+"""Bytes that one connection sends, piece by piece, for as long as it is taken."""
 
 
 def pieces(start: bytes, more: bytes, size: int = 64 * MB) -> Iterator[bytes]:

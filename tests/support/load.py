@@ -26,7 +26,7 @@ LONGEST_S = 60
 """A load that has waited so long for answers fails its test."""
 
 RECONNECT_S = 0.01
-"""How long a client waits before it tries again to reach a port that takes no connection."""
+"""Seconds that a client waits before it tries again to reach a port that takes no connection."""
 
 
 @dataclass

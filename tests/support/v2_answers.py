@@ -23,7 +23,7 @@ METADATA = {
         {"name": "gate_weights", "datatype": "FP32", "shape": [-1, 3, 4]},
     ],
 }
-"""What a service says of the hand-made model `hand` with versions 1 and 2."""
+"""Answers of a service about the hand-made model `hand` with versions 1 and 2."""
 
 
 def arrays(response: httpx.Response) -> dict[str, Any]:

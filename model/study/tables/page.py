@@ -22,7 +22,7 @@ TITLES: dict[Architecture, str] = {
 }
 MAIN_METRIC: dict[TaskKind, str] = {"binary": "auc", "regression": "rmse", "multiclass": "accuracy"}
 TREES_MARGIN = 0.003
-"""How far under LightGBM's AUC a network may stay."""
+"""Distance that a network may stay under LightGBM's AUC."""
 
 FAR, FAR_SPREADS = 0.003, 4.0
 """Distance of a listed seed's AUC under its network's median, and in usual spreads of seeds."""

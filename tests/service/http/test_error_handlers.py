@@ -1,4 +1,4 @@
-"""What an application behind the hot path answers when one of its calls fails, and who is told."""
+"""Answers of an application behind the hot path when a call fails, and who is told."""
 
 import asyncio
 import logging

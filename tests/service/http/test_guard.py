@@ -1,4 +1,4 @@
-"""Who may call what: with keys, without, from here, from elsewhere."""
+"""Authorisation of calls: with keys, without, from here, from elsewhere."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

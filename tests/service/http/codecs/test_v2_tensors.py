@@ -1,4 +1,4 @@
-"""What a declared type promises of JSON data; the rest of the protocol is tested on a real server, in test_v2.py."""
+"""Types of JSON data in tensors; the rest of the protocol is tested in test_v2.py."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the eager protocol's connections end: with the server, by the client, by a failure, by silence."""
+"""End of the eager protocol's connections: with the server, by the client, by a failure, by silence."""
 
 import asyncio
 import socket

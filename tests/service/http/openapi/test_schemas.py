@@ -1,4 +1,4 @@
-"""What /docs shows of the calls that take rows: the model's own features, and examples that work when sent."""
+"""Schemas of the calls that take rows: the model's features, and examples that work when sent."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the service says of its models and of itself."""
+"""Answers of the service about its models and itself."""
 
 import json
 from collections.abc import Callable

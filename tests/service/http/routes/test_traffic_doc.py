@@ -1,4 +1,4 @@
-"""What docs/traffic.md shows is what the service answers."""
+"""The page docs/traffic.md: what it shows is what the service answers."""
 
 import json
 import re

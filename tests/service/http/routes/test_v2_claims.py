@@ -1,4 +1,4 @@
-"""What a request claims to hold is checked before anything of that size is made."""
+"""Claims of a request about what it holds, checked before anything of that size is made."""
 
 import json
 import struct

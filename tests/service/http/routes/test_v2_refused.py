@@ -1,4 +1,4 @@
-"""What v2 refuses, on a real server, and the shape in which it says so."""
+"""Refusals of v2, on a real server, and their shape."""
 
 import json
 import struct
