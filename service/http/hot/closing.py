@@ -21,7 +21,7 @@ class ClosingProtocol(TimedProtocol):
         in_head: whether a head is awaited or has begun to come.
         between: whether what comes next begins a request.
         in_body: whether the body of an exchange is coming.
-        deaf: whether nothing that comes is heard any more.
+        input_closed: whether nothing that comes is read any more.
         head_bytes: of the head that has begun, or of blank lines before it.
         rest: of what came, which waits to be parsed.
         ahead: the request that is to be answered before the newest.
@@ -31,10 +31,10 @@ class ClosingProtocol(TimedProtocol):
         super().__init__(*args, **kwargs)
         self.front = self.app if isinstance(self.app, Front) else None
         if self.front is not None:
-            self.patience_s = self.front.settings.client_timeout_s
+            self.client_timeout_s = self.front.settings.client_timeout_s
         self.url = b""
         self.in_head = self.between = True
-        self.in_body = self.deaf = False
+        self.in_body = self.input_closed = False
         self.ahead: Any = None
         self.head_bytes = 0
         self.rest = b""
@@ -47,13 +47,13 @@ class ClosingProtocol(TimedProtocol):
 
         One that has stopped in the middle of a request is told so.
         """
-        if not self.deaf and not self.between:
+        if not self.input_closed and not self.between:
             self.refuse(_BROKEN_OFF)
-        elif not self.deaf:
-            self._stop_hearing()
+        elif not self.input_closed:
+            self._close_input()
         return not self.is_idle() and not self.transport.is_closing()
 
-    def go_on_soon(self) -> None:
+    def continue_soon(self) -> None:
         """Parse what waits in another turn of the loop."""
         raise NotImplementedError
 
@@ -69,7 +69,7 @@ class ClosingProtocol(TimedProtocol):
     def head_is_late(self) -> None:
         """Refuse what has come of a head; close a connection on which none has begun."""
         if self.head_bytes:
-            self.refuse(SlowClient("head", self.patience_s))
+            self.refuse(SlowClient("head", self.client_timeout_s))
         else:
             self.transport.close()
 
@@ -80,14 +80,14 @@ class ClosingProtocol(TimedProtocol):
             if self.flow.write_paused:
                 self.flow.pause_reading()
             if self.rest:
-                self.go_on_soon()
+                self.continue_soon()
             return
         self.server_state.total_requests += 1
-        if self.deaf:
+        if self.input_closed:
             self._end()
             return
         if self.rest:
-            self.go_on_soon()
+            self.continue_soon()
         if self.flow.read_paused and not self.flow.write_paused:
             self.flow.resume_reading()
         self.answered = self.loop.time()
@@ -104,14 +104,14 @@ class ClosingProtocol(TimedProtocol):
     def refuse(self, error: ServiceError) -> None:
         """Answer what did not become a request behind the answers that are owed, and end the connection."""
         self._refusal = error
-        self._stop_hearing()
+        self._close_input()
         if self.is_idle():
             self._end()
 
-    def _stop_hearing(self) -> None:
+    def _close_input(self) -> None:
         """Take in nothing more, and forget a request that has not come to its end."""
         unfinished = not self.between and not self.in_head
-        self.deaf, self.between, self.in_body = True, False, False
+        self.input_closed, self.between, self.in_body = True, False, False
         self.flow.held = False
         self.flow.pause_reading()
         self.end_body()

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from service.errors import ServiceError
 from service.http.hot.head_cache import Head
-from service.http.hot.predict import HotPath, Reply
+from service.http.hot.predict import HotPath
+from service.http.hot.replies import Reply
 from service.logs.log import log_event
 
 

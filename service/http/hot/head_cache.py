@@ -6,6 +6,7 @@ from typing import NamedTuple
 from service.errors import HeadTooLarge, MalformedRequest, ServiceError, UnsupportedTransferCoding
 from service.http.body import CONTENT_LENGTH, HOST, TRANSFER_ENCODING, content_length
 from service.http.hosts import host_of
+from service.http.hot.routing import Route
 from service.http.types import Headers
 from service.system.quoting import quote
 
@@ -71,19 +72,6 @@ def target_host(url: bytes) -> bytes:
     if host_of(host) is None:
         raise RefusedHead(MalformedRequest(f"the target is {quote(url)}", "a path, or a URL with a host"))
     return host
-
-
-class Route(NamedTuple):
-    """Say what a path of the hot path asks for.
-
-    Attributes:
-        counted_as: the route under which metrics count it.
-    """
-
-    name: str | None
-    version: int | None
-    v2: bool
-    counted_as: str
 
 
 class Call(NamedTuple):

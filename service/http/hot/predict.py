@@ -7,7 +7,6 @@ Nothing is made per request that is not needed; any other path goes on to the ap
 
 import asyncio
 import functools
-import re
 
 from service.engine import Engine
 from service.errors import Overloaded, ServiceError, TooManyWrongKeys
@@ -21,33 +20,18 @@ from service.http.errors import RawResponse, error_status, http_error, problem_j
 from service.http.front import Front, MetricsSink
 from service.http.guard import Guard, peer_of
 from service.http.hosts import Hosts
-from service.http.hot.head_cache import Call, Head, HeadCache, Route
+from service.http.hot.head_cache import Call, Head, HeadCache
 from service.http.hot.refusals import Refusals
-from service.http.journal import Journal, RequestRecord
-from service.http.types import AsgiApp, RawHeaders, Receive, Scope, Send
-from service.inference.answer import RunSlice
+from service.http.hot.replies import Reply, ReplyRecorder
+from service.http.hot.routing import Route, route_of
+from service.http.journal import Journal
+from service.http.types import AsgiApp, Receive, Scope, Send
 from service.inference.features import Batch
-from service.inference.model import Model
-from service.monitoring.instruments import NOT_MEASURED, event
-
-_NAME = r"(?P<name>[^/:]+)"
-_VERSION = r"(?:/versions/(?P<version>[1-9][0-9]{0,17}))?"
-_PREDICT = re.compile(rf"/v1/models/{_NAME}{_VERSION}:predict|/v1/predict")
-_INFER = re.compile(rf"/v2/models/{_NAME}{_VERSION}/infer")
 
 JSON = b"content-type", b"application/json"
 
 _ROUTES_KEPT = 1000
 """Paths are only kept once they led to a model, so that strangers cannot fill the memory; this bounds the rest."""
-
-
-Served = tuple[Endpoint, Batch, RunSlice, float, float, float]
-"""Who gave an answer, to which rows, from which part of a run, how long parsing and rendering took, and when parsing
-had ended."""
-
-Reply = tuple[int, RawHeaders, bytes, float, CorrelationIds | None, Exception | None, Served | None]
-"""An answer's status, headers and body; when its call arrived and who made it, where that was looked at; what went
-wrong, or what it is of. Plain tuples, for there are two per request."""
 
 
 class HotPath(Front):
@@ -81,7 +65,7 @@ class HotPath(Front):
         self._admission = admission
         self._batcher = engine.batcher
         self._check = None if guard.keys is None else guard.check
-        self._note = None if metrics is None else metrics.note
+        self.note = ReplyRecorder(engine.clock, endpoints, journal, metrics).note
         self._routes: dict[str, Route] = {}
         self._refusals = Refusals()
         self.head_cache = HeadCache()
@@ -107,7 +91,7 @@ class HotPath(Front):
 
     def route(self, path: str) -> Route | None:
         """Say what a path asks for; None if it is not answered here."""
-        return self._routes.get(path) or _route(path)
+        return self._routes.get(path) or route_of(path)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection whose host is allowed."""
@@ -148,27 +132,6 @@ class HotPath(Front):
         except Exception as error:
             body = None  # there may be thousands of calls that wait to be refused
             return await self._refused(error, call, arrived)
-
-    def note(self, call: Call, answer: Reply) -> None:
-        """Tell those who note and those who watch of an answer that was just sent."""
-        status, _, _, arrived, ids, failure, served = answer
-        if self._note is not None:
-            if served is None:
-                code = self._code(call.route, status)
-                self._note(event(code, 0, NOT_MEASURED, NOT_MEASURED, self._clock() - arrived))
-            else:
-                endpoint, batch, _, parse_s, render_s, _ = served
-                code = endpoint.codes.get(call.route.counted_as) or self._code(call.route, status, endpoint)
-                self._note(event(code, batch.rows, parse_s, render_s, self._clock() - arrived))
-        if ids is not None and (served is None or (self._journal.everything and self._journal.wants(ids))):
-            total_s = self._clock() - arrived
-            seen = ids, call.method, call.path, call.route.counted_as, status, failure
-            if served is None:
-                self._journal.answered(RequestRecord(*seen, self._asked(call.route), arrived, total_s))
-            else:
-                endpoint, batch, part, parse_s, render_s, parsed = served
-                times = arrived, total_s, parse_s, render_s, parsed
-                self._journal.answered(RequestRecord(*seen, endpoint.model, *times, batch, part))
 
     async def _answer(
         self, call: Call, peer: str, body: bytes | None, incoming: IncomingBody | None, arrived: float
@@ -250,21 +213,6 @@ class HotPath(Front):
         detail = f"{call.method} is not possible here; send the rows with POST. GET /docs shows how."
         return http_error(405, detail, call.path, ids.request_id or b"", [(b"allow", b"POST")])
 
-    def _code(self, route: Route, status: int, endpoint: Endpoint | None = None) -> int:
-        """Find the number under which a request counts; that of successes is kept."""
-        assert self._metrics is not None
-        if endpoint is not None:
-            code = endpoint.codes[route.counted_as] = self._metrics.code(route.counted_as, status, endpoint.model)
-            return code
-        return self._metrics.code(route.counted_as, status, self._asked(route))
-
-    def _asked(self, route: Route) -> Model | None:
-        """Return the loaded model that a request asked, if there is one."""
-        try:
-            return self._endpoints.get(route.name, route.version).model
-        except ServiceError:
-            return None
-
 
 def _forget_where(error: BaseException) -> None:
     """Drop the frames of an error, and of those that it came from: they hold rows and bodies."""
@@ -281,13 +229,3 @@ async def _end_of_turn() -> None:
     turn = loop.create_future()
     loop.call_soon(turn.set_result, None)
     await turn
-
-
-def _route(path: str) -> Route | None:
-    """Say what a path asks for; None if it is no path of the hot path."""
-    found = _PREDICT.fullmatch(path) or _INFER.fullmatch(path)
-    if found is None:
-        return None
-    name, version = found["name"], found["version"]
-    v2 = path.startswith("/v2/")
-    return Route(name, int(version) if version else None, v2, "v2_infer" if v2 else "predict")

@@ -13,12 +13,9 @@ parsed before, byte for byte, need not be parsed again: its body is what is behi
 
 from typing import Any
 
-import httptools
-
 from service.errors import MalformedRequest
 from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, HOST, REQUEST_ID, TRANSFER_ENCODING, whole_number
 from service.http.correlation import TRACEPARENT
-from service.http.hot.closing import ClosingProtocol
 from service.http.hot.exchange import Exchange
 from service.http.hot.head_cache import (
     HEAD_TOO_LARGE,
@@ -32,6 +29,7 @@ from service.http.hot.head_cache import (
     target_host,
 )
 from service.http.hot.predict import HotPath
+from service.http.hot.slices import SlicedProtocol
 from service.http.types import Headers
 
 _UNIQUE = frozenset({REQUEST_ID, TRACEPARENT})
@@ -40,11 +38,6 @@ _UNIQUE = frozenset({REQUEST_ID, TRACEPARENT})
 MAX_FRAMING_BYTES = 8 << 10
 """What may come around a chunked body between two of its pieces: trailers, which are ignored, and extensions."""
 
-SLICE_BYTES = 16 << 10
-MOST_WORK, MOST_AHEAD = 512, 16
-"""What a connection may ask for in one turn of the loop before the others have theirs, looked at after each slice of
-what came: pieces of bodies, a head counted as eight; and requests that wait for the answers before theirs."""
-
 _TRAILERS = MalformedRequest(
     f"the chunked body has over {MAX_FRAMING_BYTES} bytes of trailers or extensions", "the body alone"
 )
@@ -52,7 +45,7 @@ _BLANK = MalformedRequest(f"over {MAX_HEAD_BYTES} bytes of blank lines came", "a
 _TUNNEL = MalformedRequest("the request asks for a tunnel (CONNECT)", "another method: this is no proxy")
 
 
-class EagerProtocol(ClosingProtocol):
+class EagerProtocol(SlicedProtocol):
     """Speak HTTP/1.1 on one connection; eager where the application is a HotPath, else as uvicorn does.
 
     Unlike uvicorn it bounds the head of a request, in bytes, headers and time, and what comes around a chunked body. It
@@ -65,9 +58,7 @@ class EagerProtocol(ClosingProtocol):
         self.hot = self.app if isinstance(self.app, HotPath) else None
         self.ws_protocol_class = None
         self.headers = []
-        self._came = self._ended = 0
-        self._around = self._trailers = self._work = 0
-        self._going_on = False
+        self._around = self._trailers = 0
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, or find that it need not be parsed."""
@@ -79,26 +70,10 @@ class EagerProtocol(ClosingProtocol):
             if known is not None and known.length + len(first) == len(data):
                 self._answer_known(known, data[len(first) :])
                 return
-        if not self.deaf:
-            self._hear(self.rest + data if self.rest else data, first)
+        if not self.input_closed:
+            self._feed(self.rest + data if self.rest else data, first)
 
-    def _hear(self, data: bytes, first: bytes = b"") -> None:
-        """Parse what came, or as much of it as is enough for a turn of the loop; the rest waits."""
-        self._came, self._ended, self._work, self.rest, taken = len(data), 0, 0, b"", 0
-        try:
-            while taken < len(data) and self._work < MOST_WORK and len(self.pipeline) < MOST_AHEAD:
-                self._parse(data[taken : taken + SLICE_BYTES])
-                taken += SLICE_BYTES
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            self.refuse(cause.args[0] if isinstance(cause, RefusedHead) else _no_http(error))
-            return
-        if taken < len(data):
-            self._came = taken
-            self._hold(data[taken:])
-        self._look_at_the_end(first)
-
-    def _look_at_the_end(self, first: bytes) -> None:
+    def _check_progress(self, first: bytes) -> None:
         """Keep a head that is worth it, and bound what has not come to its end."""
         exchange: object = self.cycle
         if self._ended == 1 and self.between and isinstance(exchange, Exchange):
@@ -181,7 +156,7 @@ class EagerProtocol(ClosingProtocol):
         """Give a request whose body is slow to come to uvicorn, with what there is of it."""
         exchange: object = self.cycle
         assert isinstance(exchange, Exchange)
-        if exchange.refusal is not None and self.loop.time() - exchange.began < self.patience_s:
+        if exchange.refusal is not None and self.loop.time() - exchange.began < self.client_timeout_s:
             self.await_body()  # to close on a client that still sends might cost it the answer
             return
         self.in_body = False
@@ -194,30 +169,6 @@ class EagerProtocol(ClosingProtocol):
         self._begin()
         if exchange.parts:
             super().on_body(b"".join(exchange.parts))
-
-    def _hold(self, rest: bytes) -> None:
-        """Let the rest of what came wait for another turn, or for answers to what came before it."""
-        self.rest = rest
-        self.flow.held = True
-        self.flow.pause_reading()
-        self.go_on_soon()
-
-    def go_on_soon(self) -> None:
-        """Parse what waits in another turn, unless too many requests wait for their answers."""
-        if not self._going_on and len(self.pipeline) < MOST_AHEAD:
-            self._going_on = True
-            self.loop.call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        """Parse what waits."""
-        self._going_on = False
-        if self.deaf or self.transport.is_closing():
-            self.rest = b""
-            return
-        self.flow.held = False
-        self._hear(self.rest)
-        if not (self.flow.held or self.deaf or self.pipeline or self.flow.write_paused):
-            self.flow.resume_reading()
 
     def _answer_known(self, head: Head, body: bytes) -> None:
         """Answer a request that came whole and whose head was parsed before."""
@@ -251,22 +202,6 @@ class EagerProtocol(ClosingProtocol):
             return None
         return Head(Call(route, "POST", path, headers), length, self.parser.should_keep_alive())
 
-    def _parse(self, data: bytes) -> None:
-        """Parse what came; a request that asks for an upgrade is parsed anew, as one that does not."""
-        rest: bytes | memoryview = data
-        while True:
-            try:
-                self.parser.feed_data(rest)
-                return
-            except httptools.HttpParserUpgrade as upgrade:  # the parser takes the rest for the other protocol
-                method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-                lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
-                head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(lines))
-                self.parser = httptools.HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-                self.parser.feed_data(head)
-                rest = memoryview(rest)[upgrade.args[0] :]
-
     def _begin(self) -> None:
         """Let uvicorn begin with the request whose headers have come."""
         url, headers, expect = self.url, self.headers, self.expect_100_continue
@@ -290,7 +225,3 @@ class EagerProtocol(ClosingProtocol):
             self.refuse(_BLANK if self.between else HEAD_TOO_LARGE)
         elif self.in_head:
             self.await_head()
-
-
-def _no_http(error: httptools.HttpParserError) -> MalformedRequest:
-    return MalformedRequest(f"the bytes received are no HTTP/1.1 request ({error})", "a valid head, then the body")

@@ -6,7 +6,7 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-DEFAULT_PATIENCE_S = 10.0
+DEFAULT_CLIENT_TIMEOUT_S = 10.0
 
 SLOW_BODY_S = 1.0
 """A body that takes longer than this is left to uvicorn, where reading it has a deadline."""
@@ -41,13 +41,13 @@ class TimedProtocol(HttpToolsProtocol):
     """Speak HTTP as uvicorn does, and look at the clock.
 
     Attributes:
-        patience_s: how long to wait for a head, for a body, and for a client to take more of its answers.
+        client_timeout_s: how long to wait for a head, for a body, and for a client to take more of its answers.
         leaving: whether the server shuts down.
         answered: when the latest answer was given, on the loop's clock.
         peer: address of the client; empty where there is none.
     """
 
-    patience_s = DEFAULT_PATIENCE_S
+    client_timeout_s = DEFAULT_CLIENT_TIMEOUT_S
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -91,7 +91,7 @@ class TimedProtocol(HttpToolsProtocol):
     def await_head(self) -> None:
         """Give the client its time for a head, from now on if it has not begun."""
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.patience_s, self._head_is_late)
+            self._head_timer = self.loop.call_later(self.client_timeout_s, self._head_is_late)
 
     def end_head(self) -> None:
         """Note that a head has come."""
@@ -102,7 +102,7 @@ class TimedProtocol(HttpToolsProtocol):
     def await_body(self) -> None:
         """Give the client a short time for a body that is answered without uvicorn."""
         if self._body_timer is None:
-            self._body_timer = self.loop.call_later(min(SLOW_BODY_S, self.patience_s), self._body_is_slow)
+            self._body_timer = self.loop.call_later(min(SLOW_BODY_S, self.client_timeout_s), self._body_is_slow)
 
     def end_body(self) -> None:
         """Note that a body has come."""
@@ -165,7 +165,7 @@ class TimedProtocol(HttpToolsProtocol):
 
     def _watch_reader(self) -> None:
         left = self.transport.get_write_buffer_size()
-        self._unread_timer = self.loop.call_later(self.patience_s, self._cut_off_if_unread, left)
+        self._unread_timer = self.loop.call_later(self.client_timeout_s, self._cut_off_if_unread, left)
 
     def _cut_off_if_unread(self, before: int) -> None:
         """Cut a client off that has taken next to nothing of what is written since the last look."""

@@ -12,8 +12,9 @@ from service.http.admission import IncomingBody
 from service.http.app import create_app
 from service.http.hot import timeouts
 from service.http.hot.head_cache import Call
-from service.http.hot.predict import HotPath, Reply
+from service.http.hot.predict import HotPath
 from service.http.hot.protocol import EagerProtocol
+from service.http.hot.replies import Reply
 from tests.support.served_protocol import BODY, PREDICT, both, read_answer, request, serving
 
 
@@ -122,7 +123,7 @@ def test_a_client_that_has_stopped_sending_is_answered_and_then_the_connection_e
             await held.arrived.wait()
             (connection,) = bench.state.connections
             assert isinstance(connection, EagerProtocol)
-            while not connection.deaf:
+            while not connection.input_closed:
                 await asyncio.sleep(0)
             held.go.set_result(None)
             came = await reader.read()
