@@ -1,9 +1,10 @@
-"""Admission of request bodies: how many bytes a process holds, and how it inflates, weighs and parses large ones.
+"""Admission of request bodies: bytes held by a process; inflating and parsing of large ones.
 
-    head -> Budget: room for the body? -> read -> inflated in a thread -> its turn -> weighed -> parsed
+    head -> Budget: room? -> read -> inflated in a thread -> its turn -> weighed -> parsed
 
-One large body is inflated or counted at a time, in a thread and without the interpreter's lock, and the loop looks at
-every connection, probes among them, between the parsing of one and of the next.
+One large body is inflated or counted at a time, in a thread and without the interpreter's lock,
+and the loop looks at every connection, probes among them, between the parsing of one and of the
+next.
 """
 
 import asyncio
@@ -23,13 +24,15 @@ from service.settings import Settings
 T = TypeVar("T")
 
 APART_BYTES = 1 << 20
-"""JSON beyond this becomes objects in a thread: so much work that the change of threads is little beside it."""
+"""JSON beyond this becomes objects in a thread: so much work that the change of threads is little
+beside it."""
 
 RETRY_S = 1.0
 """Bodies come and go within seconds."""
 
 MUCH_BYTES, QUIET_S = 32 << 20, 5.0
-"""After so many bytes of bodies at a time, and then none for so long, freed memory is given back to the system."""
+"""After so many bytes of bodies at a time, and then none for so long, freed memory is given back
+to the system."""
 
 _PAUSE = 4
 """Turns of the loop between two large bodies; a probe is answered within so many."""
@@ -71,7 +74,10 @@ class Budget:
             self._timer = asyncio.get_running_loop().call_later(QUIET_S, self._settle)
 
     def _settle(self) -> None:
-        """Give freed memory back to the system, in a thread, if it is quiet: the allocator keeps it in many pieces."""
+        """Give freed memory back to the system, in a thread, if it is quiet.
+
+        The allocator keeps it in many pieces.
+        """
         self._timer = None
         if not self.held:
             self._much = False
@@ -105,7 +111,10 @@ class Admission:
         return IncomingBody(self, self._settings, receive)
 
     async def inflate(self, body: bytes, encoding: bytes) -> bytes:
-        """Undo a Content-Encoding, in a thread where that may take long; errors as in `body.inflate`."""
+        """Undo a Content-Encoding, in a thread where that may take long.
+
+        Errors as in `body.inflate`.
+        """
         most = self._settings.max_inflated_bytes
         try:
             return inflate(body, encoding, min(most, FREE_BYTES))
@@ -116,7 +125,9 @@ class Admission:
             return await asyncio.to_thread(inflate, body, encoding, most)
 
     async def weigh(self, body: bytes, length: int, limits: JsonLimits) -> None:
-        """Wait for the turn of a body, if it is large, and count what is in its JSON; it is to be parsed at once then.
+        """Wait for the turn of a body, if it is large, and count what is in its JSON.
+
+        It is to be parsed at once then.
 
         Args:
             body: inflated.
@@ -134,9 +145,12 @@ class Admission:
                 await asyncio.to_thread(limits.check, body, length)
 
     async def apart(self, parse: Callable[[], T]) -> T:
-        """Parse a large body into objects, in a thread, one at a time; the loop waits for orjson's part alone.
+        """Parse a large body into objects, in a thread, one at a time.
 
-        orjson keeps the interpreter's lock while it parses; what is made of its objects is let go of every 5 ms.
+        The loop waits for orjson's part alone.
+
+        orjson keeps the interpreter's lock while it parses; what is made of its objects is let go
+        of every 5 ms.
         """
         async with self._thread:
             return await asyncio.to_thread(parse)
@@ -165,7 +179,7 @@ class Admission:
 
 
 class IncomingBody:
-    """Read one body; it counts as held until the end of the `with` block, for what is made of it lives as long."""
+    """One body to read, which counts as held until the end of the `with` block."""
 
     __slots__ = ("_admission", "_held", "_receive", "_settings")
 
@@ -186,8 +200,8 @@ class IncomingBody:
         """Return the body, inflated.
 
         Raises:
-            RequestTooLarge: over `max_body_bytes` as sent, by its own account or as it came, or over
-                `max_inflated_bytes`.
+            RequestTooLarge: over `max_body_bytes` as sent, by its own account or as it came, or
+                over `max_inflated_bytes`.
             Overloaded: the process holds too many bodies.
             MalformedRequest: compressed and broken.
             UnsupportedMediaType: compressed in another way than gzip or deflate.
@@ -210,7 +224,10 @@ class IncomingBody:
         return body
 
     async def read_weighed(self, headers: Headers, limits: JsonLimits) -> bytes:
-        """Do what `read` does, and let what is JSON pass if it holds no more than `limits`; errors as there."""
+        """Do what `read` does, and let what is JSON pass if it holds no more than `limits`.
+
+        Errors as there.
+        """
         body = await self.read(headers)
         await self._admission.weigh(body, len(body), limits)
         return body

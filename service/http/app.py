@@ -1,8 +1,8 @@
-"""The application: the hot path in front, FastAPI behind it for everything else, errors in one shape.
+"""Application: the hot path in front, FastAPI behind it for everything else.
 
-    HotPath (:predict, v2 infer) -> RequestMiddleware -> FastAPI (models, gates, v2, health, docs, metrics, page)
+    HotPath (:predict, v2 infer) -> RequestMiddleware -> FastAPI (all other routes)
 
-Errors are answered by error_handlers.py beside this file; the one table error -> status is in errors.py.
+Errors are answered by error_handlers.py; the one table error -> status is in errors.py.
 """
 
 import asyncio
@@ -46,11 +46,12 @@ DESCRIPTION = (
 
 
 class Applications(NamedTuple):
-    """Hold what one process serves.
+    """Applications that one process serves.
 
     Attributes:
         main: the ASGI application.
-        operation: that of the second port, with probes, metrics and admin calls; None where there is one port.
+        operation: that of the second port, with probes, metrics and admin calls; None where there
+            is one port.
         rescan: looks at the files of models and keys again.
     """
 
@@ -74,7 +75,8 @@ def create_apps(
 
     Args:
         engine: whose models are loaded.
-        telemetry: notes requests and answers for live traffic and metrics; without it there are no such figures.
+        telemetry: notes requests and answers for live traffic and metrics; without it there are no
+            such figures.
         journal: keeps the logs of requests; one of worker 0 by default.
         reconciler: of the engine's models, where it is one of several workers.
 
@@ -107,7 +109,7 @@ def create_apps(
 
 
 class _Shared(NamedTuple):
-    """Hold what all applications of one process are built on."""
+    """Parts that all applications of one process share."""
 
     engine: Engine
     telemetry: Telemetry | None
@@ -120,14 +122,15 @@ class _Shared(NamedTuple):
 
 
 class _Routers(NamedTuple):
-    """Hold all routes, by who may call them and on which port.
+    """All routes, by who may call them and on which port.
 
     Attributes:
         probes: for all, on both ports.
         page: for all, on the main port.
         figures: for all, on the second port if there is one.
         asking: with a key that may predict, on the main port.
-        admin: with such a key or, where they change something, one of an admin; on the second port if there is one.
+        admin: with such a key or, where they change something, one of an admin; on the second port
+            if there is one.
     """
 
     probes: list[APIRouter]
@@ -159,7 +162,7 @@ def _routers(shared: _Shared) -> _Routers:
 
 
 def _keep_informed(shared: _Shared) -> None:
-    """Let the metrics know of every swap at once, and where to ask for what is refused and what is compared."""
+    """Connect the metrics to swaps, to the versions that are refused and to comparisons."""
     engine, telemetry = shared.engine, shared.telemetry
     if telemetry is not None:
         shared.reconciler.after = lambda: telemetry.tick(engine.batcher.queued_rows, engine.catalogue.loaded())
@@ -208,7 +211,7 @@ def _lifespan(shared: _Shared) -> Callable[[FastAPI], Any]:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        """Keep models, telemetry and keys up to date while the service runs, and end the engine's threads after it."""
+        """Keep models, telemetry and keys up to date; end all threads after it."""
         keeping = [asyncio.create_task(reconciler.keep_reconciling())]
         if telemetry is not None:
             ticking = telemetry.keep_ticking(lambda: engine.batcher.queued_rows, engine.catalogue.loaded)
@@ -229,7 +232,7 @@ def _lifespan(shared: _Shared) -> Callable[[FastAPI], Any]:
 
 
 def _describe(app: FastAPI, engine: Engine, guard: Guard) -> None:
-    """Let /openapi.json name the features of whatever is loaded when it is asked, to those who may know them."""
+    """Add /openapi.json, which names the features of what is loaded to who may know them."""
     typed = functools.cache(answer_schemas)  # made when first asked for
 
     @app.get("/openapi.json", include_in_schema=False)

@@ -1,4 +1,4 @@
-"""Read a request's body, bounded in bytes and time while it is read and while it is inflated, and its headers."""
+"""Bodies and headers of requests: reading and inflating, bounded in bytes and in time."""
 
 import asyncio
 import zlib
@@ -92,7 +92,9 @@ def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
 
 
 def whole_number(text: bytes) -> int | None:
-    """Return the number that a header holds; None if it has another character than digits, or more than 19 of those.
+    """Return the number that a header holds.
+
+    None if it has another character than digits, or more than 19 of those.
 
     Python reads no number of thousands of digits, and what is in a header is anybody's.
     """
@@ -132,7 +134,8 @@ def check_json(headers: Headers) -> None:
     """Let JSON pass, and what names no type.
 
     Raises:
-        UnsupportedMediaType: another type, for example the form that curl claims to send by default.
+        UnsupportedMediaType: another type, for example the form that curl claims to send by
+            default.
     """
     value = headers.get(CONTENT_TYPE)
     if value is None or value == b"application/json":
@@ -147,7 +150,10 @@ def _has_zlib_header(body: bytes) -> bool:
 
 
 def too_large(came: int | None, limit: int) -> RequestTooLarge:
-    """Return the error of a body over `max_body_bytes`; `came` is None where it was not read to its end."""
+    """Return the error of a body over `max_body_bytes`.
+
+    `came` is None where it was not read to its end.
+    """
     return RequestTooLarge("the body", came, limit, "bytes", "MMOE_MAX_BODY_BYTES")
 
 

@@ -1,4 +1,7 @@
-"""Correlation ids of a request: its request id and its place in a trace, as they came or as they were made here."""
+"""Correlation ids of a request.
+
+Its request id and its place in a trace, as they came or made here.
+"""
 
 import itertools
 import os
@@ -12,7 +15,7 @@ TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
 
 
 class CorrelationIds(NamedTuple):
-    """Say by which ids a request is known.
+    """Ids by which a request is known.
 
     Attributes:
         request_id: the caller's, or one made here; None if none came and none was needed.

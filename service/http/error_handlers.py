@@ -1,4 +1,4 @@
-"""What FastAPI answers an error with: any in the shape of its protocol, and told to those who count and log it.
+"""Error handlers of FastAPI: each error in the shape of its protocol, counted and logged.
 
 How an error looks is in errors.py; the hot path, which has no FastAPI, asks there too.
 """

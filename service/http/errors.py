@@ -1,4 +1,7 @@
-"""The one table error -> HTTP status, and how an error is written: problem+json (RFC 9457), or {"error"} under /v2."""
+"""Errors on the wire: the table error -> status.
+
+An error is written as problem+json (RFC 9457), or as {"error"} under /v2.
+"""
 
 import http
 import math
@@ -35,20 +38,21 @@ from service.http.types import RawHeaders
 from service.system.quoting import cut
 
 MOST_BYTES = 7 << 10
-"""Of the body of an answer to an error, so that none exceeds 8 KiB with its head, whatever it quotes and in whatever
-script."""
+"""Of the body of an answer to an error, so that none exceeds 8 KiB with its head, whatever it
+quotes and in whatever script."""
 
 _MOST_INSTANCE, _MOST_MESSAGE = 200, 400
 PROBLEM_JSON, JSON = b"application/problem+json", b"application/json"
 
 
 class ErrorStatus(NamedTuple):
-    """Say how an error looks outside.
+    """HTTP status and code of an error, as callers see it.
 
     Attributes:
         status: of HTTP.
         v2_status: under /v2, whose clients expect 400 for any bad body.
-        code: a name for programs, which never changes; also the reason under which metrics count it.
+        code: a name for programs, which never changes; also the reason under which metrics count
+            it.
     """
 
     status: int
@@ -84,7 +88,7 @@ INTERNAL_SENTENCE = "Something went wrong in the service, not in the request. Th
 
 
 class RawResponse(NamedTuple):
-    """Hold an answer ready to send."""
+    """Response ready to send: status, headers in order, body."""
 
     status: int
     headers: RawHeaders
@@ -163,7 +167,10 @@ def _entry(problem: ValueProblem) -> answers.ProblemEntry:
 
 
 def _bounded(answer: answers.Problem | answers.Refusal) -> bytes:
-    """Write a body in at most MOST_BYTES: problems are counted rather than listed, and the sentence is cut, to fit."""
+    """Write a body in at most MOST_BYTES.
+
+    Problems are counted rather than listed, and the sentence is cut, to fit.
+    """
     content, body = orjson.dumps(answer), cast(dict[str, Any], answer)
     sentence = "error" if "error" in answer else "detail"
     while len(content) > MOST_BYTES:

@@ -1,4 +1,4 @@
-"""The first application on a port: it turns away what is not for this service, and passes everything else on."""
+"""Front of a port: refuses what is not for this service and passes everything else on."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -14,11 +14,14 @@ from service.settings import Settings
 
 
 class MetricsSink(Protocol):
-    """Take notice of answered requests."""
+    """Sink of request metrics: counts answered requests and errors."""
 
     @property
     def note(self) -> Callable[[bytes], object]:
-        """Note the event of a request: its code, rows, and seconds of parsing, rendering and in total."""
+        """Note the event of a request.
+
+        Its code, rows, and seconds of parsing, rendering and in total.
+        """
 
     def code(self, route: str, status: int, model: Model | None) -> int:
         """Return the number under which such requests count."""
@@ -55,7 +58,10 @@ class Front:
         self._journal, self._clock, self._metrics = journal, clock, metrics
 
     def refuse(self, error: ServiceError, path: str, method: str = "") -> RawResponse:
-        """Count what is refused before it is looked at, and write the answer; `path` is as far as it came."""
+        """Count what is refused before it is looked at, and write the answer.
+
+        `path` is as far as it came.
+        """
         ids = self._journal.identify({})
         answer = write(error, path, ids.request_id or b"")
         self._journal.answered(

@@ -1,8 +1,11 @@
-"""Who may call what: one check for all that ask and look, and one for all that change the service.
+"""Authorisation of calls.
 
-With a file of keys (`MMOE_KEYS_FILE`), a call needs a key of the role predict, or admin where it changes the service;
-only probes, metrics and the pages themselves need none. Without, everybody may ask and look, and nobody may change
-anything but, where `MMOE_LOCAL_ADMIN` says so, callers on this machine.
+A check for those that ask and look, one for those that change the service.
+
+With a file of keys (`MMOE_KEYS_FILE`), a call needs a key of the role predict, or admin where it
+changes the service; only probes, metrics and the pages themselves need none. Without, everybody
+may ask and look, and nobody may change anything but, where `MMOE_LOCAL_ADMIN` says so, callers on
+this machine.
 """
 
 import ipaddress
@@ -25,7 +28,8 @@ from service.system.quoting import quote
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 
 WRONG_KEYS_AT_ONCE, WRONG_KEYS_PER_S = 20, 1.0
-"""Unknown keys that an address may send to a worker before the answer is 429; valid ones always pass."""
+"""Unknown keys that an address may send to a worker before the answer is 429; valid ones always
+pass."""
 PEERS = 10_000
 """Addresses whose unknown keys are counted at a time."""
 
@@ -36,10 +40,12 @@ _OF_PROXIES = re.compile(
     r"|(cf|fastly|fly|x-envoy|x-amzn?|x-azure|x-arr|x-appengine|x-vercel|x-nf|x-bluecoat|x-sucuri|incap)-.*"
     r"|.*forward.*|.*((client|real|remote|connecting|originating|cluster|user|source|peer)-?_?(ip|addr)).*"
 )
-"""Names of headers that proxies, balancers and CDNs add: whoever the peer is, the caller is somebody else."""
+"""Names of headers that proxies, balancers and CDNs add: whoever the peer is, the caller is
+somebody else."""
 
 _LONGEST_PATH = 200
-"""Most of a path in the log: a line for which the pipe has no room would hold up the event loop."""
+"""Most of a path in the log: a line for which the pipe has no room would hold up the event
+loop."""
 
 _ADMIN_KEY = "This call needs a key of the role 'admin'"
 _LOCAL_ADMIN = "Without API keys, admin calls are accepted only from this machine and not from a browser"
@@ -65,7 +71,8 @@ class Guard:
     def check(self, headers: Headers, peer: str) -> Key | None:
         """Let a call pass that asks for predictions or looks at something; return whose it is.
 
-        A valid key passes whatever else came from its address, which may be that of a balancer with many callers.
+        A valid key passes whatever else came from its address, which may be that of a balancer
+        with many callers.
 
         Args:
             headers: of the call.
@@ -95,7 +102,10 @@ class Guard:
         return True
 
     def _count(self, peer: str) -> None:
-        """Count an unknown key from an address; from one of IPv6, of all the 2**64 that its network has."""
+        """Count an unknown key from an address.
+
+        From one of IPv6, of all the 2**64 that its network has.
+        """
         address, source = address_of(peer), peer
         if address is not None and address.version == 6:
             source = str(ipaddress.ip_network((int(address), 64), strict=False))
@@ -121,8 +131,8 @@ class Guard:
 
         Raises:
             Unauthorised: as `check`.
-            Forbidden: its key has another role; or there are no keys, and it does not come from this machine or such
-                calls are off.
+            Forbidden: its key has another role; or there are no keys, and it does not come from
+                this machine or such calls are off.
         """
         key = self._check(request)
         if key is None:
@@ -134,7 +144,7 @@ class Guard:
         log_event(log, logging.INFO, "admin_call", "Admin call %s %r by %s", method, path, by, path=path, by=by)
 
     def _check_local(self, request: Request) -> None:
-        """Refuse callers on other machines, through a proxy, and pages in a browser, which tell it by a header."""
+        """Refuse callers on other machines, through a proxy, and pages in a browser."""
         if not self._local_admin:
             action = (
                 "Name a file of keys with MMOE_KEYS_FILE, or accept calls from this machine with MMOE_LOCAL_ADMIN=true"

@@ -1,8 +1,9 @@
 """Host allow-list: under which names callers may address the service.
 
-A page in a browser can let its own name point to 127.0.0.1 (DNS rebinding) and then read what listens there as if it
-were its own. The browser still sends that name as `Host`, so a service that answers to its own names alone gives such
-a page nothing. An address cannot be rebound: where the service is bound to more than loopback, any address passes.
+A page in a browser can let its own name point to 127.0.0.1 (DNS rebinding) and then read what
+listens there as if it were its own. The browser still sends that name as `Host`, so a service that
+answers to its own names alone gives such a page nothing. An address cannot be rebound: where the
+service is bound to more than loopback, any address passes.
 """
 
 import ipaddress
@@ -16,13 +17,19 @@ _KEPT = 1000
 
 
 def host_of(value: bytes) -> str | None:
-    """Return the name or address that a Host header names, without brackets and port; None if it is not valid."""
+    """Return the name or address that a Host header names, without brackets and port.
+
+    None if it is not valid.
+    """
     found = _HOST.fullmatch(value)
     return None if found is None else found[1].decode().strip("[]").lower().removesuffix(".")
 
 
 def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the address that a text is, None if it is a name; one of IPv4 on a socket of IPv6 is what it maps to."""
+    """Return the address that a text is, None if it is a name.
+
+    One of IPv4 on a socket of IPv6 is what it maps to.
+    """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -37,11 +44,11 @@ def is_loopback(host: str) -> bool:
 
 
 class Hosts:
-    """Know which hosts callers may name.
+    """Allow-list of the hosts that callers may name.
 
     Args:
-        allowed: names and addresses, in lower case; `*.example.com` for all names below one, `*` for any. None: any,
-            or loopback names alone where the service is bound to nothing else.
+        allowed: names and addresses, in lower case; `*.example.com` for all names below one, `*`
+            for any. None: any, or loopback names alone where the service is bound to nothing else.
         bound: the address that the service listens on.
     """
 
@@ -60,7 +67,10 @@ class Hosts:
         return cls(settings.allowed_hosts, bound)
 
     def allows(self, value: bytes) -> bool:
-        """Tell whether a Host header is valid and names an allowed host; the port does not matter."""
+        """Tell whether a Host header is valid and names an allowed host.
+
+        The port does not matter.
+        """
         known = self._known.get(value)
         if known is None:
             host = host_of(value)

@@ -27,7 +27,8 @@ from service.logs.traces import Tracer
 from service.settings import Settings
 
 ERRORS_PER_S = 100
-"""Lines of errors that a worker writes in a second; the rest are counted. Refusals (429) are only counted."""
+"""Lines of errors that a worker writes in a second; the rest are counted. Refusals (429) are only
+counted."""
 TRACEBACKS_PER_S = 10
 
 log = logging.getLogger("service.http")
@@ -66,7 +67,9 @@ class RequestRecord(NamedTuple):
 
 
 class Journal:
-    """Journal of one worker's answers: request log, prediction log and traces. Its methods are for the event loop.
+    """Journal of one worker's answers.
+
+    Request log, prediction log and traces. Its methods are for the event loop.
 
     Args:
         settings: what to keep.
@@ -125,7 +128,10 @@ class Journal:
         return self._predictions is not None and self._predictions.samples(ids.request_id or b"")
 
     def answered(self, record: RequestRecord) -> None:
-        """Put an answer on record; to be called for every error and for successes that are wanted."""
+        """Put an answer on record.
+
+        To be called for every error and for successes that are wanted.
+        """
         if self._predictions is not None and record.part is not None:
             self._record(self._predictions, record)
         if self._tracer is not None and record.ids.traced:
@@ -140,7 +146,10 @@ class Journal:
                 self._line_lost(1)
 
     def failed(self, ids: CorrelationIds, path: str, error: BaseException) -> None:
-        """Log an error that is the service's own fault, with its traceback; those beyond a few a second are counted."""
+        """Log an error that is the service's own fault, with its traceback.
+
+        Those beyond a few a second are counted.
+        """
         if not self._tracebacks.take():
             self._left_out.count()
             return

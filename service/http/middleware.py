@@ -1,4 +1,7 @@
-"""Middleware of all routes behind the hot path: request ids, metrics, the journal, and HEAD wherever there is GET."""
+"""Middleware behind the hot path.
+
+Request ids, metrics, the journal, HEAD wherever there is GET.
+"""
 
 from collections.abc import Sequence
 
@@ -31,9 +34,12 @@ class RequestContext:
 
 
 class RequestMiddleware:
-    """One pass over each request: its ids go out with the answer; when it ends it is counted and put on record.
+    """One pass over each request: its ids go out with the answer.
 
-    HEAD is answered as GET is, without the body. Times are not part of the metrics: they would blur the predictions'.
+    When it ends it is counted and put on record.
+
+    HEAD is answered as GET is, without the body. Times are not part of the metrics: they would
+    blur the predictions'.
 
     Args:
         app: the application behind, whose error handlers find a `RequestContext` in the scope.
@@ -75,7 +81,7 @@ class RequestMiddleware:
         except Exception:
             if context.error is None or status == CLIENT_LEFT:
                 raise
-            # It has been logged and answered; the framework only passes it on for the server to log.
+            # It is logged and answered; the framework passes it on for the server to log.
         finally:
             self._record(method, scope["path"], status, context, arrived)
 

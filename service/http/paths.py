@@ -1,4 +1,4 @@
-"""Paths of requests: the route that each counts as, the model that it asks, the methods that it answers."""
+"""Paths of requests: the route each counts as, the model it asks, the methods it answers."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -62,5 +62,8 @@ def methods_at(routes: Sequence[Route], path: str) -> list[str]:
 
 
 def names_a_call(parameters: Mapping[str, object]) -> bool:
-    """Tell whether a colon was taken for a part of a name: `hand:predict` is a call, not a model."""
+    """Tell whether a colon was taken for a part of a name.
+
+    `hand:predict` is a call, not a model.
+    """
     return any(":" in str(value) for key, value in parameters.items() if key != "path")

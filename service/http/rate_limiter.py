@@ -1,4 +1,4 @@
-"""Rate limiter: so many events at once and so many per second, for each of a bounded number of sources."""
+"""Rate limiter: events at once and per second, for each of a bounded number of sources."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class RateLimiter:
         return len(self._due)
 
     def wait_s(self, source: str) -> float:
-        """Count one event; return 0.0 within the rate, else the seconds until the next one will be, uncounted."""
+        """Count one event; return 0.0 within the rate, else the seconds until one will be."""
         now = self._clock()
         due = max(self._due.pop(source, now), now)
         wait_s = due - now - self._ahead_s

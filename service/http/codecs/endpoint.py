@@ -1,4 +1,4 @@
-"""What the HTTP layer knows of one loaded model version: how to read its rows and how to write its answers."""
+"""Endpoint of one loaded model version: reads its rows and writes its answers."""
 
 from service.engine import Engine
 from service.http.codecs.json_size import JsonLimits
@@ -12,7 +12,7 @@ VERSION = b"x-model-version"
 
 
 class Endpoint:
-    """Hold the parser and the renderers of a model version.
+    """Parsers and renderers of a model version.
 
     Attributes:
         version_header: names the version that answers, for the answer's head.

@@ -1,8 +1,9 @@
 """The size of a JSON body in values, counted in its bytes before a parser makes an object of any.
 
-Three bytes, `[],`, become an object of sixty, and a parser written in C lets nothing else run until it is done. What a
-comma or a bracket stands for is not parsed here: outside of strings each value but the first follows a comma or opens
-a container. Small bodies are not looked at; of the others a count of brackets is mostly all, 0.1 ms for a megabyte.
+Three bytes, `[],`, become an object of sixty, and a parser written in C lets nothing else run
+until it is done. What a comma or a bracket stands for is not parsed here: outside of strings each
+value but the first follows a comma or opens a container. Small bodies are not looked at; of the
+others a count of brackets is mostly all, 0.1 ms for a megabyte.
 """
 
 from typing import NamedTuple
@@ -38,12 +39,15 @@ class JsonLimits(NamedTuple):
 
     @classmethod
     def of_rows(cls, rows: int, width: int, outputs: int) -> "JsonLimits":
-        """Bound what holds at most so many rows of `width` values, in any form, and asks for `outputs`."""
+        """Bound a body of at most so many rows of `width` values that asks for `outputs`."""
         containers = 2 * rows + width + 2 * outputs + _FEW
         return cls(rows * (width + 2) + containers, containers, rows, "MMOE_MAX_ROWS")
 
     def fits_roughly(self, body: bytes, length: int) -> bool:
-        """Tell whether the first `length` bytes fit even with what strings hold counted; False as soon as not."""
+        """Tell whether the first `length` bytes fit even with what strings hold counted.
+
+        False as soon as not.
+        """
         containers = values = 0
         for start in range(0, length, _CHUNK):
             characters = _bytes(body, start, length)

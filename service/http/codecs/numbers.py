@@ -1,8 +1,11 @@
-"""Numbers of a JSON body straight into an array, by simdjson: no Python object is made for any of them.
+"""Numbers of a JSON body straight into an array, by simdjson.
 
-This is the fast path and nothing else. It takes a body only if all is as expected, and never says what is not: the
-caller then parses the body with orjson, which is slower and finds the words. So the service answers the same with and
-without simdjson, for which there is not a wheel for every Python.
+No Python object is made for any of them.
+
+This is the fast path and nothing else. It takes a body only if all is as expected, and never says
+what is not: the caller then parses the body with orjson, which is slower and finds the words. So
+the service answers the same with and without simdjson, for which there is not a wheel for every
+Python.
 """
 
 from typing import Any
@@ -18,16 +21,20 @@ _BLANKS = b" \t\r\n"
 _USUAL = b'{"instances":[[', b'{"instances": [['
 _FAR_FROM_INFINITE = 1e38
 _FEW = 4096
-"""So many numbers are checked by one dot product, half as dear as their extremes; of more, BLAS would start threads."""
+"""So many numbers are checked by one dot product, half as dear as their extremes; of more, BLAS
+would start threads."""
 
 _REFUSALS = (ValueError, TypeError, RuntimeError, KeyError, AttributeError, IndexError)
-"""What simdjson raises, or a shape that is not the expected one."""
+"""Errors of simdjson, and of a shape that is not the expected one."""
 
 _TENSOR_KEYS = {"name", "shape", "datatype", "data"}
 
 
 class NumberParser:
-    """Read bodies that are mostly numbers. Not for several threads at a time: it keeps its memory between calls."""
+    """Read bodies that are mostly numbers. Not for several threads at a time.
+
+    It keeps its memory between calls.
+    """
 
     def __init__(self, parser: Any = None) -> None:
         self._parser = parser
@@ -55,7 +62,7 @@ class NumberParser:
         try:
             document = self._parser.parse(body)
             rows = document["instances"]
-            # Flattening hides how numbers were nested: each row must have its width, and no bracket but its own.
+            # Flattening hides nesting: each row must have its width, and no bracket but its own.
             if len(document) != 1 or count(body, b"[") != len(rows) + 1 or set(map(len, rows)) != {width}:
                 return None
             return _float32(rows, width)
@@ -63,7 +70,7 @@ class NumberParser:
             return None
 
     def tensor(self, body: bytes, name: str, width: int, datatypes: set[str]) -> tuple[Numbers, dict[str, Any]] | None:
-        """Return the only input of a v2 request, `name`, as float32 (B, width), and the request without its inputs."""
+        """Return a v2 request's only input, `name`, as float32 (B, width), and the rest of it."""
         if self._parser is None:
             return None
         try:

@@ -1,8 +1,9 @@
 """Answers -> JSON bytes. Numbers print as the shortest text that reads back as the same float32.
 
-A run's arrays are written once for all requests that share it: one array of text per output, cut at the brackets
-between rows and put into a template that was made when the model was loaded. That is a third faster than one JSON
-document per request, and what does not depend on the rows is never written again.
+A run's arrays are written once for all requests that share it: one array of text per output, cut
+at the brackets between rows and put into a template that was made when the model was loaded. That
+is a third faster than one JSON document per request, and what does not depend on the rows is never
+written again.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +21,10 @@ _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
 def dumps(value: object) -> bytes:
-    """Write JSON; arrays of numpy too, which must hold neither NaN nor infinity: orjson would write null."""
+    """Write JSON; arrays of numpy too, which must hold neither NaN nor infinity.
+
+    For those orjson would write null.
+    """
     return orjson.dumps(value, option=_NUMPY)
 
 

@@ -1,7 +1,7 @@
 """The JSON bodies of `:predict` and `:gates` -> batches.
 
-Lists of numbers take the fast path of numbers.py. What that does not take goes through orjson and features.py, which
-know what is wrong and say it.
+Lists of numbers take the fast path of numbers.py. What that does not take goes through orjson and
+features.py, which know what is wrong and say it.
 """
 
 import re
@@ -44,7 +44,10 @@ class RowParser:
         return self.parse_numbers(body) or self.parse_objects(body)
 
     def parse_numbers(self, body: bytes) -> tuple[Batch, bool] | None:
-        """Do what `parse` does with arrays of numbers alone, on the event loop's thread; None for other bodies."""
+        """Do what `parse` does with arrays of numbers alone, on the event loop's thread.
+
+        None for other bodies.
+        """
         if self._width:
             numeric = self._numbers.instances(body, self._width)
             if numeric is not None:
@@ -92,7 +95,8 @@ def load_object(body: bytes, expected: str) -> dict[str, Any]:
     """Parse a body that must be a JSON object.
 
     Raises:
-        MalformedRequest: it is none; NaN, Infinity and numbers beyond a double, such as 1e999, are no JSON.
+        MalformedRequest: it is none; NaN, Infinity and numbers beyond a double, such as 1e999, are
+            no JSON.
     """
     if not body:
         raise MalformedRequest("the body is empty", expected)

@@ -1,4 +1,7 @@
-"""One inference of the Open Inference Protocol v2: a request of JSON, raw tensors or both -> the answer in kind."""
+"""One inference of the Open Inference Protocol v2.
+
+A request of JSON, raw tensors or both -> the answer in kind.
+"""
 
 from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
@@ -21,7 +24,7 @@ EXPECTED = '{"inputs": [{"name", "shape", "datatype", "data"}]}'
 
 
 class RequestedOutputs(NamedTuple):
-    """Hold what a request wants back.
+    """Outputs that a request asks for.
 
     Attributes:
         id: the caller's own, sent back.
@@ -35,7 +38,7 @@ class RequestedOutputs(NamedTuple):
 
 
 class InferRequest(NamedTuple):
-    """Hold a request after parsing."""
+    """Parsed request: its rows and the outputs that it asks for."""
 
     batch: Batch
     wanted: RequestedOutputs
@@ -103,7 +106,8 @@ def render(signature: Signature, model: Model, wanted: RequestedOutputs, part: R
 def json_length(headers: Headers, body: bytes) -> int:
     """Return the length of the JSON at the beginning of a body; raw tensors follow.
 
-    A length of 0 means a body of raw numbers alone, unless its content type says that it is JSON: then all of it is.
+    A length of 0 means a body of raw numbers alone, unless its content type says that it is JSON:
+    then all of it is.
 
     Raises:
         MalformedRequest: the header that announces it is wrong.
@@ -123,7 +127,10 @@ def json_length(headers: Headers, body: bytes) -> int:
 
 
 def _wanted(signature: Signature, request: dict[str, Any]) -> RequestedOutputs:
-    """Read "id", "parameters" and "outputs", of which null is absent; unknown keys are allowed by the protocol."""
+    """Read "id", "parameters" and "outputs", of which null is absent.
+
+    Unknown keys are allowed by the protocol.
+    """
     identity, outputs, parameters = request.get("id"), request.get("outputs"), optional_object(request)
     if identity is not None and type(identity) is not str:
         raise MalformedRequest('the request\'s "id" is no string', "a string, or none")

@@ -1,8 +1,8 @@
-"""The tensors of the Open Inference Protocol v2, as JSON or as raw bytes -> batches, and answers -> tensors.
+"""Tensors of the Open Inference Protocol v2: JSON or raw bytes -> batches, answers -> tensors.
 
-A model has one or two inputs, `numeric` FP32 [B, N] and `categorical` BYTES [B, C], in manifest order. A missing number
-is NaN in raw bytes and null in JSON, a missing category the empty string. Any faulty body is malformed here: clients of
-this protocol expect 400 for all of them.
+A model has one or two inputs, `numeric` FP32 [B, N] and `categorical` BYTES [B, C], in manifest
+order. A missing number is NaN in raw bytes and null in JSON, a missing category the empty string.
+Any faulty body is malformed here: clients of this protocol expect 400 for all of them.
 """
 
 import struct
@@ -27,7 +27,8 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     "INT8": np.dtype("<i1"), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"), "INT64": np.dtype("<i8"),
     "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
 }  # fmt: skip
-"""Types of numbers that are taken for `numeric`; true and false are no numbers, so BOOL is not among them."""
+"""Types of numbers that are taken for `numeric`; true and false are no numbers, so BOOL is not
+among them."""
 
 _FAST = {"FP32", "FP64"}
 """Types that the fast path takes; whole numbers are checked one by one."""
@@ -37,11 +38,12 @@ _UNSUPPORTED = ("shared_memory_region", "shared_memory_offset", "shared_memory_b
 
 
 class Input(NamedTuple):
-    """Hold one input as it came.
+    """Input tensor of a request, as it came.
 
     Attributes:
         shape: as declared, checked against the model and the most rows.
-        data: nested or flat lists of JSON, or raw bytes, as many as the shape needs (of strings at least).
+        data: nested or flat lists of JSON, or raw bytes, as many as the shape needs (of strings at
+            least).
     """
 
     name: str
@@ -69,7 +71,10 @@ class Signature:
         self.known = manifest.outputs
 
     def describe(self) -> Tensors:
-        """Return the inputs and outputs as the protocol's metadata; -1 stands for the number of rows."""
+        """Return the inputs and outputs as the protocol's metadata.
+
+        -1 stands for the number of rows.
+        """
         inputs = [
             Tensor(name=name, datatype="FP32" if name == NUMERIC else "BYTES", shape=[-1, width])
             for name, width in self._inputs.items()
@@ -81,7 +86,9 @@ class Signature:
         return {"inputs": inputs, "outputs": outputs}
 
     def from_json(self, body: bytes) -> tuple[Batch, dict[str, Any]] | None:
-        """Read a body with the one input `numeric` the fast way: the batch, and the rest of the request.
+        """Read a body with the one input `numeric` the fast way.
+
+        The batch, and the rest of the request.
 
         Returns:
             None for any other body, and for one with any fault.
@@ -99,7 +106,8 @@ class Signature:
         """Read a body that is nothing but the raw bytes of the one input.
 
         Raises:
-            MalformedRequest: the model has another input, or the bytes are no whole number of rows.
+            MalformedRequest: the model has another input, or the bytes are no whole number of
+                rows.
         """
         width = self._widths[NUMERIC]
         if list(self._inputs) != [NUMERIC]:
@@ -120,7 +128,8 @@ class Signature:
             raw: the bytes behind the JSON, of the inputs that have `binary_data_size`, in order.
 
         Raises:
-            MalformedRequest: inputs are missing, unknown, named twice, of a wrong shape, type or size.
+            MalformedRequest: inputs are missing, unknown, named twice, of a wrong shape, type or
+                size.
             InvalidFeatures: a value is wrong.
             RequestTooLarge: too many rows.
         """
@@ -193,7 +202,10 @@ _EXPECTED_INPUT = '{"name", "shape", "datatype", "data"}, or "parameters": {"bin
 
 
 def optional_object(holder: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the "parameters" of a request, an input or an output: empty where absent or null, None if no object."""
+    """Return the "parameters" of a request, an input or an output.
+
+    Empty where absent or null, None if no object.
+    """
     parameters = holder.get("parameters")
     if parameters is None:
         return {}
@@ -231,7 +243,8 @@ def _check_size(name: str, datatype: str, shape: tuple[int, ...], size: int) -> 
     """Refuse raw bytes that are not what a shape claims, before anything of that shape is made.
 
     Raises:
-        MalformedRequest: not the size of so many numbers, or too few bytes for the lengths of so many strings.
+        MalformedRequest: not the size of so many numbers, or too few bytes for the lengths of so
+            many strings.
     """
     count = shape[0] * shape[1]
     if name == CATEGORICAL:
@@ -244,7 +257,10 @@ def _check_size(name: str, datatype: str, shape: tuple[int, ...], size: int) -> 
 
 
 def _array(each: Input) -> NDArray[Any]:
-    """Turn raw bytes, of a checked size, into the graph's type: float32 (B, N), or str as object (B, C)."""
+    """Turn raw bytes, of a checked size, into the graph's type.
+
+    Float32 (B, N), or str as object (B, C).
+    """
     rows, width = each.shape
     if each.name == CATEGORICAL:
         strings = np.empty(rows * width, np.object_)
@@ -255,7 +271,7 @@ def _array(each: Input) -> NDArray[Any]:
     if dtype.kind in "iu" and dtype.itemsize == 8:
         numbers = numbers.astype(np.float64)  # rounded as the same number in JSON, or in a table, is
     with np.errstate(over="ignore"):
-        # Behind a JSON header the numbers are rarely aligned; one copy here spares slow reads and a copy in the run.
+        # Behind a JSON header numbers are rarely aligned; a copy spares slow reads and one in the run.
         return numbers.astype(np.float32, copy=not numbers.flags.aligned)
 
 
@@ -277,7 +293,10 @@ def _strings(each: Input, count: int) -> Iterator[str]:
 
 
 def _rows(each: Input) -> list[list[Any]]:
-    """Return an input as rows of values fit for `from_instances`; null stands for a missing one."""
+    """Return an input as rows of values fit for `from_instances`.
+
+    Null stands for a missing one.
+    """
     rows, width = each.shape
     if isinstance(each.data, memoryview):
         values = _array(each).tolist()
@@ -309,7 +328,10 @@ def _other_length(each: Input) -> MalformedRequest:
 
 
 def _check_whole(each: Input) -> None:
-    """Refuse a number of JSON that the declared type of whole numbers cannot hold; raw bytes of it never could."""
+    """Refuse a number of JSON that the declared type of whole numbers cannot hold.
+
+    Raw bytes of it never could.
+    """
     limits = np.iinfo(DTYPES[each.datatype])
     values = chain.from_iterable(row if type(row) is list else [row] for row in each.data)
     for value in values:

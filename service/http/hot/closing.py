@@ -1,4 +1,4 @@
-"""How a connection ends: by a refusal behind the answers that are owed, or when its client has stopped sending."""
+"""End of a connection: by a refusal behind the answers that are owed, or by its client."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _BROKEN_OFF = MalformedRequest("the sending ended before the request did", "all 
 
 
 class ClosingProtocol(TimedProtocol):
-    """Speak HTTP as uvicorn does, with time limits, and lose no answer when the connection ends.
+    """HTTP protocol with time limits that loses no answer when the connection ends.
 
     Attributes:
         front: the application, where it can refuse what did not become a request.
@@ -102,7 +102,7 @@ class ClosingProtocol(TimedProtocol):
         super().connection_lost(exc)
 
     def refuse(self, error: ServiceError) -> None:
-        """Answer what did not become a request behind the answers that are owed, and end the connection."""
+        """Answer what did not become a request, behind the answers that are owed, and close."""
         self._refusal = error
         self._close_input()
         if self.is_idle():
@@ -132,7 +132,7 @@ class ClosingProtocol(TimedProtocol):
             self.cycle = self.ahead
 
     def _end(self) -> None:
-        """Say what is to be said last, and end the connection."""
+        """Send the refusal, if there is one, and end the connection."""
         error, self._refusal = self._refusal, None
         if error is None or self.transport.is_closing() or self.front is None:
             self.transport.close()

@@ -1,4 +1,4 @@
-"""One call of the hot path on a connection of protocol.py: run where its last byte was parsed, written in one piece."""
+"""Exchange: one call of the hot path, run where its last byte was parsed, written in one piece."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from service.logs.log import log_event
 
 
 class Connection(Protocol):
-    """What an exchange needs of the connection that it is on."""
+    """Connection that an exchange is on."""
 
     transport: asyncio.Transport
     peer: str
@@ -31,14 +31,15 @@ SMALL_BODY_BYTES = 16 << 10
 
 
 class Exchange:
-    """Hold one call; stands where uvicorn keeps a request's cycle, and has what uvicorn looks for there.
+    """One call, in the place of uvicorn's request cycle and with its attributes.
 
     Attributes:
         head: of the request.
         parts: of its body, as they came.
         keep_alive: cleared by uvicorn when it shuts down.
         began: when a refused body began to come, on the loop's clock.
-        refusal: of a large body, known from its head; what comes of the body is dropped, and it is answered then.
+        refusal: of a large body, known from its head; what comes of the body is dropped, and it is
+            answered then.
         disconnected: set by uvicorn when the connection is lost.
         message_event: uvicorn sets it then; nobody waits for it.
     """
@@ -74,7 +75,10 @@ class Exchange:
             self._held = 0
 
     def body(self) -> bytes:
-        """Hand over what has come of the body; a call that waits to be refused does not keep it."""
+        """Hand over what has come of the body.
+
+        A call that waits to be refused does not keep it.
+        """
         parts, self.parts = self.parts, []
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -96,7 +100,7 @@ class Exchange:
             self._held = self.head.length
 
     def _step(self, _: object) -> None:
-        """Go on with the call: what a task does, without the task. It waits for nothing but futures."""
+        """Continue the call as a task would; it waits for nothing but futures."""
         try:
             future: asyncio.Future[Any] = self._responding.send(None)
         except StopIteration as done:

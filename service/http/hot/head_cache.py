@@ -1,4 +1,4 @@
-"""The head of a request: what it must be, what it asks for, and the cache of heads that were parsed before."""
+"""Head of a request: checks, its meaning, and the cache of heads that were parsed before."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -36,8 +36,8 @@ def check_head(url: bytes, headers: RawHeaders, version: str) -> None:
         version: of HTTP, such as "1.1".
 
     Raises:
-        RefusedHead: it is too large, of another version, names no host, two or one that cannot be (section 3.2), or
-            uses a transfer coding other than chunked (section 6.1).
+        RefusedHead: it is too large, of another version, names no host, two or one that cannot be
+            (section 3.2), or uses a transfer coding other than chunked (section 6.1).
     """
     if len(headers) > MAX_HEADERS or size_of(url, headers) > MAX_HEAD_BYTES:
         raise RefusedHead(HEAD_TOO_LARGE)
@@ -63,7 +63,9 @@ def _check_length(value: bytes) -> None:
 
 
 def target_host(url: bytes) -> bytes:
-    """Return the host that a URL in absolute form names; it counts instead of the header (RFC 9112, section 3.2.2).
+    """Return the host that a URL in absolute form names.
+
+    It counts instead of the header (RFC 9112, section 3.2.2).
 
     Raises:
         RefusedHead: it names none.
@@ -75,7 +77,7 @@ def target_host(url: bytes) -> bytes:
 
 
 class Call(NamedTuple):
-    """Hold the head of a request for a prediction.
+    """Head of a request for a prediction.
 
     Attributes:
         headers: by name; of several of one name the last.
@@ -88,7 +90,7 @@ class Call(NamedTuple):
 
 
 class Head(NamedTuple):
-    """Say what the head of a plain call means.
+    """Head of a plain call, with what it says of the body and the connection.
 
     Attributes:
         length: of the body, in bytes.

@@ -2,7 +2,8 @@
 
     raw body -> arrays -> batcher -> one run for all requests of a turn -> rendered bytes
 
-Nothing is made per request that is not needed; any other path goes on to the application, which documents these calls.
+Nothing is made per request that is not needed; any other path goes on to the application, which
+documents these calls.
 """
 
 import asyncio
@@ -31,7 +32,8 @@ from service.inference.features import Batch
 JSON = b"content-type", b"application/json"
 
 _ROUTES_KEPT = 1000
-"""Paths are only kept once they led to a model, so that strangers cannot fill the memory; this bounds the rest."""
+"""Paths are only kept once they led to a model, so that strangers cannot fill the memory; this
+bounds the rest."""
 
 
 class HotPath(Front):
@@ -86,11 +88,14 @@ class HotPath(Front):
         self._admission.budget.give(size)
 
     async def respond_with(self, error: ServiceError, call: Call) -> Reply:
-        """Answer a call that was refused at its head; `note` is to be called when that was sent."""
+        """Answer a call that was refused at its head.
+
+        `note` is to be called when that was sent.
+        """
         return await self._refused(error, call, self._clock())
 
     def route(self, path: str) -> Route | None:
-        """Say what a path asks for; None if it is not answered here."""
+        """Return what a path asks for; None if it is not answered here."""
         return self._routes.get(path) or route_of(path)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +120,8 @@ class HotPath(Front):
         Args:
             call: its head.
             peer: the address that it comes from.
-            body: as it came, of a length that is taken, and not compressed; None if it is still to come.
+            body: as it came, of a length that is taken, and not compressed; None if it is still to
+                come.
             incoming: the body that is to come.
 
         Raises:
@@ -186,7 +192,10 @@ class HotPath(Front):
         return await self._admission.apart(functools.partial(endpoint.parser.parse_objects, body))
 
     async def _refused(self, error: Exception, call: Call, arrived: float) -> Reply:
-        """Answer an error when its turn has come; until then it holds on to nothing of the request but its head."""
+        """Answer an error when its turn has come.
+
+        Until then it holds on to nothing of the request but its head.
+        """
         if isinstance(error, ServiceError):
             _forget_where(error)
         await self._wait_to_refuse(error)
@@ -222,8 +231,9 @@ def _forget_where(error: BaseException) -> None:
 async def _end_of_turn() -> None:
     """Wait until the loop has looked at every connection once.
 
-    An error takes so little time that the same client's next request is there before its connection is left: one after
-    another, up to 32 of them, they would keep all others, probes and new connections too, from being read.
+    An error takes so little time that the same client's next request is there before its
+    connection is left: one after another, up to 32 of them, they would keep all others, probes and
+    new connections too, from being read.
     """
     loop = asyncio.get_running_loop()
     turn = loop.create_future()

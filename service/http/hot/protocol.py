@@ -1,14 +1,16 @@
-"""Answer the hot path's calls as they come off the wire: an HTTP protocol for uvicorn, which does all the rest.
+"""HTTP protocol for uvicorn that answers the hot path's calls as they come off the wire.
 
-uvicorn makes a scope of a dozen entries, an event and a task for every request; that costs more than a prediction. Here
-a call of the hot path is a coroutine that is started where its last byte was parsed and that runs until it waits for
-its part of a run. HotPath is a pure ASGI callable too, and behind any other server it works as well. Whatever is not
-plain (chunked or compressed bodies, pipelining, `Expect`, HTTP/1.0, other paths) goes to uvicorn.
+uvicorn makes a scope of a dozen entries, an event and a task for every request; that costs more
+than a prediction. Here a call of the hot path is a coroutine that is started where its last byte
+was parsed and that runs until it waits for its part of a run. HotPath is a pure ASGI callable too,
+and behind any other server it works as well. Whatever is not plain (chunked or compressed bodies,
+pipelining, `Expect`, HTTP/1.0, other paths) goes to uvicorn.
 
     parser -> Exchange: body complete -> HotPath.respond ... batcher's future ... -> one write
 
-A client's requests mostly have the same head, but for the length. A request that comes whole, with a head that was
-parsed before, byte for byte, need not be parsed again: its body is what is behind the head.
+A client's requests mostly have the same head, but for the length. A request that comes whole, with
+a head that was parsed before, byte for byte, need not be parsed again: its body is what is behind
+the head.
 """
 
 from typing import Any
@@ -36,7 +38,7 @@ _UNIQUE = frozenset({REQUEST_ID, TRACEPARENT})
 """Headers that differ from request to request: such heads are not worth keeping."""
 
 MAX_FRAMING_BYTES = 8 << 10
-"""What may come around a chunked body between two of its pieces: trailers, which are ignored, and extensions."""
+"""Most that may come around a chunked body between two pieces: ignored trailers and extensions."""
 
 _TRAILERS = MalformedRequest(
     f"the chunked body has over {MAX_FRAMING_BYTES} bytes of trailers or extensions", "the body alone"
@@ -46,11 +48,14 @@ _TUNNEL = MalformedRequest("the request asks for a tunnel (CONNECT)", "another m
 
 
 class EagerProtocol(SlicedProtocol):
-    """Speak HTTP/1.1 on one connection; eager where the application is a HotPath, else as uvicorn does.
+    """HTTP/1.1 on one connection.
 
-    Unlike uvicorn it bounds the head of a request, in bytes, headers and time, and what comes around a chunked body. It
-    speaks no other protocol: a wish to upgrade is ignored. What is not HTTP is refused behind the answers that are
-    owed, and a client that has only stopped sending gets all of its answers.
+    Eager where the application is a HotPath, else as uvicorn does it.
+
+    Unlike uvicorn it bounds the head of a request, in bytes, headers and time, and what comes
+    around a chunked body. It speaks no other protocol: a wish to upgrade is ignored. What is not
+    HTTP is refused behind the answers that are owed, and a client that has only stopped sending
+    gets all of its answers.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -188,7 +193,10 @@ class EagerProtocol(SlicedProtocol):
             self.hot.head_cache.learn(first, head)
 
     def _plain_call(self, headers: Headers) -> Head | None:
-        """Return the head of a request that may be answered without uvicorn's care; None for others."""
+        """Return the head of a request that may be answered without uvicorn's care.
+
+        None for others.
+        """
         if self.hot is None or self.parser.get_method() != b"POST" or b"%" in self.url or b"?" in self.url:
             return None
         path = self.url.decode("latin-1")
@@ -216,7 +224,7 @@ class EagerProtocol(SlicedProtocol):
             self.cycle.keep_alive = False
 
     def _bound_head(self) -> None:
-        """Bound a head that has begun, or the blank lines before it; what a request before it ended in is not of it."""
+        """Bound a head that has begun, or the blank lines before it."""
         if self._ended == 0:
             self.head_bytes += self._came
         else:

@@ -1,8 +1,10 @@
-"""Let the refusals of an overloaded service out at a bounded rate, so that they leave it the time for what it accepted.
+"""Pacing of refusals.
 
-A refusal takes about as long as a prediction that shares its run, and whoever does not wait before trying again is back
-at once: a thousand such clients would keep a worker busy with nothing else. A client asks again only when it is
-answered, so that to answer later is to be asked less.
+An overloaded service refuses at a bounded rate, for the sake of what it accepted.
+
+A refusal takes about as long as a prediction that shares its run, and whoever does not wait before
+trying again is back at once: a thousand such clients would keep a worker busy with nothing else. A
+client asks again only when it is answered, so that to answer later is to be asked less.
 """
 
 import asyncio
@@ -11,7 +13,8 @@ from collections import deque
 from collections.abc import Callable
 
 PER_CPU_S = 2000
-"""Refusals per second of CPU time that the process uses; they cost about a tenth of it (measured: 50 µs each)."""
+"""Refusals per second of CPU time that the process uses; they cost about a tenth of it (measured:
+50 µs each)."""
 
 AT_ONCE = 64
 """Refusals that may leave at once after a while without any."""
@@ -23,7 +26,8 @@ class Refusals:
     """Queue refusals.
 
     Args:
-        cpu_clock: seconds of CPU time of this process; one that gets few of them has few for refusals.
+        cpu_clock: seconds of CPU time of this process; one that gets few of them has few for
+            refusals.
     """
 
     def __init__(self, cpu_clock: Callable[[], float] = time.process_time) -> None:
@@ -32,7 +36,7 @@ class Refusals:
         self._allowed, self._counted_at = float(AT_ONCE), 0.0
 
     async def turn(self) -> None:
-        """Wait for a refusal's turn, at least until the loop has looked at every connection once."""
+        """Wait for a refusal's turn, at least until the loop has looked at every connection."""
         loop = asyncio.get_running_loop()
         leave = loop.create_future()
         if not self._waiting:

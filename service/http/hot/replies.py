@@ -16,12 +16,12 @@ from service.inference.model import Model
 from service.monitoring.instruments import NOT_MEASURED, event
 
 Served = tuple[Endpoint, Batch, RunSlice, float, float, float]
-"""Who gave an answer, to which rows, from which part of a run, how long parsing and rendering took, and when parsing
-had ended."""
+"""Endpoint that gave an answer, its rows, its slice of a run, seconds of parsing and rendering,
+and when parsing had ended."""
 
 Reply = tuple[int, RawHeaders, bytes, float, CorrelationIds | None, Exception | None, Served | None]
-"""An answer's status, headers and body; when its call arrived and who made it, where that was looked at; what went
-wrong, or what it is of. Plain tuples, for there are two per request."""
+"""An answer's status, headers and body; when its call arrived and who made it, where that was
+looked at; what went wrong, or what it is of. Plain tuples, for there are two per request."""
 
 
 class ReplyRecorder:

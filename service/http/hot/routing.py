@@ -10,7 +10,7 @@ _INFER = re.compile(rf"/v2/models/{_NAME}{_VERSION}/infer")
 
 
 class Route(NamedTuple):
-    """Say what a path of the hot path asks for.
+    """Model, version and protocol that a path of the hot path asks for.
 
     Attributes:
         counted_as: the route under which metrics count it.
@@ -23,7 +23,7 @@ class Route(NamedTuple):
 
 
 def route_of(path: str) -> Route | None:
-    """Say what a path asks for; None if it is no path of the hot path."""
+    """Return what a path asks for; None if it is not one of the hot path."""
     found = _PREDICT.fullmatch(path) or _INFER.fullmatch(path)
     if found is None:
         return None

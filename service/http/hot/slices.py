@@ -1,4 +1,4 @@
-"""Parsing of what comes on one connection, in slices, so that the other connections have their turns in between."""
+"""Parsing of what comes on one connection in slices, between which the others have their turns."""
 
 from typing import Any
 
@@ -10,12 +10,13 @@ from service.http.hot.head_cache import RefusedHead
 
 SLICE_BYTES = 16 << 10
 MOST_WORK, MOST_AHEAD = 512, 16
-"""What a connection may ask for in one turn of the loop before the others have theirs, looked at after each slice of
-what came: pieces of bodies, a head counted as eight; and requests that wait for the answers before theirs."""
+"""Most that a connection may ask for in one turn of the loop before the others have theirs, looked
+at after each slice of what came: pieces of bodies, a head counted as eight; and requests that wait
+for the answers before theirs."""
 
 
 class SlicedProtocol(ClosingProtocol):
-    """HTTP protocol that parses no more in a turn of the loop than is fair to the other connections."""
+    """HTTP protocol that parses no more in a turn than is fair to other connections."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -23,7 +24,10 @@ class SlicedProtocol(ClosingProtocol):
         self._continuing = False
 
     def _feed(self, data: bytes, first: bytes = b"") -> None:
-        """Parse what came, or as much of it as is enough for a turn of the loop; the rest waits."""
+        """Parse what came, or as much of it as is enough for a turn of the loop.
+
+        The rest waits.
+        """
         self._came, self._ended, self._work, self.rest, taken = len(data), 0, 0, b"", 0
         try:
             while taken < len(data) and self._work < MOST_WORK and len(self.pipeline) < MOST_AHEAD:
@@ -43,7 +47,7 @@ class SlicedProtocol(ClosingProtocol):
         raise NotImplementedError
 
     def _hold(self, rest: bytes) -> None:
-        """Let the rest of what came wait for another turn, or for answers to what came before it."""
+        """Let the rest wait for another turn, or for the answers to what came before it."""
         self.rest = rest
         self.flow.held = True
         self.flow.pause_reading()
@@ -67,7 +71,7 @@ class SlicedProtocol(ClosingProtocol):
             self.flow.resume_reading()
 
     def _parse(self, data: bytes) -> None:
-        """Parse what came; a request that asks for an upgrade is parsed anew, as one that does not."""
+        """Parse what came; a request for an upgrade is parsed anew, as one without."""
         rest: bytes | memoryview = data
         while True:
             try:

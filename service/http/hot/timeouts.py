@@ -1,4 +1,4 @@
-"""Time limits of one connection, on uvicorn's protocol: heads, bodies, answers not taken, silence, and how it ends."""
+"""Time limits of one connection: heads, bodies, answers not taken, silence, its end."""
 
 import asyncio
 from typing import Any
@@ -12,18 +12,19 @@ SLOW_BODY_S = 1.0
 """A body that takes longer than this is left to uvicorn, where reading it has a deadline."""
 
 LEAVE_S = 0.5
-"""How long an idle connection outlives the start of a shutdown: a request may be on its way to it."""
+"""Seconds that an idle connection outlives the start of a shutdown: a request may be on its
+way."""
 
 LINGER_S = 2.0
-"""How long to read on, and drop what comes, after the last answer of a connection that is ended while a client sends:
-to close at once would reset it, and the answer might be lost on its way."""
+"""Seconds to read on, and drop what comes, after the last answer of a connection that is ended
+while a client sends: to close at once would reset it, and the answer might be lost on its way."""
 
 LEAST_TAKEN_BYTES = 64 << 10
-"""How much of an answer a client must take within its time."""
+"""Least of an answer that a client must take within its time."""
 
 
 class HeldFlow(FlowControl):
-    """Pause and resume reading as uvicorn asks for it, but not while what was read still waits to be parsed.
+    """Flow control of uvicorn that does not read on while what was read waits to be parsed.
 
     Attributes:
         held: whether it does.
@@ -38,10 +39,11 @@ class HeldFlow(FlowControl):
 
 
 class TimedProtocol(HttpToolsProtocol):
-    """Speak HTTP as uvicorn does, and look at the clock.
+    """HTTP protocol of uvicorn with time limits.
 
     Attributes:
-        client_timeout_s: how long to wait for a head, for a body, and for a client to take more of its answers.
+        client_timeout_s: how long to wait for a head, for a body, and for a client to take more of
+            its answers.
         leaving: whether the server shuts down.
         answered: when the latest answer was given, on the loop's clock.
         peer: address of the client; empty where there is none.
@@ -111,7 +113,7 @@ class TimedProtocol(HttpToolsProtocol):
             self._body_timer = None
 
     def stay_open(self) -> None:
-        """Set the one timer that looks after an idle connection, however many answers it has had."""
+        """Set the one timer of an idle connection, however many answers it has had."""
         if not self.transport.is_closing():
             self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._close_if_silent)
 
@@ -128,7 +130,7 @@ class TimedProtocol(HttpToolsProtocol):
         self._end_timer = self.loop.call_later(LINGER_S, self.transport.close)
 
     def pause_writing(self) -> None:
-        """Read nothing more from a client that does not take what was written, and look after a while if it has."""
+        """Read nothing more from a client until it takes what was written; look again later."""
         super().pause_writing()
         if not self.transport.is_closing():
             self.flow.pause_reading()
@@ -168,7 +170,7 @@ class TimedProtocol(HttpToolsProtocol):
         self._unread_timer = self.loop.call_later(self.client_timeout_s, self._cut_off_if_unread, left)
 
     def _cut_off_if_unread(self, before: int) -> None:
-        """Cut a client off that has taken next to nothing of what is written since the last look."""
+        """Cut a client off that has taken next to nothing since the last look."""
         if before - self.transport.get_write_buffer_size() < LEAST_TAKEN_BYTES:
             self.transport.abort()
         else:
