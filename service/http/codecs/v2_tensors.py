@@ -271,7 +271,7 @@ def _array(each: Input) -> NDArray[Any]:
     if dtype.kind in "iu" and dtype.itemsize == 8:
         numbers = numbers.astype(np.float64)  # rounded as the same number in JSON, or in a table, is
     with np.errstate(over="ignore"):
-        # Behind a JSON header numbers are rarely aligned; a copy spares slow reads and one in the run.
+        # Behind a JSON header numbers are rarely aligned; this copy spares one in the run.
         return numbers.astype(np.float32, copy=not numbers.flags.aligned)
 
 
