@@ -18,7 +18,8 @@ from service.inference.answer import RunSlice
 from service.inference.features import Batch
 from service.inference.model import Model
 from service.logs.log import is_json, log_event
-from service.logs.predictions import ModelVersion, PredictionLog
+from service.logs.prediction_lines import ModelVersion
+from service.logs.predictions import PredictionLog
 from service.logs.requests import RequestEntry, RequestLog
 from service.logs.spans import Stage, TracedRequest
 from service.logs.throttle import FixedWindowLimiter, Throttle

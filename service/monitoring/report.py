@@ -28,7 +28,7 @@ from service.gates import (
     dead_experts,
     drift,
 )
-from service.monitoring.traffic import Gates, GateTraffic
+from service.monitoring.recording import Gates, GateTraffic
 from service.monitoring.windows import POINTS, WINDOWS, Sums, tier_of
 from service.system.json_types import Count
 from service.system.quoting import quote

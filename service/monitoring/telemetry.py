@@ -11,8 +11,9 @@ from service.errors import ModelNotFound
 from service.monitoring.comparison import ShadowFigures
 from service.monitoring.counters import Metrics
 from service.monitoring.prometheus import registry
+from service.monitoring.recording import Gates, GateTraffic
 from service.monitoring.report import DEFAULT_WINDOW, TrafficAnswer, gate_report
-from service.monitoring.traffic import Gates, GateTraffic, Traffic
+from service.monitoring.traffic import Traffic
 from service.run_directory import RunDirectory
 
 VersionKey = tuple[str, int]

@@ -33,7 +33,7 @@ _ACCEPTED_AT_ONCE = 128
 _OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Board:
+class ConnectionCounts:
     """Connections that every worker holds, and those on their way to it, in shared memory.
 
     Args:
@@ -135,7 +135,7 @@ class Acceptor:
         self._resume = loop.call_later(TICK_S, lambda: loop.add_reader(self._listening.fileno(), self._accept))
 
 
-class Sharing:
+class ConnectionBalancer:
     """Accept connections for one worker, and deal them out.
 
     Args:
@@ -157,8 +157,8 @@ class Sharing:
         held: Callable[[], int],
     ) -> None:
         self._place, self._serve, self._held = place, serve, held
-        self._acceptor = Acceptor(listening, self._deal, self._take)  # what is taken counts before any is dealt out
-        self._board = Board(directory, place, workers)
+        self._acceptor = Acceptor(listening, self._balance, self._take)  # what is taken counts before any is dealt out
+        self._counts = ConnectionCounts(directory, place, workers)
         self._heartbeats = HeartbeatMonitor(directory, workers, TICK_S)
         self._takers = list(range(workers))
         self._inboxes = [str(directory.path / f"inbox-{worker}") for worker in range(workers)]
@@ -187,11 +187,11 @@ class Sharing:
 
     def loads(self) -> list[int]:
         """Return how many connections each worker holds or is about to get."""
-        return self._board.loads()
+        return self._counts.loads()
 
-    def _deal(self, connection: socket.socket) -> None:
-        self._board.hold(self._held())
-        loads = self._board.loads()
+    def _balance(self, connection: socket.socket) -> None:
+        self._counts.hold(self._held())
+        loads = self._counts.loads()
         least = min(self._takers, key=loads.__getitem__)
         if loads[least] < loads[self._place] and self._pass_on(connection, least):
             connection.close()
@@ -199,14 +199,14 @@ class Sharing:
             self._serve_here(connection)
 
     def _pass_on(self, connection: socket.socket, to: int) -> bool:
-        self._board.sent(to)  # before it can be received
+        self._counts.sent(to)  # before it can be received
         try:
             # socket.send_fds takes an address and ignores it.
             descriptor = array("i", [connection.fileno()])
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptor)
             self._outbox.sendmsg([bytes([self._place])], [rights], 0, self._inboxes[to])
         except OSError:
-            self._board.unsent(to)
+            self._counts.unsent(to)
             return False
         return True
 
@@ -218,21 +218,21 @@ class Sharing:
             except OSError:
                 return
             if message and descriptors:
-                self._board.received(message[0])
+                self._counts.received(message[0])
                 connection = socket.socket(fileno=descriptors[0])
                 connection.setblocking(False)
                 self._serve_here(connection)
 
     def _serve_here(self, connection: socket.socket) -> None:
         self._serve(connection)
-        self._board.hold(self._held())
+        self._counts.hold(self._held())
 
     def takers(self) -> list[int]:
         """Return the workers that connections may be passed on to, this one included."""
         return self._takers
 
     def _note(self) -> None:
-        self._board.hold(self._held())
+        self._counts.hold(self._held())
         self._heartbeats.look()
         silent_s, own = self._heartbeats.silent_s, self._place
         self._takers = [place for place in range(len(self._inboxes)) if place == own or silent_s(place) < STILL_S]

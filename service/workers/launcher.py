@@ -16,17 +16,15 @@ import math
 import os
 import select
 import signal
-import subprocess
-import sys
 import time
 from types import FrameType
-from typing import NamedTuple
 
 from service.logs.log import log_event
 from service.run_directory import RunDirectory
 from service.settings import Settings
 from service.workers.heartbeat import HeartbeatMonitor
-from service.workers.sockets import Address, addresses, bind, reserve
+from service.workers.process import GO, GO_AND_ANNOUNCE, WorkerProcess
+from service.workers.sockets import Address, addresses, reserve
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 STEADY_S = 10.0
@@ -38,25 +36,7 @@ LOOK_S = 1.0
 GIVE_UP = 5
 """Workers in a row that may end before they are loaded, while none serves."""
 
-GO, GO_AND_ANNOUNCE = b"g", b"a"
-"""Answers to a loaded worker; one gets the second, so that the service is announced once."""
-
 log = logging.getLogger("service")
-
-
-class WorkerPipes(NamedTuple):
-    """File descriptors of a worker: its word that it is loaded, the answer to it, its sockets."""
-
-    loaded: int
-    go: int
-    sockets: tuple[int, ...]
-
-
-class _Worker(NamedTuple):
-    process: subprocess.Popen[bytes]
-    loaded: int
-    go: int
-    started: float
 
 
 def launch(settings: Settings, workers: int, run_directory: RunDirectory) -> int:
@@ -82,7 +62,7 @@ class _Launcher:
         self._run_directory = run_directory
         self._addresses = reserved
         self._heartbeats = HeartbeatMonitor(run_directory, workers, LOOK_S)
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, WorkerProcess] = {}
         self._loaded: set[int] = set()
         self._failed = 0
         self._gone = False
@@ -106,7 +86,7 @@ class _Launcher:
             self._end()
             return 0 if self._stopping else 1
         for place, worker in self._workers.items():
-            _write(worker.go, GO_AND_ANNOUNCE if place == 0 else GO)
+            worker.answer(GO_AND_ANNOUNCE if place == 0 else GO)
         while not self._stopping and not self._hopeless():
             self._wait(self._next_s(), *self._loading())
             self._pass_on_hang_up()
@@ -193,25 +173,8 @@ class _Launcher:
         return True
 
     def _start(self, place: int) -> None:
-        """Start a worker on sockets of its own.
-
-        The launcher keeps none, so that a dead one's connections end.
-        """
         self._heartbeats.expect(place, self._settings.worker_load_timeout_s)
-        loaded_read, loaded_write = os.pipe()
-        go_read, go_write = os.pipe()
-        with contextlib.ExitStack() as stack:
-            made = [stack.enter_context(contextlib.closing(bind(a, shared=True))) for a in self._addresses]
-            sockets = [one.fileno() for one in made]
-            arguments = map(str, (place, self._count, self._run_directory.path, loaded_write, go_read, *sockets))
-            process = subprocess.Popen(
-                [sys.executable, "-m", "service", "--worker", *arguments],
-                pass_fds=[loaded_write, go_read, *sockets],
-                start_new_session=True,
-            )
-        os.close(loaded_write)
-        os.close(go_read)
-        self._workers[place] = _Worker(process, loaded_read, go_write, time.monotonic())
+        self._workers[place] = WorkerProcess(place, self._count, self._run_directory.path, self._addresses)
 
     def _replace_dead(self) -> None:
         """Restart dead workers: at once, then after a pause that doubles while they die."""
@@ -226,9 +189,9 @@ class _Launcher:
             if due <= now and not self._stopping and not self._gone:
                 del self._due[place]
                 self._start(place)
-                _write(self._workers[place].go, GO)
+                self._workers[place].answer(GO)
 
-    def _plan(self, place: int, ended: _Worker) -> None:
+    def _plan(self, place: int, ended: WorkerProcess) -> None:
         """Log that a worker has ended, and plan when another starts in its place."""
         now, pid, status = time.monotonic(), ended.process.pid, ended.process.returncode
         pause_s = 0.0 if now - ended.started > STEADY_S else self._backoff_s[place]
@@ -248,8 +211,7 @@ class _Launcher:
     def _forget(self, place: int) -> None:
         worker = self._workers.pop(place)
         self._loaded.discard(place)
-        os.close(worker.loaded)
-        os.close(worker.go)
+        worker.close()
 
     def _end(self) -> None:
         """Have all workers shut down gracefully, as the signal says.
@@ -267,8 +229,3 @@ class _Launcher:
             self._wait(max(left_s, 0.1))
         for place in list(self._workers):
             self._forget(place)
-
-
-def _write(pipe: int, message: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        os.write(pipe, message)

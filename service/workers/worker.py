@@ -3,22 +3,19 @@
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import signal
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import uvicorn
 
 from service.engine import Engine
 from service.http.app import Applications, create_apps
-from service.http.hot.protocol import EagerProtocol
 from service.http.journal import Journal
-from service.http.types import AsgiApp
 from service.logs.log import log_event
 from service.monitoring.telemetry import Telemetry
 from service.run_directory import RunDirectory
@@ -30,14 +27,15 @@ from service.versions.proven import ProvenFiles
 from service.versions.reconciler import Reconciler
 from service.versions.shadows import Shadows
 from service.workers.announcement import announce
-from service.workers.connections import Acceptor, Sharing
 from service.workers.heartbeat import Heartbeat
-from service.workers.launcher import GO, GO_AND_ANNOUNCE, LOOK_S, WorkerPipes
+from service.workers.identity import WorkerIdentity
+from service.workers.launcher import LOOK_S
+from service.workers.listening import BACKLOG, make_listeners, uvicorn_config
+from service.workers.process import GO, GO_AND_ANNOUNCE, WorkerPipes
 from service.workers.shutdown import GracefulShutdown
 from service.workers.sockets import addresses, bind
 from service.workers.tuning import allow_connections, on_signal, settle_memory
 
-BACKLOG = 2048
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 log = logging.getLogger("service")
@@ -90,22 +88,6 @@ def _listen(bound: Sequence[socket.socket]) -> None:
         one.listen(BACKLOG)
 
 
-class WorkerIdentity(NamedTuple):
-    """Identity of a worker among the others.
-
-    Attributes:
-        place: from 0; a restarted worker has the place of the dead one.
-        workers: how many there are.
-        directory: shared by them.
-        lifeline: a pipe whose other end the launcher holds; None without a launcher.
-    """
-
-    place: int
-    workers: int
-    directory: RunDirectory
-    lifeline: int | None
-
-
 def serve(
     settings: Settings, bound: Sequence[socket.socket], begin: Callable[[], bool], identity: WorkerIdentity
 ) -> None:
@@ -151,22 +133,13 @@ def _load_and_serve(
         settle_memory()
         allow_connections()
         announced = begin()
-    config = _config(settings, apps.main)
+    config = uvicorn_config(settings, apps.main)
     server = uvicorn.Server(config)
     # uvicorn would close its sockets at the first signal; here the service first serves on.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.get_loop().call_soon(heartbeat.start)
         runner.run(_serve(server, engine, apps, bound, announced, identity))
-
-
-def _config(settings: Settings, app: AsgiApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app, loop="uvloop", http=EagerProtocol, ws="none", interface="asgi3", lifespan="on", backlog=BACKLOG,
-        access_log=False, log_config=None, log_level=_uvicorn_level(settings.log_level), proxy_headers=False,
-        server_header=False, timeout_keep_alive=settings.keep_alive_s,
-        timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
-    )  # fmt: skip
 
 
 async def _serve(
@@ -178,7 +151,7 @@ async def _serve(
     identity: WorkerIdentity,
 ) -> None:
     opening = set[asyncio.Future[Any]]()
-    listeners = _listeners(server, engine.settings, apps, bound, identity, opening)
+    listeners = make_listeners(server, engine.settings, apps, bound, identity, opening)
     GracefulShutdown(server, engine, listeners, identity.lifeline, opening).install_signal_handlers()
     _rescan_at_sighup(apps)
     aside = [asyncio.ensure_future(announce(engine, *bound))] if announced else []
@@ -213,64 +186,3 @@ def _rescan_at_sighup(apps: Applications) -> None:
         looking.append(asyncio.ensure_future(apps.rescan()))
 
     on_signal(signal.SIGHUP, look_again)
-
-
-def _listeners(
-    server: uvicorn.Server,
-    settings: Settings,
-    apps: Applications,
-    bound: Sequence[socket.socket],
-    identity: WorkerIdentity,
-    opening: set[asyncio.Future[Any]],
-) -> list[Sharing | Acceptor]:
-    """Return what lets connections in, one per port.
-
-    Only those for predictions are shared with other workers.
-    """
-    listeners: list[Sharing | Acceptor] = [_share(server, bound[0], identity, opening)]
-    if apps.operation is not None:
-        config = _config(settings, apps.operation)
-        config.load()
-        listeners.append(Acceptor(bound[1], _opener(server, config, opening)))
-    return listeners
-
-
-def _share(
-    server: uvicorn.Server, bound: socket.socket, identity: WorkerIdentity, opening: set[asyncio.Future[Any]]
-) -> Sharing:
-    """Make what accepts and deals out connections; uvicorn speaks on those served here.
-
-    uvloop accepts one connection a turn, so that in a flood of requests, which makes for long
-    turns, new connections and with them the probes would wait for seconds; `Sharing` accepts all
-    that wait.
-    """
-
-    def held() -> int:
-        return len(server.server_state.connections) + len(opening)
-
-    open_here = _opener(server, server.config, opening)
-    return Sharing(bound, identity.directory, identity.place, identity.workers, open_here, held)
-
-
-def _opener(
-    server: uvicorn.Server, config: uvicorn.Config, opening: set[asyncio.Future[Any]]
-) -> Callable[[socket.socket], None]:
-    """Return what lets uvicorn speak on a connection.
-
-    `opening` holds those that are not with it yet.
-    """
-
-    def protocol() -> asyncio.Protocol:
-        return EagerProtocol(config=config, server_state=server.server_state, app_state=server.lifespan.state)
-
-    def open_here(connection: socket.socket) -> None:
-        coming = asyncio.ensure_future(asyncio.get_running_loop().connect_accepted_socket(protocol, connection))
-        opening.add(coming)
-        coming.add_done_callback(opening.discard)
-
-    return open_here
-
-
-def _uvicorn_level(level: str) -> str:
-    """Keep uvicorn's own chatter out of the log unless asked for everything."""
-    return "debug" if level == "debug" else "warning" if level in ("info", "warning") else level

@@ -15,7 +15,8 @@ import pytest
 
 from service.engine import Engine
 from service.inference.answer import RunResult, RunSlice
-from service.logs.predictions import RETRY_S, ROOM_ROWS, ModelVersion, PredictionLog
+from service.logs.prediction_lines import ModelVersion
+from service.logs.predictions import RETRY_S, ROOM_ROWS, PredictionLog
 from service.settings import Settings
 
 FIELDS = ["time_utc", "request_id", "trace_id", "model", "version", "row", "tasks"]

@@ -21,7 +21,8 @@ from service.artifact.entries import GateBaseline, TaskGate
 from service.monitoring.counters import Metrics
 from service.monitoring.instruments import MODELS, SECONDS, VERSIONS
 from service.monitoring.prometheus import registry
-from service.monitoring.traffic import Gates, Traffic
+from service.monitoring.recording import Gates
+from service.monitoring.traffic import Traffic
 from service.run_directory import RunDirectory
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from service import gates
 from service.artifact.entries import GateBaseline, TaskGate
 from service.errors import MalformedRequest
+from service.monitoring.recording import Gates, GateTraffic
 from service.monitoring.report import gate_report
-from service.monitoring.traffic import Gates, GateTraffic, Traffic
+from service.monitoring.traffic import Traffic
 from service.run_directory import RunDirectory
 
 EDGES = (0.0, 0.1, 0.3, 0.6, 1.0)

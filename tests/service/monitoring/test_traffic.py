@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from service import gates
 from service.artifact.entries import GateBaseline, TaskGate
+from service.monitoring.recording import EXACT_ROWS, SAMPLE, Gates, GateTraffic
 from service.monitoring.shared_sums import SharedSums
-from service.monitoring.traffic import EXACT_ROWS, SAMPLE, Gates, GateTraffic, Traffic
+from service.monitoring.traffic import Traffic
 from service.monitoring.windows import TIERS, TOTAL_PLACE, Layout, tier_of
 from service.run_directory import RunDirectory
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.run_directory import RunDirectory
-from service.workers.connections import Board, Sharing
+from service.workers.connections import ConnectionBalancer, ConnectionCounts
 from service.workers.heartbeat import Heartbeat
 from service.workers.sockets import Address, bind, reserve
 
@@ -22,17 +22,17 @@ class Worker:
         self.listening.listen(100)
         self.held: list[socket.socket] = []
         self.heartbeat = Heartbeat(directory, place, workers, load_s=60)
-        self.sharing = Sharing(self.listening, directory, place, workers, self.held.append, self.count)
+        self.balancer = ConnectionBalancer(self.listening, directory, place, workers, self.held.append, self.count)
 
     def start(self) -> None:
         self.heartbeat.start()
-        self.sharing.start()
+        self.balancer.start()
 
     def count(self) -> int:
         return len(self.held)
 
     def leave(self) -> None:
-        self.sharing.close()
+        self.balancer.close()
         for connection in self.held:
             connection.close()
 
@@ -108,7 +108,7 @@ def test_a_worker_that_stands_still_gets_nothing_until_it_goes_on(directory: Run
             port = reserved.getsockname()[1]
             first, still = Worker(directory, 0, 2, port), Worker(directory, 1, 2, 0)
             first.start()
-            still.sharing.start()  # it can be reached, and takes, but its heartbeat does not beat
+            still.balancer.start()  # it can be reached, and takes, but its heartbeat does not beat
             await takers(first, [0])
             for client in await connect(port, 4, [first]):
                 stack.callback(client.close)
@@ -127,7 +127,7 @@ def test_a_worker_that_stands_still_gets_nothing_until_it_goes_on(directory: Run
 async def takers(worker: Worker, places: list[int]) -> None:
     """Wait until a worker passes connections on to these."""
     async with asyncio.timeout(20):
-        while worker.sharing.takers() != places:
+        while worker.balancer.takers() != places:
             await asyncio.sleep(0.01)
 
 
@@ -140,11 +140,11 @@ def test_what_is_passed_on_is_served_even_at_the_end(directory: RunDirectory) ->
             first.start()
             clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5)) for _ in range(4)]
             async with asyncio.timeout(20):
-                while sum(first.sharing.loads()) < len(clients):
+                while sum(first.balancer.loads()) < len(clients):
                     await asyncio.sleep(0)
             assert second.count() == 0
             second.start()
-            second.sharing.close()
+            second.balancer.close()
             counts = first.count(), second.count()
             first.leave()
             for connection in second.held:
@@ -155,16 +155,16 @@ def test_what_is_passed_on_is_served_even_at_the_end(directory: RunDirectory) ->
 
 
 def test_what_is_on_its_way_counts(directory: RunDirectory) -> None:
-    boards = [Board(directory, place, 3) for place in range(3)]
-    boards[0].hold(2)
-    boards[0].sent(1)
-    boards[0].sent(1)
-    boards[2].sent(1)
-    assert boards[2].loads() == [2, 3, 0]
-    boards[1].received(0)
-    boards[1].hold(1)
-    assert boards[0].loads() == [2, 3, 0]
-    boards[2].unsent(1)
-    assert boards[0].loads() == [2, 2, 0]
-    again = Board(directory, 1, 3)
+    counts = [ConnectionCounts(directory, place, 3) for place in range(3)]
+    counts[0].hold(2)
+    counts[0].sent(1)
+    counts[0].sent(1)
+    counts[2].sent(1)
+    assert counts[2].loads() == [2, 3, 0]
+    counts[1].received(0)
+    counts[1].hold(1)
+    assert counts[0].loads() == [2, 3, 0]
+    counts[2].unsent(1)
+    assert counts[0].loads() == [2, 2, 0]
+    again = ConnectionCounts(directory, 1, 3)
     assert again.loads() == [2, 0, 0], "what was on its way to a dead worker is lost"
