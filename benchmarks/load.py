@@ -36,9 +36,25 @@ class Load:
 
 
 def put_load(
-    url: str, bodies: Path, content_type: str, *, connections: int, seconds: float, cpus: frozenset[int]
+    url: str,
+    bodies: Path,
+    content_type: str,
+    *,
+    connections: int,
+    seconds: float,
+    cpus: frozenset[int],
+    close: bool = False,
 ) -> Load:
-    """Post the bodies in turn over kept-alive connections for some seconds from the given cores.
+    """Post the bodies in turn for some seconds from the given cores, over connections that stay open.
+
+    Args:
+        url: where to post.
+        bodies: file that `bodies.write_bodies` made.
+        content_type: of the bodies.
+        connections: open at a time.
+        seconds: length of the load; at least 1.
+        cpus: cores of the generator.
+        close: whether each connection ends with its first answer and another takes its place.
 
     Raises:
         LoadError: wrk is missing or ended without figures.
@@ -46,6 +62,7 @@ def put_load(
     cores = ",".join(str(cpu) for cpu in sorted(cpus))
     command = ["taskset", "-c", cores, "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
     command += ["--timeout", "30s", "-s", str(SCRIPT), url, "--", str(bodies), content_type]
+    command += ["close"] if close else []
     before = _children_cpu_s()
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
