@@ -4,12 +4,14 @@
 
 Without dealing, a connection stays with the worker whose socket the kernel's hash has chosen
 (SO_REUSEPORT). The contender for that is the same service, started with a `sitecustomize` that has
-every worker serve what it accepts. Both run at once and take turns, and pairs of turns are compared.
+every worker serve what it accepts. Both run at once and take turns, and pairs of turns are
+compared.
 
 - Few long connections: each sends as many requests as the others, one after the other; the time
   until the last has its answers, and the share of the work that fell to the busier worker.
 - Many short ones: a connection for every request.
-- One worker stopped (SIGSTOP) for longer than it takes to notice: new connections that get an answer.
+- One worker stopped (SIGSTOP) for longer than it takes to notice: new connections that get an
+  answer.
 """
 
 import argparse
@@ -87,7 +89,10 @@ def plain(dealt: Contender, directory: Path) -> Contender:
 
 
 def long(suite: Suite, entries: Mapping[str, Entry], repeats: int) -> None:
-    """Have every connection send its share, on both by turns; print times, latencies and shares."""
+    """Have every connection send its share, on both by turns.
+
+    Print times, latencies and shares.
+    """
     took, worst, busier = (defaultdict[str, list[float]](list) for _ in range(3))
     body = read_bodies(suite.bodies(LONG))[0].content
     os.sched_setaffinity(0, suite.cores.load)
@@ -107,7 +112,10 @@ def long(suite: Suite, entries: Mapping[str, Entry], repeats: int) -> None:
 
 
 def send(port: int, request: bytes) -> list[float]:
-    """Send REQUESTS on each of some connections, one after the other; return the seconds of each."""
+    """Send REQUESTS on each of some connections, one after the other.
+
+    Return the seconds of each.
+    """
     latencies: list[float] = []
     with selectors.DefaultSelector() as selector, ExitStack() as stack:
         for _ in range(LONG.connections):

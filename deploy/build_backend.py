@@ -1,7 +1,7 @@
 """Build backend: setuptools for installs in place, and a refusal of everything that would be handed on.
 
-This is an application whose packages are named model, service and scripts, names that would collide in
-anybody's environment; it runs from its checkout and from its images.
+This is an application whose packages are named model, service and scripts, names that would
+collide in anybody's environment; it runs from its checkout and from its images.
 """
 
 from setuptools.build_meta import *  # noqa: F403

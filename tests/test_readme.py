@@ -43,7 +43,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(models: Path) -> Iterator[list[str]]:
-    """Serve it on a free port; give the lines that a terminal would show until the service has shown a call."""
+    """Serve it on a free port.
+
+    Give the lines that a terminal would show until the service has shown a call.
+    """
     with running(models, log_format="text") as service:
         service.wait_for("curl")
         yield service.lines

@@ -59,7 +59,10 @@ class GateFigures(TypedDict):
 
 
 class TrafficNow(TypedDict):
-    """Part of a traffic answer: the tasks, their similarity and what is out of order; null without rows."""
+    """Part of a traffic answer: the tasks, their similarity and what is out of order.
+
+    Null without rows.
+    """
 
     tasks: dict[str, GateFigures]
     similarity: list[list[float]] | None

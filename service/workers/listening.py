@@ -55,8 +55,8 @@ def _balancer(
     """Make what accepts and deals out connections; uvicorn speaks on those served here.
 
     uvloop accepts one connection a turn, so that in a flood of requests, which makes for long
-    turns, new connections and with them the probes would wait for seconds; `ConnectionBalancer` accepts all
-    that wait.
+    turns, new connections and with them the probes would wait for seconds; `ConnectionBalancer`
+    accepts all that wait.
     """
 
     def held() -> int:

@@ -1,6 +1,7 @@
 """Check objects of KServe against the classes of its own client, which are made from the API's definition.
 
-Run by the Python of .venv-clients: YAML documents on standard input -> for each, a list of what is wrong.
+Run by the Python of .venv-clients: YAML documents on standard input -> for each, a list of what is
+wrong.
 """
 
 import json

@@ -94,7 +94,10 @@ def program() -> Callable[[str, str], str]:
 
 @pytest.fixture(scope="session")
 def stack(port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Run `docker compose up`, once for all tests that ask for it; skip them where that cannot be."""
+    """Run `docker compose up`, once for all tests that ask for it.
+
+    Skip them where that cannot be.
+    """
     need_docker()
     skip_without_images()
     with running_stack(tmp_path_factory.mktemp("compose"), (port(), port(), port())) as made:

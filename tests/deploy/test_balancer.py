@@ -105,7 +105,10 @@ def test_a_replica_that_is_not_ready_is_asked_nothing(balance: Callable[..., Any
 
 
 async def ask(url: str, victim: Any, number: signal.Signals) -> Counter[str]:
-    """Ask over many connections; signal a replica after BEFORE answers, go on for AFTER once it has ended."""
+    """Ask over many connections.
+
+    Signal a replica after BEFORE answers, go on for AFTER once it has ended.
+    """
     seen: Counter[str] = Counter()
     ending: asyncio.Future[int] | None = None
     left = AFTER
@@ -145,7 +148,9 @@ def test_a_replica_that_ends_under_load_fails_no_request(balance: Callable[..., 
 
 
 async def ask_with_one_frozen(url: str, victim: Any, enough: int) -> list[tuple[str, float]]:
-    """Ask over many connections; freeze a replica after BEFORE answers, go on until so many have come after that.
+    """Ask over many connections.
+
+    Freeze a replica after BEFORE answers, go on until so many have come after that.
 
     Returns:
         Each answer's status, or what broke it, with its seconds.

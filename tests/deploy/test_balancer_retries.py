@@ -18,7 +18,10 @@ ALIVE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
 class Upstream:
-    """Take requests and count them; probes are answered, anything else with bytes, silence (None), or the end (b"")."""
+    """Take requests and count them.
+
+    Probes are answered, anything else with bytes, silence (None), or the end (b"").
+    """
 
     def __init__(self, answer: bytes | None) -> None:
         self._answer = answer

@@ -1,6 +1,7 @@
 """`docker compose up` for real: train into an empty volume, two healthy replicas behind the balancer, all watched.
 
-Grafana alone is not started: its image comes from a registry only. Prometheus is asked what its dashboard would ask.
+Grafana alone is not started: its image comes from a registry only. Prometheus is asked what its
+dashboard would ask.
 """
 
 import json

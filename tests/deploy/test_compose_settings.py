@@ -20,7 +20,10 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture
 def key(stack: Stack) -> Iterator[str]:
-    """Give a key that the replicas are to ask for from their next start on; afterwards, they ask for none again."""
+    """Give a key that the replicas are to ask for from their next start on.
+
+    Afterwards, they ask for none again.
+    """
     made, file, settings = new_key(), stack.home / "deploy/secrets/service/keys", stack.home / "deploy/service.env"
     before = settings.read_text()
     file.write_text(line_of("predict", "test", made))

@@ -1,4 +1,7 @@
-"""Damaged tables: the trainer reads them, or ends with one sentence; it never breaks down, nor takes all memory."""
+"""Damaged tables: the trainer reads them, or ends with one sentence.
+
+It never breaks down, nor takes all memory.
+"""
 
 import json
 import os

@@ -19,7 +19,10 @@ from tests.support.server import Service, running
 
 @pytest.fixture
 def hostile(models: Path) -> Path:
-    """Give a directory whose highest version of `hand` never ends; `other` has one sound version."""
+    """Give a directory whose highest version of `hand` never ends.
+
+    `other` has one sound version.
+    """
     write_endless(models, "hand", 2)
     write_model(models, "other", 1)
     return models

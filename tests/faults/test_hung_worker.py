@@ -1,4 +1,7 @@
-"""A worker is stopped, as one that hangs: it is killed and replaced. Who only starts, or was suspended, is not."""
+"""A worker is stopped, as one that hangs: it is killed and replaced.
+
+Who only starts, or was suspended, is not.
+"""
 
 import asyncio
 import os
@@ -49,7 +52,10 @@ def test_it_is_replaced_and_new_connections_are_answered(
 
 
 async def probe_until_replaced(service: Service, before: list[int]) -> list[float]:
-    """Probe on new connections until both workers serve some; return the seconds that each probe took."""
+    """Probe on new connections until both workers serve some.
+
+    Return the seconds that each probe took.
+    """
     took = []
     async with asyncio.timeout(LONGEST_S):
         while True:

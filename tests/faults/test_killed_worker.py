@@ -66,7 +66,10 @@ async def ask(url: str, questions: list[Question]) -> int:
 
 
 def check_figures(url: str, load: Load, kills: int, unpublished: int) -> None:
-    """Gate sums hold every row that was answered but for what was not published; what broke may count, nothing else."""
+    """Gate sums hold every row that was answered but for what was not published.
+
+    What broke may count, nothing else.
+    """
     counted = settled(url, "mmoe_gate_rows_total", at_least=load.rows - unpublished)
     assert load.rows - unpublished <= counted <= load.rows + MOST_ROWS * load.broken
     assert settled(url, "mmoe_rows_total") <= load.rows + MOST_ROWS * load.broken

@@ -22,7 +22,8 @@ class Burst:
 
     Attributes:
         per_s: successes per second.
-        per_cpu_s: successes per second of CPU time of the workers, whatever else keeps the machine busy.
+        per_cpu_s: successes per second of CPU time of the workers, whatever else keeps the machine
+            busy.
         memory_mb: largest resident memory of a worker, at the start and at the end.
     """
 
@@ -97,7 +98,10 @@ def test_a_flood_leaves_the_accepted_their_throughput(
 
 
 def check_answers(flood: Load, probes: Load, after: Load) -> None:
-    """Every answer is a right one or a refusal that says when to return; probes are always answered."""
+    """Every answer is a right one or a refusal that says when to return.
+
+    Probes are always answered.
+    """
     assert set(flood.statuses) == {200, 429}
     assert (flood.broken, flood.unreached, flood.wrong) == (0, 0, [])
     assert re.search(rb"\r\nretry-after: [1-9]\d*\r\n", flood.refused[429])

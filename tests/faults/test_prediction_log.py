@@ -37,7 +37,10 @@ def counts(client: httpx.Client) -> dict[str, float]:
 
 
 def ask_until(client: httpx.Client, done: Callable[[dict[str, float]], bool]) -> int:
-    """Send requests, which must all succeed, until the counts are as wanted; return the rows answered."""
+    """Send requests, which must all succeed, until the counts are as wanted.
+
+    Return the rows answered.
+    """
     for number in range(1, MOST_REQUESTS):
         answer = client.post(f"{MODEL}:predict", json=BODY)
         assert answer.status_code == 200

@@ -65,7 +65,10 @@ def open_slow(address: tuple[str, int], sent: bytes) -> socket.socket:
 
 
 def until_ended(clients: dict[socket.socket, str]) -> dict[str, list[bytes]]:
-    """Trickle on and read until the service has ended every connection; what each client of a kind got."""
+    """Trickle on and read until the service has ended every connection.
+
+    What each client of a kind got.
+    """
     got = dict.fromkeys(clients, b"")
     with selectors.DefaultSelector() as selector:
         for client in clients:

@@ -1,4 +1,7 @@
-"""Under plain load nothing grows: memory, descriptors, processes; and nothing is left behind at the end."""
+"""Under plain load nothing grows: memory, descriptors, processes.
+
+And nothing is left behind at the end.
+"""
 
 import time
 from collections.abc import Callable

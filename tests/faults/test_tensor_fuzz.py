@@ -27,7 +27,10 @@ DATATYPES: list[Any] = ["FP32", "FP64", "FP16", "BYTES", "BOOL", "INT8", "UINT64
 
 
 class Mutator:
-    """Make requests of binary tensors that are wrong in a few places; a seed makes the same again."""
+    """Make requests of binary tensors that are wrong in a few places.
+
+    A seed makes the same again.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)

@@ -12,13 +12,19 @@ from tests.support.hand_weights import make_weights, raw_rows
 
 @pytest.fixture(scope="session")
 def hand_model() -> Callable[..., Path]:
-    """Write a hand-made model: `hand_model(directory, name, version, **variations)`; see `write_model`."""
+    """Write a hand-made model: `hand_model(directory, name, version, **variations)`.
+
+    See `write_model`.
+    """
     return write_model
 
 
 @pytest.fixture(scope="session")
 def hand_weights() -> Callable[..., Any]:
-    """Give the weights of a hand-made model: `hand_weights(kind, ...)`; its `answer` is the oracle."""
+    """Give the weights of a hand-made model: `hand_weights(kind, ...)`.
+
+    Its `answer` is the oracle.
+    """
     return make_weights
 
 

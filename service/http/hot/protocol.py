@@ -172,8 +172,9 @@ class EagerProtocol(SlicedProtocol):
         exchange.release()
         exchange.response_complete = True
         self._begin()
-        if exchange.parts:
-            super().on_body(b"".join(exchange.parts))
+        parts, exchange.parts = exchange.parts, []  # else they would be held beside what is joined of them
+        if parts:
+            super().on_body(b"".join(parts))
 
     def _answer_known(self, head: Head, body: bytes) -> None:
         """Answer a request that came whole and whose head was parsed before."""

@@ -1,7 +1,7 @@
 """Typed answers: the JSON of every call whose form does not depend on the model, and the schemas made of it.
 
-Nothing is checked when a call is answered: mypy holds what is built against these types. Those of live traffic, of
-comparisons and of inspections stand beside what computes them.
+Nothing is checked when a call is answered: mypy holds what is built against these types. Those of
+live traffic, of comparisons and of inspections stand beside what computes them.
 """
 
 from typing import Annotated, Any, Literal, NotRequired
@@ -229,7 +229,8 @@ def answers(answer: Any, *errors: int, **others: Schema) -> dict[int | str, Sche
     Args:
         answer: type of the JSON of a 200, one of ANSWERS or Manifest; None where it is not JSON.
         errors: the statuses that the route may answer instead; 500 goes without saying.
-        others: schemas of other content types of a 200, with a double underscore for the slash: text__plain.
+        others: schemas of other content types of a 200, with a double underscore for the slash:
+            text__plain.
     """
     contents = {kind.replace("__", "/"): {"schema": other} for kind, other in others.items()}
     if answer is not None:

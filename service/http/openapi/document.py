@@ -1,7 +1,8 @@
 """The OpenAPI document: every call with its answers and errors, and the calls that take rows once for every model.
 
-The hot path is no FastAPI route, so what /docs says of it is written here, anew for whatever is loaded. The paths with
-{name} and {version} are always there; beside them stands each served model with its own features.
+The hot path is no FastAPI route, so what /docs says of it is written here, anew for whatever is
+loaded. The paths with {name} and {version} are always there; beside them stands each served model
+with its own features.
 """
 
 import contextlib
@@ -150,7 +151,10 @@ def document(app: FastAPI, engine: Engine, typed: dict[str, Schema], keys: bool 
 
 
 def _calls(engine: Engine | None, schemas: dict[str, Schema]) -> dict[str, Schema]:
-    """Describe the calls that take rows, by path, and add what they refer to; with no engine, of no certain model."""
+    """Describe the calls that take rows, by path, and add what they refer to.
+
+    With no engine, of no certain model.
+    """
     calls: dict[str, Schema] = {}
     for version, more, which in (("", [], ""), ("/versions/{version}", [_VERSION], "_version")):
         whose = "of a version" if version else "of a model"

@@ -87,7 +87,10 @@ def model_schemas(model: Model) -> dict[str, Schema]:
 
 
 def _bodies(of: str, list_row: Schema, **more: Any) -> dict[str, Schema]:
-    """Describe requests and answers; `of` stands before the names of the schemas that they refer to."""
+    """Describe requests and answers.
+
+    `of` stands before the names of the schemas that they refer to.
+    """
     forms: Schema = {
         "instances": array({"anyOf": [ref(f"{of}Row"), list_row]}, minItems=1),
         "inputs": ref(f"{of}Columns") | {"description": "Columns instead of rows: feature -> one value per row."},
@@ -108,7 +111,10 @@ def _bodies(of: str, list_row: Schema, **more: Any) -> dict[str, Schema]:
 
 
 def feature_schema(feature: NumericFeature | CategoricalFeature) -> Schema:
-    """Describe one feature: its type, and what the training split showed. Values beyond that are taken too."""
+    """Describe one feature: its type, and what the training split showed.
+
+    Values beyond that are taken too.
+    """
     missing = f"; missing in {feature.missing_share:.1%} of the training rows" if feature.missing_share else ""
     if isinstance(feature, NumericFeature):
         seen = f"Seen from {feature.minimum:g} to {feature.maximum:g}, mean {feature.mean:g}{missing}."

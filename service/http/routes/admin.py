@@ -34,9 +34,12 @@ def versions_router(engine: Engine, commands: VersionCommands, guard: Guard, adm
         responses=answers(Pinned, 401, 403, 404, 409),
     )
     async def rollback(name: PathName) -> Response:
-        """Pin the version before the one that is served: the next lower one that can be served. An admin call.
+        """Pin the version before the one that is served: the next lower one that can be served.
 
-        It stays pinned, whatever is published, until `:pin` says otherwise or the service restarts.
+        An admin call.
+
+        It stays pinned, whatever is published, until `:pin` says otherwise or the service
+        restarts.
         """
         return JsonAnswer(Pinned(model=name, version=await commands.rollback(name), pinned=True))
 
@@ -46,7 +49,10 @@ def versions_router(engine: Engine, commands: VersionCommands, guard: Guard, adm
         responses=answers(Pinned, 400, 401, 403, 404, 408, 409, 413, 415),
     )
     async def pin(name: PathName, request: Request) -> Response:
-        """Pin a version, or none: then the highest is served, or the one that a setting pins. An admin call."""
+        """Pin a version, or none: then the highest is served, or the one that a setting pins.
+
+        An admin call.
+        """
         with admission.incoming(request.receive) as incoming:
             body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
         document = load_object(body, _EXPECTED)
@@ -112,7 +118,9 @@ def repository_router(engine: Engine, commands: VersionCommands, guard: Guard, a
         responses=answers(None, 401, 403, 404, 409),
     )
     async def unload(name: PathName) -> Response:
-        """Let go of a model until it is loaded again or the service restarts; requests in flight are answered.
+        """Let go of a model until it is loaded again or the service restarts.
+
+        Requests in flight are answered.
 
         200 when it answers no more, in all workers. An admin call.
         """
@@ -153,7 +161,9 @@ def shadow_router(engine: Engine, commands: VersionCommands, guard: Guard, admis
         responses=answers(ShadowAsked, 400, 401, 403, 404, 408, 409, 413, 415),
     )
     async def begin(name: PathName, request: Request) -> Response:
-        """Run a version beside the served one on a share of the traffic, after the answers. An admin call.
+        """Run a version beside the served one on a share of the traffic, after the answers.
+
+        An admin call.
 
         `GET /v1/models/{name}/shadow` has the differences. `{"version": null}` ends it.
         """

@@ -63,7 +63,10 @@ def health_router(engine: Engine) -> APIRouter:
 
     @router.get("/ready", summary="May requests be sent here?", responses=answers(Ready, 503))
     async def ready() -> Response:
-        """Answer 200 when the model is loaded, proved and warm; 503 before that, and while the process drains."""
+        """Answer 200 when the model is loaded, proved and warm.
+
+        503 before that, and while the process drains.
+        """
         engine.check_ready()
         return JsonAnswer(Ready(ready=True))
 

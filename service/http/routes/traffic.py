@@ -1,4 +1,7 @@
-"""`GET .../gates`: what the gates do over live traffic. Thin: name the model, ask the telemetry, write JSON."""
+"""`GET .../gates`: what the gates do over live traffic.
+
+Thin: name the model, ask the telemetry, write JSON.
+"""
 
 import asyncio
 from typing import Annotated
@@ -20,7 +23,10 @@ PathVersion = Annotated[int, Path(description="Version; also one that was served
 
 
 def traffic_router(engine: Engine, telemetry: Telemetry | None) -> APIRouter:
-    """Make the routes over live traffic. They read shared memory in a thread, off the event loop."""
+    """Make the routes over live traffic.
+
+    They read shared memory in a thread, off the event loop.
+    """
     router = APIRouter(tags=["gates"])
 
     @router.get(

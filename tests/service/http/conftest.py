@@ -32,7 +32,10 @@ def client(service: Any) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def own_hand(tmp_path: Path, hand_model: Callable[..., Path]) -> Path:
-    """Write version 1 of `hand` to a directory of the test's own; return the directory of models, `tmp_path`."""
+    """Write version 1 of `hand` to a directory of the test's own.
+
+    Return the directory of models, `tmp_path`.
+    """
     hand_model(tmp_path, "hand", 1)
     return tmp_path
 

@@ -1,7 +1,7 @@
 """The page docs/api.md: its requests are sent to a real service and answered in its words.
 
-A block of `http` that begins with a method is a request; the block behind it is the answer: `json`, or `http` with the
-status. Numbers are shown with four decimals.
+A block of `http` that begins with a method is a request; the block behind it is the answer:
+`json`, or `http` with the status. Numbers are shown with four decimals.
 """
 
 import contextlib

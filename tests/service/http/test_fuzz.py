@@ -1,6 +1,7 @@
 """Random and mutated bodies, with and without binary tensors and odd headers: never a 5xx, always an answer in form.
 
-Most are sent in process, straight into the application; some through a socket, with faults of HTTP itself.
+Most are sent in process, straight into the application; some through a socket, with faults of HTTP
+itself.
 """
 
 import asyncio
@@ -244,7 +245,10 @@ GOOD = [
 def test_mutated_bodies_are_answered_in_form_and_harm_nobody(
     engine: Engine, effort: Effort, measured: Callable[[str], None]
 ) -> None:
-    """Send them many at a time, so that bad ones and good ones meet in a run; the good ones keep their answers."""
+    """Send them many at a time, so that bad ones and good ones meet in a run.
+
+    The good ones keep their answers.
+    """
 
     async def run() -> None:
         asking, make = InProcess(engine), Mutator(random.randrange(2**32) if effort.soak else 0)

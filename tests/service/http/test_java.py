@@ -1,4 +1,7 @@
-"""Java's HTTP client, which wishes for HTTP/2 with its first POST, is answered in HTTP/1.1; where there is a JRE."""
+"""Java's HTTP client, which wishes for HTTP/2 with its first POST, is answered in HTTP/1.1.
+
+Where there is a JRE.
+"""
 
 import json
 import shutil

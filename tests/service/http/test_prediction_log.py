@@ -1,4 +1,7 @@
-"""Every call that predicts leaves its rows in the prediction log, whatever its protocol; none that does not."""
+"""Every call that predicts leaves its rows in the prediction log, whatever its protocol.
+
+None that does not.
+"""
 
 import json
 from collections.abc import Callable, Iterator

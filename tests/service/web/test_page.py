@@ -32,7 +32,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, hand_model: Callable[..., Path]) -> Iterator[str]:
-    """Serve two hand-made models, one without gates; the default has both kinds of feature and all kinds of task."""
+    """Serve two hand-made models, one without gates.
+
+    The default has both kinds of feature and all kinds of task.
+    """
     models = tmp_path_factory.mktemp("models")
     hand_model(models, "hand", 1)
     hand_model(models, "plain", 1, kind="plain")
