@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from model.config.data import TableData
@@ -40,7 +41,7 @@ class Markers:
             values = [*self.numbers, *(-number for number in self.numbers if math.isinf(number))]
             marked = floats.is_in(pl.Series(values=values, dtype=floats.dtype).to_list())
         else:
-            return pl.repeat(False, len(series), eager=True)
+            return pl.Series(np.zeros(len(series), bool))
         return marked.fill_null(False)
 
 

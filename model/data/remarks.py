@@ -27,6 +27,9 @@ MIXED_SHARE = 0.5
 IDENTIFIER_SHARE, IDENTIFIER_ROWS = 0.95, 100
 """Different whole numbers a present value, and rows, from which a column may be an identifier."""
 
+LARGEST_EXACT = 2.0**24
+"""Largest whole number up to which float32 has every one."""
+
 MERGED_SHARE = 0.01
 """Share of different decimal numbers that are one in float32 above which there is a remark."""
 
@@ -153,16 +156,23 @@ def on_precision(series: pl.Series, values: NDArray[np.float64]) -> Iterator[str
 
     The network computes in float32.
     """
-    present = values[~np.isnan(values)]
-    exact = series.cast(pl.Int64, strict=False) if series.dtype == pl.String else series
-    different = max(len(np.unique(present)), exact.drop_nulls().n_unique())
-    left = len(np.unique(present.astype(np.float32)))
+    present = np.sort(values[~np.isnan(values)])
     whole = bool((present == np.round(present)).all())
+    if series.dtype == pl.Float32 or not len(present) or (whole and np.abs(present[[0, -1]]).max() <= LARGEST_EXACT):
+        return
+    different, left = _count_distinct(present), _count_distinct(present.astype(np.float32))
+    if not series.dtype.is_float():
+        exact = series.cast(pl.Int64, strict=False) if series.dtype == pl.String else series
+        different = max(different, exact.drop_nulls().n_unique())
     if left < different * (1.0 if whole else 1.0 - MERGED_SHARE):
         yield (
             f"{different:,} different numbers are {left:,} in float32, in which the network computes: name it in "
-            f"features.categorical, or subtract an origin in the table, such as {float(present.min()):.10g}"
+            f"features.categorical, or subtract an origin in the table, such as {float(present[0]):.10g}"
         )
+
+
+def _count_distinct(ascending: NDArray[np.floating]) -> int:
+    return 1 + int(np.count_nonzero(ascending[1:] != ascending[:-1]))
 
 
 def on_categories(table: Table, name: str) -> Iterator[str]:
@@ -223,7 +233,7 @@ def on_constant(values: pl.Series) -> Iterator[str]:
 
     `values` has null where the table has none.
     """
-    if not values.null_count() and values.n_unique() == 1:
+    if not values.null_count() and bool((values == values[0]).all()):
         value = str(values[0]).lower() if values.dtype == pl.Boolean else values[0]
         yield f"holds {quoted(value)} in every row, which tells nothing; add it to data.drop"
 

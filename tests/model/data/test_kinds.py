@@ -376,3 +376,10 @@ def test_page_of_values_shows_the_lines_as_they_are_printed(read: Read) -> None:
         pattern = ".*".join(re.escape(piece.strip()) for piece in re.split(r"\.\.\.", line) if piece.strip())
         pattern = re.sub(r"\d+%", r"\\d+%", pattern)
         assert any(re.match(pattern, remark) for remark in printed), line
+
+
+def test_column_of_markers_in_another_spelling_is_left_out(read: Read) -> None:
+    """Markers compare as numbers too, so that no value is left to speak of."""
+    dataset = read({"x": ["-0200"] * ROWS}, missing=["-200"])
+    assert not numeric(dataset)
+    assert "left out: no training row has a number there" in line(dataset, "x")
