@@ -27,6 +27,7 @@ from service.versions.proven import ProvenFiles
 from service.versions.reconciler import Reconciler
 from service.versions.shadows import Shadows
 from service.workers.announcement import announce
+from service.workers.connections import Acceptor, ConnectionBalancer
 from service.workers.heartbeat import Heartbeat
 from service.workers.identity import WorkerIdentity
 from service.workers.launcher import LOOK_S
@@ -130,31 +131,33 @@ def _load_and_serve(
         barrier = Barrier(identity.directory, identity.place, identity.workers) if identity.workers > 1 else None
         journal = Journal(settings, identity.place, telemetry.recorded if telemetry else lambda *_: None)
         apps = create_apps(engine, telemetry, journal, Reconciler(catalogue, barrier, proven))
+        config = uvicorn_config(settings, apps.main)
+        server = uvicorn.Server(config)
+        # uvicorn would close its sockets at the first signal; here the service first serves on.
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+        opening = set[asyncio.Future[Any]]()
+        listeners = make_listeners(server, settings, apps, bound, identity, opening)
         settle_memory()
         allow_connections()
-        announced = begin()
-    config = uvicorn_config(settings, apps.main)
-    server = uvicorn.Server(config)
-    # uvicorn would close its sockets at the first signal; here the service first serves on.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+        announced = begin()  # whatever is needed of the run directory is there by now
+    shutdown = GracefulShutdown(server, engine, listeners, identity.lifeline, opening)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.get_loop().call_soon(heartbeat.start)
-        runner.run(_serve(server, engine, apps, bound, announced, identity))
+        runner.run(_serve(server, engine, apps, listeners, shutdown, bound if announced else [], identity))
 
 
 async def _serve(
     server: uvicorn.Server,
     engine: Engine,
     apps: Applications,
-    bound: Sequence[socket.socket],
-    announced: bool,
+    listeners: Sequence[ConnectionBalancer | Acceptor],
+    shutdown: GracefulShutdown,
+    announced: Sequence[socket.socket],
     identity: WorkerIdentity,
 ) -> None:
-    opening = set[asyncio.Future[Any]]()
-    listeners = make_listeners(server, engine.settings, apps, bound, identity, opening)
-    GracefulShutdown(server, engine, listeners, identity.lifeline, opening).install_signal_handlers()
+    shutdown.install_signal_handlers()
     _rescan_at_sighup(apps)
-    aside = [asyncio.ensure_future(announce(engine, *bound))] if announced else []
+    aside = [asyncio.ensure_future(announce(engine, *announced))] if announced else []
     if identity.lifeline is None:
         aside.append(asyncio.ensure_future(_tell_if_gone(identity.directory)))
     serving = asyncio.ensure_future(server.serve([]))
