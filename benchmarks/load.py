@@ -45,7 +45,7 @@ def put_load(
     cpus: frozenset[int],
     close: bool = False,
 ) -> Load:
-    """Post the bodies in turn for some seconds from the given cores, over connections that stay open.
+    """Post the bodies in turn for some seconds from the given cores, on connections that stay.
 
     Args:
         url: where to post.

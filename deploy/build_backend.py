@@ -1,4 +1,6 @@
-"""Build backend: setuptools for installs in place, and a refusal of everything that would be handed on.
+"""Build backend.
+
+Setuptools for installs in place, and a refusal of everything that would be handed on.
 
 This is an application whose packages are named model, service and scripts, names that would
 collide in anybody's environment; it runs from its checkout and from its images.
@@ -13,7 +15,10 @@ REFUSAL = (
 
 
 def build_wheel(*arguments: object, **options: object) -> str:
-    """Refuse to build a wheel: it would have top-level packages with names that are everybody's."""
+    """Refuse to build a wheel.
+
+    It would have top-level packages with names that are everybody's.
+    """
     raise SystemExit(REFUSAL)
 
 

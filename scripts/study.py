@@ -18,7 +18,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 CONFIGS = Path(__file__).parent / "configs"
 TRIALS = Path("build/study-page")
-"""Directory for the pages of smaller studies, so that they do not replace those of the whole ones."""
+"""Directory for the pages of smaller studies, which do not replace those of the whole ones."""
 TABLES = {"census": ("census_income", "census_education"), "hotel": ("hotel",)}
 
 

@@ -24,7 +24,10 @@ if TYPE_CHECKING:  # the service's tests also run where the trainer's packages a
 ROWS = 600
 MEASURED: pytest.StashKey[list[str]] = pytest.StashKey()
 ALONE = tuple(f"tests/{place}/" for place in ("benchmarks", "deploy", "faults", "service/web"))
-"""Directories whose tests run alone: they load the machine, or share a browser or Docker engine."""
+"""Directories whose tests run alone.
+
+They load the machine, or share a browser or Docker engine.
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,4 +1,7 @@
-"""Pages that say where things are: every room is on that of the house, and every path that they name is there."""
+"""Pages that say where things are.
+
+Every room is on that of the house, and every path that they name is there.
+"""
 
 import re
 from pathlib import Path

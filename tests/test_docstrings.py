@@ -1,4 +1,7 @@
-"""Rules of docstrings, held for the whole tree: their first word, and argument lines that say more than a type."""
+"""Rules of docstrings, held for the whole tree.
+
+Their first word, and argument lines that say more than a type.
+"""
 
 import ast
 import re
@@ -16,7 +19,10 @@ Defined = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """List every docstring with its line: of modules, classes, functions, and of the names above one."""
+    """List every docstring with its line.
+
+    Of modules, classes, functions, and of the names above one.
+    """
     for node in ast.walk(tree):
         if isinstance(node, Defined):
             for statement in node.body:
@@ -33,7 +39,9 @@ def words(text: str) -> set[str]:
 
 
 def annotations(node: Defined) -> dict[str, str]:
-    """Return the types, as written, of a function's arguments, or of a class's arguments and attributes."""
+    """Return the types, as written, of a function's arguments, or of a class's arguments and
+    attributes.
+    """
     if isinstance(node, ast.Module):
         return {}
     if isinstance(node, ast.ClassDef):
@@ -46,7 +54,9 @@ def annotations(node: Defined) -> dict[str, str]:
 
 
 def repeated_types(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """List the argument lines that hold no word but those of the argument's name and type, as (argument, text)."""
+    """List the argument lines that hold no word but those of the argument's name and type, as
+    (argument, text).
+    """
     for node in ast.walk(tree):
         if not isinstance(node, Defined):
             continue

@@ -31,7 +31,9 @@ def pins() -> dict[str, str]:
 
 
 def closure(requirements: Iterable[Requirement]) -> set[str]:
-    """Name every package that the requirements need here, directly or not, as far as it is installed."""
+    """Name every package that the requirements need here, directly or not, as far as it is
+    installed.
+    """
     found: set[str] = set()
     todo = [(r, e) for r in requirements for e in ("", *r.extras)]
     while todo:

@@ -1,4 +1,7 @@
-"""The one-way layering, seen from a running interpreter: what import-linter says of the source holds in memory too."""
+"""The one-way layering, seen from a running interpreter.
+
+What import-linter says of the source holds in memory too.
+"""
 
 import subprocess
 import sys

@@ -22,7 +22,9 @@ def blocks(language: str) -> list[str]:
 
 
 def program(module: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a module of the checkout from another directory, where paths are relative to that directory."""
+    """Run a module of the checkout from another directory, where paths are relative to that
+    directory.
+    """
     env = {key: value for key, value in os.environ.items() if key != "MMOE_DATA"} | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=180, check=False)

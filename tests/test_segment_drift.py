@@ -70,7 +70,10 @@ def check(report: dict[str, Any], weights: NDArray[Any]) -> None:
 
 
 def report_of(url: str, rows: int) -> Any:
-    """Read the report of all traffic once it holds so many rows: each worker publishes once a second."""
+    """Read the report of all traffic once it holds so many rows.
+
+    Each worker publishes once a second.
+    """
     path = f"{url}/v1/gates?window=5m"
     awaited(lambda: ask(path)["rows"], rows)
     return ask(path)

@@ -203,7 +203,10 @@ def on_categories(table: Table, name: str) -> Iterator[str]:
 
 
 def on_not_available(table: Table, columns: Iterable[str]) -> list[str]:
-    """Note which of these columns of categories hold 'NA', which means missing unless the configuration has a say."""
+    """Note which of these columns of categories hold 'NA'.
+
+    It means missing unless the configuration has a say.
+    """
     cells = [f"{table.not_available[name][0]:,} of '{name}'" for name in columns if name in table.not_available]
     more = f" and of {len(cells) - 5} more columns" * (len(cells) > 5)
     said = f"Cells with 'NA' are missing: {', '.join(cells[:5])}{more}; "

@@ -32,7 +32,7 @@ class PipeHandler(logging.Handler):
         self._descriptor = descriptor
         self._lines: queue.Queue[bytes | None] = queue.Queue(ROOM_LINES)
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
-        # Signals are for the main thread alone, which may put them off; this one inherits its mask.
+        # Signals are for the main thread, which may put them off; this one inherits its mask.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._thread.start()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -1,4 +1,6 @@
-"""Ask a service through KServe's own client: rows as JSON on standard input -> what the client made of the answers.
+"""Ask a service through KServe's own client.
+
+Rows as JSON on standard input -> what the client made of the answers.
 
 Run by the Python of .venv-clients. Reads {"url", "numeric" (B, 3) with null, "categorical" (B, 2),
 "wide" (B, 100), "instances" (B rows by name)}.

@@ -1,4 +1,5 @@
-"""Check objects of KServe against the classes of its own client, which are made from the API's definition.
+"""Check objects of KServe against the classes of its own client, which are made from the API's
+definition.
 
 Run by the Python of .venv-clients: YAML documents on standard input -> for each, a list of what is
 wrong.
@@ -22,7 +23,9 @@ def class_of(name: str) -> Any:
 
 
 def check(value: Any, kind: str, where: str) -> list[str]:
-    """Say what in a value is not of a kind such as "list[V1EnvVar]", "dict(str, str)" or a class of the client."""
+    """Say what in a value is not of a kind such as "list[V1EnvVar]", "dict(str, str)" or a
+    class of the client.
+    """
     if inner := re.fullmatch(r"list\[(.+)\]", kind):
         if not isinstance(value, list):
             return [f"{where} is {type(value).__name__}, not a list"]
@@ -40,7 +43,9 @@ def check(value: Any, kind: str, where: str) -> list[str]:
 
 
 def check_object(value: Any, made: Any, where: str) -> list[str]:
-    """Say which fields of an object its class does not know or misses, and what is wrong with the others."""
+    """Say which fields of an object its class does not know or misses, and what is wrong with
+    the others.
+    """
     if not made.openapi_types:  # such as a quantity or a port, which is a number or a text
         return []
     if not isinstance(value, dict):

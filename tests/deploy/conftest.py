@@ -1,4 +1,6 @@
-"""Real nginx and Prometheus on free ports of this machine, and what the dashboard asks of Prometheus."""
+"""Real nginx and Prometheus on free ports of this machine, and what the dashboard asks of
+Prometheus.
+"""
 
 import json
 import shutil
@@ -81,7 +83,9 @@ def port() -> Callable[[], int]:
 
 @pytest.fixture(scope="session")
 def program() -> Callable[[str, str], str]:
-    """Give a function that finds a program, or skips the test naming the Debian package that has it."""
+    """Give a function that finds a program, or skips the test naming the Debian package that
+    has it.
+    """
 
     def find(name: str, package: str) -> str:
         path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
@@ -106,7 +110,9 @@ def stack(port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def panel_queries() -> dict[str, str]:
-    """Give every query of the dashboard by its panel and letter, its variables replaced as Grafana does for All."""
+    """Give every query of the dashboard by its panel and letter, its variables replaced as
+    Grafana does for All.
+    """
     dashboard = json.loads((ROOT / "deploy/grafana/dashboards/mmoe.json").read_text())
     found: dict[str, str] = {}
     for panel in dashboard["panels"]:
@@ -121,7 +127,9 @@ def panel_queries() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def not_numbers() -> Callable[[str, dict[str, str]], dict[str, object]]:
-    """Give a function that asks a Prometheus the queries and returns those that give no number, with what they give."""
+    """Give a function that asks a Prometheus the queries and returns those that give no number,
+    with what they give.
+    """
 
     def ask(url: str, queries: dict[str, str]) -> dict[str, object]:
         wrong: dict[str, object] = {}

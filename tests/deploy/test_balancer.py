@@ -1,4 +1,7 @@
-"""The balancer's configuration in a real nginx, before two real services: none of its answers is lost when one ends."""
+"""The balancer's configuration in a real nginx, before two real services.
+
+None of its answers is lost when one ends.
+"""
 
 import asyncio
 import os
@@ -38,7 +41,9 @@ def balance(
     port: Callable[[], int],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Any]:
-    """Give a context manager that runs two services, the second on other models if told so, and nginx before them."""
+    """Give a context manager that runs two services, the second on other models if told so, and
+    nginx before them.
+    """
     nginx = program("nginx", "nginx")
 
     @contextmanager

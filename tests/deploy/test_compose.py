@@ -1,4 +1,6 @@
-"""`docker compose up` for real: train into an empty volume, two healthy replicas behind the balancer, all watched.
+"""`docker compose up` for real.
+
+Train into an empty volume, two healthy replicas behind the balancer, all watched.
 
 Grafana alone is not started: its image comes from a registry only. Prometheus is asked what its
 dashboard would ask.

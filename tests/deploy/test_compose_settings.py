@@ -1,4 +1,7 @@
-"""Settings that guard, in a stack that runs: replicas that are added or replaced keep them, and say what is wrong."""
+"""Settings that guard, in a stack that runs.
+
+Replicas that are added or replaced keep them, and say what is wrong.
+"""
 
 import base64
 import json

@@ -1,4 +1,7 @@
-"""The packages of the images: every one but torch by version and hash, as pinned in constraints.txt."""
+"""The packages of the images.
+
+Every one but torch by version and hash, as pinned in constraints.txt.
+"""
 
 import re
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Prometheus' own programs on what is deployed: rules, alerts, and a number for every query of the dashboard."""
+"""Prometheus' own programs on what is deployed.
+
+Rules, alerts, and a number for every query of the dashboard.
+"""
 
 import json
 import queue

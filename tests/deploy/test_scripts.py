@@ -1,4 +1,7 @@
-"""The scripts of deploy/ without an engine: what they write, and that they do not stop at the first error."""
+"""The scripts of deploy/ without an engine.
+
+What they write, and that they do not stop at the first error.
+"""
 
 import os
 import socket

@@ -33,5 +33,8 @@ def at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 
 @pytest.fixture
 def questions() -> Callable[..., list[Question]]:
-    """Give a function that makes questions to that version, of so many rows each: `questions(rows=64)`."""
+    """Give a function that makes questions to that version, of so many rows each.
+
+    `questions(rows=64)`.
+    """
     return lambda rows=1, count=32: predictions("hand", {1: make_weights()}, rows, count)

@@ -1,4 +1,7 @@
-"""A wall clock that jumps moves nothing: windows, deadlines, rates, connections and the end go by the monotonic one."""
+"""A wall clock that jumps moves nothing.
+
+Windows, deadlines, rates, connections and the end go by the monotonic one.
+"""
 
 import ast
 from collections.abc import Callable
@@ -17,7 +20,10 @@ real, jumps = time.time, itertools.cycle((0.0, 86400.0, -86400.0, 3.0, -1e9))
 time.time = lambda: real() + next(jumps)
 time.time_ns = lambda: int(time.time() * 1e9)
 """
-"""Code that Python runs at the start of every process: each reading of the wall clock is off by another time."""
+"""Code that Python runs at the start of every process.
+
+Each reading of the wall clock is off by another time.
+"""
 
 STAMPS = {
     "service/monitoring/report.py": "when a window begins and ends, for people",

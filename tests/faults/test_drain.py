@@ -1,4 +1,7 @@
-"""SIGTERM under load: all that was asked is answered, the door stays open for the time set, the status is 0."""
+"""SIGTERM under load.
+
+All that was asked is answered, the door stays open for the time set, the status is 0.
+"""
 
 import asyncio
 import signal

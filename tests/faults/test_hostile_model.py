@@ -1,4 +1,7 @@
-"""A model file whose load never ends: sound ones are served beside it, and nothing of it outlives its worker."""
+"""A model file whose load never ends.
+
+Sound ones are served beside it, and nothing of it outlives its worker.
+"""
 
 import os
 import shutil

@@ -1,4 +1,7 @@
-"""The file of keys becomes a FIFO, on which a reader would wait for ever: keys stay, and the service ends when told."""
+"""The file of keys becomes a FIFO, on which a reader would wait for ever.
+
+Keys stay, and the service ends when told.
+"""
 
 import os
 from pathlib import Path

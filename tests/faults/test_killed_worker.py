@@ -1,4 +1,6 @@
-"""A worker is killed under load: only what it was answering is lost, another takes its place, the figures go on.
+"""A worker is killed under load.
+
+Only what it was answering is lost, another takes its place, the figures go on.
 
 Of the figures a killed worker takes with it what it had not published, a second's at most.
 """

@@ -1,4 +1,7 @@
-"""Requests that are made to become large: each is refused, probes are answered, and memory stays bounded."""
+"""Requests that are made to become large.
+
+Each is refused, probes are answered, and memory stays bounded.
+"""
 
 import asyncio
 import gzip
@@ -77,7 +80,10 @@ ATTACKS: dict[str, Callable[[], list[bytes]]] = {
 }  # fmt: skip
 
 GROWTH_MB = 200
-"""Four clients at once: their bodies as sent and inflated, and what little is made of one of them."""
+"""Four clients at once.
+
+Their bodies as sent and inflated, and what little is made of one of them.
+"""
 
 
 @pytest.mark.parametrize("name", [*ATTACKS])

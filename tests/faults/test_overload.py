@@ -1,4 +1,7 @@
-"""Ten times as many clients as fit: what is accepted keeps its throughput and its time, the others are told to wait."""
+"""Ten times as many clients as fit.
+
+What is accepted keeps its throughput and its time, the others are told to wait.
+"""
 
 import re
 import time

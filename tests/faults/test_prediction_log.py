@@ -1,4 +1,7 @@
-"""A disk that is full, read-only or gone under the prediction log: requests go on, loss is counted, writing resumes."""
+"""A disk that is full, read-only or gone under the prediction log.
+
+Requests go on, loss is counted, writing resumes.
+"""
 
 import json
 import resource
@@ -64,7 +67,9 @@ def records(directory: Path) -> list[dict[str, Any]]:
 
 
 def check_a_loss(models: Path, directory: Path, spoil: Callable[[Service], object], mend: Callable[[], object]) -> None:
-    """Spoil the disk under a running service, see it go on and count, mend it, see it write again."""
+    """Spoil the disk under a running service, see it go on and count, mend it, see it write
+    again.
+    """
     with logged(models, directory) as (service, client):
         answered = ask_until(client, lambda found: found["written"] > 0)
         spoil(service)

@@ -1,4 +1,6 @@
-"""New versions every 200 ms under full load, and versions that are corrupt in every way there is."""
+"""New versions every 200 ms under full load, and versions that are corrupt in every way there
+is.
+"""
 
 import asyncio
 import json

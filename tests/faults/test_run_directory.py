@@ -1,4 +1,7 @@
-"""The run directory is removed while the service runs: predictions go on, the log says so, nothing runs on alone."""
+"""The run directory is removed while the service runs.
+
+Predictions go on, the log says so, nothing runs on alone.
+"""
 
 import os
 import shutil

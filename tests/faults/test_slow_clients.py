@@ -1,4 +1,7 @@
-"""A thousand clients that are slow, silent or half gone at once: the others are served, and these are cut off."""
+"""A thousand clients that are slow, silent or half gone at once.
+
+The others are served, and these are cut off.
+"""
 
 import resource
 import selectors

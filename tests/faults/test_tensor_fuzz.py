@@ -1,4 +1,7 @@
-"""Headers and shapes of binary tensors, mutated: an answer in form each time, from a worker of bounded memory."""
+"""Headers and shapes of binary tensors, mutated.
+
+An answer in form each time, from a worker of bounded memory.
+"""
 
 import http.client
 import json

@@ -1,4 +1,7 @@
-"""Bytes that are meant to hold the loop, to fill the memory or to end a worker: it serves on, as quick as before."""
+"""Bytes that are meant to hold the loop, to fill the memory or to end a worker.
+
+It serves on, as quick as before.
+"""
 
 import contextlib
 import socket
@@ -57,7 +60,9 @@ ATTACKS: dict[str, Attack] = {
 
 
 def attack(address: tuple[str, int], sent: Iterator[bytes]) -> None:
-    """Send while it is taken, end the sending, and read what comes until the end, both for a bounded time."""
+    """Send while it is taken, end the sending, and read what comes until the end, both for a
+    bounded time.
+    """
     end = time.monotonic() + LONGEST_S
     with contextlib.suppress(OSError), socket.create_connection(address, timeout=LONGEST_S) as connection:
         for piece in sent:

@@ -30,13 +30,19 @@ def hand_weights() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def hand_rows() -> Callable[..., Any]:
-    """Draw raw rows for such weights: `hand_rows(weights, rows, seed)` -> (numeric, categorical)."""
+    """Draw raw rows for such weights.
+
+    `hand_rows(weights, rows, seed)` -> (numeric, categorical).
+    """
     return raw_rows
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory, hand_model: Callable[..., Path]) -> Path:
-    """Write the models that the shared service serves: `hand` (versions 1 and 2), `wide`, `plain`."""
+    """Write the models that the shared service serves.
+
+    `hand` (versions 1 and 2), `wide`, `plain`.
+    """
     root = tmp_path_factory.mktemp("models")
     hand_model(root, "hand", 1)
     hand_model(root, "hand", 2, seed=5)

@@ -16,7 +16,10 @@ LONGEST_S = 60
 
 
 class Probe(NamedTuple):
-    """Times of one probe, in seconds: until its answer, and of the loop: run, waited for a core."""
+    """Times of one probe, in seconds.
+
+    Until its answer, and of the loop: run, waited for a core.
+    """
 
     took_s: float
     ran_s: float

@@ -1,4 +1,6 @@
-"""Typed answers: the JSON of every call whose form does not depend on the model, and the schemas made of it.
+"""Typed answers.
+
+The JSON of every call whose form does not depend on the model, and the schemas made of it.
 
 Nothing is checked when a call is answered: mypy holds what is built against these types. Those of
 live traffic, of comparisons and of inspections stand beside what computes them.

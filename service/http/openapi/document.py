@@ -1,4 +1,6 @@
-"""The OpenAPI document: every call with its answers and errors, and the calls that take rows once for every model.
+"""The OpenAPI document.
+
+Every call with its answers and errors, and the calls that take rows once for every model.
 
 The hot path is no FastAPI route, so what /docs says of it is written here, anew for whatever is
 loaded. The paths with {name} and {version} are always there; beside them stands each served model
@@ -221,7 +223,10 @@ def _answered(what: str, schema: Schema, errors: tuple[int, ...]) -> Schema:
 
 
 def _responses(responses: Schema, v2: bool) -> Schema:
-    """Finish a call's answers: the errors in the shape of their protocol, and nothing that FastAPI only supposes."""
+    """Finish a call's answers.
+
+    The errors in the shape of their protocol, and nothing that FastAPI only supposes.
+    """
     error = {JSON: {"schema": ref("Refusal")}} if v2 else {PROBLEM_JSON: {"schema": ref("Problem")}}
     finished: dict[str, Any] = {}
     for status, response in sorted((responses | {"421": {}, "500": {}}).items()):

@@ -1,4 +1,7 @@
-"""Schemas of a model's rows and answers: its own features and tasks, their ranges, and examples that work."""
+"""Schemas of a model's rows and answers.
+
+Its own features and tasks, their ranges, and examples that work.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -62,7 +65,7 @@ def common_schemas() -> dict[str, Schema]:
 
 
 def model_schemas(model: Model) -> dict[str, Schema]:
-    """Return the schemas of a model's row, request, answer and inspection, under names of its own."""
+    """Return schemas of a model's row, request, answer and inspection, by names of its own."""
     manifest, of = model.manifest, f"{model.name}."
     features = {feature.name: feature_schema(feature) for feature in manifest.features}
     examples = example_rows(manifest)

@@ -180,7 +180,7 @@ def shadow_router(engine: Engine, commands: VersionCommands, guard: Guard, admis
         responses=answers(Shadow, 401, 403, 404),
     )
     def found(name: PathName) -> Response:
-        """Tell how the shadow version's predictions and gates differ from the served one's, over all workers.
+        """Compare the shadow's predictions and gates with the served version's, over all workers.
 
         After the end of a comparison it tells what the last one found. An admin call.
         """

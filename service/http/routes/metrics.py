@@ -22,7 +22,7 @@ def metrics_router(telemetry: Telemetry | None) -> APIRouter:
         responses=answers(None, 404, **dict.fromkeys(("text__plain", "application__openmetrics-text"), TEXT)),
     )
     async def metrics(request: Request) -> Response:
-        """Write the metrics in the text format of Prometheus, or as OpenMetrics where that is accepted."""
+        """Write the metrics as Prometheus' text, or as OpenMetrics where that is accepted."""
         if telemetry is None:
             raise HTTPException(404, TELEMETRY_OFF)
         telemetry.publish()

@@ -17,7 +17,7 @@ def models_router(engine: Engine) -> APIRouter:
 
     @router.get("/v1/models", summary="All models", responses=answers(Models))
     async def models() -> Response:
-        """List the models found on disk, which of their versions are loaded, and why others are not."""
+        """List the models on disk, which of their versions are loaded, and why others are not."""
         return JsonAnswer(Models(models=[_describe(engine, state) for state in engine.models()]))
 
     @router.get("/v1/models/{name}", summary="One model", responses=answers(Model, 404))
@@ -37,7 +37,10 @@ def models_router(engine: Engine) -> APIRouter:
 
     @router.get("/v1/models/{name}/metadata", summary="The manifest", responses=answers(Manifest, 404, 503))
     async def metadata(name: PathName) -> Response:
-        """Return the manifest of the served version: features, tasks, gate baseline, provenance."""
+        """Return the manifest of the served version.
+
+        Features, tasks, gate baseline, provenance.
+        """
         return _manifest(engine, name, None)
 
     @router.get(
@@ -53,7 +56,10 @@ def models_router(engine: Engine) -> APIRouter:
 
 
 def health_router(engine: Engine) -> APIRouter:
-    """Make the probes. They look at no request queue, so an overloaded service stays alive and ready."""
+    """Make the probes.
+
+    They look at no request queue, so an overloaded service stays alive and ready.
+    """
     router = APIRouter(prefix="/health", tags=["operation"])
 
     @router.get("/live", summary="Is the process alive?", responses=answers(Live))

@@ -1,4 +1,7 @@
-"""The dashboard and the API reference: two pages and their files, served with a policy that lets nothing else in."""
+"""The dashboard and the API reference.
+
+Two pages and their files, served with a policy that lets nothing else in.
+"""
 
 import hashlib
 from importlib.resources import files
@@ -49,7 +52,7 @@ def web_router() -> APIRouter:
         responses=answers(Alive, text__html=TEXT),
     )
     async def page(request: Request) -> Response:
-        """Send the dashboard to a browser, and `{"status": "alive"}` to a client that does not ask for HTML.
+        """Send the dashboard to a browser, `{"status": "alive"}` to who does not ask for HTML.
 
         KServe's client asks so whether a server of its first protocol is alive.
         """

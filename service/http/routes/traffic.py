@@ -44,7 +44,7 @@ def traffic_router(engine: Engine, telemetry: Telemetry | None) -> APIRouter:
         responses=answers(TrafficAnswer, 400, 404, 409, 503),
     )
     async def of_model(name: PathName, window: Window = DEFAULT_WINDOW) -> Response:
-        """Describe the rows that a model predicted lately, beside its baseline, over all workers."""
+        """Describe the rows a model predicted lately, beside its baseline, over all workers."""
         return await _report(engine, telemetry, name, None, window)
 
     @router.get(

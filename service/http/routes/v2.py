@@ -1,4 +1,7 @@
-"""The Open Inference Protocol v2 but for `infer`, which is on the hot path: server, models, health."""
+"""The Open Inference Protocol v2 but for `infer`, which is on the hot path.
+
+Server, models, health.
+"""
 
 import contextlib
 from importlib import metadata

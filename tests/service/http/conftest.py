@@ -1,4 +1,6 @@
-"""A real service that all tests here ask, engines of a test's own, and the closed form of the default model."""
+"""A real service that all tests here ask, engines of a test's own, and the closed form of the
+default model.
+"""
 
 import contextlib
 import json
@@ -18,7 +20,10 @@ from service.settings import Settings
 
 @pytest.fixture(scope="session")
 def service(models: Path, start_service: Callable[..., Any]) -> Iterator[Any]:
-    """Run one service for all tests that only ask: strict limits, `hand` by default, admin calls from here."""
+    """Run one service for all tests that only ask.
+
+    Strict limits, `hand` by default, admin calls from here.
+    """
     limits = {"max_rows": "50", "max_body_bytes": "100000", "max_inflated_bytes": "200000"}
     with start_service(models, default_model="hand", loaded_versions="2", local_admin="true", **limits) as started:
         yield started
@@ -42,7 +47,10 @@ def own_hand(tmp_path: Path, hand_model: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def open_engine() -> Iterator[Callable[..., Engine]]:
-    """Give a function that opens an engine, closed when the test ends: `open_engine(models, max_rows=50)`."""
+    """Give a function that opens an engine, closed when the test ends.
+
+    `open_engine(models, max_rows=50)`.
+    """
     with contextlib.ExitStack() as stack:
 
         def open_one(models: Path, **settings: Any) -> Engine:

@@ -57,7 +57,9 @@ def pairs() -> list[Pair]:
 
 
 def read(message: str) -> tuple[str, dict[str, str], str]:
-    """Split a message of HTTP into its first line, its headers by lower-case name, and its body."""
+    """Split a message of HTTP into its first line, its headers by lower-case name, and its
+    body.
+    """
     head, _, body = message.partition("\n\n")
     first, *lines = head.strip().split("\n")
     headers = dict(line.split(": ", 1) for line in lines)
@@ -180,7 +182,10 @@ def test_every_path_of_the_service_is_on_the_page(url: str) -> None:
 
 
 def slug(title: str) -> str:
-    """Return the anchor of a heading as sites that show Markdown make it: no punctuation, dashes for spaces."""
+    """Return the anchor of a heading as sites that show Markdown make it.
+
+    No punctuation, dashes for spaces.
+    """
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 

@@ -1,4 +1,6 @@
-"""Bodies that are on their way are counted, refused where they are too many, and dropped where a key is missing."""
+"""Bodies that are on their way are counted, refused where they are too many, and dropped where
+a key is missing.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,7 @@
-"""Other projects' clients against a real service, each in an environment of its own: `make clients` installs them."""
+"""Other projects' clients against a real service, each in an environment of its own.
+
+`make clients` installs them.
+"""
 
 import json
 import subprocess
@@ -52,7 +55,9 @@ def kserve(service: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def expected(oracle: Any, hand_weights: Any) -> dict[str, Any]:
-    """Give the closed form's answers to the rows, to the rows with their missing numbers as 0, and to the wide rows."""
+    """Give the closed form's answers to the rows, to the rows with their missing numbers as 0,
+    and to the wide rows.
+    """
     texts = np.array(CATEGORICAL, object)
     return {
         "rows": oracle.weights.answer(np.array(NUMERIC, float), texts),

@@ -1,4 +1,7 @@
-"""Schemathesis on the whole document: whatever is sent, the answer is one that the document names, and never a 5xx."""
+"""Schemathesis on the whole document.
+
+Whatever is sent, the answer is one that the document names, and never a 5xx.
+"""
 
 from collections.abc import Callable, Iterator, Set
 from contextlib import suppress
@@ -27,7 +30,10 @@ LONG_MS = "60000"
 
 
 def changes(operation: Any) -> bool:
-    """Tell what a call needs an admin for: whatever changes the service, and what a shadow found."""
+    """Tell what a call needs an admin for.
+
+    Whatever changes the service, and what a shadow found.
+    """
     method, path = operation.method.upper(), operation.path
     return (method == "POST" and not path.endswith(ASKING)) or path.endswith("/shadow")
 

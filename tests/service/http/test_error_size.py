@@ -1,4 +1,7 @@
-"""No answer to an error is large, whatever a client or a model file brought: all errors, and refusals of all calls."""
+"""No answer to an error is large, whatever a client or a model file brought.
+
+All errors, and refusals of all calls.
+"""
 
 import gzip
 import json

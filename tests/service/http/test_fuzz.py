@@ -1,4 +1,6 @@
-"""Random and mutated bodies, with and without binary tensors and odd headers: never a 5xx, always an answer in form.
+"""Random and mutated bodies, with and without binary tensors and odd headers.
+
+Never a 5xx, always an answer in form.
 
 Most are sent in process, straight into the application; some through a socket, with faults of HTTP
 itself.
@@ -56,7 +58,10 @@ def as_json(value: Any) -> bytes:
 
 
 def _tensors(rows: int, binary: bool) -> tuple[dict[str, Any], bytes]:
-    """Make a valid request of the Open Inference Protocol: its JSON, and the raw tensors behind it."""
+    """Make a valid request of the Open Inference Protocol.
+
+    Its JSON, and the raw tensors behind it.
+    """
     numeric = {"name": "numeric", "datatype": "FP32", "shape": [rows, 3]}
     categorical = {"name": "categorical", "datatype": "BYTES", "shape": [rows, 2]}
     if not binary:

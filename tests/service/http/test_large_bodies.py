@@ -1,4 +1,7 @@
-"""Bodies of megabytes, whose JSON becomes objects in a thread: answered, and refused, as small ones are."""
+"""Bodies of megabytes, whose JSON becomes objects in a thread.
+
+Answered, and refused, as small ones are.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Every limit of docs/api.md, met by a client of a real service: what is over it is refused, the next is served."""
+"""Every limit of docs/api.md, met by a client of a real service.
+
+What is over it is refused, the next is served.
+"""
 
 import gzip
 import json

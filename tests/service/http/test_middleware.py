@@ -1,4 +1,6 @@
-"""Requests behind the hot path carry their ids and are told of however they end, seen as a server sees them."""
+"""Requests behind the hot path carry their ids and are told of however they end, seen as a
+server sees them.
+"""
 
 import asyncio
 import json

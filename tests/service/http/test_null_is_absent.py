@@ -1,4 +1,6 @@
-"""Optional fields that are null, as a client's dump of an untouched request writes them, on a real server."""
+"""Optional fields that are null, as a client's dump of an untouched request writes them, on a
+real server.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Whole numbers of any size: every way into the service reads one as the trainer does from a table, or refuses it."""
+"""Whole numbers of any size.
+
+Every way into the service reads one as the trainer does from a table, or refuses it.
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""Requests that are not what HTTP says, and clients that only half go: byte by byte, to a real worker."""
+"""Requests that are not what HTTP says, and clients that only half go.
+
+Byte by byte, to a real worker.
+"""
 
 import socket
 from typing import Any

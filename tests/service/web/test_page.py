@@ -1,4 +1,6 @@
-"""The dashboard in a real Chromium, against a real service with a model whose answers are known."""
+"""The dashboard in a real Chromium, against a real service with a model whose answers are
+known.
+"""
 
 import json
 import re

@@ -1,4 +1,6 @@
-"""Values and containers of JSON are counted in its bytes as a parser would find them, whatever strings hold."""
+"""Values and containers of JSON are counted in its bytes as a parser would find them, whatever
+strings hold.
+"""
 
 import random
 from typing import Any

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.v1 import WIDE, assert_problem, post
 
-# `hand` has categories (named and listed rows, columns), `wide` only numbers (which take the fast path).
+# `hand` has categories (named and listed rows, columns), `wide` only numbers (the fast path).
 
 
 def hand(value: str, feature: str = "age") -> list[str]:

@@ -1,4 +1,7 @@
-"""`:predict` on a real server: what requests may be besides their rows, from the size of a body to the deadline."""
+"""`:predict` on a real server.
+
+What requests may be besides their rows, from the size of a body to the deadline.
+"""
 
 import gzip
 import json

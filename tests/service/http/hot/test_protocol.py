@@ -1,4 +1,6 @@
-"""The eager protocol answers, byte for byte, what uvicorn's own protocol answers for the same application."""
+"""The eager protocol answers, byte for byte, what uvicorn's own protocol answers for the same
+application.
+"""
 
 import asyncio
 import gzip

@@ -1,4 +1,7 @@
-"""End of the eager protocol's connections: with the server, by the client, by a failure, by silence."""
+"""End of the eager protocol's connections.
+
+With the server, by the client, by a failure, by silence.
+"""
 
 import asyncio
 import socket

@@ -1,4 +1,6 @@
-"""The eager protocol bounds heads, bodies and clients that are slow to send or to take, and says so in HTTP."""
+"""The eager protocol bounds heads, bodies and clients that are slow to send or to take, and
+says so in HTTP.
+"""
 
 import asyncio
 import json
@@ -158,7 +160,9 @@ MANY_ROWS = json.dumps({"instances": [ROW] * 2000}).encode()
 
 
 async def _ask_without_reading(bench: Bench) -> socket.socket:
-    """Ask for more than the kernel keeps for a connection, of which the service's half is made small."""
+    """Ask for more than the kernel keeps for a connection, of which the service's half is made
+    small.
+    """
     loop, asking = asyncio.get_running_loop(), socket.socket()
     asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     asking.setblocking(False)

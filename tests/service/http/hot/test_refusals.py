@@ -6,7 +6,9 @@ from service.http.hot.refusals import AT_ONCE, PER_CPU_S, Refusals
 
 
 class CpuClock:
-    """A clock of CPU time that stands still until it is told otherwise, and counts how often it was read."""
+    """A clock of CPU time that stands still until it is told otherwise, and counts how often it
+    was read.
+    """
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -1,4 +1,7 @@
-"""`/metrics` through the whole application: every request is counted once, under a route of the fixed set."""
+"""`/metrics` through the whole application.
+
+Every request is counted once, under a route of the fixed set.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
