@@ -14,13 +14,14 @@ from model.config.run import METRICS, Config, ModelConfig, TaskConfig, TrainConf
 HEAD = """\
 # Configuration
 
-A run is one TOML file: `python -m scripts.train CONFIG [--set KEY=VALUE ...]`. Files to copy from, with comments,
-are in `scripts/configs/`. `--set` replaces a key by its dotted name, a task's by the name of the task:
-`--set train.epochs=3 tasks.income.weight=2`; the value is read as TOML and, failing that, as text. An unknown key or
-column, a value out of range, labels of the wrong kind: each ends with one sentence and exit code 2, and nothing is
-written. `--check` reads the table, says what was understood and stops there; `--strict` ends where a column needs a
-word (docs/values.md). The effective configuration, defaults included, lies beside every published model as
-`config.toml`.
+A run is one TOML file: `python -m scripts.train CONFIG [--set KEY=VALUE ...]`. Files to copy from,
+with comments, are in `scripts/configs/`. `--set` replaces a key by its dotted name, a task's by
+the name of the task: `--set train.epochs=3 tasks.income.weight=2`; the value is read as TOML and,
+failing that, as text. An unknown key or column, a value out of range, labels of the wrong kind:
+each ends with one sentence and exit code 2, and nothing is written. `--check` reads the table,
+says what was understood and stops there; `--strict` ends where a column needs a word
+(docs/values.md). The effective configuration, defaults included, lies beside every published model
+as `config.toml`.
 
 This page is made from the schema: `python -m scripts.document_config > docs/config.md`.
 """
