@@ -1,6 +1,5 @@
 """The fused graph answers what the network answers, in fewer steps."""
 
-
 import numpy as np
 import pytest
 import torch
