@@ -17,12 +17,12 @@ def override(values: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     parts = [part.strip() for part in key.split(".")]
     if not equals or not all(parts):
-        raise ValueError(f"'{text}' is no override; write a key and a value, for example train.epochs=3")
+        raise ValueError(f"'{text}' is not an override; write a key and a value, for example train.epochs=3")
     place: Any = values
     for depth, part in enumerate(parts[:-1], start=1):
         place = _step(place, part, ".".join(parts[:depth]))
     if not isinstance(place, dict):
-        raise ValueError(f"'{key.strip()}' cannot be set: '{'.'.join(parts[:-1])}' is no table")
+        raise ValueError(f"'{key.strip()}' cannot be set: '{'.'.join(parts[:-1])}' is not a table")
     place[parts[-1]] = _parse(value.strip())
 
 

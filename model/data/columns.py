@@ -37,7 +37,7 @@ def numbers(table: Table, name: str, key: str, odd_cells: bool = False) -> NDArr
         odd_cells: whether a value that is not a number is missing.
 
     Raises:
-        DataError: for a value that is no number, unless told otherwise, or is infinite in float32,
+        DataError: for a value that is not a number, unless told otherwise, or infinite in float32,
             the type that the network computes in.
     """
     series = table.column(name, key)

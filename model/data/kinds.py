@@ -97,7 +97,7 @@ def infer(table: Table, name: str, said: Remarks) -> Kind:
     """
     series = table.frame[name]
     if series.dtype.is_temporal() or series.dtype.is_nested() or series.dtype == pl.Binary:
-        raise DataError(f"column '{name}' holds {series.dtype}, which is no feature; add it to data.drop")
+        raise DataError(f"column '{name}' holds {series.dtype}, which is not a feature; add it to data.drop")
     if series.dtype == pl.Boolean or (series.dtype == pl.String and table.typed):
         said.add(name, *remarks.on_categories(table, name))
         return "categorical"

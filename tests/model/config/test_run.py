@@ -142,9 +142,9 @@ def test_the_last_of_two_overrides_counts(tmp_path: Path) -> None:
         ("data.split.kind=time", "data.split: a split of kind 'time' needs 'by': a column"),
         ("data.split.by=day", "data.split: a random split takes no 'by'"),
         ("train.epochs.x=3", "train.epochs is {'x': 3}, expected an integer"),
-        ("name.x=3", "'name.x' cannot be set: 'name' is no table"),
+        ("name.x=3", "'name.x' cannot be set: 'name' is not a table"),
         ("tasks.sole.weight=3", "there is no 'tasks.sole' to set; the list holds price, sold"),
-        ("epochs", "'epochs' is no override; write a key and a value, for example train.epochs=3"),
+        ("epochs", "'epochs' is not an override; write a key and a value, for example train.epochs=3"),
     ],
 )
 def test_a_wrong_key_or_value_is_refused_in_one_sentence(tmp_path: Path, override: str, sentence: str) -> None:

@@ -348,7 +348,7 @@ def test_text_of_booleans_stays_what_the_table_has(read: Read) -> None:
 
 
 def test_types_without_a_kind_are_refused(read: Read) -> None:
-    with pytest.raises(DataError, match=r"'day' holds Date, which is no feature; add it to data\.drop"):
+    with pytest.raises(DataError, match=r"'day' holds Date, which is not a feature; add it to data\.drop"):
         read({"day": pl.Series(["2020-01-01"] * ROWS).str.to_date()}, parquet=True)
 
 
