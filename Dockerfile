@@ -35,6 +35,7 @@ RUN pip install --no-cache-dir -r requirements/torch.txt
 
 FROM base AS trainer
 COPY --from=trainer-packages /opt/venv /opt/venv
+COPY tables tables
 COPY model model
 COPY scripts scripts
 USER mmoe

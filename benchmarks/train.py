@@ -22,13 +22,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from model.config.data import FeatureConfig, TableData
+from model.config.data import FeatureConfig
 from model.config.run import Config, TaskConfig, load_config
 from model.data.table import read_dataset
 from model.network.model import Model, build_model
 from model.schema import Dataset, Rows
 from model.training.progress import Watcher
 from model.training.train import cpu_threads, fit
+from tables.config import TableData
 
 CENSUS = Path(__file__).resolve().parent.parent / "scripts" / "configs" / "census_income.toml"
 CENSUS_ROWS = 99_762

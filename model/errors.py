@@ -1,8 +1,8 @@
 """Errors of the offline half that a user can mend.
 
-    UserError
+    UserError         (tables/errors.py)
     ├── ConfigError   the configuration is wrong: a key, a value, a name that does not exist
-    ├── DataError     the table is wrong, or does not fit the configuration
+    ├── DataError     (tables/errors.py) the table is wrong, or does not fit the configuration
     ├── TrainError    a run cannot start, resume or go on
     └── ExportError   a trained model cannot be published
 
@@ -10,17 +10,11 @@ Each carries one sentence that says what came, what was expected and what to do.
 that sentence and ends with exit code 2; nothing has been written by then.
 """
 
-
-class UserError(Exception):
-    """Error that a user can mend; its text is one sentence, printed without a traceback."""
+from tables.errors import UserError
 
 
 class ConfigError(UserError):
     """Configuration that cannot be used."""
-
-
-class DataError(UserError):
-    """Table that cannot be read, or does not fit the configuration."""
 
 
 class ExportError(UserError):

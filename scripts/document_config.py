@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from model.config.data import FeatureConfig, Split, SyntheticData, TableData, Value
+from model.config.data import FeatureConfig, SyntheticData
 from model.config.run import METRICS, Config, ModelConfig, TaskConfig, TrainConfig
+from tables.config import Split, TableData, Value
 
 HEAD = """\
 # Configuration

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.errors import DataError, UserError
+from tables.errors import DataError, UserError
 
 if TYPE_CHECKING:  # heavy imports wait until the command line is known to be right
     from model.config.run import Config

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FrameType
 
 from model.config.run import Config, load_config
-from model.errors import UserError
 from model.schema import Dataset
+from tables.errors import UserError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""

@@ -11,9 +11,10 @@ pytest.importorskip("torch", reason="trains a model: needs the trainer's package
 
 from model.config.names import LONGEST_NAME, check_feature_name
 from model.config.run import Config
-from model.errors import ConfigError, DataError, UserError
+from model.errors import ConfigError
 from service.artifact.manifest import parse_manifest
 from service.errors import ArtifactError
+from tables.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from tests.conftest import Artifact

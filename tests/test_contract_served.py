@@ -18,7 +18,6 @@ pytest.importorskip("torch", reason="trains a model: needs the trainer's package
 
 from model.artifact.export import export
 from model.artifact.serving_module import serve
-from model.config.data import TableData
 from model.config.run import load_config
 from model.data.table import read_dataset
 from model.network.model import build_model, predict
@@ -29,6 +28,7 @@ from service.http.app import create_app
 from service.inference.features import FeatureReader
 from service.inference.predictor import Predictor
 from service.settings import Settings
+from tables.config import TableData
 
 if TYPE_CHECKING:
     from tests.conftest import Artifact

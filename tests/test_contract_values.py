@@ -19,15 +19,15 @@ import torch
 from model.artifact.export import build_artifact
 from model.artifact.graph import lookup_table
 from model.artifact.serving_module import ServingModule, serve
-from model.config.data import TableData
 from model.config.run import Config
-from model.data.missing import markers_of
-from model.data.numerals import Numerals
 from model.data.table import read_dataset
 from model.network.model import build_model, predict
 from model.schema import MISSING, UNKNOWN, Dataset
 from service.inference.features import Batch, FeatureReader
 from service.inference.predictor import Predictor
+from tables.config import TableData
+from tables.missing import markers_of
+from tables.numerals import Numerals
 from tests.support.made_tables import MadeTable, made_tables
 
 TASK = {"name": "y", "column": "y", "kind": "regression"}

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 pytest.importorskip("torch", reason="trains a model: needs the trainer's packages")
 
 from model.artifact.export import export
-from model.config.data import TableData
 from model.config.run import load_config
 from model.data.table import read_dataset
 from model.network.model import build_model
 from model.training.train import fit
+from tables.config import TableData
 from tests.support.metrics import awaited
 from tests.support.server import running
 

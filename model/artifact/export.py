@@ -16,14 +16,14 @@ from model.artifact.publish import publish
 from model.artifact.report import write_report
 from model.artifact.serving_module import serve
 from model.artifact.weights import save_model
-from model.config.data import TableData
 from model.config.run import Config, config_text
-from model.data.missing import markers_of
 from model.errors import ExportError
 from model.network.model import Model, Predictions, predict
 from model.schema import Dataset
 from model.training.metrics import evaluate
 from model.training.progress import History
+from tables.config import TableData
+from tables.missing import markers_of
 
 
 def export(model: Model, dataset: Dataset, config: Config, history: History, models_dir: Path) -> Path:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from model.artifact import provenance
 from model.artifact.parity import RawRows
 from model.artifact.serving_module import ServingModule
-from model.config.data import TableData
 from model.config.run import Config, config_text
 from model.mmoe import count_parameters
 from model.network.model import Predictions
 from model.schema import CategoricalFeature, Dataset, NumericFeature, Task
 from model.training.metrics import Baseline, baselines
+from tables.config import TableData
 
 SCHEMA_VERSION = 2
 METADATA_KEY = "mmoe.manifest"

@@ -3,7 +3,7 @@
 The service checks it too; docs/artifact.md states it under "Names".
 """
 
-from model.errors import DataError
+from tables.errors import DataError
 
 LONGEST_NAME = 1000
 """Characters of a feature's name at most."""

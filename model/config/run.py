@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal, Self
 import tomli_w
 from pydantic import Field, Strict, ValidationError, model_validator
 
-from model.config.data import CONDITION, FeatureConfig, Names, Section, SyntheticData, TableData, Value, Widths
+from model.config.data import FeatureConfig, SyntheticData, Widths
 from model.config.explain import explain
 from model.config.toml import override
 from model.errors import ConfigError
 from model.schema import TaskKind
+from tables.config import CONDITION, Names, Section, TableData, Value
 
 METRICS: dict[TaskKind, tuple[str, ...]] = {
     "regression": ("rmse", "mae", "r2"),

@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.data.columns import parse
 from model.data.features import Coded
-from model.data.source import Table
 from model.schema import Cells
+from tables.columns import parse
+from tables.source import Table
 
 
 def cells_of(table: Table, coded: Coded, chosen: NDArray[np.bool_], strip: bool) -> Cells:

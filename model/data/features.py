@@ -9,12 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model.config.run import Config
-from model.data.columns import numbers, texts, without_decimals, written
 from model.data.kinds import choose_kinds
 from model.data.remarks import Remarks, on_constant, on_not_available, on_precision, on_unknown
-from model.data.source import Table
-from model.errors import DataError
 from model.schema import FIRST_VALUE, MISSING, UNKNOWN, CategoricalFeature, FeatureSchema, NumericFeature
+from tables.columns import numbers, texts, without_decimals, written
+from tables.errors import DataError
+from tables.source import Table
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 

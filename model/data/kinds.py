@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from model.config.data import TableData
 from model.config.names import check_feature_name
 from model.config.run import Config
 from model.data import remarks
-from model.data.columns import parse
 from model.data.remarks import STRAY_SHARE, Remarks
-from model.data.source import Table
-from model.errors import DataError
+from tables.columns import parse
+from tables.config import TableData
+from tables.errors import DataError
+from tables.source import Table
 
 Kind = Literal["numeric", "categorical"]
 

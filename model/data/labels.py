@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.config.data import CONDITION, Value
-from model.config.explain import nearest
 from model.config.run import TaskConfig
-from model.data.columns import compare, numbers, parse, texts
-from model.data.source import Table
 from model.data.splits import SPLITS, TRAIN, Assignment
-from model.errors import DataError
 from model.schema import Task
+from tables.columns import compare, numbers, parse, texts
+from tables.config import CONDITION, Value
+from tables.errors import DataError
+from tables.source import Table
+from tables.suggestion import nearest
 
 Labels = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.data.numerals import PLAIN, Numerals
-from model.data.source import Table
+from tables.numerals import PLAIN, Numerals
+from tables.source import Table
 
 DATE = r"^\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([T\s].*)?$"
 EXPONENT, LEADING_ZERO, COUNTRY = r"^\d+[eE]\d+$", r"^[+-]?0\d", r"^[A-Z]{2}$"

@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.config.data import Split
-from model.data.columns import parse, texts
-from model.data.source import Table
 from model.data.stratify import Strata, lacking, stratify
-from model.errors import DataError
+from tables.columns import parse, texts
+from tables.config import Split
+from tables.errors import DataError
+from tables.source import Table
 
 SPLITS = ("training", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)

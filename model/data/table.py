@@ -9,16 +9,17 @@ import hashlib
 import numpy as np
 import polars as pl
 
-from model.config.data import Split, SyntheticData, TableData
+from model.config.data import SyntheticData
 from model.config.run import Config
 from model.data.cells import cells_of
-from model.data.columns import keep_rows
 from model.data.features import Coded, code_features
 from model.data.labels import Labels, coarse_answers, labelled_rows, read_labels, read_strata
-from model.data.source import Table, read_table
 from model.data.splits import TEST, TRAIN, VALIDATION, Assignment, assign
 from model.data.synthetic import generate
 from model.schema import Dataset, Rows
+from tables.columns import keep_rows
+from tables.config import Split, TableData
+from tables.source import Table, read_table
 
 
 def read_dataset(config: Config) -> Dataset:

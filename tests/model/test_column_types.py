@@ -11,11 +11,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from model.config.data import TableData
 from model.config.run import Config
-from model.data.source import table_of
 from model.data.table import dataset_of
-from model.errors import DataError
+from tables.config import TableData
+from tables.errors import DataError
+from tables.source import table_of
 
 ROWS = 60
 START = dt.datetime(2024, 1, 1)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from model.config.data import Split, TableData
 from model.config.run import Config
-from model.errors import DataError
 from model.study.paper import CENSUS_TRAINING_BLOB
+from tables.config import Split, TableData
+from tables.errors import DataError
 
 TRAINING_FILES = ("census-income.data.gz", "census-income.data")
 PART = "part"

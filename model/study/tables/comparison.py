@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 
-from model.config.data import TableData
 from model.config.run import Config, config_text
 from model.data.table import read_dataset
 from model.mmoe import Architecture, count_parameters
@@ -28,6 +27,7 @@ from model.study.tables import trees
 from model.training.metrics import evaluate
 from model.training.progress import Watcher
 from model.training.train import fit
+from tables.config import TableData
 
 ARCHITECTURES: tuple[Architecture, ...] = ("single_task", "shared_bottom", "omoe", "mmoe")
 RATE_FACTORS = (0.5, 1.0, 2.0)

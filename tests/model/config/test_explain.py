@@ -1,4 +1,4 @@
-from model.config.explain import nearest
+from tables.suggestion import nearest
 
 
 def test_a_misspelt_word_gets_the_nearest_known_one() -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from model.config.run import Config
 from model.data.table import read_dataset
-from model.errors import DataError
 from model.schema import Dataset
+from tables.errors import DataError
 
 ROWS = 400
 TASK = {"name": "y", "column": "y", "kind": "regression"}

@@ -6,9 +6,9 @@ import pytest
 
 from model.config.run import TaskConfig
 from model.data.labels import coarse_answers, labelled_rows, read_labels
-from model.data.source import Table
-from model.errors import DataError
 from model.schema import Task
+from tables.errors import DataError
+from tables.source import Table
 
 FOLDS = np.tile(np.array([0, 0, 1, 2], np.int8), 6)
 """Rows 0 and 1 of every four are for training, row 2 for validation, row 3 for test."""

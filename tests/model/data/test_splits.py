@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config.data import Split
-from model.data.source import Table
 from model.data.splits import TEST, TRAIN, VALIDATION, assign
-from model.errors import DataError
+from tables.config import Split
+from tables.errors import DataError
+from tables.source import Table
 
 
 def table(**columns: Any) -> Table:

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.config.data import Split
 from model.config.run import Config
-from model.data.source import Table
 from model.data.splits import TEST, TRAIN, VALIDATION, assign
 from model.data.stratify import lacking, stratify
 from model.data.table import read_dataset
-from model.errors import DataError
 from model.schema import Dataset
+from tables.config import Split
+from tables.errors import DataError
+from tables.source import Table
 
 
 def plain(rows: int, split: Split) -> NDArray[np.int8]:

@@ -8,8 +8,8 @@ import pytest
 
 from model.config.run import Config
 from model.data.table import read_dataset
-from model.errors import DataError
 from model.schema import FIRST_VALUE, MISSING, UNKNOWN, Dataset
+from tables.errors import DataError
 
 Read = Callable[..., Dataset]
 PRICE = {"name": "price", "column": "price", "kind": "regression"}

@@ -7,7 +7,6 @@ import pytest
 
 from model.config.run import Config, load_config
 from model.data.table import read_dataset
-from model.errors import DataError
 from model.mmoe import Architecture, count_parameters
 from model.network.model import build_model
 from model.schema import Task
@@ -25,6 +24,7 @@ from model.study.tables.comparison import (
     splits_of,
 )
 from model.study.tables.page import verdicts, write_comparisons
+from tables.errors import DataError
 
 CENSUS = Path(__file__).parents[4] / "scripts" / "configs" / "census_income.toml"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from model.config.data import TableData
-from model.data.files.csv_structure import first_row, lengths, place, same_rows, stray_quote
-from model.errors import DataError
+from tables.config import TableData
+from tables.errors import DataError
+from tables.files.csv_structure import first_row, lengths, place, same_rows, stray_quote
 
 SEPARATOR_LINE = re.compile(rb'"?sep=([\x01-\x7f])"?\r?', re.IGNORECASE)
 """The first line by which Excel is told the separator."""

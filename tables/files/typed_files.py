@@ -8,8 +8,8 @@ from typing import Literal
 
 import polars as pl
 
-from model.data.files import table_probe
-from model.errors import DataError
+from tables.errors import DataError
+from tables.files import table_probe
 
 TypedKind = Literal["parquet", "arrow", "jsonl"]
 

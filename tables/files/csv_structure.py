@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from model.config.data import TableData
+from tables.config import TableData
 
 
 def lengths(content: bytes, data: TableData) -> Iterator[tuple[int, int, int]]:

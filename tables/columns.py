@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.config.data import CONDITION
-from model.data.numerals import PLAIN, Numerals
-from model.data.source import Table
-from model.errors import DataError
+from tables.config import CONDITION
+from tables.errors import DataError
+from tables.numerals import PLAIN, Numerals
+from tables.source import Table
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,

@@ -5,9 +5,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from model.data.columns import compare, keep_rows, numbers, texts, without_decimals
-from model.data.source import Table
-from model.errors import DataError
+from tables.columns import compare, keep_rows, numbers, texts, without_decimals
+from tables.errors import DataError
+from tables.source import Table
 
 
 def table(values: Any) -> Table:

@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from model.config.data import TableData
-from model.data.source import Table, read_table
-from model.errors import DataError
+from tables.config import TableData
+from tables.errors import DataError
+from tables.source import Table, read_table
 
 FRAME = pl.DataFrame({"name": ["red", None, "green"], "size": [1.5, 2.0, None], "old": [True, False, None]})
 

@@ -11,14 +11,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.config.data import TableData
-from model.config.explain import nearest
-from model.data.files.csv_files import read_csv
-from model.data.files.typed_files import read_typed
-from model.data.files.unpack import kind_of, unpack
-from model.data.missing import NONE, Markers, markers_of
-from model.data.numerals import PLAIN, Numerals
-from model.errors import DataError
+from tables.config import TableData
+from tables.errors import DataError
+from tables.files.csv_files import read_csv
+from tables.files.typed_files import read_typed
+from tables.files.unpack import kind_of, unpack
+from tables.missing import NONE, Markers, markers_of
+from tables.numerals import PLAIN, Numerals
+from tables.suggestion import nearest
 
 SAMPLE_ROWS, MARKED_ROWS = 1000, 20
 """Rows of the sample: of all rows, and beyond these of each column's rows with a marker."""

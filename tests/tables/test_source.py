@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from model.config.data import TableData
-from model.data.source import Table, locate, read_table
-from model.errors import DataError
+from tables.config import TableData
+from tables.errors import DataError
+from tables.source import Table, locate, read_table
 
 CSV = b"name,size\nred, 1\n green ,2\n"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from model.config.data import TableData
-from model.data.numerals import PLAIN, Numerals
+from tables.config import TableData
+from tables.numerals import PLAIN, Numerals
 
 MOST_ZEROS = 6
 """Decimals with which a marker's number is recognised: -200 is "-200.0" to "-200.000000" too."""

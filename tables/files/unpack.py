@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path, PurePath
 from typing import Literal
 
-from model.errors import DataError
+from tables.errors import DataError
 
 Kind = Literal["csv", "parquet", "arrow", "jsonl"]
 

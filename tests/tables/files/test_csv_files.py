@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config.data import TableData
-from model.data.source import read_table
-from model.errors import DataError
+from tables.config import TableData
+from tables.errors import DataError
+from tables.source import read_table
 
 cells = st.text(alphabet="ab1 ,;\"'\n\réΩ", max_size=5)
 loose = st.text(alphabet='ab ,"\n', max_size=6)
