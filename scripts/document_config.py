@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from model.config.data import FeatureConfig, SyntheticData
 from model.config.run import METRICS, Config, ModelConfig, TaskConfig, TrainConfig
+from model.markdown import wrap
 from tables.config import Split, TableData, Value
 
 HEAD = """\
@@ -46,7 +47,7 @@ def page() -> str:
     """Render the page: a table for each section of the file."""
     parts = [HEAD, *(f"## {title}\n\n{_table(section)}" for title, section in SECTIONS)]
     metrics = "; ".join(f"{kind}: {', '.join(f'`{name}`' for name in names)}" for kind, names in METRICS.items())
-    return "\n".join([*parts, f"Metrics by kind of task: {metrics}.\n"])
+    return wrap("\n".join([*parts, f"Metrics by kind of task: {metrics}.\n"]))
 
 
 def _table(section: type[BaseModel]) -> str:

@@ -159,7 +159,9 @@ class TableData(Section):
         for condition in conditions:
             match = CONDITION.match(condition)
             if match is None or not match["column"]:
-                raise ValueError(f"{condition!r} is no condition; write a column, an operator and a value: 'adr >= 0'")
+                raise ValueError(
+                    f"{condition!r} is not a condition; write a column, an operator and a value: 'adr >= 0'"
+                )
         return conditions
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from model.markdown import table, wrap
 from model.network.model import Predictions
 from model.plots import gate_heatmap, loss_curves, save_png, task_picture
 from model.schema import Dataset, Task
@@ -47,10 +48,10 @@ def write_report(
         *([_gates(manifest)] if manifest["gates"] else []),
         _training(history),
         *[_task_section(task.name, task.kind, pictures) for task in dataset.tasks],
-        _rows(manifest, dataset),
-        _files(manifest),
     ]
-    (directory / "report.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    rows = _rows(manifest, dataset)  # not wrapped: its remarks quote values
+    page = [*map(wrap, sections), rows, wrap(_files(manifest))]
+    (directory / "report.md").write_text("\n\n".join(page) + "\n", encoding="utf-8")
 
 
 def _draw(
@@ -113,7 +114,7 @@ def _metrics(entries: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> str
             baseline = Baseline(**entry["baseline"])
             rows.append([baseline.describe(task), "", *(_number(baseline.metrics.get(name)) for name in columns)])
     return (
-        "## Test metrics\n\n" + _table(["task", "kind", *columns], rows) + "\n\nBelow each task: what the best "
+        "## Test metrics\n\n" + table(["task", "kind", *columns], rows) + "\n\nBelow each task: what the best "
         "constant answer of the training rows gives on the same test rows. A model is worth what it gains on that."
     )
 
@@ -126,7 +127,7 @@ def _gates(manifest: Mapping[str, Any]) -> str:
         "## Gates\n\n![Mean gate weight of each expert for each task](gates.png)\n\n"
         "Entropy is normalised: 0 is one expert alone, 1 is all experts alike. How similarly two tasks use the experts "
         "(1 minus the Jensen-Shannon divergence of their gate weights, mean over validation rows):\n\n"
-        + _table(["", *(f"`{name}`" for name in names)], rows)
+        + table(["", *(f"`{name}`" for name in names)], rows)
     )
 
 
@@ -151,7 +152,7 @@ def _rows(manifest: Mapping[str, Any], dataset: Dataset) -> str:
     total = sum(counts.values())
     rows = [[split, f"{count:,}", f"{count / total:.1%}"] for split, count in counts.items()]
     notes = "".join(f"\n- {note}" for note in dataset.notes)
-    return "## Rows\n\n" + _table(["split", "rows", "share"], rows) + ("\n" + notes if notes else "")
+    return "## Rows\n\n" + table(["split", "rows", "share"], rows) + ("\n" + notes if notes else "")
 
 
 def _files(manifest: Mapping[str, Any]) -> str:
@@ -165,11 +166,6 @@ def _files(manifest: Mapping[str, Any]) -> str:
         "`model.onnx` is what is served; `config.toml` repeats the training; `checkpoint.pt` holds the network for "
         "torch (`model.artifact.weights.load_model`)."
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _number(value: float | None) -> str:

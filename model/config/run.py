@@ -209,7 +209,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"{path}: the configuration cannot be read: {reason}") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: the file is no TOML: {error}") from None
+        raise ConfigError(f"{path}: the file is not TOML: {error}") from None
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from None
 

@@ -233,7 +233,7 @@ def _whole_numbers(table: Table, config: TaskConfig, key: str) -> pl.Series | No
     None if it holds something else, or numbers too large to be told apart.
 
     Raises:
-        DataError: for numbers with a fraction, which are no classes.
+        DataError: for numbers with a fraction, which are not classes.
     """
     series = table.column(config.column, key)
     parsed = None if series.dtype == pl.Boolean else parse(series, table.numerals)

@@ -188,7 +188,7 @@ def _times(table: Table, column: pl.Series) -> NDArray[Any]:
         return column.to_numpy()
     raise DataError(
         f"column '{column.name}' of data.split.by holds {column[wrong]!r} in row {table.row_numbers[wrong]}, "
-        "which is no number, month name or ISO date as the others are; set data.split.format"
+        "which is not a number, month name or ISO date as the others are; set data.split.format"
     )
 
 

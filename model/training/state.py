@@ -157,7 +157,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, str]) -> dict[str, Any] |
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found: dict[str, str] = state["identity"]
     except Exception as error:  # torch.load raises whatever the damaged bytes lead to
-        raise TrainError(f"{path}: this is no checkpoint of a training run; delete it to start afresh") from error
+        raise TrainError(f"{path}: this is not a checkpoint of a training run; delete it to start afresh") from error
     for key in identity:
         if found.get(key) != identity[key]:
             raise TrainError(

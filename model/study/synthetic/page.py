@@ -10,13 +10,14 @@ import numpy as np
 import torch
 
 from model.artifact.provenance import commit, now
+from model.markdown import table, wrap
 from model.plots import save_png
 from model.study.claims import IN_PARTS, Finding, bootstrap, overall
 from model.study.paper import END_LOSSES, LABEL_PEARSON, NAMES
 from model.study.synthetic import plots as study_plots
 from model.study.synthetic.cells import COMPARED, COSINES, TOWER_HIDDEN, Curves
 from model.study.synthetic.plan import FIG3_HIDDEN, FIG3_LEARNING_RATE, QUICK, Results
-from model.study.synthetic.recipe import recipe_section, table
+from model.study.synthetic.recipe import recipe_section
 
 PICTURES = "images/study"
 """Directory of the pictures, below that of the page."""
@@ -54,7 +55,7 @@ def write_study(directory: Path, results: Results, command: str, device: str) ->
         made,
     ]
     page = directory / "study.md"
-    page.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    page.write_text(wrap("\n\n".join(sections)) + "\n", encoding="utf-8")
     return page
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from model.markdown import table
 from model.mmoe import Architecture, matching_shared_bottom
 from model.study.paper import END_LOSSES, NAMES
 from model.study.synthetic.cells import (
@@ -25,12 +26,6 @@ STEPS_CHOSEN = (
 MMOE_SHARE = "MMoE's runs once below .1, p = 0.5"
 
 
-def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Lay out a Markdown table."""
-    rule = ["---"] * len(head)
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])
-
-
 def recipe_section(results: Results) -> str:
     """Write the section: the fixed, the chosen, and what other choices give."""
     recipe = results.recipe
@@ -43,7 +38,7 @@ def recipe_section(results: Results) -> str:
         f"Here: c = {recipe.scale:g}, alpha_i = 2i, beta = 0, m = {len(recipe.alpha)}, labels of unit variance, "
         f"{recipe.steps:,} steps on batches of {recipe.batch} fresh rows ({recipe.steps * recipe.batch:,} rows a run), "
         f"test loss on {recipe.test_rows:,} rows of each run's own. The generator was chosen for its fit to "
-        "Fig. 2; batch and steps{_trial(recipe)} for where the nine losses of Fig. 4 and the shape of Fig. 5 "
+        f"Fig. 2; batch and steps{_trial(recipe)} for where the nine losses of Fig. 4 and the shape of Fig. 5 "
         "come closest, not for the verdicts.\n\n"
         f"### Learning rate\n\n{_tuning(results)}\n\n"
         f"### Steps\n\n{_step_table(results)}\n\n"

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.provenance import commit, now
+from model.markdown import table, wrap
 from model.mmoe import Architecture
 from model.schema import TaskKind
 from model.study.claims import Interval, mean_interval
@@ -43,7 +44,7 @@ def write_comparisons(path: Path, title: str, comparisons: Sequence[Comparison],
     path.parent.mkdir(parents=True, exist_ok=True)
     made = f"{now()}, commit {commit() or 'unknown'} (runs found on disk may be of an earlier one)"
     head = [f"# {title}", f"Written by `{command}`, {made}.", *([remarks] if remarks else [])]
-    path.write_text("\n\n".join([*head, *map(_section, comparisons)]) + "\n", encoding="utf-8")
+    path.write_text(wrap("\n\n".join([*head, *map(_section, comparisons)])) + "\n", encoding="utf-8")
 
 
 def values(comparison: Comparison, architecture: Architecture, task: int) -> Floats:
@@ -169,7 +170,7 @@ def _table(comparison: Comparison) -> str:
         for index, task in enumerate(comparison.tasks):
             beside += _mean_and_best(trees(comparison, index), MAIN_METRIC[task.kind])
         lines.append(beside + [""] * (len(head) - len(beside)))
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines])
+    return table(head, lines)
 
 
 def _line(comparison: Comparison, architecture: Architecture) -> list[str]:

@@ -129,7 +129,7 @@ def test_the_last_of_two_overrides_counts(tmp_path: Path) -> None:
         ("model.expert_hidden=[16, 0]", "model.expert_hidden.1 is 0, expected at least 1"),
         ("data.header='no'", "data.header is 'no', expected true or false"),
         ("data.header=false", "data: a table without a header needs 'columns': the list of its column names"),
-        ("data.keep=['adr']", "data.keep: 'adr' is no condition"),
+        ("data.keep=['adr']", "data.keep: 'adr' is not a condition"),
         ("train=3", "train is 3, expected a table"),
         ("train.monitor=sold.rmse", "train.monitor is 'sold.rmse', expected loss or one of price.rmse, price.mae"),
         ("tasks.sold.name=price", "two tasks are named 'price'"),
@@ -163,8 +163,8 @@ def test_a_column_in_both_kinds_is_refused(tmp_path: Path) -> None:
         ('name = "a"\n[data]\npath = "x"', "the key 'data.kind' is missing"),
         ('name = "a"\n[data]\nkind = "table"\n', "the key 'data.path' is missing"),
         ('name = "a"\n[data]\nkind = "table"\npath = "x"', "the key 'tasks' is missing"),
-        ("name = ", "the file is no TOML: Invalid value (at end of document)"),
-        ('name = "a"\nname = "b"\n', "the file is no TOML: Cannot overwrite a value (at line 2, column 11)"),
+        ("name = ", "the file is not TOML: Invalid value (at end of document)"),
+        ('name = "a"\nname = "b"\n', "the file is not TOML: Cannot overwrite a value (at line 2, column 11)"),
     ],
 )
 def test_an_incomplete_file_is_refused_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:

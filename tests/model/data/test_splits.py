@@ -123,7 +123,7 @@ def test_a_given_split_without_validation_rows_has_them_carved_from_training() -
         (
             table(day=["2015-01-01", "soon"]),
             Split(kind="time", by="day"),
-            "column 'day' of data.split.by holds 'soon' in row 2, which is no number, month name or ISO date",
+            "column 'day' of data.split.by holds 'soon' in row 2, which is not a number, month name or ISO date",
         ),
         (
             table(day=["1/2", "soon"]),

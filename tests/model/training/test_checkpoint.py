@@ -63,5 +63,5 @@ def test_another_run_s_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_damaged_file_is_refused_with_a_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "run.pt"
     path.write_bytes(content)
-    with pytest.raises(TrainError, match=r"run\.pt: this is no checkpoint"):
+    with pytest.raises(TrainError, match=r"run\.pt: this is not a checkpoint"):
         load(path, IDENTITY)

@@ -105,3 +105,9 @@ def test_a_study_of_many_runs_says_beside_its_own_verdicts_what_a_quick_one_says
     text = write_study(tmp_path, whole, "the command", "cpu").read_text()
     for finding, few in zip(whole.findings(), quick.findings(), strict=True):
         assert f"| {finding.measure} | {finding.interval} | {finding.verdict} | {few.verdict} |" in text
+
+
+def test_the_page_of_a_trial_says_how_many_steps_it_took(page: Path) -> None:
+    text = " ".join(page.read_text().split())
+    assert f"this page is a trial of {TINY.steps} steps" in text
+    assert not re.search(r"\{\w+\(", text)
