@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -109,7 +110,7 @@ def all_for_training(dataset: Dataset) -> Dataset:
     """
     parts = (dataset.train, dataset.validation, dataset.test)
     names = ("numeric", "codes", "labels", "text")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     few = Rows(**{name: values[:1000] for name, values in joined.items()})
     return replace(dataset, train=Rows(**joined), validation=few)
 

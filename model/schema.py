@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 TaskKind = Literal["regression", "binary", "multiclass"]
 
 UNKNOWN, MISSING, FIRST_VALUE = 0, 1, 2
-"""Codes of a categorical column: not in the vocabulary, no value, then the vocabulary in order."""
+"""Codes of a text column: not in the vocabulary, no value, then the vocabulary or the buckets in
+order."""
+
+MISSING_TIME = -(2**63)
+"""Epoch seconds that stand for a missing datetime."""
+
+DatetimePart = Literal["hour", "weekday", "day_of_year", "days"]
+Pooling = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,8 @@ class CategoricalFeature:
         missing_share: in [0, 1].
         unknown_share: share of training rows folded into UNKNOWN, in [0, 1].
         spellings: pairs of a text that the table writes for a value, and that value: ("3.0", "3").
+        table: name of the first feature that looks into the same embedding table; empty for a
+            table of its own. Both have the same vocabulary then.
     """
 
     name: str
@@ -54,6 +63,7 @@ class CategoricalFeature:
     missing_share: float = 0.0
     unknown_share: float = 0.0
     spellings: tuple[tuple[str, str], ...] = ()
+    table: str = ""
 
     @property
     def codes(self) -> int:
@@ -62,16 +72,116 @@ class CategoricalFeature:
 
 
 @dataclass(frozen=True)
+class HashedFeature:
+    """Column of ids, each of which is a bucket: MurmurHash3 of its UTF-8 text, modulo `buckets`.
+
+    Bucket b has code FIRST_VALUE + b; UNKNOWN is not in use.
+
+    Attributes:
+        seed: of the hash.
+        missing_share: in [0, 1].
+        collision_share: expected share of the distinct training values that share a bucket with
+            another one.
+        table: as of a categorical feature; both have the same buckets then.
+    """
+
+    name: str
+    buckets: int
+    seed: int = 0
+    missing_share: float = 0.0
+    collision_share: float = 0.0
+    table: str = ""
+
+    @property
+    def codes(self) -> int:
+        """Count the codes of this column."""
+        return FIRST_VALUE + self.buckets
+
+
+@dataclass(frozen=True)
+class BagFeature:
+    """Column of several values a cell, whose embeddings are pooled.
+
+    A value has the code of a categorical value, or of a hashed one where there are buckets. Values
+    that are missing are left out; a bag of none has the embedding of MISSING.
+
+    Attributes:
+        separator: between the values of a cell in text; part of no value.
+        vocabulary: as of a categorical feature; empty with buckets.
+        buckets: 0 with a vocabulary.
+        missing_share: of the cells, those without any value, in [0, 1].
+        unknown_share: of the values, in [0, 1].
+        mean_values: values of a cell that has any, on average.
+        table: as of a categorical or a hashed feature.
+    """
+
+    name: str
+    separator: str
+    pooling: Pooling = "mean"
+    vocabulary: tuple[str, ...] = ()
+    buckets: int = 0
+    seed: int = 0
+    missing_share: float = 0.0
+    unknown_share: float = 0.0
+    collision_share: float = 0.0
+    mean_values: float = 1.0
+    table: str = ""
+
+    @property
+    def codes(self) -> int:
+        """Count the codes of this column."""
+        return FIRST_VALUE + (self.buckets or len(self.vocabulary))
+
+
+@dataclass(frozen=True)
+class DatetimeFeature:
+    """Column of moments, epoch seconds UTC, described by its training split.
+
+    Attributes:
+        parts: in the order of their encoded columns.
+        minimum: seconds.
+        maximum: seconds.
+        mean_days: mean of days since 1970-01-01, fractions included; what a missing moment has.
+        std_days: their deviation; 1.0 for a constant column.
+        missing_share: in [0, 1].
+    """
+
+    name: str
+    parts: tuple[DatetimePart, ...]
+    minimum: int
+    maximum: int
+    mean_days: float = 0.0
+    std_days: float = 1.0
+    missing_share: float = 0.0
+
+
+TextFeature = CategoricalFeature | HashedFeature | BagFeature
+
+
+@dataclass(frozen=True)
 class FeatureSchema:
-    """Features in the order of every tensor and of the manifest: numeric, then categorical."""
+    """Features in the order of every tensor and of the manifest: kind by kind, as below."""
 
     numeric: tuple[NumericFeature, ...] = ()
     categorical: tuple[CategoricalFeature, ...] = ()
+    hashed: tuple[HashedFeature, ...] = ()
+    bags: tuple[BagFeature, ...] = ()
+    datetimes: tuple[DatetimeFeature, ...] = ()
+
+    @property
+    def single(self) -> tuple[CategoricalFeature | HashedFeature, ...]:
+        """List the features with one code a row, the columns of `Rows.codes`."""
+        return self.categorical + self.hashed
+
+    @property
+    def texts(self) -> tuple[TextFeature, ...]:
+        """List the features whose raw values are text: columns of the tensor `categorical`."""
+        return self.categorical + self.hashed + self.bags
 
     @property
     def names(self) -> tuple[str, ...]:
-        """List all N + C names in order."""
-        return tuple(f.name for f in self.numeric) + tuple(f.name for f in self.categorical)
+        """List all F names in order."""
+        return tuple(f.name for f in (*self.numeric, *self.texts, *self.datetimes))
 
 
 @dataclass(frozen=True)
@@ -101,22 +211,44 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Bags:
+    """Codes of one bag feature in B rows.
+
+    Attributes:
+        values: int32 or int64 (V,), per-column codes of all rows one after another, without
+            MISSING.
+        offsets: int64 (B + 1,); row b has values[offsets[b] : offsets[b + 1]].
+    """
+
+    values: NDArray[np.integer]
+    offsets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Rows:
-    """B rows of one split, in memory.
+    """B rows of one split, in memory or mapped from files.
 
     Attributes:
         numeric: float32 (B, N), raw values, NaN = missing.
-        codes: int64 (B, C), per-column codes (UNKNOWN, MISSING, FIRST_VALUE + index).
+        codes: int64 or int32 (B, C + H), per-column codes (UNKNOWN, MISSING, FIRST_VALUE + index)
+            of categorical and hashed features.
         labels: float64 (B, T), raw labels (0/1 for binary, class index for multiclass), NaN = no
             label.
-        text: object (B, C) of str, the raw category values, "" = missing; what a client would
-            send.
+        text: object (B, C + H + G) of str, the raw values of text features, "" = missing; what a
+            client would send; (0, C + H + G) where rows come from a cache (`Dataset.sample` has
+            some then).
+        bags: codes of the G bag features.
+        datetimes: int64 (B, K), epoch seconds, MISSING_TIME = missing; None if K = 0.
+        weights: float32 (B,), how often each row counts; None if every row counts once.
     """
 
     numeric: NDArray[np.float32]
-    codes: NDArray[np.int64]
+    codes: NDArray[np.integer]
     labels: NDArray[np.float64]
     text: NDArray[np.object_]
+    bags: tuple[Bags, ...] = ()
+    datetimes: NDArray[np.int64] | None = None
+    weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -139,7 +271,7 @@ class Cells:
     numeric: NDArray[np.float32]
     text: NDArray[np.object_]
     read_numeric: NDArray[np.float32]
-    read_codes: NDArray[np.int64]
+    read_codes: NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -158,6 +290,7 @@ class Dataset:
             file.
         row_numbers: place in the file, from 1, of each training, validation and test row; empty
             where nobody knows.
+        sample: a few thousand test rows with their text, where `test` has none.
     """
 
     features: FeatureSchema
@@ -171,3 +304,4 @@ class Dataset:
     remarks: tuple[str, ...] = field(default=())
     cells: Cells | None = None
     row_numbers: tuple[NDArray[np.int64], ...] = ()
+    sample: Rows | None = None

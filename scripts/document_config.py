@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from model.config.data import FeatureConfig, SyntheticData
+from model.config.data import BagConfig, FeatureConfig, SyntheticData
 from model.config.run import METRICS, Config, ModelConfig, TaskConfig, TrainConfig
 from model.markdown import wrap
 from tables.config import Split, TableData, Value
@@ -34,6 +34,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`[data.split]`, for kind `table`", Split),
     ("`[data]`, kind `synthetic`", SyntheticData),
     ("`[features]`", FeatureConfig),
+    ("`[features.bag.<column>]`, once for each column of several values", BagConfig),
     ("`[[tasks]]`, once for each task", TaskConfig),
     ("`[model]`", ModelConfig),
     ("`[train]`", TrainConfig),
@@ -74,6 +75,8 @@ def _word(annotation: Any) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in inner)
+    if origin is dict:
+        return f"table of {_word(inner[1])}"
     if origin is tuple:
         return "list of tables" if _is_section(inner[0]) else f"list of {_word(inner[0])}"
     if annotation == Value:

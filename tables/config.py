@@ -57,6 +57,11 @@ class Split(Section):
         "gets its share of each split. Unless set: only where a class (or all labels of a task) would otherwise be "
         "missing from a split.",
     )
+    key: Annotated[Names, Field(min_length=1)] | Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="For `random`: the column, or list of columns, whose hash chooses a row's split, so that a row "
+        "stays where it is when the table grows. Unlike `by`, it may be a feature.",
+    )
     train_value: str = Field(default="train", description="For `given`: the value that marks training rows.")
     validation_value: str = Field(
         default="validation",
@@ -80,6 +85,8 @@ class Split(Section):
             )
         if self.kind == "given" and len(self.columns) > 1:
             raise ValueError("a given split takes one column in 'by'")
+        if self.key is not None and self.kind != "random":
+            raise ValueError(f"'key' belongs to a split of kind 'random', and this one is '{self.kind}'")
         if self.format is not None and self.kind != "time":
             raise ValueError("'format' belongs to a split of kind 'time'")
         if self.stratify and self.kind not in ("random", "given"):
@@ -145,6 +152,24 @@ class TableData(Section):
         "of blank.",
     )
     strip: bool = Field(default=True, description="Whether to remove blanks around every value.")
+    weight: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column of row weights, numbers above 0: a row of weight 2 counts as if it stood there twice, in "
+        "statistics, losses and metrics. Never a feature.",
+    )
+    stream_above_rows: int = Field(
+        default=2_000_000,
+        ge=0,
+        description="A table of more rows is not held in memory: it is read in two passes, the second of which writes "
+        "a cache for training; docs/tables.md.",
+    )
+    buffer_rows: int = Field(
+        default=2_000_000,
+        ge=1,
+        description="Training rows that are shuffled together; where there are more, blocks of rows are permuted and "
+        "rows within such a buffer.",
+    )
     drop: Names = Field(default=(), description="Columns that are never features.")
     keep: Names = Field(
         default=(),

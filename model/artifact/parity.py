@@ -36,7 +36,7 @@ class RawRows:
 
     numeric: NDArray[np.float32]
     text: NDArray[np.object_]
-    codes: NDArray[np.int64]
+    codes: NDArray[np.integer]
 
     @staticmethod
     def take(rows: Rows, chosen: NDArray[np.int64]) -> "RawRows":

@@ -112,7 +112,7 @@ class ServingModule(nn.Module):
     def answer(
         self,
         numeric: NDArray[np.floating],
-        codes: NDArray[np.int64],
+        codes: NDArray[np.integer],
         expert_mask: NDArray[np.float32] | None = None,
         row_expert_mask: NDArray[np.float32] | None = None,
     ) -> Answers:
