@@ -95,5 +95,5 @@ def test_young_people_alone_shift_the_gates_and_the_figures_are_those_of_numpy(
             report = report_of(service.url, len(seen))
             check(report, np.array(seen))
             levels.append({task["drift"]["level"] for task in report["tasks"].values()})
-    assert not levels[0] & {"moderate", "major"}, "a thousand rows of the same table are no drift"
+    assert not levels[0] & {"moderate", "major"}, "a thousand rows of the same table are not a drift"
     assert levels[1] & {"moderate", "major"}

@@ -102,7 +102,7 @@ class Load:
         unreached: connections that could not be opened.
         late: questions of the rate that found no free connection.
         wrong: what was wrong with answers; the first few.
-        refused: the heads of answers that were no success, the latest of each status.
+        refused: the heads of answers other than successes, the latest of each status.
     """
 
     def __init__(
@@ -268,7 +268,7 @@ class _Client(asyncio.Protocol):
         self._transport.write(request)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport, self._buffer = cast(asyncio.Transport, transport), b""  # uvloop's is no subclass
+        self._transport, self._buffer = cast(asyncio.Transport, transport), b""  # uvloop's is not a subclass
         if not self._load.paced and not self._load.stopping:
             self.ask()
 
