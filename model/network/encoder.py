@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from model.network.table import EmbeddingTable
 from model.schema import FeatureSchema, NumericFeature
 
 NumericEncoding = Literal["standard", "piecewise_linear"]
@@ -95,7 +96,7 @@ class Encoder(nn.Module):
         self.register_buffer("column_feature", torch.tensor(owners, dtype=torch.int64))
         self.register_buffer("offsets", torch.tensor([sum(sizes[:c]) for c in range(len(sizes))], dtype=torch.int64))
         self.width = len(owners)
-        self.embedding = nn.Embedding(sum(sizes), tables * embedding_dim) if sizes else None
+        self.embedding = EmbeddingTable(sum(sizes), tables * embedding_dim) if sizes else None
         if self.embedding is not None:
             bound = embedding_dim**-0.5
             nn.init.uniform_(self.embedding.weight, -bound, bound)
@@ -135,8 +136,7 @@ class Encoder(nn.Module):
             if len(self.indicated):
                 parts.append(missing.index_select(-1, self.indicated).to(numeric.dtype))
         if self.embedding is not None:
-            # index_select: its gradient takes a quarter of the time of nn.Embedding's
-            embedded = self.embedding.weight.index_select(0, global_codes.flatten())  # (B * C, tables * dim)
+            embedded = self.embedding(global_codes.flatten())  # (B * C, tables * dim)
             if self.tables > 1:
                 by_column = embedded.view(-1, self.categorical_features, self.tables, self.embedding_dim)
                 by_table = by_column.transpose(1, 2).flatten(2)  # (B, tables, C * dim)
