@@ -86,8 +86,12 @@ def texts(table: Table, name: str, key: str) -> pl.Series:
     Raises:
         DataError: for a type without a plain text, such as a list.
     """
-    series = table.column(name, key)
-    text = written(table, name, key)
+    return plain_text(table.column(name, key), name, key)
+
+
+def plain_text(series: pl.Series, name: str, key: str) -> pl.Series:
+    """Turn values of a column into text, as `texts` does."""
+    text = _as_text(series, name, key)
     if series.dtype == pl.Decimal:
         return text.str.replace(r"(\.\d*?)0+$", "$1").str.replace(r"\.$", "")
     if series.dtype.is_float():
@@ -105,7 +109,10 @@ def written(table: Table, name: str, key: str) -> pl.Series:
     Raises:
         DataError: as `texts`.
     """
-    series = table.column(name, key)
+    return _as_text(table.column(name, key), name, key)
+
+
+def _as_text(series: pl.Series, name: str, key: str) -> pl.Series:
     if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Duration, pl.Object):
         raise DataError(f"{key} wants categories, and column '{name}' holds {series.dtype}; add it to data.drop")
     if series.dtype.is_float():

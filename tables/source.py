@@ -38,6 +38,7 @@ class Table:
         sample: some rows of the file as they stand there, before anything was done to them.
         sample_rows: int64, their row numbers, rising.
         typed: whether the file itself tells numbers from text, as Parquet does and CSV does not.
+        strip: whether blanks around a value are nothing.
     """
 
     frame: pl.DataFrame
@@ -48,6 +49,7 @@ class Table:
     not_available: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     sample: pl.DataFrame = field(default_factory=pl.DataFrame)
     sample_rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    strip: bool = True
 
     def __len__(self) -> int:
         return self.frame.height
@@ -117,6 +119,7 @@ def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Path) -> T
         not_available,
         frame[sample],
         sample + 1,
+        data.strip,
     )
 
 
