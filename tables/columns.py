@@ -163,13 +163,23 @@ def keep_rows(table: Table, conditions: Sequence[str]) -> tuple[Table, list[str]
     """
     notes = []
     for condition in conditions:
-        match = CONDITION.match(condition)
-        assert match is not None  # the configuration was checked
-        holds = compare(table, match["column"], match["operator"], match["value"], "data.keep")
-        failed = int((holds == 0).sum())
-        if failed:
-            notes.append(f"Left out: {failed:,} row{'s' * (failed > 1)} that did not meet '{condition}'.")
-            table = table.keep(holds != 0)
+        holds = meets(table, condition)
+        if failed := int((~holds).sum()):
+            notes.append(left_out(failed, condition))
+            table = table.keep(holds)
     if not len(table):
         raise DataError("no row meets the conditions of data.keep")
     return table, notes
+
+
+def meets(table: Table, condition: str) -> NDArray[np.bool_]:
+    """Check which rows meet a condition of data.keep, or lack its column's value; (R,)."""
+    match = CONDITION.match(condition)
+    assert match is not None  # the configuration was checked
+    holds: NDArray[np.bool_] = compare(table, match["column"], match["operator"], match["value"], "data.keep") != 0
+    return holds
+
+
+def left_out(rows: int, condition: str) -> str:
+    """Note how many rows failed a condition of data.keep."""
+    return f"Left out: {rows:,} row{'s' * (rows > 1)} that did not meet '{condition}'."

@@ -33,18 +33,38 @@ def labelled_rows(table: Table, tasks: Sequence[TaskConfig]) -> tuple[Table, lis
     Raises:
         DataError: if a task has no labels at all.
     """
-    present, notes = np.zeros(len(table), bool), []
-    for task in tasks:
-        here = table.column(task.column, f"task '{task.name}'").is_not_null().to_numpy()
-        if not here.any():
+    held = labels_held(table, tasks)
+    keep: NDArray[np.bool_] = held.any(axis=1)
+    return table.keep(keep), notes_on_labels(tasks, held.sum(axis=0), int(keep.sum()), len(table))
+
+
+def labels_held(table: Table, tasks: Sequence[TaskConfig]) -> NDArray[np.bool_]:
+    """Check which rows have a label of which task; (R, T)."""
+    columns = [table.column(task.column, f"task '{task.name}'").is_not_null().to_numpy() for task in tasks]
+    return np.stack(columns, axis=1)
+
+
+def notes_on_labels(tasks: Sequence[TaskConfig], held: NDArray[np.int64], kept: int, rows: int) -> list[str]:
+    """Note which labels are missing.
+
+    Args:
+        tasks: T of them.
+        held: (T,) rows with a label of each.
+        kept: rows with any.
+        rows: of the table.
+
+    Raises:
+        DataError: if a task has no labels at all.
+    """
+    notes = []
+    for task, count in zip(tasks, held.tolist(), strict=True):
+        if not count:
             raise DataError(f"task '{task.name}' has no labels: column '{task.column}' is missing in every row")
-        present |= here
-        if len(tasks) > 1 and not here.all():
-            notes.append(f"Task '{task.name}' has no label in {int((~here).sum()):,} of {len(here):,} rows.")
-    dropped = int((~present).sum())
-    if dropped:
+        if len(tasks) > 1 and count < rows:
+            notes.append(f"Task '{task.name}' has no label in {rows - count:,} of {rows:,} rows.")
+    if dropped := rows - kept:
         notes.append(f"Left out: {dropped:,} row{'s' * (dropped > 1)} without any label.")
-    return table.keep(present), notes
+    return notes
 
 
 def read_strata(table: Table, configs: Sequence[TaskConfig]) -> dict[str, NDArray[np.float64]]:
@@ -260,14 +280,25 @@ def _plain(value: str) -> str:
 
 def _check(task: Task, labels: Labels, chosen: Assignment) -> None:
     """Refuse a split from which a task, or one of its classes, is absent."""
-    known = ~np.isnan(labels)
-    for number, split in enumerate(SPLITS):
-        here = labels[known & (chosen == number)]
-        if not here.size:
+    here = [labels[(chosen == number) & ~np.isnan(labels)] for number in range(len(SPLITS))]
+    of_class = [[int((held == index).sum()) for index in range(len(task.classes))] for held in here]
+    check_presence(task, [len(held) for held in here], of_class)
+
+
+def check_presence(task: Task, labelled: Sequence[int], of_class: Sequence[Sequence[int]]) -> None:
+    """Refuse a split from which a task, or one of its classes, is absent.
+
+    Args:
+        task: to look for.
+        labelled: rows with its label in each split.
+        of_class: rows of each split and class.
+    """
+    for split, count, classes in zip(SPLITS, labelled, of_class, strict=True):
+        if not count:
             raise DataError(f"task '{task.name}' has no labels in the {split} split; choose another data.split")
         for index, name in enumerate(task.classes):
-            if not (here == index).any():
-                total = int((labels == index).sum())
+            if not classes[index]:
+                total = sum(counts[index] for counts in of_class)
                 do = "choose another data.split or other classes"
                 if 0 < total < len(SPLITS):
                     do = "every split needs one: give more rows, or leave these out by data.keep"
