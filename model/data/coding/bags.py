@@ -1,0 +1,94 @@
+"""Bags: several values a cell, known by a vocabulary or in buckets."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model.data.coding.hashed import bucket_codes, collision_share
+from model.data.coding.vocabulary import Counts, ValueIndex
+from model.schema import UNKNOWN, BagFeature, Bags
+
+Offsets = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fill:
+    """How full the cells of a column are, as sums of weights.
+
+    Attributes:
+        rows: all cells.
+        empty: cells without a value.
+        values: in all cells.
+    """
+
+    rows: float = 0.0
+    empty: float = 0.0
+    values: float = 0.0
+
+    def merge(self, other: "Fill") -> "Fill":
+        """Add that of further rows."""
+        return Fill(self.rows + other.rows, self.empty + other.empty, self.values + other.values)
+
+
+def fill_of(offsets: Offsets, weights: NDArray[np.floating] | None = None) -> Fill:
+    """Sum up how full the cells with offsets (R + 1,) are.
+
+    Weights (R,) say how often each counts.
+    """
+    sizes = np.diff(offsets)
+    times = np.ones(len(sizes)) if weights is None else weights.astype(np.float64)
+    return Fill(float(times.sum()), float(times[sizes == 0].sum()), float((times * sizes).sum()))
+
+
+def weights_of_values(offsets: Offsets, weights: NDArray[np.floating] | None) -> NDArray[np.floating] | None:
+    """Repeat each row's weight for each of its values, (V,), as `count` wants them."""
+    return None if weights is None else np.repeat(weights, np.diff(offsets))
+
+
+def bag_feature(
+    plain: BagFeature, fill: Fill, counts: Counts | None, vocabulary: tuple[str, ...], distinct: float, table: str = ""
+) -> BagFeature:
+    """Describe a column of bags by its training rows.
+
+    Args:
+        plain: name, separator, pooling, buckets and seed.
+        fill: of the training rows.
+        counts: of their values; None with buckets.
+        vocabulary: as of `categorical_feature`; empty with buckets.
+        distinct: as of `hashed_feature`; not read with a vocabulary.
+        table: as of `categorical_feature`.
+    """
+    unknown = 0.0
+    if counts is not None and fill.values:
+        strange = ValueIndex(vocabulary).codes(counts.values) == UNKNOWN
+        unknown = float(counts.counts[strange].sum()) / fill.values
+    return replace(
+        plain,
+        vocabulary=vocabulary,
+        missing_share=fill.empty / fill.rows,
+        unknown_share=unknown,
+        collision_share=collision_share(distinct, plain.buckets) if plain.buckets else 0.0,
+        mean_values=fill.values / (fill.rows - fill.empty) if fill.rows > fill.empty else 1.0,
+        table=table,
+    )
+
+
+def encode_bags(values: pl.Series, offsets: Offsets, feature: BagFeature, index: ValueIndex | None = None) -> Bags:
+    """Encode the values (V,) of cells with offsets (R + 1,), none of them missing, as int32 codes.
+
+    `index` is that of the vocabulary, where many blocks of rows are encoded.
+    """
+    if feature.buckets:
+        codes = bucket_codes(values, feature.buckets, feature.seed)
+    else:
+        codes = (index or ValueIndex(feature.vocabulary)).codes(values)
+    return Bags(codes.astype(np.int32), offsets)
+
+
+def take(bags: Bags, chosen: NDArray[np.bool_]) -> Bags:
+    """Take the bags of the rows where `chosen` (R,) is true."""
+    sizes = np.diff(bags.offsets)
+    offsets = np.concatenate([[0], np.cumsum(sizes[chosen])]).astype(np.int64)
+    return Bags(bags.values[np.repeat(chosen, sizes)], offsets)
