@@ -34,7 +34,7 @@ def labelled_rows(table: Table, tasks: Sequence[TaskConfig]) -> tuple[Table, lis
         DataError: if a task has no labels at all.
     """
     held = labels_held(table, tasks)
-    keep: NDArray[np.bool_] = held.any(axis=1)
+    keep = np.asarray(held.any(axis=1), np.bool_)
     return table.keep(keep), notes_on_labels(tasks, held.sum(axis=0), int(keep.sum()), len(table))
 
 
