@@ -15,7 +15,7 @@ Offsets = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Fill:
-    """How full the cells of a column are, as sums of weights.
+    """Sums of weights that say how full the cells of a column are.
 
     Attributes:
         rows: all cells.

@@ -12,7 +12,7 @@ from model.schema import FIRST_VALUE, MISSING, UNKNOWN
 
 @dataclass(frozen=True)
 class Counts:
-    """How often each value occurs.
+    """Values of a column or a block of it, and how often each occurs.
 
     Attributes:
         values: String (V,), distinct, none null; "" = missing.
