@@ -1,6 +1,7 @@
 """Divide rows into training, validation and test."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,16 +39,10 @@ def assign(table: Table, split: Split, strata: Strata | None = None) -> tuple[As
     Raises:
         DataError: if a `by` column cannot be used, or a split stays empty.
     """
-    for name in split.columns:
-        held = table.column(name, "data.split.by").dtype
-        if held.is_nested() or held in (pl.Binary, pl.Object):
-            raise DataError(
-                f"data.split.by names column '{name}', which holds {held}, expected numbers, text or dates; split by "
-                "another column"
-            )
+    check_columns(table, split)
     if split.kind == "random":
         blocks = np.random.default_rng(split.seed).permutation(len(table))
-        chosen, how = _stratified(np.argsort(blocks), _by_block(blocks, split), split, strata or {})
+        chosen, how = _stratified(np.argsort(blocks), by_block(blocks, split), split, strata or {})
         note = f"at random{how}"
     elif split.kind == "given":
         chosen, how = _given(table, split, strata or {})
@@ -55,19 +50,38 @@ def assign(table: Table, split: Split, strata: Strata | None = None) -> tuple[As
     elif split.kind == "group":
         groups = _groups(table, split)
         order = np.random.default_rng(split.seed).permutation(int(groups.max()) + 1)
-        chosen, note = _by_block(order[groups], split), f"by groups of {_joined(split)}, none of them in two splits"
+        chosen, note = by_block(order[groups], split), f"by groups of {_joined(split)}, none of them in two splits"
     else:
-        moments = _moments(table, split)
-        chosen, note = _by_block(moments, split), f"by time ({_joined(split)}), the latest rows for test"
-    counts = np.bincount(chosen, minlength=3)
+        ranks = ranks_in_time(table, split)
+        chosen, note = by_block(ranks, split), f"by time ({_joined(split)}), the latest rows for test"
+    return chosen, [note_on_split(note, np.bincount(chosen, minlength=3).tolist())]
+
+
+def check_columns(table: Table, split: Split) -> None:
+    """Refuse a `by` column of a type that has no order and no text."""
+    for name in split.columns:
+        held = table.column(name, "data.split.by").dtype
+        if held.is_nested() or held in (pl.Binary, pl.Object):
+            raise DataError(
+                f"data.split.by names column '{name}', which holds {held}, expected numbers, text or dates; split by "
+                "another column"
+            )
+
+
+def note_on_split(how: str, counts: Sequence[int]) -> str:
+    """Say how rows were split, and how many there are of each.
+
+    Raises:
+        DataError: if a split is empty.
+    """
     for name, count in zip(SPLITS, counts, strict=True):
         if not count:
             raise DataError(f"data.split leaves no row for {name}; change its shares, or give more rows")
     shown = ", ".join(f"{count:,} {name}" for name, count in zip(SPLITS, counts, strict=True))
-    return chosen, [f"Rows were split {note}: {shown}."]
+    return f"Rows were split {how}: {shown}."
 
 
-def _by_block(blocks: NDArray[np.int64], split: Split) -> Assignment:
+def by_block(blocks: NDArray[np.int64], split: Split, counts: NDArray[np.int64] | None = None) -> Assignment:
     """Fill training, then validation, then test with whole ascending blocks.
 
     As near to the shares as these allow.
@@ -75,8 +89,9 @@ def _by_block(blocks: NDArray[np.int64], split: Split) -> Assignment:
     Args:
         blocks: (R,) number of the block that each row belongs to, dense from 0.
         split: holds the shares.
+        counts: (R,) how often each row counts; once by default.
     """
-    ends = np.cumsum(np.bincount(blocks))  # rows up to and with each block
+    ends = np.cumsum(np.bincount(blocks, counts))  # rows up to and with each block
     rows = ends[-1]
     bounds = np.concatenate([[0], ends])
     test = int(np.argmin(np.abs(bounds - rows * (1 - split.test))))
@@ -108,17 +123,7 @@ def _stratified(order: NDArray[np.int64], chosen: Assignment, split: Split, stra
 
 
 def _given(table: Table, split: Split, strata: Strata) -> tuple[Assignment, str]:
-    name = split.columns[0]
-    named = {split.train_value: TRAIN, split.validation_value: VALIDATION, split.test_value: TEST}
-    values = texts(table, name, "data.split.by").to_list()
-    wrong = next((row for row, value in enumerate(values) if value not in named), None)
-    if wrong is not None:
-        raise DataError(
-            f"column '{name}' names no split in row {table.row_numbers[wrong]}: it holds "
-            f"{'nothing' if values[wrong] is None else repr(values[wrong])}, expected one of "
-            f"{', '.join(named)}; see data.split.train_value"
-        )
-    chosen = np.array([named[value] for value in values], np.int8)
+    chosen = named_splits(table, split)
     if (chosen == VALIDATION).any():
         return chosen, ""
     training = np.flatnonzero(chosen == TRAIN)
@@ -130,6 +135,22 @@ def _given(table: Table, split: Split, strata: Strata) -> tuple[Assignment, str]
     return chosen, f", validation rows taken from training at random{how}"
 
 
+def named_splits(table: Table, split: Split) -> Assignment:
+    """Read the split that a column names for each row."""
+    name = split.columns[0]
+    named = {split.train_value: TRAIN, split.validation_value: VALIDATION, split.test_value: TEST}
+    values = texts(table, name, "data.split.by")
+    chosen = values.replace_strict(list(named), list(named.values()), default=None, return_dtype=pl.Int8)
+    if chosen.null_count():
+        wrong = int(chosen.is_null().arg_max() or 0)
+        raise DataError(
+            f"column '{name}' names no split in row {table.row_numbers[wrong]}: it holds "
+            f"{'nothing' if values[wrong] is None else repr(values[wrong])}, expected one of "
+            f"{', '.join(named)}; see data.split.train_value"
+        )
+    return np.array(chosen.to_numpy(), np.int8)
+
+
 def _groups(table: Table, split: Split) -> NDArray[np.int64]:
     """Number the groups; a row without a group is a group of its own."""
     columns = [texts(table, name, "data.split.by") for name in split.columns]
@@ -139,7 +160,7 @@ def _groups(table: Table, split: Split) -> NDArray[np.int64]:
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
-def _moments(table: Table, split: Split) -> NDArray[np.int64]:
+def ranks_in_time(table: Table, split: Split) -> NDArray[np.int64]:
     """Number the distinct moments in order of time."""
     columns = [table.column(name, "data.split.by") for name in split.columns]
     for column in columns:
