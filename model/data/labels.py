@@ -108,11 +108,16 @@ def read_labels(table: Table, configs: Sequence[TaskConfig], chosen: Assignment)
     labels = np.empty((len(table), len(configs)), np.float64)
     tasks = []
     for place, config in enumerate(configs):
-        read = {"regression": _regression, "binary": _binary, "multiclass": _multiclass}[config.kind]
-        labels[:, place], task = read(table, config, chosen)
+        labels[:, place], task = read_task(table, config, chosen)
         _check(task, labels[:, place], chosen)
         tasks.append(task)
     return labels, tuple(tasks)
+
+
+def read_task(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:
+    """Read the labels of one task (R,), as `read_labels` does; no split is checked."""
+    read = {"regression": _regression, "binary": _binary, "multiclass": _multiclass}[config.kind]
+    return read(table, config, chosen)
 
 
 def _regression(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:
