@@ -9,10 +9,15 @@ a tower per task maps its mixture to the task's output (paper, §4):
 
     MMoE           a gate per task               Mixture
     OMoE           one gate for all tasks        Mixture
+    CGC            a gate per task, over shared  Mixture
+                   experts and the task's own
     Shared-Bottom  one expert, no gate (§3.1)    SharedBottom
     single task    an expert per task, no gate   SingleTask
 
-Axes: B rows, D encoded width, E experts, H expert width, T tasks, K outputs of a task. Parameters
+CGC is the single-level model of Tang et al., "Progressive Layered Extraction", RecSys 2020, §4.1.
+
+Axes: B rows, D encoded width, E experts, H expert width, T tasks, K outputs of a task, V experts
+that a gate sees. Parameters
 are drawn here. Training computes the same sums by model/network/fast.py on the same parameters,
 and the exported graph by model/artifact/fused.py.
 """
@@ -26,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Architecture = Literal["mmoe", "omoe", "shared_bottom", "single_task"]
+Architecture = Literal["mmoe", "omoe", "cgc", "shared_bottom", "single_task"]
 
 
 class Output(NamedTuple):
@@ -116,18 +121,30 @@ class Gate(nn.Module):
     """Gates g^k(x) = softmax(W^k x / temperature), linear and without bias (paper, §4).
 
     Attributes:
-        weight: (gates, E, D); `gates` is T for a gate per task (MMoE), or 1 for a gate that all
-            tasks share (OMoE).
+        weight: (gates, V, D); `gates` is T for a gate per task (MMoE, CGC), or 1 for a gate that
+            all tasks share (OMoE); V is E where every gate sees all experts.
+        place: int64 (T * E,), where each gate's V logits, and one of -inf behind them, stand among
+            the experts; None where every gate sees all experts.
     """
 
+    place: Tensor | None
+
     def __init__(
-        self, gates: int, tasks: int, width: int, experts: int, temperature: float = 1.0, dropout: float = 0.0
+        self,
+        gates: int,
+        tasks: int,
+        width: int,
+        experts: int,
+        temperature: float = 1.0,
+        dropout: float = 0.0,
+        own_experts: int = 0,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(gates, experts, width))
+        self.weight = nn.Parameter(torch.empty(gates, experts + own_experts, width))
         self.tasks = tasks
         self.temperature = temperature
         self.dropout = GateDropout(dropout)
+        self.register_buffer("place", _place(tasks, experts, own_experts) if own_experts else None, persistent=False)
         init_uniform(self.weight, width, math.sqrt(1.0 / 3.0))
 
     def extra_repr(self) -> str:
@@ -135,9 +152,25 @@ class Gate(nn.Module):
         gates, experts, width = self.weight.shape
         return f"{gates=}, {experts=}, {width=}, temperature={self.temperature}"
 
+    def visible(self) -> Tensor:
+        """Return which experts each task's gate sees, bool (T, E)."""
+        seen = torch.ones(self.tasks, self.weight.shape[1], dtype=torch.bool, device=self.weight.device)
+        return self.spread(seen.unsqueeze(0), False)[0]
+
     def matrix(self) -> Tensor:
-        """Return (T, E, D) with gate_logits[b, t, e] = sum_d matrix[t, e, d] x[b, d]."""
-        return (self.weight / self.temperature).expand(self.tasks, -1, -1)
+        """Return (T, E, D) with gate_logits[b, t, e] = sum_d matrix[t, e, d] x[b, d].
+
+        0 for an expert that the task's gate does not see.
+        """
+        weight = (self.weight / self.temperature).expand(self.tasks, -1, -1)
+        return self.spread(weight.permute(2, 0, 1), 0.0).permute(1, 2, 0)
+
+    def spread(self, values: Tensor, blank: float) -> Tensor:
+        """Place (B, T, V) among all experts, (B, T, E), and `blank` where a gate sees none."""
+        if self.place is None:
+            return values
+        placed = F.pad(values, (0, 1), value=blank).flatten(1).index_select(1, self.place)
+        return placed.view(len(values), self.tasks, -1)
 
     def forward(self, x: Tensor, expert_mask: Tensor | None = None) -> Tensor:
         """Map (B, D) to gate weights (B, T, E).
@@ -147,11 +180,21 @@ class Gate(nn.Module):
         """
         gates, experts, width = self.weight.shape
         weight = self.weight.reshape(gates * experts, width) / self.temperature
-        gate_logits = self.dropout((x @ weight.t()).view(-1, gates, experts))  # (B, T or 1, E)
-        gate_logits = gate_logits.expand(-1, self.tasks, -1)  # (B, T, E)
+        gate_logits = self.dropout((x @ weight.t()).view(-1, gates, experts))  # (B, T or 1, V)
+        gate_logits = self.spread(gate_logits.expand(-1, self.tasks, -1), -math.inf)  # (B, T, E)
         if expert_mask is not None:
             gate_logits = gate_logits + expert_mask.log()
         return F.softmax(gate_logits, dim=-1)
+
+
+def _place(tasks: int, shared: int, own: int) -> Tensor:
+    """Lay out the experts of CGC: the shared ones, then each task's own."""
+    seen = shared + own
+    place = torch.full((tasks, shared + tasks * own), seen)
+    for task in range(tasks):
+        place[task, :shared] = torch.arange(shared)
+        place[task, shared + task * own : shared + (task + 1) * own] = torch.arange(shared, seen)
+    return (place + (seen + 1) * torch.arange(tasks).unsqueeze(1)).flatten()
 
 
 class Tower(nn.Module):
@@ -177,7 +220,7 @@ class Tower(nn.Module):
 
 
 class Mixture(nn.Module):
-    """MMoE (a gate per task) or OMoE (one gate): y_k = h^k(sum_i g^k(x)_i f_i(x)) (paper, §4)."""
+    """MMoE or CGC (a gate per task), OMoE (one): y_k = h^k(sum_i g^k(x)_i f_i(x)) (paper, §4)."""
 
     def __init__(self, experts: Experts, gate: Gate, towers: Sequence[Tower]) -> None:
         super().__init__()
@@ -238,23 +281,26 @@ def build(
     gate_temperature: float = 1.0,
     gate_dropout: float = 0.0,
     dropout: float = 0.0,
+    own_experts: int = 0,
 ) -> nn.Module:
     """Build a network on x (B, width) with one tower per entry of `task_outputs`.
 
     Args:
-        architecture: `expert_hidden` sizes each of the `experts` (mmoe, omoe), the one shared
+        architecture: `expert_hidden` sizes each of the `experts` (mmoe, omoe, cgc), the one shared
             network (shared_bottom) or each task's own network (single_task).
         width: D.
         task_outputs: K of every task; 1 for regression and binary tasks.
-        experts: E; not in use without gates.
+        experts: E, for cgc the shared ones alone; not in use without gates.
         expert_hidden: hidden layer sizes in order, the last is H.
         tower_hidden: hidden layer sizes of every tower, may be empty.
         gate_temperature: divides the gate logits; above 0.
         gate_dropout: probability to leave an expert out of a row's gate in training, in [0, 1).
         dropout: probability to zero a hidden unit of an expert or tower in training, in [0, 1).
+        own_experts: of each task, behind the shared ones on axis E in order of the tasks (cgc).
     """
     tasks = len(task_outputs)
-    stack = {"mmoe": experts, "omoe": experts, "shared_bottom": 1, "single_task": tasks}[architecture]
+    own = own_experts if architecture == "cgc" else 0
+    stack = {"shared_bottom": 1, "single_task": tasks}.get(architecture, experts + tasks * own)
     towers = [Tower(expert_hidden[-1], tower_hidden, outputs, dropout) for outputs in task_outputs]
     shared = Experts(stack, width, expert_hidden, dropout)
     if architecture == "shared_bottom":
@@ -262,7 +308,7 @@ def build(
     if architecture == "single_task":
         return SingleTask(shared, towers)
     gates = 1 if architecture == "omoe" else tasks
-    return Mixture(shared, Gate(gates, tasks, width, experts, gate_temperature, gate_dropout), towers)
+    return Mixture(shared, Gate(gates, tasks, width, experts, gate_temperature, gate_dropout, own), towers)
 
 
 def count_parameters(module: nn.Module, biases: bool = True) -> int:

@@ -86,12 +86,14 @@ class TaskConfig(Section):
 class ModelConfig(Section):
     """Shape of the network."""
 
-    architecture: Literal["mmoe", "omoe", "shared_bottom", "single_task"] = Field(
+    architecture: Literal["mmoe", "omoe", "cgc", "shared_bottom", "single_task"] = Field(
         default="mmoe",
-        description="`mmoe`: a gate per task; `omoe`: one gate; `shared_bottom`: one shared network, no gates; "
+        description="`mmoe`: a gate per task; `omoe`: one gate; `cgc`: a gate per task over shared experts and "
+        "`own_experts` of the task's own (Tang et al. 2020); `shared_bottom`: one shared network, no gates; "
         "`single_task`: a network per task, nothing shared.",
     )
-    experts: int = Field(default=8, ge=1, description="E: number of experts (mmoe, omoe).")
+    experts: int = Field(default=8, ge=1, description="E: number of experts (mmoe, omoe), of shared ones (cgc).")
+    own_experts: int = Field(default=1, ge=0, description="Experts of each task's own, beside the shared ones (cgc).")
     expert_hidden: Annotated[Widths, Field(min_length=1)] = Field(
         default=(16,), description="Widths of an expert's layers; the last is its output. Also of the shared network."
     )

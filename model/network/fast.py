@@ -6,6 +6,7 @@ of the time. The layers are those of the network itself, so parameters, their na
 in which dropout draws are the same.
 """
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn, relu
@@ -85,8 +86,8 @@ def gate_weights(gate: Gate, x: Tensor, expert_mask: Tensor | None = None) -> Te
     """Map (B, D) to (B, T, E) as `Gate.forward` does."""
     gates, experts, width = gate.weight.shape
     weight = gate.weight.reshape(gates * experts, width) / gate.temperature
-    gate_logits: Tensor = gate.dropout(linear(x, weight, None).view(-1, gates, experts))  # (B, T or 1, E)
-    gate_logits = gate_logits.expand(-1, gate.tasks, -1)  # (B, T, E)
+    gate_logits: Tensor = gate.dropout(linear(x, weight, None).view(-1, gates, experts))  # (B, T or 1, V)
+    gate_logits = gate.spread(gate_logits.expand(-1, gate.tasks, -1), -math.inf)  # (B, T, E)
     if expert_mask is not None:
         gate_logits = gate_logits + expert_mask.log()
     # torch's kernel for a short last axis takes six times as long

@@ -76,6 +76,7 @@ def build_model(features: FeatureSchema, tasks: Sequence[Task], config: ModelCon
             gate_temperature=config.gate_temperature,
             gate_dropout=config.gate_dropout,
             dropout=config.dropout,
+            own_experts=config.own_experts,
         )
         return Model(encoder, network, tasks)
 

@@ -1,16 +1,28 @@
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from model.mmoe import Architecture, Gate, Mixture, Output, build, count_parameters, matching_shared_bottom
+from model.mmoe import (
+    Architecture,
+    Gate,
+    Mixture,
+    Output,
+    StackedLinear,
+    build,
+    count_parameters,
+    matching_shared_bottom,
+)
 
-ARCHITECTURES: tuple[Architecture, ...] = ("mmoe", "omoe", "shared_bottom", "single_task")
-GATED: tuple[Architecture, ...] = ("mmoe", "omoe")
+ARCHITECTURES: tuple[Architecture, ...] = ("mmoe", "omoe", "cgc", "shared_bottom", "single_task")
+GATED: tuple[Architecture, ...] = ("mmoe", "omoe", "cgc")
 
 
-def network(architecture: Architecture = "mmoe", seed: int = 0, **options: float) -> nn.Module:
+def network(architecture: Architecture = "mmoe", seed: int = 0, **options: Any) -> nn.Module:
     torch.manual_seed(seed)
     built = build(architecture, 5, (1, 3), experts=4, expert_hidden=(6, 7), tower_hidden=(3,), **options)
     return built.eval()
@@ -233,3 +245,56 @@ def test_many_runs_can_be_stacked(architecture: Architecture, training: bool) ->
     for r, model in enumerate(models):
         for together, alone in zip(stacked, model(x[r]).outputs, strict=True):
             torch.testing.assert_close(together[r], alone)
+
+
+def cgc(tasks: int = 3, experts: int = 2, own_experts: int = 2, seed: int = 0) -> Mixture:
+    torch.manual_seed(seed)
+    built = build("cgc", 5, (1,) * tasks, experts, (4,), (3,), own_experts=own_experts).double().eval()
+    assert isinstance(built, Mixture)
+    return built
+
+
+def test_cgc_is_its_paper_s_formula_in_numpy() -> None:
+    model = cgc()
+    x = torch.randn(6, 5, dtype=torch.float64)
+    output = model(x)
+    (layer,) = model.experts.layers
+    assert isinstance(layer, StackedLinear)
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    experts = np.maximum(np.einsum("bd,ehd->beh", x.numpy(), weight) + bias, 0.0)  # (B, 2 + 3 * 2, H)
+    for task, tower in enumerate(model.towers):
+        seen = [0, 1, 2 + 2 * task, 3 + 2 * task]  # the shared ones, then the task's own
+        logits = x.numpy() @ model.gate.weight[task].detach().numpy().T
+        expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        weights = gate_weights(output)[:, task].detach().numpy()
+        np.testing.assert_allclose(weights[:, seen], expected)
+        assert (np.delete(weights, seen, axis=1) == 0.0).all()
+        mixture = np.einsum("bv,bvh->bh", expected, experts[:, seen])
+        np.testing.assert_allclose(output.outputs[task].detach(), tower(torch.from_numpy(mixture)).detach())
+
+
+def test_cgc_without_own_experts_is_mmoe_bit_for_bit() -> None:
+    x = torch.randn(8, 5, dtype=torch.float64)
+    torch.manual_seed(0)
+    mmoe = build("mmoe", 5, (1, 1, 1), 2, (4,), (3,)).double().eval()
+    ours, theirs = cgc(own_experts=0)(x), mmoe(x)
+    assert all(map(torch.equal, ours.outputs, theirs.outputs))
+    assert torch.equal(gate_weights(ours), gate_weights(theirs))
+
+
+def test_cgc_s_gates_see_shared_experts_and_their_own() -> None:
+    gate = cgc(tasks=2, experts=1, own_experts=2).gate
+    assert gate.visible().tolist() == [[True, True, True, False, False], [True, False, False, True, True]]
+    x = torch.randn(4, 5, dtype=torch.float64)
+    logits = torch.einsum("ted,bd->bte", gate.matrix(), x)
+    assert (logits[:, ~gate.visible()] == 0.0).all()
+    shown = logits.masked_fill(~gate.visible(), -torch.inf)
+    torch.testing.assert_close(torch.softmax(shown, dim=-1), gate(x))
+
+
+def test_another_task_s_own_expert_can_be_left_out() -> None:
+    model, x = cgc(tasks=2, experts=1, own_experts=1), torch.randn(4, 5, dtype=torch.float64)
+    whole, without = model(x), model(x, torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64))
+    assert torch.equal(whole.outputs[0], without.outputs[0])
+    assert not torch.equal(whole.outputs[1], without.outputs[1])
+    torch.testing.assert_close(gate_weights(without)[:, 1], torch.tensor([[1.0, 0.0, 0.0]] * 4, dtype=torch.float64))

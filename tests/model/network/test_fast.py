@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -5,12 +7,13 @@ from torch import Tensor, nn
 from model.mmoe import Architecture, Gate, GateDropout, Output, build
 from model.network.fast import fast, gate_weights
 
-ARCHITECTURES: tuple[Architecture, ...] = ("mmoe", "omoe", "shared_bottom", "single_task")
+ARCHITECTURES: tuple[Architecture, ...] = ("mmoe", "omoe", "cgc", "shared_bottom", "single_task")
 
 
-def network(architecture: Architecture, seed: int = 0, **options: float) -> nn.Module:
+def network(architecture: Architecture, seed: int = 0, **options: Any) -> nn.Module:
     torch.manual_seed(seed)
-    return build(architecture, 5, (1, 3), experts=4, expert_hidden=(6, 7), tower_hidden=(3,), **options)
+    sizes: dict[str, Any] = {"experts": 4, "expert_hidden": (6, 7), "tower_hidden": (3,), "own_experts": 2}
+    return build(architecture, 5, (1, 3), **{**sizes, **options})
 
 
 class FixedDropout(nn.Module):
