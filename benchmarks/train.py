@@ -80,7 +80,7 @@ def read_rows(directory: Path) -> tuple[Dataset, Config]:
     config = load_config(CENSUS)
     data = config.data
     assert isinstance(data, TableData)
-    if not (Path(os.environ.get("MMOE_DATA", "")) / data.path).is_file():
+    if not (Path(os.environ.get("MMOE_DATA", "")) / data.paths[0]).is_file():
         config = made_table(directory / "made.csv", config)
     config = config.model_copy(update={"train": config.train.model_copy(update={"epochs": 1, "device": "cpu"})})
     return all_for_training(read_dataset(config)), config

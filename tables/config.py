@@ -99,13 +99,13 @@ class Split(Section):
 
 
 class TableData(Section):
-    """Source of rows: a file."""
+    """Source of rows: one file or several."""
 
-    kind: Literal["table"] = Field(description="`table`: rows come from a file.")
-    path: str = Field(
-        min_length=1,
-        description="CSV, Parquet, Arrow (Feather) or JSON-lines file, also as `.gz` or `.zip`; relative to the "
-        "directory in the environment variable `MMOE_DATA` if that is set, else to the working directory.",
+    kind: Literal["table"] = Field(description="`table`: rows come from files.")
+    path: Annotated[str, Field(min_length=1)] | Annotated[Names, Field(min_length=1)] = Field(
+        description="CSV, Parquet, Arrow (Feather) or JSON-lines file, also as `.gz` or `.zip`; a folder of such "
+        "files, a pattern (`clicks/day=2026-*/part-*.parquet`), or a list of these; relative to the directory in the "
+        "environment variable `MMOE_DATA` if that is set, else to the working directory; docs/tables.md.",
     )
     format: Literal["auto", "csv", "parquet", "arrow", "jsonl"] = Field(
         default="auto", description="`auto` tells by the file's first bytes, and by its name where these do not."
@@ -188,6 +188,17 @@ class TableData(Section):
                     f"{condition!r} is not a condition; write a column, an operator and a value: 'adr >= 0'"
                 )
         return conditions
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """List the files, folders and patterns that are named."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+    @property
+    def source(self) -> str:
+        """Name the table for the record: the last part of its first path, and how many more."""
+        first, *more = (path.replace("\\", "/").rstrip("/").rpartition("/")[2] for path in self.paths)
+        return f"{first} and {len(more)} more" if more else first
 
     @property
     def markers(self) -> tuple[str, ...]:

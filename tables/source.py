@@ -1,7 +1,6 @@
-"""Source table: a file read into trimmed values, missing ones null."""
+"""Source table: files read into trimmed values, missing ones null."""
 
 import hashlib
-import os
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 from tables.config import TableData
 from tables.errors import DataError
 from tables.files.csv_files import read_csv
+from tables.files.paths import single_file
+from tables.files.several import open_files
 from tables.files.typed_files import read_typed
 from tables.files.unpack import kind_of, unpack
 from tables.missing import NONE, Markers, markers_of
@@ -39,6 +40,7 @@ class Table:
         sample_rows: int64, their row numbers, rising.
         typed: whether the file itself tells numbers from text, as Parquet does and CSV does not.
         strip: whether blanks around a value are nothing.
+        notes: facts on the files worth a line in the report.
     """
 
     frame: pl.DataFrame
@@ -50,6 +52,7 @@ class Table:
     sample: pl.DataFrame = field(default_factory=pl.DataFrame)
     sample_rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     strip: bool = True
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.frame.height
@@ -70,21 +73,20 @@ class Table:
         return self.frame[name]
 
 
-def locate(path: str) -> Path:
-    """Resolve a relative path against MMOE_DATA, else against the working directory."""
-    return Path(os.environ.get("MMOE_DATA", "")) / path
-
-
 def read_table(data: TableData) -> tuple[Table, str]:
-    """Read the file that the configuration names.
+    """Read all rows of the files that the configuration names.
 
     Returns:
-        The table, and the "sha256:..." digest of the file.
+        The table, and the "sha256:..." digest of the file or files.
 
     Raises:
-        DataError: if the file cannot be read, or its columns are not as configured.
+        DataError: if a file cannot be read, or its columns are not as configured.
     """
-    path = locate(data.path)
+    path = single_file(data)
+    if path is None:
+        files = open_files(data)
+        frame = pl.concat(list(files.frames()), rechunk=True) if files.rows else pl.DataFrame(schema=files.schema)
+        return table_of(frame, data, files.typed, Path(data.paths[0]), files.notes), files.digest()
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -97,7 +99,7 @@ def read_table(data: TableData) -> tuple[Table, str]:
     return table_of(frame, data, kind != "csv", path), f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
-def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Path) -> Table:
+def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Path, notes: tuple[str, ...] = ()) -> Table:
     """Make a table of a file's frame: names composed, values trimmed, missing ones null.
 
     Raises:
@@ -120,6 +122,7 @@ def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Path) -> T
         frame[sample],
         sample + 1,
         data.strip,
+        notes,
     )
 
 

@@ -175,7 +175,7 @@ def test_lines_of_the_census_file_are_answered_as_torch_does(tmp_path: Path) -> 
     history = fit(model, dataset, config.train)
     path = export(model, dataset, config, history, tmp_path)
     assert isinstance(config.data, TableData)
-    with gzip.open(Path(data) / config.data.path, "rt", encoding="utf-8") as file:
+    with gzip.open(Path(data) / config.data.paths[0], "rt", encoding="utf-8") as file:
         lines = [
             dict(zip(config.data.columns, line.rstrip("\n").split(","), strict=True)) for line in islice(file, 500)
         ]

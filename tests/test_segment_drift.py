@@ -53,7 +53,7 @@ def census(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
     export(model, dataset, config, fit(model, dataset, config.train), tmp_path)
     assert isinstance(config.data, TableData)
     columns, numbers = config.data.columns, {f.name for f in dataset.features.numeric}
-    with gzip.open(Path(data) / config.data.path, "rt", encoding="utf-8") as file:
+    with gzip.open(Path(data) / config.data.paths[0], "rt", encoding="utf-8") as file:
         lines = [dict(zip(columns, line, strict=True)) for line in csv.reader(file, skipinitialspace=True)]
     names = dataset.features.names
     return tmp_path, [{n: float(line[n]) if n in numbers else line[n] for n in names} for line in lines]

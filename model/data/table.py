@@ -31,7 +31,7 @@ def read_dataset(config: Config) -> Dataset:
     data = config.data
     if isinstance(data, SyntheticData):
         return dataset_of(*_generate(data), "synthetic", config)
-    return dataset_of(*read_table(data), data.path.replace("\\", "/").rpartition("/")[2], config)
+    return dataset_of(*read_table(data), data.source, config)
 
 
 def dataset_of(table: Table, digest: str, source: str, config: Config) -> Dataset:

@@ -9,7 +9,8 @@ import pytest
 
 from tables.config import TableData
 from tables.errors import DataError
-from tables.source import Table, locate, read_table
+from tables.files.paths import locate
+from tables.source import Table, read_table
 
 CSV = b"name,size\nred, 1\n green ,2\n"
 

@@ -138,7 +138,7 @@ def test_the_paper_s_split_joins_its_training_file_and_halves_the_test_file(tmp_
     found = find_training_file(tmp_path)
     assert found is not None
     joined = paper_split(config, found, tmp_path / "census-income.test.gz", tmp_path / "work", blob=git_blob(train))
-    lines = Path(joined.data.path).read_text().splitlines()  # type: ignore[union-attr]
+    lines = Path(joined.data.paths[0]).read_text().splitlines()  # type: ignore[union-attr]
     assert lines[:2] == ["1, a, x, train", "2, b, y, train"]
     parts = sorted(line.rpartition(", ")[2] for line in lines[2:])
     assert parts == ["test", "test", "validation", "validation"]
