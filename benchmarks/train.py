@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from model.config.data import FeatureConfig
 from model.config.run import Config, TaskConfig, load_config
 from model.data.table import read_dataset
+from model.network.inputs import Inputs
 from model.network.model import Model, build_model
 from model.schema import Dataset, Rows
 from model.training.progress import Watcher
@@ -67,7 +68,7 @@ def loader_epoch(dataset: Dataset, config: Config) -> float:
 
 def loader_loss(model: Model, numeric: Tensor, codes: Tensor, labels: Tensor) -> Tensor:
     """Sum the losses of binary tasks, all of whose labels are there."""
-    outputs = model(numeric, codes).outputs
+    outputs = model(Inputs(numeric, codes)).outputs
     losses = [F.binary_cross_entropy_with_logits(raw, labels[:, t]) for t, raw in enumerate(outputs)]
     return torch.stack(losses).sum()
 

@@ -16,6 +16,7 @@ pytest.importorskip("torch", reason="trains a model: needs the trainer's package
 import torch
 
 from model.artifact.graph import with_mask_inputs
+from model.network.inputs import inputs_of
 from model.network.model import predict
 from service.artifact.trim import keep_outputs
 
@@ -69,7 +70,7 @@ def test_raw_rows_are_answered_as_torch_does(
 ) -> None:
     artifact = train_and_export(architecture)
     test = artifact.dataset.test
-    expected = predict(artifact.model, test)
+    expected = predict(artifact.model, test, gates=True)
     got = graph_of(artifact).run(test.numeric[:rows], test.text[:rows])
     for name, answers in expected.tasks.items():
         np.testing.assert_allclose(got[name], answers[:rows], rtol=1e-5, atol=1e-5)
@@ -86,7 +87,7 @@ def test_contributions_and_average_logits_add_up_to_the_gate_logits(artifact: "A
     test = artifact.dataset.test
     got = graph.run(test.numeric, test.text)
     with torch.inference_mode():
-        x = artifact.model.encoder(torch.from_numpy(test.numeric), torch.from_numpy(test.codes))
+        x = artifact.model.encoder(inputs_of(test))
         logits = torch.einsum("bd,ted->bte", x, artifact.model.network.gate_matrix()).numpy()  # type: ignore[operator]
     average = np.array(graph.manifest["gates"]["average_logits"])
     np.testing.assert_allclose(average + got["gate_contributions"].sum(axis=-1), logits, atol=1e-5)

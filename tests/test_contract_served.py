@@ -58,7 +58,7 @@ def test_predictor_of_the_service_answers_as_torch_does(
     reader = FeatureReader(predictor.manifest, max_rows=1000)
     rows = 100
     got = predictor.run(reader.from_instances(instances_of(artifact, rows)))
-    expected = predict(artifact.model, artifact.dataset.test)
+    expected = predict(artifact.model, artifact.dataset.test, gates=True)
     for name, answers in expected.tasks.items():
         np.testing.assert_allclose(got.tasks[name], answers[:rows], rtol=1e-5, atol=1e-5)
     assert (got.gate_weights is None) == (expected.gate_weights is None)
@@ -105,7 +105,7 @@ def test_application_answers_raw_rows_as_torch_does(
     train_and_export: Callable[[str], "Artifact"], architecture: str
 ) -> None:
     artifact, rows = train_and_export(architecture), 50
-    expected = predict(artifact.model, artifact.dataset.test)
+    expected = predict(artifact.model, artifact.dataset.test, gates=True)
     call = f"/v1/models/{artifact.config.name}:predict"
     answer = ask(artifact.models_dir, call, {"instances": instances_of(artifact, rows)})
     assert answer["model"] == artifact.config.name

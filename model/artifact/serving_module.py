@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.mmoe import Mixture
+from model.network.inputs import Inputs, inputs_of
 from model.network.model import Model, in_units
 from model.schema import Dataset, FeatureSchema, Rows
 
@@ -73,7 +74,7 @@ class ServingModule(nn.Module):
             expert_mask: (E,), 0 leaves an expert out.
             row_expert_mask: (1 or B, 1, E), the same per row.
         """
-        x = self.model.encoder(self.without_markers(numeric), codes)  # (B, D)
+        x = self.model.encoder(Inputs(self.without_markers(numeric), codes))  # (B, D)
         mask = row_expert_mask if expert_mask is None else expert_mask
         if expert_mask is not None and row_expert_mask is not None:
             mask = expert_mask * row_expert_mask  # (1 or B, 1, E)
@@ -149,6 +150,6 @@ def mean_encoding(model: Model, rows: Rows, chunk: int = 8192) -> Tensor:
     total = torch.zeros(model.encoder.width, dtype=torch.float64)
     for start in range(0, len(rows), chunk):
         part = slice(start, start + chunk)
-        encoded = model.encoder(torch.from_numpy(rows.numeric[part]), torch.from_numpy(rows.codes[part]))
+        encoded = model.encoder(inputs_of(rows, part))
         total += encoded.double().sum(dim=0)
     return total / len(rows)

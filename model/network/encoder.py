@@ -1,12 +1,13 @@
 """Encoder of raw features into the row x (B, D) that the networks read, exportable to ONNX."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from model.network.inputs import Inputs
 from model.network.table import EmbeddingTable
 from model.schema import FeatureSchema, NumericFeature
 
@@ -109,23 +110,9 @@ class Encoder(nn.Module):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
         self.register_buffer("indicated", torch.tensor(indicated, dtype=torch.int64))
 
-    def forward(self, numeric: Tensor, codes: Tensor) -> Tensor:
-        """Encode rows.
-
-        Args:
-            numeric: float32 (B, N), NaN = missing; not read when N = 0.
-            codes: int64 (B, C), per-column codes of schema.py; not read when C = 0.
-
-        Returns:
-            x (B, D), or (B, tables, D) where there are several tables.
-        """
-        return self.encode(numeric, codes + self.offsets if self.categorical_features else codes)
-
-    def encode(self, numeric: Tensor, global_codes: Tensor) -> Tensor:
-        """Encode rows whose categories are global codes, rows of the embedding table.
-
-        Otherwise as `forward`.
-        """
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Encode B rows: x (B, D), or (B, tables, D) where there are several tables."""
+        numeric = inputs.numeric
         parts: list[Tensor] = []
         if self.numeric_features:
             missing = numeric.isnan()  # (B, N)
@@ -136,7 +123,7 @@ class Encoder(nn.Module):
             if len(self.indicated):
                 parts.append(missing.index_select(-1, self.indicated).to(numeric.dtype))
         if self.embedding is not None:
-            embedded = self.embedding(global_codes.flatten())  # (B * C, tables * dim)
+            embedded = self.embedding((inputs.codes + self.offsets).flatten())  # (B * C, tables * dim)
             if self.tables > 1:
                 by_column = embedded.view(-1, self.categorical_features, self.tables, self.embedding_dim)
                 by_table = by_column.transpose(1, 2).flatten(2)  # (B, tables, C * dim)
@@ -147,10 +134,13 @@ class Encoder(nn.Module):
     def _join(self, parts: list[Tensor], embedded: Tensor) -> Tensor:
         return torch.cat([*parts, embedded], dim=-1) if parts else embedded
 
-    def count_codes(self, codes: Tensor) -> Tensor:
-        """Count how often each row of the embedding table occurs in per-column codes (B, C)."""
+    def count_codes(self, batches: Iterable[Inputs]) -> Tensor:
+        """Count how often each row of the embedding table occurs in batches: int64 (rows,)."""
         rows = self.embedding.num_embeddings if self.embedding is not None else 0
-        return torch.bincount((codes + self.offsets).flatten(), minlength=rows)
+        counts = self.offsets.new_zeros(rows)
+        for inputs in batches:
+            counts += torch.bincount((inputs.codes + self.offsets).flatten(), minlength=rows)
+        return counts
 
     @torch.no_grad()
     def average_unseen(self, counts: Tensor) -> None:

@@ -1,6 +1,6 @@
 """Multi-task model: raw features in, predictions in natural units out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from model.config.run import ModelConfig
 from model.mmoe import Output, build
 from model.network.encoder import Encoder
 from model.network.fast import fast
+from model.network.inputs import BATCH_ROWS, Inputs, batches_of
 from model.schema import FeatureSchema, Rows, Task
 
 
@@ -22,7 +23,8 @@ class Predictions:
     Attributes:
         tasks: by task name: value of a regression task (B,) in the label units, probability of a
             binary one (B,), class probabilities of a multiclass one (B, K).
-        gate_weights: (B, T, E), rows sum to 1; None for a network without gates.
+        gate_weights: (B, T, E), rows sum to 1; None for a network without gates, and where nobody
+            asked for them.
     """
 
     tasks: dict[str, NDArray[np.float32]]
@@ -42,12 +44,9 @@ class Model(nn.Module):
         self.network = network
         self.tasks = tuple(tasks)
 
-    def forward(self, numeric: Tensor, codes: Tensor, expert_mask: Tensor | None = None) -> Output:
-        """Compute raw outputs for numbers (B, N), NaN = missing, and per-column codes (B, C).
-
-        The mask is as in model/mmoe.py.
-        """
-        output: Output = self.network(self.encoder(numeric, codes), expert_mask)
+    def forward(self, inputs: Inputs, expert_mask: Tensor | None = None) -> Output:
+        """Compute raw outputs for B rows; the mask is as in model/mmoe.py."""
+        output: Output = self.network(self.encoder(inputs), expert_mask)
         return output
 
     def training_layout(self) -> "Model":
@@ -89,18 +88,21 @@ def in_units(raw: Tensor, task: Task) -> Tensor:
 
 
 @torch.inference_mode()
-def raw_outputs(model: Model, numeric: Tensor, codes: Tensor, batch_size: int = 8192) -> Output:
-    """Answer for all rows in batches and without dropout, on the device that holds the model."""
+def raw_outputs(model: Model, batches: Iterable[Inputs], gates: bool = False) -> Output:
+    """Answer batches without dropout, on the device that holds the model.
+
+    Gate weights are kept if asked for.
+    """
     training, device = model.training, next(model.parameters()).device
     model.eval()
-    parts: list[Output] = [
-        model(numeric[begin : begin + batch_size].to(device), codes[begin : begin + batch_size].to(device))
-        for begin in range(0, max(1, len(numeric)), batch_size)
-    ]
+    parts: list[Output] = []
+    for inputs in batches:
+        part: Output = model(inputs.to(device))
+        parts.append(part if gates else Output(part.outputs, None))
     model.train(training)
     outputs = tuple(torch.cat([part.outputs[t] for part in parts]) for t in range(len(model.tasks)))
-    gates = [part.gate_weights for part in parts if part.gate_weights is not None]
-    return Output(outputs, torch.cat(gates) if gates else None)
+    weights = [part.gate_weights for part in parts if part.gate_weights is not None]
+    return Output(outputs, torch.cat(weights) if weights else None)
 
 
 def predictions_of(output: Output, tasks: Sequence[Task]) -> Predictions:
@@ -109,7 +111,9 @@ def predictions_of(output: Output, tasks: Sequence[Task]) -> Predictions:
     return Predictions(answers, None if output.gate_weights is None else output.gate_weights.cpu().numpy())
 
 
-def predict(model: Model, rows: Rows, batch_size: int = 8192) -> Predictions:
-    """Answer for all rows: values in the label's units, probabilities, gate weights."""
-    output = raw_outputs(model, torch.from_numpy(rows.numeric), torch.from_numpy(rows.codes), batch_size)
-    return predictions_of(output, model.tasks)
+def predict(model: Model, rows: Rows, batch_size: int = BATCH_ROWS, *, gates: bool = False) -> Predictions:
+    """Answer for all rows: values in the label's units, probabilities, and gate weights if asked.
+
+    Gate weights take T x E numbers a row.
+    """
+    return predictions_of(raw_outputs(model, batches_of(rows, batch_size), gates), model.tasks)

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from model.config.run import TrainConfig
 from model.errors import TrainError
+from model.network.inputs import Inputs, inputs_of, padded
 from model.network.model import Model
-from model.schema import Dataset, Rows, Task
+from model.schema import Bags, Dataset, Rows, Task
 from model.training.losses import Targets, TaskLosses, targets_of
 from model.training.progress import EpochRecord, Watcher
 
@@ -23,19 +24,24 @@ from model.training.progress import EpochRecord, Watcher
 class Tensors(NamedTuple):
     """Split on the device, from which steps pick their rows."""
 
-    numeric: Tensor
-    codes: Tensor
+    inputs: Inputs
     targets: Targets
+    bags: tuple[Bags, ...] = ()
 
     def take(self, index: Tensor) -> "Tensors":
         """Pick rows by number."""
-        return Tensors(self.numeric.index_select(0, index), self.codes.index_select(0, index), self.targets.take(index))
+        numeric, codes, _, datetimes = self.inputs
+        chosen = index.cpu().numpy() if self.bags else None
+        bags = tuple(padded(bag, chosen).to(index.device) for bag in self.bags) if chosen is not None else ()
+        taken = None if datetimes is None else datetimes.index_select(0, index)
+        inputs = Inputs(numeric.index_select(0, index), codes.index_select(0, index), bags, taken)
+        return Tensors(inputs, self.targets.take(index))
 
 
 def tensors_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Tensors:
     """Move a split to the device, labels standardised."""
-    numeric, codes = torch.from_numpy(rows.numeric).to(device), torch.from_numpy(rows.codes).to(device)
-    return Tensors(numeric, codes, targets_of(rows, tasks, device))
+    inputs = inputs_of(replace(rows, bags=()), device=device)
+    return Tensors(inputs, targets_of(rows, tasks, device), rows.bags)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class RunContext:
     dataset: Dataset
     config: TrainConfig
     train: Tensors
-    validation: Tensors
+    validation: Targets
     code_counts: Tensor
     watcher: Watcher
     checkpoint: Path | None

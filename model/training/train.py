@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from model.config.run import TrainConfig
 from model.errors import TrainError
 from model.mmoe import count_parameters
+from model.network.inputs import batches_of
 from model.network.model import Model, predictions_of, raw_outputs
 from model.schema import Dataset
-from model.training.losses import TaskLosses
+from model.training.losses import TaskLosses, targets_of
 from model.training.metrics import HIGHER_IS_BETTER, evaluate
 from model.training.progress import EpochRecord, History, ProgressBar, Watcher
 from model.training.state import RunContext, RunState, Tensors, load_checkpoint, save_checkpoint, tensors_of
@@ -50,8 +51,9 @@ def fit(
     config = config.model_copy(update={"batch_size": batch_size_for(config, len(dataset.train))})
     device = pick_device(config.device)
     model.to(device)
-    train, validation = (tensors_of(rows, dataset.tasks, device) for rows in (dataset.train, dataset.validation))
-    counts = model.encoder.count_codes(train.codes)
+    train = tensors_of(dataset.train, dataset.tasks, device)
+    validation = targets_of(dataset.validation, dataset.tasks, device)
+    counts = model.encoder.count_codes(batches_of(dataset.train, device=device))
     watcher = watcher or ProgressBar(config.epochs, len(dataset.train))
     identity = identity_of(model, dataset, config)
     context = RunContext(dataset, config, train, validation, counts, watcher, checkpoint, identity)
@@ -147,7 +149,7 @@ def make_optimizer(modules: Sequence[nn.Module], config: TrainConfig) -> torch.o
 def run_epoch(run: RunState, context: RunContext) -> None:
     """Run the epoch's remaining steps and validate; keep the weights if they are the best."""
     config, rows = context.config, len(context.dataset.train)
-    order = row_order(rows, config.seed, run.epoch).to(context.train.numeric.device)
+    order = row_order(rows, config.seed, run.epoch).to(context.train.inputs.numeric.device)
     began = saved = time.perf_counter()
     earlier = run.epoch_seconds
     run.learner.train()
@@ -189,7 +191,7 @@ def train_step(run: RunState, batch: Tensors, rate: float) -> Tensor:
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     run.optimizer.zero_grad(set_to_none=True)
-    per_task = run.losses.per_task(run.learner(batch.numeric, batch.codes).outputs, batch.targets)
+    per_task = run.losses.per_task(run.learner(batch.inputs).outputs, batch.targets)
     run.losses.objective(per_task, batch.targets).backward()  # type: ignore[no-untyped-call]
     run.optimizer.step()
     return run.losses.total(per_task.detach())
@@ -224,8 +226,8 @@ def validate(run: RunState, context: RunContext, train_loss: float) -> EpochReco
     """
     model, tasks = run.model, run.model.tasks
     model.encoder.average_unseen(context.code_counts)
-    output = raw_outputs(model, context.validation.numeric, context.validation.codes)
-    per_task = run.losses.per_task(output.outputs, context.validation.targets).detach()
+    output = raw_outputs(model, batches_of(context.dataset.validation))
+    per_task = run.losses.per_task(output.outputs, context.validation).detach()
     validation_loss = run.losses.total(per_task).item()
     if not math.isfinite(train_loss + validation_loss):
         if context.checkpoint is not None:

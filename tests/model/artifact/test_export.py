@@ -73,7 +73,7 @@ def test_manifest_describes_the_model(artifact: "Artifact") -> None:
 
 
 def test_baseline_is_of_the_validation_rows(artifact: "Artifact") -> None:
-    weights = predict(artifact.model, artifact.dataset.validation).gate_weights
+    weights = predict(artifact.model, artifact.dataset.validation, gates=True).gate_weights
     assert weights is not None
     (entry,) = onnx.load_model(artifact.path / "model.onnx").metadata_props
     gates = json.loads(entry.value)["gates"]

@@ -5,6 +5,7 @@ import torch
 
 from model.artifact.serving_module import mean_encoding, serve
 from model.config.run import ModelConfig
+from model.network.inputs import inputs_of
 from model.network.model import build_model, predict
 from model.schema import Dataset
 
@@ -35,7 +36,7 @@ def test_contributions_sum_over_the_columns_of_a_feature(dataset: Dataset) -> No
     rows = dataset.test
     got = module.answer(rows.numeric, rows.codes)["gate_contributions"]
     with torch.inference_mode():
-        x = model.encoder(torch.from_numpy(rows.numeric), torch.from_numpy(rows.codes)).double().numpy()
+        x = model.encoder(inputs_of(rows)).double().numpy()
     matrix = model.network.gate_matrix().detach().double().numpy()  # type: ignore[operator]
     average = mean_encoding(model, dataset.train).numpy()
     owner = model.encoder.column_feature.numpy()

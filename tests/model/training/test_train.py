@@ -9,6 +9,7 @@ import torch
 
 from model.config.run import ModelConfig, TrainConfig
 from model.errors import TrainError
+from model.network.inputs import batches_of
 from model.network.model import predict
 from model.schema import Dataset, Rows
 from model.training.metrics import evaluate
@@ -30,7 +31,7 @@ def test_training_learns_every_kind_of_task(dataset: Dataset) -> None:
 def test_predictions_are_in_natural_units(dataset: Dataset, architecture: str) -> None:
     config = ModelConfig.model_validate({"architecture": architecture, "experts": 3})
     model, _ = trained(dataset, settings(epochs=10), config)
-    found = predict(model, dataset.test, batch_size=33)
+    found = predict(model, dataset.test, batch_size=33, gates=True)
     rows = len(dataset.test)
     assert abs(found.tasks["price"].mean() - 100.0) < 10.0
     assert found.tasks["sold"].shape == (rows,)
@@ -117,7 +118,7 @@ def test_unknown_and_missing_categories_that_training_never_met_are_average(data
     model, _ = trained(dataset, settings(epochs=1))
     encoder = model.encoder
     assert encoder.embedding is not None
-    counts = encoder.count_codes(torch.from_numpy(dataset.train.codes))
+    counts = encoder.count_codes(batches_of(dataset.train))
     unknown, others = int(encoder.offsets[1]), slice(int(encoder.offsets[1]) + 2, None)
     assert counts[unknown] == 0
     share = counts[others] / counts[others].sum()
