@@ -38,9 +38,14 @@ def entropy(weights: Floats) -> NDArray[np.float64]:
     return nats
 
 
-def normalised_entropy(weights: Floats) -> NDArray[np.float64]:
-    """Return entropy / ln E along the last axis, in [0, 1]; 0 where there is only one expert."""
-    experts = weights.shape[-1]
+def normalised_entropy(weights: Floats, seen: int | None = None) -> NDArray[np.float64]:
+    """Return entropy / ln V along the last axis, in [0, 1]; 0 where there is only one expert.
+
+    Args:
+        weights: (..., E).
+        seen: V, how many experts a gate sees; by default all E.
+    """
+    experts = seen or weights.shape[-1]
     share: NDArray[np.float64] = np.clip(entropy(weights) / max(np.log(experts), 1e-9), 0.0, 1.0)
     return share
 
@@ -125,9 +130,13 @@ def population_stability_index(expected: Counts | Floats, actual: Counts | Float
     return index
 
 
-def dead_experts(utilisation: Floats, fair_share: float = DEAD_EXPERT_FAIR_SHARE) -> list[int]:
-    """List the experts whose utilisation (T, E) is under `fair_share` / E in every task."""
-    return [int(e) for e in np.flatnonzero((utilisation < fair_share / utilisation.shape[-1]).all(axis=0))]
+def dead_experts(utilisation: Floats, fair_share: float = DEAD_EXPERT_FAIR_SHARE, seen: int | None = None) -> list[int]:
+    """List the experts whose utilisation (T, E) is under `fair_share` / V in every task.
+
+    V is how many experts a gate sees, by default all E; others have utilisation 0.
+    """
+    least = fair_share / (seen or utilisation.shape[-1])
+    return [int(e) for e in np.flatnonzero((utilisation < least).all(axis=0))]
 
 
 def collapsed_gates(utilisation: Floats, threshold: float = COLLAPSED_GATE_UTILISATION) -> list[int]:
@@ -183,8 +192,9 @@ class Drift:
         stability_index: mean of the experts' own, each weighted by its utilisation, old and new
             alike, so that an expert that carries nothing cannot raise an alarm.
         by_expert: (E,) each expert's index, over the histogram of its weights.
-        jensen_shannon_chance: the most that sampling alone is expected to give, (E - 1) (1 / n + 1
-            / m) / (8 ln 2) for n rows against m; reached where every weight is 0 or 1.
+        jensen_shannon_chance: the most that sampling alone is expected to give, (V - 1) (1 / n + 1
+            / m) / (8 ln 2) for V experts seen and n rows against m; reached where every weight is
+            0 or 1.
         stability_chance: what sampling alone is expected to give, (bins in use - 1) (1 / n + 1 /
             m).
         level: the greater of what the two distances say; "too_few_rows" where they say nothing and
@@ -199,7 +209,7 @@ class Drift:
     level: Level
 
 
-def drift(was: Floats, was_histogram: Floats, now: Floats, now_histogram: Floats) -> Drift:
+def drift(was: Floats, was_histogram: Floats, now: Floats, now_histogram: Floats, seen: int | None = None) -> Drift:
     """Compare a task's gate with its baseline.
 
     Args:
@@ -207,13 +217,14 @@ def drift(was: Floats, was_histogram: Floats, now: Floats, now_histogram: Floats
         was_histogram: (E, bins) rows by weight in the baseline.
         now: (E,) utilisation of the rows seen.
         now_histogram: (E, bins) rows by weight, of at least one row.
+        seen: V, how many experts the gate sees; by default all E.
     """
     share = (was + now) / (was + now).sum()
     by_expert = population_stability_index(was_histogram, now_histogram)
     bins_in_use = ((was_histogram > 0) | (now_histogram > 0)).sum(axis=-1)
     per_row = float(1 / was_histogram[0].sum() + 1 / now_histogram[0].sum())
     divergence, index = float(jensen_shannon(was, now)), float(share @ by_expert)
-    divergence_chance = (len(was) - 1) * per_row / (8 * float(np.log(2)))
+    divergence_chance = ((seen or len(was)) - 1) * per_row / (8 * float(np.log(2)))
     index_chance = float(share @ (bins_in_use - 1)) * per_row
     reached = max(
         _reached(divergence, divergence_chance, JENSEN_SHANNON), _reached(index, index_chance, STABILITY_INDEX)

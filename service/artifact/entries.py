@@ -102,13 +102,14 @@ class GateBaseline(Entry):
     """Behaviour of the gates over the validation rows.
 
     Attributes:
-        average_logits: (T, E), at the average input.
+        average_logits: (T, E), at the average input; None where the task's gate does not see the
+            expert.
         histogram_edges: bins + 1, increasing.
         similarity: (T, T).
     """
 
     rows: Annotated[int, Field(ge=1)]
-    average_logits: Matrix
+    average_logits: tuple[tuple[float | None, ...], ...]
     histogram_edges: Annotated[Numbers, Field(min_length=2)]
     tasks: Mapping[str, TaskGate]
     similarity: Matrix

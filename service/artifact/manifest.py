@@ -36,8 +36,9 @@ class Manifest(Entry):
 
     schema_version: Literal[1, 2]
     name: Name
-    architecture: Literal["mmoe", "omoe", "shared_bottom", "single_task"]
+    architecture: Literal["mmoe", "omoe", "cgc", "shared_bottom", "single_task"]
     experts: Annotated[int, Field(ge=0)]
+    own_experts: Mapping[str, tuple[Annotated[int, Field(ge=0)], ...]] = Field(default_factory=dict)
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
     category_text: CategoryText = CategoryText()
@@ -71,6 +72,12 @@ class Manifest(Entry):
         for name in vars(copied).keys() - type(self).model_fields.keys():
             del copied.__dict__[name]
         return copied
+
+    @property
+    def seen_experts(self) -> int:
+        """Count the experts that each gate sees: the shared ones and the task's own."""
+        own = self.own_experts.values()
+        return self.experts - sum(map(len, own)) + max(map(len, own), default=0)
 
     @property
     def has_gates(self) -> bool:
@@ -157,7 +164,7 @@ def _name_faults(manifest: Manifest) -> Iterator[str]:
 
 
 def _gate_faults(manifest: Manifest) -> Iterator[str]:
-    gated = manifest.architecture in ("mmoe", "omoe")
+    gated = manifest.architecture in ("mmoe", "omoe", "cgc")
     if gated != manifest.has_gates or gated != (manifest.experts > 0):
         state = f"{manifest.experts} experts and {'a' if manifest.has_gates else 'no'} gate baseline"
         yield f"architecture {quote(manifest.architecture)} with {state}"
@@ -169,8 +176,10 @@ def _gate_faults(manifest: Manifest) -> Iterator[str]:
         yield "gates.histogram_edges must increase"
     if set(gates.tasks) != set(manifest.task_names):
         yield f"gates.tasks names {names_of(gates.tasks)}; the tasks are {names_of(manifest.task_names)}"
+    yield from _own_expert_faults(manifest)
+    shown = [[0.0 if logit is None else logit for logit in row] for row in gates.average_logits]
     shapes: list[tuple[str, object, tuple[int, ...]]] = [
-        ("average_logits", gates.average_logits, (tasks, experts)),
+        ("average_logits", shown, (tasks, experts)),
         ("similarity", gates.similarity, (tasks, tasks)),
     ]
     for name, gate in gates.tasks.items():
@@ -182,6 +191,25 @@ def _gate_faults(manifest: Manifest) -> Iterator[str]:
     for place, values, shape in shapes:
         if (came := _shape(values)) != shape:
             yield f"gates.{cut(place)} has shape {came}; expected {shape}"
+
+
+def _own_expert_faults(manifest: Manifest) -> Iterator[str]:
+    """Compare own experts, as many for each task, with the average logits that are null."""
+    assert manifest.gates is not None
+    own, names = manifest.own_experts, manifest.task_names
+    if own and (set(own) != set(names) or manifest.architecture != "cgc"):
+        yield f"own_experts names {names_of(own)}; expected the tasks {names_of(names)} of architecture 'cgc'"
+        return
+    every = [expert for experts in own.values() for expert in experts]
+    if len({len(experts) for experts in own.values()}) > 1 or len(set(every)) < len(every):
+        yield "own_experts must be as many for each task, and none of two tasks"
+    if any(expert >= manifest.experts for expert in every):
+        yield f"own_experts names expert {max(every)}; there are {manifest.experts}"
+        return
+    for task, row in zip(names, manifest.gates.average_logits, strict=False):
+        hidden = set(every) - set(own.get(task, ()))
+        if hidden != {expert for expert, logit in enumerate(row) if logit is None}:
+            yield f"gates.average_logits of {quote(task)} must be null for the other tasks' own experts alone"
 
 
 def _golden_faults(manifest: Manifest) -> Iterator[str]:

@@ -65,7 +65,10 @@ class InspectedTask(TypedDict):
     normalised_entropy: float
     top_expert: Count
     contributions: NotRequired[
-        Annotated[list[LogitShares], Field(description="Per expert: where its gate logit comes from.")]
+        Annotated[
+            list[LogitShares | None],
+            Field(description="Per expert: where its gate logit comes from; null for one that the gate does not see."),
+        ]
     ]
     ablation: NotRequired[
         Annotated[Ablation, Field(description="Per expert: the prediction without it less the prediction.")]
@@ -132,7 +135,7 @@ def describe(manifest: Manifest, answer: Answer, without: Outputs | None, option
     weights = answer.gate_weights
     assert weights is not None
     names = manifest.task_names
-    entropy, top = gates.normalised_entropy(weights), gates.top_expert(weights)
+    entropy, top = gates.normalised_entropy(weights, manifest.seen_experts), gates.top_expert(weights)
     utilisation = gates.utilisation(weights)
     rows: list[InspectedRow] = []
     for row in range(len(weights)):
@@ -159,14 +162,19 @@ def describe(manifest: Manifest, answer: Answer, without: Outputs | None, option
     }
 
 
-def _contributions(manifest: Manifest, task: int, shares: NDArray[np.float32], top_k: int | None) -> list[LogitShares]:
+def _contributions(
+    manifest: Manifest, task: int, shares: NDArray[np.float32], top_k: int | None
+) -> list[LogitShares | None]:
     """Break each expert's gate logit down: `base` + all features' shares = `logit`.
 
     `rest` is of those not listed.
     """
     assert manifest.gates is not None
-    features, entries = manifest.feature_names, list[LogitShares]()
+    features, entries = manifest.feature_names, list[LogitShares | None]()
     for base, of_expert in zip(manifest.gates.average_logits[task], shares, strict=True):
+        if base is None:
+            entries.append(None)
+            continue
         order = np.argsort(-np.abs(of_expert), kind="stable")[:top_k]
         total = float(of_expert.sum(dtype=np.float64))
         entry: LogitShares = {

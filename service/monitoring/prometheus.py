@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -191,7 +192,7 @@ def _gates(versions: Iterable[GateTraffic]) -> Iterator[Metric]:
         rows[version] = float(sums.rows)
         for t, task in enumerate(gates.tasks):
             entropy[*version, task] = float(sums.entropy[t])
-            for e in range(gates.experts):
+            for e in filter(partial(gates.sees, task), range(gates.experts)):
                 weights[*version, task, str(e)] = float(sums.weights[t, e])
                 baseline[*version, task, str(e)] = gates.baseline.tasks[task].utilisation[e]
             for o in range(t + 1, len(gates.tasks)):

@@ -36,6 +36,7 @@ class Gates(BaseModel):
     Attributes:
         tasks: names in the order of axis T.
         experts: E.
+        own_experts: by task, those that its gate alone sees.
         baseline: from the manifest.
     """
 
@@ -45,7 +46,18 @@ class Gates(BaseModel):
     version: int
     tasks: tuple[str, ...]
     experts: int
+    own_experts: dict[str, tuple[int, ...]] = {}
     baseline: GateBaseline
+
+    @property
+    def seen(self) -> int:
+        """Count the experts that each gate sees, V."""
+        own = self.own_experts.values()
+        return self.experts - sum(map(len, own)) + max(map(len, own), default=0)
+
+    def sees(self, task: str, expert: int) -> bool:
+        """Tell whether the gate of a task sees an expert."""
+        return all(expert not in own for other, own in self.own_experts.items() if other != task)
 
     @property
     def layout(self) -> Layout:

@@ -114,6 +114,9 @@ class TrafficAnswer(TrafficNow):
     window_s: float
     rows: Count
     experts: Count
+    own_experts: Annotated[
+        dict[str, list[Count]], Field(description="By task, the experts that its gate alone sees (architecture cgc).")
+    ]
     task_names: list[str]
     baseline: Baseline
     thresholds: Thresholds
@@ -146,10 +149,11 @@ def gate_report(
         "window_s": POINTS * tier.resolution_s,
         "rows": int(sums.rows),
         "experts": gates.experts,
+        "own_experts": {task: list(own) for task, own in gates.own_experts.items()},
         "task_names": list(gates.tasks),
         **_now(gates, sums),
         "baseline": _baseline(gates),
-        "thresholds": thresholds(gates.experts),
+        "thresholds": thresholds(gates.seen),
         "series": _series(gates, buckets, start, tier.resolution_s),
     }
 
@@ -165,13 +169,14 @@ def drifts(gates: Gates, sums: Sums) -> dict[str, Drift]:
             np.array(gates.baseline.tasks[task].histogram, np.float64),
             used[t],
             sums.histogram[t],
+            gates.seen,
         )
         for t, task in enumerate(gates.tasks)
     }
 
 
 def thresholds(experts: int) -> Thresholds:
-    """Name every threshold with its value."""
+    """Name every threshold with its value, for gates that see so many experts."""
     return {
         "dead_expert_utilisation": DEAD_EXPERT_FAIR_SHARE / experts,
         "collapsed_gate_utilisation": COLLAPSED_GATE_UTILISATION,
@@ -198,7 +203,7 @@ def _now(gates: Gates, sums: Sums) -> TrafficNow:
             task: {
                 "utilisation": _numbers(used[t]),
                 "entropy": float(entropy[t]),
-                "normalised_entropy": _normalised(entropy[t], gates.experts),
+                "normalised_entropy": _normalised(entropy[t], gates.seen),
                 "top_expert_share": _numbers(sums.top[t] / sums.rows),
                 "histogram": sums.histogram[t].astype(int).tolist(),
                 "drift": _drift(found[task]),
@@ -206,7 +211,7 @@ def _now(gates: Gates, sums: Sums) -> TrafficNow:
             for t, task in enumerate(gates.tasks)
         },
         "similarity": _numbers(np.clip(sums.similarity / sums.rows, 0, 1)),
-        "dead_experts": dead_experts(used),
+        "dead_experts": dead_experts(used, seen=gates.seen),
         "collapsed_gates": [gates.tasks[t] for t in collapsed_gates(used)],
     }
 
@@ -251,7 +256,7 @@ def _series(gates: Gates, buckets: Sums, start: float, resolution_s: float) -> S
             task: {
                 "utilisation": [_numbers(used[at, t]) if seen[at] else None for at in range(POINTS)],
                 "normalised_entropy": [
-                    _normalised(entropy[at, t], gates.experts) if seen[at] else None for at in range(POINTS)
+                    _normalised(entropy[at, t], gates.seen) if seen[at] else None for at in range(POINTS)
                 ],
             }
             for t, task in enumerate(gates.tasks)
@@ -260,7 +265,7 @@ def _series(gates: Gates, buckets: Sums, start: float, resolution_s: float) -> S
 
 
 def _normalised(entropy: float, experts: int) -> float:
-    """Return entropy / ln E in [0, 1]; 0 where there is one expert."""
+    """Return entropy / ln V in [0, 1] for V experts seen; 0 where there is one."""
     return float(min(max(entropy / np.log(experts), 0.0), 1.0)) if experts > 1 else 0.0
 
 

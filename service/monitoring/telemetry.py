@@ -61,7 +61,12 @@ class Telemetry:
         if manifest.gates is None:
             return None
         gates = Gates(
-            model=name, version=version, tasks=manifest.task_names, experts=manifest.experts, baseline=manifest.gates
+            model=name,
+            version=version,
+            tasks=manifest.task_names,
+            experts=manifest.experts,
+            own_experts=dict(manifest.own_experts),
+            baseline=manifest.gates,
         )
         recorder = self._traffic.open(gates)
         before = self._recorders.get((name, version))

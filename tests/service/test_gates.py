@@ -147,3 +147,19 @@ def test_a_collapsed_gate_gives_everything_to_one_of_several_experts() -> None:
     utilisation = np.array([[0.97, 0.02, 0.01], [0.34, 0.33, 0.33]])
     assert gates.collapsed_gates(utilisation) == [0]
     assert gates.collapsed_gates(np.array([[1.0]])) == []
+
+
+def test_experts_that_a_gate_does_not_see_are_left_out_of_account() -> None:
+    # One shared expert and one of each task's own: each gate sees two of three.
+    even = np.array([[[0.5, 0.5, 0.0], [0.5, 0.0, 0.5]]])
+    assert gates.normalised_entropy(even, seen=2) == pytest.approx(np.ones((1, 2)))
+    # An own expert is judged by its own task, against an equal share of the experts seen.
+    utilisation = np.array([[0.98, 0.02, 0.0], [0.97, 0.0, 0.03]])
+    assert gates.dead_experts(utilisation, seen=2) == [1]
+
+
+def test_chance_counts_the_experts_seen() -> None:
+    weights, bins = np.array([0.5, 0.5, 0.0]), np.array([[0, 9], [0, 9], [9, 0]])
+    seen, all_of_them = gates.drift(weights, bins, weights, bins, 2), gates.drift(weights, bins, weights, bins)
+    assert 2 * seen.jensen_shannon_chance == pytest.approx(all_of_them.jensen_shannon_chance)
+    assert seen.by_expert[2] == 0.0

@@ -134,6 +134,44 @@ def test_a_wrong_manifest_is_refused_with_the_place(text: str, fault: str) -> No
         parse_manifest(json.dumps(document))
 
 
+def with_own_experts(document: Any, own: dict[str, list[int]]) -> Any:
+    """Turn the file of three tasks and four experts into one of CGC."""
+    document |= {"architecture": "cgc", "own_experts": own}
+    for task, row in zip(document["tasks"], document["gates"]["average_logits"], strict=True):
+        hidden = [expert for name, experts in own.items() if name != task["name"] for expert in experts]
+        row[:] = [None if expert in hidden else logit for expert, logit in enumerate(row)]
+    return document
+
+
+def test_each_gate_of_cgc_sees_shared_experts_and_its_own(text: str) -> None:
+    cgc = parse_manifest(json.dumps(with_own_experts(json.loads(text), {"price": [1], "sold": [2], "grade": [3]})))
+    assert (cgc.experts, cgc.seen_experts) == (4, 2)
+    assert parse_manifest(text).seen_experts == 4
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"price": [2]}, "own_experts names"),
+        ({"price": [2, 3], "sold": [1], "grade": [0]}, "as many for each task"),
+        ({"price": [2], "sold": [2], "grade": [3]}, "none of two tasks"),
+        ({"price": [1], "sold": [2], "grade": [4]}, "names expert 4; there are 4"),
+    ],
+)
+def test_own_experts_that_contradict_the_manifest_are_refused(
+    text: str, own: dict[str, list[int]], message: str
+) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        parse_manifest(json.dumps(with_own_experts(json.loads(text), own)))
+
+
+def test_a_logit_of_an_expert_that_no_gate_sees_is_refused(text: str) -> None:
+    document = with_own_experts(json.loads(text), {"price": [1], "sold": [2], "grade": [3]})
+    document["gates"]["average_logits"][0] = [0.5] * 4
+    with pytest.raises(ArtifactError, match="must be null for the other tasks' own experts alone"):
+        parse_manifest(json.dumps(document))
+
+
 def places(value: Any, *path: str | int) -> Iterator[tuple[str | int, ...]]:
     """List the places of all numbers that have a fraction, or may have one."""
     if isinstance(value, dict | list):

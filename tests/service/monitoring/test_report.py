@@ -167,3 +167,22 @@ def test_each_window_is_as_long_as_it_says(traffic: GateTraffic, window: str, se
 def test_another_window_is_refused_with_the_choices(traffic: GateTraffic) -> None:
     with pytest.raises(MalformedRequest, match=r"'2h'.*1m, 5m, 1h"):
         gate_report(traffic, "2h")
+
+
+def test_gates_with_own_experts_are_judged_by_the_experts_they_see(tmp_path: Path, clock: Clock) -> None:
+    # Two shared experts, and one of each task's own: every gate sees three of four.
+    own: dict[str, tuple[int, ...]] = {"income": (2,), "never_married": (3,)}
+    weights = np.zeros((600, 2, 4), np.float32)
+    weights[:, 0, :3], weights[:, 1, [0, 1, 3]] = 1 / 3, (0.495, 0.495, 0.01)
+    described = Gates(
+        model="census", version=3, tasks=TASKS, experts=4, own_experts=own, baseline=baseline(weights[:200])
+    )
+    with RunDirectory.create(1, tmp_path) as directory:
+        traffic = Traffic(directory, 0, clock).open(described)
+        traffic.record(weights)
+        answer = report(traffic)
+    assert answer["own_experts"] == {"income": [2], "never_married": [3]}
+    assert answer["thresholds"]["dead_expert_utilisation"] == pytest.approx(0.05 / 3)
+    assert_allclose(answer["tasks"]["income"]["normalised_entropy"], 1.0, atol=1e-6)
+    assert answer["dead_experts"] == [3]
+    assert [task["drift"]["level"] for task in answer["tasks"].values()] == ["stable", "stable"]
