@@ -1,20 +1,28 @@
 """Encoder of raw features into the row x (B, D) that the networks read, exportable to ONNX."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.network.inputs import Inputs
-from model.network.table import EmbeddingTable
-from model.schema import FeatureSchema, NumericFeature
+from model.network.datetimes import DatetimeEncoding
+from model.network.inputs import Inputs, unpadded
+from model.network.table import EmbeddingTable, pooled, table_places
+from model.schema import MISSING, FeatureSchema, NumericFeature, Rows
 
 NumericEncoding = Literal["standard", "piecewise_linear"]
 
 LIMIT = 1e4
 """Bound of an encoded number, so that arithmetic stays finite for every finite value."""
+
+COUNTED_ROWS = 1 << 18
+"""Rows whose codes are counted at a time."""
+
+EXACT_ROWS = 1 << 20
+"""Embedding rows up to which averages over a table are summed in float32."""
 
 
 class _Column(NamedTuple):
@@ -46,25 +54,29 @@ def _piecewise_linear(index: int, feature: NumericFeature) -> list[_Column]:
 
 
 class Encoder(nn.Module):
-    """Encoding of N numeric and C categorical features as D columns.
+    """Encoding of raw features as D columns.
 
-    The columns are numbers, missing indicators and embeddings.
+    The columns are numbers, missing indicators, parts of moments, and embeddings.
 
     A missing number is replaced by the feature's mean, and a feature that was ever missing in
-    training gets an indicator column beside it. All categorical columns share one embedding table;
-    column c owns the rows from `offsets[c]` on, so that a value's global code is offsets[c] + its
-    per-column code.
+    training gets an indicator column beside it. All text features share one embedding weight; each
+    owns the rows from its offset on, unless it shares those of another, so that a value's global
+    code is the offset + its per-column code. A bag's embeddings are pooled.
 
     Attributes:
         width: D.
-        column_feature: int64 (D,), the raw feature (0..N+C-1, numeric first) that each encoded
-            column comes from.
-        offsets: int64 (C,).
+        column_feature: int64 (D,), the raw feature (0..F-1, in the order of FeatureSchema.names)
+            that each encoded column comes from.
+        offsets: int64 (C + H,).
+        bag_offsets: int64 (G,).
+        table_starts: int64 (tables with rows of their own,), the first row of each.
         tables: how many independent embeddings there are; with more than one, x is (B, tables, D)
-            if there are categorical features, and every table's slice has the same numbers.
+            if there are text features, and every table's slice has the same numbers.
     """
 
     offsets: Tensor
+    bag_offsets: Tensor
+    table_starts: Tensor
     column_feature: Tensor
     fill: Tensor
     source: Tensor
@@ -85,19 +97,21 @@ class Encoder(nn.Module):
         encode = _piecewise_linear if numeric_encoding == "piecewise_linear" else _standard
         columns = [column for i, feature in enumerate(features.numeric) for column in encode(i, feature)]
         indicated = [i for i, feature in enumerate(features.numeric) if feature.missing_share > 0.0]
-        sizes = [feature.codes for feature in features.categorical]
-        self.numeric_features, self.categorical_features = len(features.numeric), len(sizes)
+        self.numeric_features, self.single_features = len(features.numeric), len(features.single)
+        self.pooling = [feature.pooling for feature in features.bags]
         self.embedding_dim, self.tables = embedding_dim, tables
         self.one_to_one = [c.feature for c in columns] == list(range(self.numeric_features))
         self.alike = all((column.low, column.high) == (-LIMIT, LIMIT) for column in columns)
         self._keep_columns(columns, [feature.mean for feature in features.numeric], indicated)
-        first = self.numeric_features
+        self.datetimes = DatetimeEncoding(features.datetimes, LIMIT) if features.datetimes else None
+        texts = range(self.numeric_features, self.numeric_features + len(features.texts))
         owners = [c.feature for c in columns] + indicated
-        owners += [first + c for c in range(len(sizes)) for _ in range(embedding_dim)]
+        owners += [texts.stop + k for k in (self.datetimes.owners if self.datetimes is not None else [])]
+        owners += [text for text in texts for _ in range(embedding_dim)]
         self.register_buffer("column_feature", torch.tensor(owners, dtype=torch.int64))
-        self.register_buffer("offsets", torch.tensor([sum(sizes[:c]) for c in range(len(sizes))], dtype=torch.int64))
         self.width = len(owners)
-        self.embedding = EmbeddingTable(sum(sizes), tables * embedding_dim) if sizes else None
+        rows = self._keep_offsets(features)
+        self.embedding = EmbeddingTable(rows, tables * embedding_dim) if rows else None
         if self.embedding is not None:
             bound = embedding_dim**-0.5
             nn.init.uniform_(self.embedding.weight, -bound, bound)
@@ -110,43 +124,87 @@ class Encoder(nn.Module):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
         self.register_buffer("indicated", torch.tensor(indicated, dtype=torch.int64))
 
+    def _keep_offsets(self, features: FeatureSchema) -> int:
+        """Lay out the embedding rows of text features; returns how many rows there are."""
+        places, rows = table_places(features)
+        offsets = torch.tensor([places[feature.name] for feature in features.texts], dtype=torch.int64)
+        single = len(features.single)
+        self.register_buffer("offsets", offsets[:single].clone())
+        self.register_buffer("bag_offsets", offsets[single:].clone(), persistent=False)
+        starts = sorted(set(offsets.tolist()))
+        self.register_buffer("table_starts", torch.tensor(starts, dtype=torch.int64), persistent=False)
+        return rows
+
     def forward(self, inputs: Inputs) -> Tensor:
         """Encode B rows: x (B, D), or (B, tables, D) where there are several tables."""
-        numeric = inputs.numeric
         parts: list[Tensor] = []
         if self.numeric_features:
-            missing = numeric.isnan()  # (B, N)
-            filled = torch.where(missing, self.fill, numeric)
-            picked = filled if self.one_to_one else filled.index_select(-1, self.source)
-            scaled = (picked - self.start) / self.size
-            parts.append(scaled.clamp(-LIMIT, LIMIT) if self.alike else scaled.clamp(self.low, self.high))
-            if len(self.indicated):
-                parts.append(missing.index_select(-1, self.indicated).to(numeric.dtype))
-        if self.embedding is not None:
-            embedded = self.embedding((inputs.codes + self.offsets).flatten())  # (B * C, tables * dim)
-            if self.tables > 1:
-                by_column = embedded.view(-1, self.categorical_features, self.tables, self.embedding_dim)
-                by_table = by_column.transpose(1, 2).flatten(2)  # (B, tables, C * dim)
-                return self._join([p.unsqueeze(1).expand(-1, self.tables, -1) for p in parts], by_table)
-            return self._join(parts, embedded.view(-1, self.categorical_features * self.embedding_dim))
-        return torch.cat(parts, dim=-1)  # (B, D)
-
-    def _join(self, parts: list[Tensor], embedded: Tensor) -> Tensor:
+            parts += self._numbers(inputs.numeric)
+        if self.datetimes is not None and inputs.datetimes is not None:
+            parts.append(self.datetimes(inputs.datetimes))
+        if self.embedding is None:
+            return torch.cat(parts, dim=-1)  # (B, D)
+        embedded = self._embedded(self.embedding, inputs)  # (B, tables, (C + H + G) * dim) or without tables
+        if self.tables > 1:
+            parts = [p.unsqueeze(1).expand(-1, self.tables, -1) for p in parts]
         return torch.cat([*parts, embedded], dim=-1) if parts else embedded
 
-    def count_codes(self, batches: Iterable[Inputs]) -> Tensor:
-        """Count how often each row of the embedding table occurs in batches: int64 (rows,)."""
-        rows = self.embedding.num_embeddings if self.embedding is not None else 0
-        counts = self.offsets.new_zeros(rows)
-        for inputs in batches:
-            counts += torch.bincount((inputs.codes + self.offsets).flatten(), minlength=rows)
-        return counts
+    def _numbers(self, numeric: Tensor) -> list[Tensor]:
+        """Encode numbers (B, N), NaN = missing, and their indicators."""
+        missing = numeric.isnan()  # (B, N)
+        filled = torch.where(missing, self.fill, numeric)
+        picked = filled if self.one_to_one else filled.index_select(-1, self.source)
+        scaled = (picked - self.start) / self.size
+        parts = [scaled.clamp(-LIMIT, LIMIT) if self.alike else scaled.clamp(self.low, self.high)]
+        if len(self.indicated):
+            parts.append(missing.index_select(-1, self.indicated).to(numeric.dtype))
+        return parts
+
+    def _embedded(self, table: EmbeddingTable, inputs: Inputs) -> Tensor:
+        """Embed codes, and pool those of bags."""
+        found: list[Tensor] = []
+        if self.single_features:
+            vectors = table((inputs.codes + self.offsets).flatten())  # (B * (C + H), tables * dim)
+            found.append(vectors.view(-1, self.single_features, self.tables * self.embedding_dim))
+        for bag, (codes, pooling) in enumerate(zip(inputs.bags, self.pooling, strict=True)):
+            vectors = table((codes + self.bag_offsets[bag : bag + 1]).flatten()).view(*codes.shape, -1)
+            found.append(pooled(vectors, codes != MISSING, pooling).unsqueeze(1))
+        by_column = torch.cat(found, dim=1) if len(found) > 1 else found[0]  # (B, C + H + G, tables * dim)
+        if self.tables > 1:
+            by_column = by_column.view(len(by_column), -1, self.tables, self.embedding_dim).transpose(1, 2)
+        return by_column.flatten(-2)
+
+    def count_codes(self, rows: Rows, chunk: int = COUNTED_ROWS) -> Tensor:
+        """Count how often the rows of a split use each row of the embedding table.
+
+        A bag without values counts as one MISSING.
+
+        Args:
+            rows: a split; where it has weights, each of its rows counts so often.
+            chunk: rows that are counted at a time.
+
+        Returns:
+            int64 (rows of the table,), or float64 with weights.
+        """
+        total = self.embedding.num_embeddings if self.embedding is not None else 0
+        counts = np.zeros(total, np.int64 if rows.weights is None else np.float64)
+        offsets, bag_offsets = self.offsets.cpu().numpy(), self.bag_offsets.tolist()
+        for begin in range(0, len(rows) if total else 0, chunk):
+            part = slice(begin, begin + chunk)
+            weights = None if rows.weights is None else rows.weights[part].astype(np.float64)
+            used = [(rows.codes[part] + offsets, weights if weights is None else weights.repeat(len(offsets)))]
+            for bag, offset in zip(rows.bags, bag_offsets, strict=True):
+                codes, owners = unpadded(bag, part)
+                used.append((codes.astype(np.int64) + offset, weights if weights is None else weights[owners]))
+            for codes, times in used:
+                counts += np.bincount(codes.ravel(), times, total).astype(counts.dtype, copy=False)
+        return torch.from_numpy(counts).to(self.offsets.device)
 
     @torch.no_grad()
     def average_unseen(self, counts: Tensor) -> None:
-        """Set embedding rows that no training row has used to their column's mean.
+        """Set embedding rows that no training row has used to their table's mean.
 
-        The mean of the column's other rows, weighted by count.
+        The mean of the table's other rows, weighted by count.
 
         Such a row (UNKNOWN, MISSING) still holds its random start; the mean says "an average
         value" instead.
@@ -157,9 +215,12 @@ class Encoder(nn.Module):
         if self.embedding is None:
             return
         weight = self.embedding.weight
-        column = torch.bucketize(torch.arange(len(weight), device=weight.device), self.offsets, right=True) - 1
-        count = counts.to(weight).unsqueeze(-1)  # (rows, 1)
-        columns = len(self.offsets)
-        sums = weight.new_zeros(columns, weight.shape[1]).index_add_(0, column, count * weight)
-        met = count.new_zeros(columns, 1).index_add_(0, column, count).clamp(min=1.0)
-        weight.copy_(torch.where(count > 0, weight, (sums / met)[column]))
+        table = torch.bucketize(torch.arange(len(weight), device=weight.device), self.table_starts, right=True) - 1
+        tables = len(self.table_starts)
+        exact = torch.float64 if len(weight) > EXACT_ROWS else weight.dtype
+        count = counts.to(exact).unsqueeze(-1)  # (rows, 1)
+        sums = torch.zeros(tables, weight.shape[1], dtype=exact, device=weight.device)
+        sums.index_add_(0, table, count * weight)
+        met = counts.new_zeros(tables).index_add_(0, table, counts)
+        averages = (sums / met.to(exact).unsqueeze(-1).clamp(min=1.0)).to(weight)
+        weight.copy_(torch.where(count > 0, weight, averages[table]))

@@ -63,18 +63,31 @@ def padded(bags: Bags, chosen: Chosen) -> Tensor:
 
     The codes of a row come first, in their order; MISSING fills up the rest.
     """
-    offsets, values = bags.offsets, bags.values
-    starts, ends = offsets[:-1][chosen], offsets[1:][chosen]
+    starts, ends = bags.offsets[:-1][chosen], bags.offsets[1:][chosen]
     lengths = ends - starts  # (B,)
     places = np.arange(lengths.max(initial=1))  # (L,)
     present = places < lengths[:, None]  # (B, L)
     if isinstance(chosen, slice):
-        codes = values[starts[0] : ends[-1]] if len(starts) else values[:0]
+        codes = bags.values[starts[0] : ends[-1]] if len(starts) else bags.values[:0]
     else:
-        codes = values[(starts[:, None] + places)[present]]
-    laid_out = np.full(present.shape, MISSING, values.dtype)
+        codes = bags.values[(starts[:, None] + places)[present]]
+    laid_out = np.full(present.shape, MISSING, bags.values.dtype)
     laid_out[present] = codes
     return torch.from_numpy(laid_out)
+
+
+def unpadded(bags: Bags, chosen: slice) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
+    """List the codes of neighbouring bags, one MISSING for a bag of none.
+
+    Returns:
+        Codes (V,), and for each the row, from 0 for the first chosen one.
+    """
+    offsets = bags.offsets[chosen.start : chosen.stop + 1]
+    lengths = np.diff(offsets)
+    rows = np.arange(len(lengths))
+    empty = rows[lengths == 0]
+    codes = np.concatenate([bags.values[offsets[0] : offsets[-1]], np.full(len(empty), MISSING, bags.values.dtype)])
+    return codes, np.concatenate([rows.repeat(lengths), empty])
 
 
 def _tensor(array: NDArray[Any], chosen: Chosen) -> Tensor:

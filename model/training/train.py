@@ -53,7 +53,7 @@ def fit(
     model.to(device)
     train = tensors_of(dataset.train, dataset.tasks, device)
     validation = targets_of(dataset.validation, dataset.tasks, device)
-    counts = model.encoder.count_codes(batches_of(dataset.train, device=device))
+    counts = model.encoder.count_codes(dataset.train)
     watcher = watcher or ProgressBar(config.epochs, len(dataset.train))
     identity = identity_of(model, dataset, config)
     context = RunContext(dataset, config, train, validation, counts, watcher, checkpoint, identity)

@@ -9,7 +9,6 @@ import torch
 
 from model.config.run import ModelConfig, TrainConfig
 from model.errors import TrainError
-from model.network.inputs import batches_of
 from model.network.model import predict
 from model.schema import Dataset, Rows
 from model.training.metrics import evaluate
@@ -118,7 +117,7 @@ def test_unknown_and_missing_categories_that_training_never_met_are_average(data
     model, _ = trained(dataset, settings(epochs=1))
     encoder = model.encoder
     assert encoder.embedding is not None
-    counts = encoder.count_codes(batches_of(dataset.train))
+    counts = encoder.count_codes(dataset.train)
     unknown, others = int(encoder.offsets[1]), slice(int(encoder.offsets[1]) + 2, None)
     assert counts[unknown] == 0
     share = counts[others] / counts[others].sum()
