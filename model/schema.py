@@ -262,9 +262,11 @@ class Cells:
         row_numbers: int64 (S,), place of each row in the file, from 1.
         numeric: float32 (S, N), markers of missing values as they stand in the table; NaN for an
             empty cell.
-        text: object (S, C) of str.
+        text: object (S, C + H + G) of str.
         read_numeric: float32 (S, N), NaN = missing.
-        read_codes: int64 (S, C).
+        read_codes: int64 (S, C + H).
+        read_bags: of the G bag features.
+        datetimes: int64 (S, K), the same in both forms; None if K = 0.
     """
 
     row_numbers: NDArray[np.int64]
@@ -272,6 +274,8 @@ class Cells:
     text: NDArray[np.object_]
     read_numeric: NDArray[np.float32]
     read_codes: NDArray[np.integer]
+    read_bags: tuple[Bags, ...] = ()
+    datetimes: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)

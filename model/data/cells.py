@@ -7,9 +7,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model.data.coding.bags import take
 from model.data.features import Coded
-from model.schema import Cells
-from tables.columns import parse
+from model.schema import BagFeature, Cells
+from tables.columns import parse, plain_text
 from tables.source import Table
 
 
@@ -27,14 +28,19 @@ def cells_of(table: Table, coded: Coded, chosen: NDArray[np.bool_], strip: bool)
     wanted = here & chosen[np.minimum(places, len(table) - 1)]
     wanted = wanted if wanted.any() else here
     raw, rows = table.sample.filter(pl.Series(wanted)), places[wanted]
-    numeric = [_numbers_sent(raw[feature.name], table) for feature in coded.features.numeric]
-    text = [_texts_sent(raw[feature.name], strip) for feature in coded.features.categorical]
+    features = coded.features
+    numeric = [_numbers_sent(raw[feature.name], table) for feature in features.numeric]
+    text = [_texts_sent(raw[feature.name], strip) for feature in features.categorical]
+    text += [_texts_sent(_plain(raw, feature.name), strip) for feature in features.hashed]
+    text += [_bags_sent(raw[feature.name], feature, strip) for feature in features.bags]
     return Cells(
         table.row_numbers[rows],
         np.array(numeric, np.float32).reshape(len(numeric), len(rows)).T.copy(),
         np.array(text, np.object_).reshape(len(text), len(rows)).T.copy(),
         coded.numeric[rows],
         coded.codes[rows],
+        tuple(take(bags, rows) for bags in coded.bags),
+        None if coded.datetimes is None else coded.datetimes[rows],
     )
 
 
@@ -46,6 +52,22 @@ def _numbers_sent(cells: pl.Series, table: Table) -> NDArray[np.float64]:
     parsed = parse(cells.cast(pl.String) if cells.dtype in (pl.Categorical, pl.Enum) else cells, table.numerals)
     assert parsed is not None  # or it would not be a feature of numbers
     return np.asarray(parsed.fill_null(float("nan")).to_numpy(), np.float64)
+
+
+def _plain(raw: pl.DataFrame, name: str) -> pl.Series:
+    """Write ids as their contract says, 3 for 3.0 of floats; text stays as it stands."""
+    return plain_text(raw[name], name, "features.hashed")
+
+
+def _bags_sent(cells: pl.Series, feature: BagFeature, strip: bool) -> list[str]:
+    """Convert cells to texts of a request: the values of an array, joined as the service does."""
+    name, dtype = feature.name, cells.dtype
+    if not isinstance(dtype, pl.List | pl.Array):
+        cells, dtype = plain_text(cells, name, "features.bag").str.split(feature.separator), pl.List(pl.String)
+    arrays = cells.to_list()
+    values = pl.Series([value for array in arrays for value in array or ()], dtype=dtype.inner)
+    sent = iter(_texts_sent(plain_text(values, name, "features.bag"), strip))
+    return [feature.separator.join(next(sent) for _ in array or ()) for array in arrays]
 
 
 def _texts_sent(cells: pl.Series, strip: bool) -> list[str]:

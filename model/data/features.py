@@ -1,22 +1,39 @@
 """Coding of features: describe them by the training rows, and turn all rows into arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from model.config.run import Config
-from model.data.kinds import choose_kinds
-from model.data.remarks import Remarks, on_constant, on_not_available, on_precision, on_unknown
-from model.schema import FIRST_VALUE, MISSING, UNKNOWN, CategoricalFeature, FeatureSchema, NumericFeature
-from tables.columns import numbers, texts, without_decimals, written
+from model.data.coding.bags import take
+from model.data.coding.datetimes import datetime_feature, seconds_statistics
+from model.data.coding.numeric import edges_of, numeric_feature, statistics_of
+from model.data.coding.text_kinds import describe_texts, tells_nothing
+from model.data.kinds import choose_kinds, declared_names
+from model.data.remarks import Remarks, on_constant, on_not_available, on_precision
+from model.data.text_columns import encode, objects, read_text, remarks_on
+from model.data.weights import Weights
+from model.schema import (
+    BagFeature,
+    Bags,
+    CategoricalFeature,
+    DatetimeFeature,
+    FeatureSchema,
+    HashedFeature,
+    NumericFeature,
+    Rows,
+    TextFeature,
+)
+from tables.columns import numbers
 from tables.errors import DataError
+from tables.moments import moments, zoneless
 from tables.source import Table
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -27,6 +44,20 @@ class Coded:
     numeric: NDArray[np.float32]
     codes: NDArray[np.int64]
     text: NDArray[np.object_]
+    bags: tuple[Bags, ...] = ()
+    datetimes: NDArray[np.int64] | None = None
+
+    def rows(self, chosen: Mask, labels: NDArray[np.float64], weights: Weights | None) -> Rows:
+        """Take the rows of a split, with their labels (R, T) and weights (R,)."""
+        return Rows(
+            self.numeric[chosen],
+            self.codes[chosen],
+            labels[chosen],
+            self.text[chosen],
+            tuple(take(bags, chosen) for bags in self.bags),
+            None if self.datetimes is None else self.datetimes[chosen],
+            None if weights is None else weights[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -34,26 +65,31 @@ class _Column:
     """One coded column.
 
     Attributes:
-        values: float32 or int64 (R,), numbers or codes.
+        values: float32 (R,) of numbers, int64 (R,) of codes or epoch seconds, or bags.
         empty: whether the training rows tell nothing about it.
         remarks: made on it.
-        text: object (R,) of str; None for numbers.
+        notes: on how it was read.
+        text: object (R,) of str; None for numbers and moments.
     """
 
-    feature: NumericFeature | CategoricalFeature
-    values: NDArray[np.float32] | NDArray[np.int64]
+    feature: NumericFeature | TextFeature | DatetimeFeature
+    values: Any
     empty: bool
     remarks: list[str]
+    notes: list[str]
     text: NDArray[np.object_] | None = None
 
 
-def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> tuple[Coded, Remarks, list[str]]:
+def code_features(
+    table: Table, config: Config, training: Mask, weights: Weights | None = None
+) -> tuple[Coded, Remarks, list[str]]:
     """Describe and encode all features.
 
     Args:
         table: of R rows.
         config: says which columns are features, and how rare a category may be.
         training: (R,) true for the rows that descriptions are made from.
+        weights: (R,), how often each row counts in them.
 
     Returns:
         The features with the arrays of all rows, remarks on columns, and notes.
@@ -62,18 +98,21 @@ def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> 
         DataError: for a column that does not exist or does not hold what the configuration says.
     """
     kinds, said, notes = choose_kinds(table, config)
-    declared = {*config.features.numeric, *config.features.categorical}
-    columns = []
+    declared = declared_names(config)
+    coded = _texts(table, dict(kinds), config, training, weights)
     for name, kind in kinds.items():
-        code = _number if kind == "numeric" else _encode
-        column = code(table, name, training, config)
+        if kind in ("numeric", "datetime"):
+            coded[name] = (_number if kind == "numeric" else _moment)(table, name, config, training, weights)
+    columns = []
+    for name in kinds:
+        column = coded[name]
         if column.empty:
-            said.add(name, _without(name, name in declared, config.features.min_count))
+            said.add(name, _without(name, name in declared, column.feature, config.features.min_count))
             continue
         columns.append(column)
         said.add(name, *column.remarks, *(on_constant(table.frame[name]) if name not in declared else ()))
-        notes += _rewritten(column.feature)
-    categories = [name for name, kind in kinds.items() if kind == "categorical"]
+        notes += [f"{name}: {note}" for note in column.notes]
+    categories = [name for name, kind in kinds.items() if kind not in ("numeric", "datetime")]
     labels = [task.column for task in config.tasks if task.kind != "regression"]
     notes += on_not_available(table, dict.fromkeys(categories + labels))
     if not columns:
@@ -82,21 +121,25 @@ def code_features(table: Table, config: Config, training: NDArray[np.bool_]) -> 
 
 
 def _joined(columns: list[_Column], rows: int) -> Coded:
-    numeric = [(c.feature, c.values) for c in columns if isinstance(c.feature, NumericFeature)]
-    categorical = [
-        (c.feature, c.values, c.text)
-        for c in columns
-        if isinstance(c.feature, CategoricalFeature) and c.text is not None
-    ]
+    """Lay columns side by side, kind by kind in the order of the schema."""
+
+    def of(kind: type) -> list[_Column]:
+        return [column for column in columns if isinstance(column.feature, kind)]
+
+    single = of(CategoricalFeature) + of(HashedFeature)
+    kinds = (NumericFeature, CategoricalFeature, HashedFeature, BagFeature, DatetimeFeature)
+    datetimes = _columns([c.values for c in of(DatetimeFeature)], rows, np.int64)
     return Coded(
-        FeatureSchema(tuple(c[0] for c in numeric), tuple(c[0] for c in categorical)),
-        _columns([c[1] for c in numeric], rows, np.float32),
-        _columns([c[1] for c in categorical], rows, np.int64),
-        _columns([c[2] for c in categorical], rows, np.object_),
+        FeatureSchema(*(tuple(column.feature for column in of(kind)) for kind in kinds)),  # type: ignore[arg-type]
+        _columns([c.values for c in of(NumericFeature)], rows, np.float32),
+        _columns([c.values for c in single], rows, np.int64),
+        _columns([c.text for c in single + of(BagFeature) if c.text is not None], rows, np.object_),
+        tuple(c.values for c in of(BagFeature)),
+        datetimes if datetimes.shape[1] else None,
     )
 
 
-def _number(table: Table, name: str, training: NDArray[np.bool_], config: Config) -> _Column:
+def _number(table: Table, name: str, config: Config, training: Mask, weights: Weights | None) -> _Column:
     """Read a column of numbers and describe it by the training rows.
 
     Markers are compared as the graph does it.
@@ -106,102 +149,62 @@ def _number(table: Table, name: str, training: NDArray[np.bool_], config: Config
     values = exact.astype(np.float32)
     values[np.isin(values, np.array(table.markers.numbers, np.float64).astype(np.float32))] = np.nan
     bins = config.model.bins if config.model.numeric_encoding == "piecewise_linear" else 0
-    feature = replace(_describe(name, values[training], bins), missing_values=table.markers.numbers)
-    return _Column(feature, values, bool(np.isnan(values[training]).all()), [*on_precision(table.frame[name], exact)])
+    known = training & ~np.isnan(values)
+    times = None if weights is None else weights[known].astype(np.float64)
+    edges = edges_of(values[known].astype(np.float64), bins, times)
+    statistics = statistics_of(values[training], None if weights is None else weights[training])
+    feature = numeric_feature(name, statistics, edges, table.markers.numbers)
+    return _Column(feature, values, not statistics.count, [*on_precision(table.frame[name], exact)], [])
 
 
-def _rewritten(feature: NumericFeature | CategoricalFeature) -> list[str]:
+def _moment(table: Table, name: str, config: Config, training: Mask, weights: Weights | None) -> _Column:
+    """Read a column of moments and describe it by the training rows."""
+    seconds = moments(table, name, "features.datetime")
+    statistics = seconds_statistics(seconds[training], None if weights is None else weights[training])
+    feature = datetime_feature(name, config.features.datetime[name], statistics)
+    notes = ["moments without a zone are taken for UTC."] if zoneless(table, name) else []
+    return _Column(feature, seconds, not statistics.count, [], notes)
+
+
+def _texts(
+    table: Table, kinds: dict[str, str], config: Config, training: Mask, weights: Weights | None
+) -> dict[str, _Column]:
+    """Read the columns of text kinds; describe them by the training rows, shared ones jointly."""
+    read = {
+        name: read_text(table, name, kind, config.features, training, weights)
+        for name, kind in kinds.items()
+        if kind not in ("numeric", "datetime")
+    }
+    features = describe_texts(kinds, {name: column.statistics for name, column in read.items()}, config.features)
+    coded = {}
+    for name, feature in features.items():
+        column = read.pop(name)
+        empty = tells_nothing(feature, column.statistics)
+        remarks = [*remarks_on(column, feature, config.features)]
+        coded[name] = _Column(
+            feature, encode(column, feature), empty, remarks, _rewritten(feature), objects(column.cells)
+        )
+    return coded
+
+
+def _rewritten(feature: TextFeature) -> list[str]:
     """Note that a column's values are known under another text than the table's."""
-    if isinstance(feature, NumericFeature) or not feature.spellings:
+    if not isinstance(feature, CategoricalFeature) or not feature.spellings:
         return []
     given, value = feature.spellings[0]
-    return [f"{feature.name}: numbers are categories without decimals that say nothing: '{given}' is '{value}'."]
+    return [f"numbers are categories without decimals that say nothing: '{given}' is '{value}'."]
 
 
-def _without(name: str, declared: bool, min_count: int) -> str:
+def _without(name: str, declared: bool, feature: object, min_count: int) -> str:
     reason = f"no training row has a number there, or a category that {min_count} training rows share"
+    if not isinstance(feature, NumericFeature | CategoricalFeature):
+        bag = isinstance(feature, BagFeature) and not feature.buckets
+        reason = f"no training row has a value there{f' that {min_count} of them share' * bag}"
     if declared:
         raise DataError(
             f"feature '{name}' tells nothing: {reason}; take it out of features.* or see features.min_count"
         )
     return f"left out: {reason}"
-
-
-def _describe(name: str, values: NDArray[np.float32], bins: int) -> NumericFeature:
-    """Describe a numeric column by its training values, in float64.
-
-    A constant one has deviation 1.
-    """
-    known = values[~np.isnan(values)].astype(np.float64)
-    if not known.size:
-        return NumericFeature(name, mean=0.0, std=1.0, minimum=0.0, maximum=0.0, missing_share=1.0)
-    mean, std, low, high = float(known.mean()), float(known.std()), float(known.min()), float(known.max())
-    edges: tuple[float, ...] = ()
-    if bins:
-        quantiles = bin_edges(known, bins)
-        edges = tuple(quantiles.tolist()) if quantiles.size > 1 else (low, float(np.nextafter(low + 1, np.inf)))
-    return NumericFeature(
-        name,
-        mean=mean,
-        std=1.0 if low == high else std,
-        minimum=low,
-        maximum=high,
-        missing_share=1 - known.size / values.size,
-        bin_edges=edges,
-    )
-
-
-def bin_edges(known: NDArray[np.float64], bins: int) -> NDArray[np.float32]:
-    """Choose at most bins + 1 rising edges by quantiles of present values.
-
-    A value that fills a bin or more by itself is one edge, and the other edges are quantiles of
-    the other rows: plain quantiles of a column that is zero in nine rows of ten would all be zero.
-    """
-    values, counts = np.unique(known, return_counts=True)
-    if len(values) <= bins + 1:
-        return values.astype(np.float32)
-    heavy = values[counts * bins > len(known)]
-    rest = known[~np.isin(known, heavy)]
-    quantiles = np.quantile(rest, np.linspace(0, 1, bins + 1 - len(heavy)))  # fewer than `bins` can be heavy
-    return np.unique(np.concatenate([heavy, quantiles]).astype(np.float32))
-
-
-def _encode(table: Table, name: str, training: NDArray[np.bool_], config: Config) -> _Column:
-    """Assign each value a code by how often the training rows have it."""
-    key, min_count = "features.categorical", config.features.min_count
-    text = without_decimals(texts(table, name, key), table.numerals.decimal)
-    column = text.fill_null("")
-    values = column.unique().sort()
-    index = column.replace_strict(values, np.arange(len(values)), return_dtype=pl.Int64).to_numpy()
-    distinct = np.array(values.to_list(), np.object_)
-    counts = np.bincount(index[training], minlength=len(distinct))
-    present = distinct != ""
-    frequent = np.flatnonzero(present & (counts >= min_count))
-    frequent = frequent[np.argsort(-counts[frequent], kind="stable")]
-    code = np.full(len(distinct), UNKNOWN, np.int64)
-    code[~present] = MISSING
-    code[frequent] = FIRST_VALUE + np.arange(len(frequent))
-    rows = int(training.sum())
-    vocabulary = tuple(distinct[frequent].tolist())
-    feature = CategoricalFeature(
-        name,
-        vocabulary=vocabulary,
-        missing_share=float(counts[~present].sum() / rows),
-        unknown_share=float(counts[code == UNKNOWN].sum() / rows),
-        spellings=_spellings(written(table, name, key), text, vocabulary),
-    )
-    remarks = [*on_unknown(feature.unknown_share, min_count)]
-    text_of_rows = distinct[index]  # each text is one object however many rows hold it
-    return _Column(feature, code[index], not vocabulary, remarks, text_of_rows)
-
-
-def _spellings(given: pl.Series, text: pl.Series, vocabulary: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """List the table's spellings of known values that the vocabulary writes otherwise."""
-    other = (given != text).fill_null(False)
-    if not other.any():
-        return ()
-    pairs = pl.DataFrame({"given": given.filter(other), "text": text.filter(other)}).unique().sort("given")
-    return tuple(pairs.filter(pl.col("text").is_in(list(vocabulary))).rows())
 
 
 def _columns(columns: Sequence[NDArray[Any]], rows: int, dtype: type[Scalar]) -> NDArray[Scalar]:

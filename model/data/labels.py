@@ -4,13 +4,16 @@ Also checks that every split can teach and judge them.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from model.config.run import TaskConfig
+from model.data.coding.numeric import Statistics, statistics_of
 from model.data.splits import SPLITS, TRAIN, Assignment
+from model.data.weights import Weights
 from model.schema import Task
 from tables.columns import compare, numbers, parse, texts
 from tables.config import CONDITION, Value
@@ -88,7 +91,9 @@ def read_strata(table: Table, configs: Sequence[TaskConfig]) -> dict[str, NDArra
     return strata
 
 
-def read_labels(table: Table, configs: Sequence[TaskConfig], chosen: Assignment) -> tuple[Labels, tuple[Task, ...]]:
+def read_labels(
+    table: Table, configs: Sequence[TaskConfig], chosen: Assignment, weights: Weights | None = None
+) -> tuple[Labels, tuple[Task, ...]]:
     """Read the labels of every task.
 
     Args:
@@ -96,6 +101,7 @@ def read_labels(table: Table, configs: Sequence[TaskConfig], chosen: Assignment)
         configs: one for each of T tasks.
         chosen: (R,) split of each row; means, deviations and default classes are those of the
             training rows.
+        weights: (R,), how often each row counts in means and deviations.
 
     Returns:
         float64 (R, T): a number, 0 or 1, or the index of a class; NaN where the label is missing.
@@ -109,24 +115,32 @@ def read_labels(table: Table, configs: Sequence[TaskConfig], chosen: Assignment)
     tasks = []
     for place, config in enumerate(configs):
         labels[:, place], task = read_task(table, config, chosen)
+        if task.kind == "regression":
+            training = chosen == TRAIN
+            found = statistics_of(labels[training, place], None if weights is None else weights[training])
+            task = scaled(task, found)
         _check(task, labels[:, place], chosen)
         tasks.append(task)
     return labels, tuple(tasks)
 
 
 def read_task(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:
-    """Read the labels of one task (R,), as `read_labels` does; no split is checked."""
+    """Read the labels of one task (R,), as `read_labels` does.
+
+    No split is checked, and a regression has no scale yet.
+    """
     read = {"regression": _regression, "binary": _binary, "multiclass": _multiclass}[config.kind]
     return read(table, config, chosen)
 
 
 def _regression(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:
     values = numbers(table, config.column, f"regression task '{config.name}'")
-    known = values[(chosen == TRAIN) & ~np.isnan(values)]
-    mean, std = (float(known.mean()), float(known.std())) if known.size else (0.0, 1.0)
-    if std == 0.0 or known.min() == known.max():
-        std = 1.0
-    return values, Task(config.name, "regression", mean=mean, std=std, weight=config.weight)
+    return values, Task(config.name, "regression", weight=config.weight)
+
+
+def scaled(task: Task, statistics: Statistics) -> Task:
+    """Give a regression task the scale of its training labels."""
+    return replace(task, mean=statistics.mean, std=statistics.std)
 
 
 def coarse_answers(tasks: Sequence[Task]) -> list[str]:

@@ -18,9 +18,6 @@ TOTALS = re.compile(r"(grand |sub)?totals?|sum|summe|gesamt|insgesamt|totale|tot
 STRAY_SHARE = 0.05
 """Share of present values below which those that are not numbers are odd cells."""
 
-UNKNOWN_SHARE = 0.1
-"""Share of training rows with values too rare to be known above which there is a remark."""
-
 MIXED_SHARE = 0.5
 """Numbers for each other value from which there is a remark on categories that are mixed."""
 
@@ -147,7 +144,8 @@ def on_numbers(table: Table, name: str, values: NDArray[np.float64]) -> Iterator
     if whole and len(present) >= IDENTIFIER_ROWS and different >= IDENTIFIER_SHARE * len(present):
         yield (
             f"{different:,} different whole numbers in {len(present):,} rows, as an identifier has: taken as numbers; "
-            "add it to data.drop, or to features.numeric if it is a quantity"
+            "name it in features.hashed to learn of each, add it to data.drop, or to features.numeric if it is a "
+            "quantity"
         )
 
 
@@ -184,7 +182,7 @@ def on_categories(table: Table, name: str) -> Iterator[str]:
     if len(some) and int((~some.str.contains(DATE)).sum()) < STRAY_SHARE * len(some):
         yield (
             f"looks like dates ({quoted(some[0])}): taken as categories, so that a day that training has not met is "
-            "unknown; put a number in its place, such as days since a first one, or add it to data.drop"
+            "unknown; name it in features.datetime to have parts of it, or add it to data.drop"
         )
     if table.typed and len(some) and not table.numerals.read(some).null_count():
         yield (
@@ -239,12 +237,3 @@ def on_constant(values: pl.Series) -> Iterator[str]:
     if not values.null_count() and bool((values == values[0]).all()):
         value = str(values[0]).lower() if values.dtype == pl.Boolean else values[0]
         yield f"holds {quoted(value)} in every row, which tells nothing; add it to data.drop"
-
-
-def on_unknown(share: float, min_count: int) -> Iterator[str]:
-    """Remark on categories with a large share of training rows too rare to be known."""
-    if share > UNKNOWN_SHARE:
-        yield (
-            f"{share:.0%} of the training rows hold a value that fewer than {min_count} of them share and count as "
-            "unknown; lower features.min_count, join rare values in the table, or add it to data.drop"
-        )

@@ -12,11 +12,12 @@ import polars as pl
 from model.config.data import SyntheticData
 from model.config.run import Config
 from model.data.cells import cells_of
-from model.data.features import Coded, code_features
-from model.data.labels import Labels, coarse_answers, labelled_rows, read_labels, read_strata
-from model.data.splits import TEST, TRAIN, VALIDATION, Assignment, assign
+from model.data.features import code_features
+from model.data.labels import coarse_answers, labelled_rows, read_labels, read_strata
+from model.data.splits import TEST, TRAIN, VALIDATION, assign
 from model.data.synthetic import generate
-from model.schema import Dataset, Rows
+from model.data.weights import Weights, read_weights
+from model.schema import Dataset
 from tables.columns import keep_rows
 from tables.config import Split, TableData
 from tables.source import Table, read_table
@@ -50,19 +51,20 @@ def dataset_of(table: Table, digest: str, source: str, config: Config) -> Datase
     table, dropped = labelled_rows(table, config.tasks)
     strata = read_strata(table, config.tasks) if split.kind in ("random", "given") else {}
     chosen, how = assign(table, split, strata)
-    labels, tasks = read_labels(table, config.tasks, chosen)
-    coded, said, kinds = code_features(table, config, chosen == TRAIN)
+    weights, weighed = _weights(table, data)
+    labels, tasks = read_labels(table, config.tasks, chosen, weights)
+    coded, said, kinds = code_features(table, config, chosen == TRAIN, weights)
     remarks = tuple(said.lines())
     return Dataset(
         features=coded.features,
         tasks=tasks,
-        train=_rows(coded, labels, chosen, TRAIN),
-        validation=_rows(coded, labels, chosen, VALIDATION),
-        test=_rows(coded, labels, chosen, TEST),
+        train=coded.rows(chosen == TRAIN, labels, weights),
+        validation=coded.rows(chosen == VALIDATION, labels, weights),
+        test=coded.rows(chosen == TEST, labels, weights),
         source=source,
         digest=digest,
         row_numbers=tuple(table.row_numbers[chosen == part] for part in (TRAIN, VALIDATION, TEST)),
-        notes=(*notes, *dropped, *how, *kinds, *remarks, *coarse_answers(tasks)),
+        notes=(*notes, *dropped, *how, *weighed, *kinds, *remarks, *coarse_answers(tasks)),
         remarks=remarks,
         cells=cells_of(table, coded, chosen == TEST, data.strip) if isinstance(data, TableData) else None,
     )
@@ -76,6 +78,7 @@ def _generate(data: SyntheticData) -> tuple[Table, str]:
     return Table(pl.DataFrame(columns), np.arange(1, len(x) + 1)), f"sha256:{digest}"
 
 
-def _rows(coded: Coded, labels: Labels, chosen: Assignment, part: int) -> Rows:
-    mask = chosen == part
-    return Rows(coded.numeric[mask], coded.codes[mask], labels[mask], coded.text[mask])
+def _weights(table: Table, data: SyntheticData | TableData) -> tuple[Weights | None, list[str]]:
+    if isinstance(data, SyntheticData) or data.weight is None:
+        return None, []
+    return read_weights(table, data.weight)

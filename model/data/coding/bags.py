@@ -27,6 +27,11 @@ class Fill:
     empty: float = 0.0
     values: float = 0.0
 
+    @property
+    def missing_share(self) -> float:
+        """Return the share of cells without a value, in [0, 1]."""
+        return self.empty / self.rows
+
     def merge(self, other: "Fill") -> "Fill":
         """Add that of further rows."""
         return Fill(self.rows + other.rows, self.empty + other.empty, self.values + other.values)
@@ -67,7 +72,7 @@ def bag_feature(
     return replace(
         plain,
         vocabulary=vocabulary,
-        missing_share=fill.empty / fill.rows,
+        missing_share=fill.missing_share,
         unknown_share=unknown,
         collision_share=collision_share(distinct, plain.buckets) if plain.buckets else 0.0,
         mean_values=fill.values / (fill.rows - fill.empty) if fill.rows > fill.empty else 1.0,
@@ -87,8 +92,18 @@ def encode_bags(values: pl.Series, offsets: Offsets, feature: BagFeature, index:
     return Bags(codes.astype(np.int32), offsets)
 
 
-def take(bags: Bags, chosen: NDArray[np.bool_]) -> Bags:
-    """Take the bags of the rows where `chosen` (R,) is true."""
-    sizes = np.diff(bags.offsets)
-    offsets = np.concatenate([[0], np.cumsum(sizes[chosen])]).astype(np.int64)
-    return Bags(bags.values[np.repeat(chosen, sizes)], offsets)
+def take(bags: Bags, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Bags:
+    """Take the bags of rows, by a mask (R,) or by their numbers in any order."""
+    values, offsets = take_values(pl.Series(bags.values), bags.offsets, chosen)
+    return Bags(values.to_numpy(), offsets)
+
+
+def take_values(
+    values: pl.Series, offsets: Offsets, chosen: NDArray[np.bool_] | NDArray[np.int64]
+) -> tuple[pl.Series, Offsets]:
+    """Take the values (V,) and offsets (R + 1,) of cells, chosen as by `take`."""
+    rows = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
+    sizes = np.diff(offsets)[rows]
+    taken = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    places = np.arange(taken[-1]) + np.repeat(offsets[rows] - taken[:-1], sizes)
+    return values.gather(places), taken

@@ -18,7 +18,7 @@ def categorical_feature(
         counts: of the training rows' values.
         vocabulary: of the feature's embedding table, by `choose`, of this column's counts or of
             those of all columns that share the table.
-        spellings: as `spellings_of` lists them, of all rows.
+        spellings: as `spellings_of` lists them, of all rows, of values in the vocabulary.
         table: name of the first feature with this embedding table; empty for the first itself.
     """
     unknown = ValueIndex(vocabulary).codes(counts.values) == UNKNOWN
@@ -32,16 +32,15 @@ def categorical_feature(
     )
 
 
-def spellings_of(given: pl.Series, text: pl.Series, vocabulary: tuple[str, ...]) -> Spellings:
-    """List the table's spellings of known values that the vocabulary writes otherwise.
+def spellings_of(given: pl.Series, text: pl.Series) -> Spellings:
+    """List the spellings of values that the vocabulary writes otherwise.
 
     Args:
         given: (R,) text as the table's type writes it.
         text: (R,) the same without decimals that say nothing.
-        vocabulary: the known values.
     """
     other = (given != text).fill_null(False)
     if not other.any():
         return ()
     pairs = pl.DataFrame({"given": given.filter(other), "text": text.filter(other)}).unique().sort("given")
-    return tuple(pairs.filter(pl.col("text").is_in(list(vocabulary))).rows())
+    return tuple(pairs.rows())

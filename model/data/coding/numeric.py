@@ -52,8 +52,8 @@ class Statistics:
 
     @property
     def std(self) -> float:
-        """Return the deviation; 1.0 where there is one value or none."""
-        return float(np.sqrt(self.squares / self.count)) if self.minimum < self.maximum else 1.0
+        """Return the deviation; 1.0 where there is one value or none, or it vanishes."""
+        return float(np.sqrt(self.squares / self.count)) or 1.0 if self.minimum < self.maximum else 1.0
 
 
 def statistics_of(values: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> Statistics:

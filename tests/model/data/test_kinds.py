@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -347,9 +348,21 @@ def test_text_of_booleans_stays_what_the_table_has(read: Read) -> None:
     assert set(text.vocabulary) == {"True", "False"}
 
 
-def test_types_without_a_kind_are_refused(read: Read) -> None:
-    with pytest.raises(DataError, match=r"'day' holds Date, which is not a feature; add it to data\.drop"):
-        read({"day": pl.Series(["2020-01-01"] * ROWS).str.to_date()}, parquet=True)
+@pytest.mark.parametrize(
+    ("column", "advice"),
+    [
+        (pl.Series([date(2020, 1, 1)] * ROWS), 'write odd = ["days", "weekday"] below [features.datetime], else add'),
+        (pl.Series([datetime(2020, 1, 1)] * ROWS), 'odd = ["hour", "weekday"] below [features.datetime], else add'),
+        (pl.Series([["a", "b"], []] * (ROWS // 2)), "write [features.bag.odd] and pooling"),
+        (pl.Series([[[1]]] * ROWS), "List(List(Int64)), which is not a feature; add it to data.drop"),
+        (pl.Series([{"a": 1}] * ROWS), "which is not a feature; add it to data.drop"),
+        (pl.Series([timedelta(1)] * ROWS), "which is not a feature; add it to data.drop"),
+        (pl.Series([b"a"] * ROWS), "which is not a feature; add it to data.drop"),
+    ],
+)
+def test_types_that_are_to_be_declared_say_how(read: Read, column: pl.Series, advice: str) -> None:
+    with pytest.raises(DataError, match=rf"column 'odd' holds .*{re.escape(advice)}"):
+        read({"odd": column}, parquet=True)
 
 
 def test_page_of_values_shows_the_lines_as_they_are_printed(read: Read) -> None:
