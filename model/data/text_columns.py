@@ -45,7 +45,7 @@ def read_text(
     Args:
         table: of R rows.
         name: of the column.
-        kind: of it.
+        kind: that its cells are read as: categorical, hashed or bag.
         config: has the separator of a bag.
         training: (R,) true for the rows that statistics are made from.
         weights: (R,) of the rows.
