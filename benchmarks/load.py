@@ -43,7 +43,6 @@ def put_load(
     connections: int,
     seconds: float,
     cpus: frozenset[int],
-    close: bool = False,
 ) -> Load:
     """Post the bodies in turn for some seconds from the given cores, on connections that stay.
 
@@ -54,7 +53,6 @@ def put_load(
         connections: open at a time.
         seconds: length of the load; at least 1.
         cpus: cores of the generator.
-        close: whether each connection ends with its first answer and another takes its place.
 
     Raises:
         LoadError: wrk is missing or ended without figures.
@@ -62,7 +60,6 @@ def put_load(
     cores = ",".join(str(cpu) for cpu in sorted(cpus))
     command = ["taskset", "-c", cores, "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
     command += ["--timeout", "30s", "-s", str(SCRIPT), url, "--", str(bodies), content_type]
-    command += ["close"] if close else []
     before = _children_cpu_s()
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)

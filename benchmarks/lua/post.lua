@@ -1,6 +1,6 @@
 -- Posts the bodies of one file in turn, so that no server can answer from a cache, and prints one line of figures.
 --
--- wrk ... -s post.lua URL -- BODIES CONTENT_TYPE [close]
+-- wrk ... -s post.lua URL -- BODIES CONTENT_TYPE
 -- BODIES: records of "<body length> <Inference-Header-Content-Length or ->\n<body>", one after another.
 
 local requests, turn = {}, 0
@@ -12,7 +12,6 @@ function init(arguments)
     if not line then break end
     local length, header = line:match("^(%d+) (%S+)$")
     local headers = { ["Content-Type"] = arguments[2], ["Host"] = "127.0.0.1" }
-    if arguments[3] then headers["Connection"] = arguments[3] end
     if header ~= "-" then headers["Inference-Header-Content-Length"] = header end
     requests[#requests + 1] = wrk.format("POST", nil, headers, file:read(tonumber(length)))
   end

@@ -1,7 +1,7 @@
 """Heartbeats of workers in shared memory, so that one whose event loop stands still is replaced.
 
     worker: beats 10 times a second, and says before it loads a model that it may be silent
-    launcher, other workers: look now and then, and add up how long they saw the same number
+    launcher: looks now and then, and adds up for how long it saw the same number
 
 To create a session of onnxruntime holds the interpreter for as long as it takes, without a beat.
 And whoever looks counts only the time between two looks of its own, and of that no more than two

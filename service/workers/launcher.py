@@ -1,13 +1,14 @@
 """Launcher of several workers on one port: started together, restarted, ended together.
 
-    launcher (holds the port, the shared memory and no request)
-    ├── worker 0   a socket of its own on the port, an event loop, all models
+    launcher (holds the sockets, the shared memory and no connection)
+    ├── worker 0   accepts from the sockets; an event loop, all models
     └── worker n
 
-A worker says through a pipe that its models are loaded, and begins to listen when the launcher
-answers: at the start once all have said so, later at once. A worker whose launcher is gone shuts
-down gracefully; one whose event loop stands still is killed and replaced; and where no worker can
-be started any more, the launcher ends too, so that whoever watches it knows.
+A worker says through a pipe that its models are loaded, and begins to accept when the launcher
+answers: at the start once all have said so and the launcher listens, later at once. A worker whose
+launcher is gone shuts down gracefully; one whose event loop stands still is killed and replaced;
+and where no worker can be started any more, the launcher ends too, so that whoever watches it
+knows.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import math
 import os
 import select
 import signal
+import socket
 import time
 from types import FrameType
 
@@ -24,7 +26,7 @@ from service.run_directory import RunDirectory
 from service.settings import Settings
 from service.workers.heartbeat import HeartbeatMonitor
 from service.workers.process import GO, GO_AND_ANNOUNCE, WorkerProcess
-from service.workers.sockets import Address, addresses, reserve
+from service.workers.sockets import addresses, bind, listen
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 STEADY_S = 10.0
@@ -48,19 +50,18 @@ def launch(settings: Settings, workers: int, run_directory: RunDirectory) -> int
         SettingsError: the port cannot be had, or the run directory has no room.
     """
     with contextlib.ExitStack() as stack:
-        reserved = []
-        for address in addresses(settings):
-            made = stack.enter_context(contextlib.closing(reserve(address)))
-            reserved.append(address._replace(port=int(made.getsockname()[1])))
-        return _Launcher(settings, workers, run_directory, reserved).run()
+        bound = [stack.enter_context(contextlib.closing(bind(address))) for address in addresses(settings)]
+        return _Launcher(settings, workers, run_directory, bound).run()
 
 
 class _Launcher:
-    def __init__(self, settings: Settings, workers: int, run_directory: RunDirectory, reserved: list[Address]) -> None:
+    def __init__(
+        self, settings: Settings, workers: int, run_directory: RunDirectory, bound: list[socket.socket]
+    ) -> None:
         self._settings = settings
         self._count = workers
         self._run_directory = run_directory
-        self._addresses = reserved
+        self._bound = bound
         self._heartbeats = HeartbeatMonitor(run_directory, workers, LOOK_S)
         self._workers: dict[int, WorkerProcess] = {}
         self._loaded: set[int] = set()
@@ -85,6 +86,7 @@ class _Launcher:
         if not self._all_loaded():
             self._end()
             return 0 if self._stopping else 1
+        listen(self._settings, self._bound)
         for place, worker in self._workers.items():
             worker.answer(GO_AND_ANNOUNCE if place == 0 else GO)
         while not self._stopping and not self._hopeless():
@@ -174,7 +176,7 @@ class _Launcher:
 
     def _start(self, place: int) -> None:
         self._heartbeats.expect(place, self._settings.worker_load_timeout_s)
-        self._workers[place] = WorkerProcess(place, self._count, self._run_directory.path, self._addresses)
+        self._workers[place] = WorkerProcess(place, self._count, self._run_directory.path, self._bound)
 
     def _replace_dead(self) -> None:
         """Restart dead workers: at once, then after a pause that doubles while they die."""
@@ -218,6 +220,8 @@ class _Launcher:
 
         Kill those that do not end in time, or at a second signal.
         """
+        for one in self._bound:  # or connections would wait here where no worker accepts them any more
+            one.close()
         for worker in self._workers.values():
             worker.process.send_signal(self._asked)
         deadline = time.monotonic() + self._settings.drain_delay_s + self._settings.drain_timeout_s + MARGIN_S

@@ -2,14 +2,13 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-from service.workers.sockets import Address, bind
 
 GO, GO_AND_ANNOUNCE = b"g", b"a"
 """Answers to a loaded worker; one gets the second, so that the service is announced once."""
@@ -24,15 +23,13 @@ class WorkerPipes(NamedTuple):
 
 
 class WorkerProcess:
-    """Worker that was started on sockets of its own.
-
-    The launcher keeps none of them, so that the connections of a dead worker end.
+    """Worker process that accepts from the launcher's sockets.
 
     Args:
         place: of the worker; a restarted worker has the place of the dead one.
         workers: how many there are.
         run_directory: that they share.
-        addresses: to listen on.
+        bound: sockets that all workers accept from.
 
     Attributes:
         process: of the system.
@@ -40,18 +37,15 @@ class WorkerProcess:
         started: when, in seconds on `time.monotonic`.
     """
 
-    def __init__(self, place: int, workers: int, run_directory: Path, addresses: Sequence[Address]) -> None:
+    def __init__(self, place: int, workers: int, run_directory: Path, bound: Sequence[socket.socket]) -> None:
         self.loaded, loaded_write = os.pipe()
         go_read, self._go = os.pipe()
-        with contextlib.ExitStack() as stack:
-            made = [stack.enter_context(contextlib.closing(bind(a, shared=True))) for a in addresses]
-            sockets = [one.fileno() for one in made]
-            arguments = map(str, (place, workers, run_directory, loaded_write, go_read, *sockets))
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "service", "--worker", *arguments],
-                pass_fds=[loaded_write, go_read, *sockets],
-                start_new_session=True,
-            )
+        passed = loaded_write, go_read, *(one.fileno() for one in bound)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "service", "--worker", *map(str, (place, workers, run_directory, *passed))],
+            pass_fds=passed,
+            start_new_session=True,
+        )
         os.close(loaded_write)
         os.close(go_read)
         self.started = time.monotonic()

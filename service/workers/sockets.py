@@ -1,14 +1,18 @@
 """Sockets to listen on, bound early: a port in use ends the start with a sentence.
 
-Each worker listens on a socket of its own on the same port (SO_REUSEPORT), so that none waits for
-another to accept.
+Workers share one socket for each port and accept from it as they have time: what waits there when
+one of them is killed, or stands still, is accepted by another.
 """
 
 import socket
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from service.errors import SettingsError
 from service.settings import Settings
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
 
 
 class Address(NamedTuple):
@@ -30,12 +34,11 @@ def addresses(settings: Settings) -> list[Address]:
     return found
 
 
-def bind(address: Address, shared: bool) -> socket.socket:
+def bind(address: Address) -> socket.socket:
     """Bind a TCP socket that does not listen yet.
 
     Args:
         address: name or address of the host, and port; port 0 takes a free one.
-        shared: whether other sockets of this user may bind to it too.
 
     Raises:
         SettingsError: the address is unknown, not this machine's, taken or not allowed.
@@ -49,27 +52,34 @@ def bind(address: Address, shared: bool) -> socket.socket:
     made = socket.socket(family, kind, protocol)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         made.bind(found)
     except OSError as error:
         made.close()
-        expected = f"a free port on {address.host} ({error.strerror})"
-        raise SettingsError(address.setting, str(address.port), expected) from None
+        raise _taken(address, error) from None
     made.set_inheritable(True)
     return made
 
 
-def reserve(address: Address) -> socket.socket:
-    """Bind a socket that others may join, unless a stranger listens there.
+def listen(settings: Settings, bound: Sequence[socket.socket]) -> None:
+    """Listen on bound sockets.
 
-    It holds the port and never listens.
+    Args:
+        settings: of the service.
+        bound: to its `addresses`.
 
     Raises:
-        SettingsError: as `bind`.
+        SettingsError: another process has bound to the port too, and listens already.
     """
-    bind(address, shared=False).close()
-    return bind(address, shared=True)
+    for address, one in zip(addresses(settings), bound, strict=True):
+        try:
+            one.listen(BACKLOG)
+        except OSError as error:
+            raise _taken(address, error) from None
+
+
+def _taken(address: Address, error: OSError) -> SettingsError:
+    expected = f"a free port on {address.host} ({error.strerror})"
+    return SettingsError(address.setting, str(address.port), expected)
 
 
 def local_address(bound: socket.socket) -> str:

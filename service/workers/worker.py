@@ -27,14 +27,13 @@ from service.versions.proven import ProvenFiles
 from service.versions.reconciler import Reconciler
 from service.versions.shadows import Shadows
 from service.workers.announcement import announce
-from service.workers.connections import Acceptor, ConnectionBalancer
 from service.workers.heartbeat import Heartbeat
 from service.workers.identity import WorkerIdentity
 from service.workers.launcher import LOOK_S
-from service.workers.listening import BACKLOG, make_listeners, uvicorn_config
+from service.workers.listening import Acceptor, make_listeners, uvicorn_config
 from service.workers.process import GO, GO_AND_ANNOUNCE, WorkerPipes
 from service.workers.shutdown import GracefulShutdown
-from service.workers.sockets import addresses, bind
+from service.workers.sockets import addresses, bind, listen
 from service.workers.tuning import allow_connections, on_signal, settle_memory
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -49,10 +48,10 @@ def run_alone(settings: Settings, directory: RunDirectory) -> None:
         SettingsError: the port or the run directory cannot be had.
         ArtifactError: the directory of models cannot be read.
     """
-    bound = [bind(address, shared=False) for address in addresses(settings)]
+    bound = [bind(address) for address in addresses(settings)]
 
     def begin() -> bool:
-        _listen(bound)
+        listen(settings, bound)
         return True
 
     serve(settings, bound, begin, WorkerIdentity(0, 1, directory, None))
@@ -78,15 +77,9 @@ def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
         answer = os.read(pipes.go, 1)
         if not answer:
             raise SystemExit(1)
-        _listen(bound)
         return answer == GO_AND_ANNOUNCE
 
     serve(settings, bound, begin, WorkerIdentity(place, workers, directory, pipes.go))
-
-
-def _listen(bound: Sequence[socket.socket]) -> None:
-    for one in bound:
-        one.listen(BACKLOG)
 
 
 def serve(
@@ -101,7 +94,7 @@ def serve(
     Args:
         settings: of the service.
         bound: where to serve; the second, if there is one, is for operation.
-        begin: called when the models are loaded; makes them listen when it may, and tells whether
+        begin: called when the models are loaded; returns when all of it listens, and tells whether
             to announce it.
         identity: of which it is one.
     """
@@ -136,7 +129,7 @@ def _load_and_serve(
         # uvicorn would close its sockets at the first signal; here the service first serves on.
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
         opening = set[asyncio.Future[Any]]()
-        listeners = make_listeners(server, settings, apps, bound, identity, opening)
+        listeners = make_listeners(server, settings, apps, bound, identity.workers, opening)
         settle_memory()
         allow_connections()
         announced = begin()  # whatever is needed of the run directory is there by now
@@ -150,7 +143,7 @@ async def _serve(
     server: uvicorn.Server,
     engine: Engine,
     apps: Applications,
-    listeners: Sequence[ConnectionBalancer | Acceptor],
+    listeners: Sequence[Acceptor],
     shutdown: GracefulShutdown,
     announced: Sequence[socket.socket],
     identity: WorkerIdentity,

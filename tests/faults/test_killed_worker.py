@@ -86,7 +86,7 @@ async def back(service: Service, victim: int, port: int) -> float:
     async with asyncio.timeout(LONGEST_S):
         await asyncio.to_thread(service.wait_for, rf"Worker {victim} ended with status -9")
         while True:
-            _, knock = await asyncio.open_connection("127.0.0.1", port)  # given to whoever holds fewest
+            _, knock = await asyncio.open_connection("127.0.0.1", port)  # given to whoever takes it first
             team = [pid for pid in children(service.process.pid) if pid != victim]
             serving = len(team) == 2 and all(connections(pid, port) for pid in team)
             knock.close()
