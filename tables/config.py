@@ -75,6 +75,11 @@ class Split(Section):
         """List the columns to split by."""
         return () if self.by is None else (self.by,) if isinstance(self.by, str) else self.by
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """List the columns whose hash chooses a row's split."""
+        return () if self.key is None else (self.key,) if isinstance(self.key, str) else self.key
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.kind == "random") == bool(self.columns):
@@ -87,6 +92,8 @@ class Split(Section):
             raise ValueError("a given split takes one column in 'by'")
         if self.key is not None and self.kind != "random":
             raise ValueError(f"'key' belongs to a split of kind 'random', and this one is '{self.kind}'")
+        if self.key is not None and self.stratify:
+            raise ValueError("'key' alone chooses a row's split, whatever its class; take 'key' or 'stratify' away")
         if self.format is not None and self.kind != "time":
             raise ValueError("'format' belongs to a split of kind 'time'")
         if self.stratify and self.kind not in ("random", "given"):

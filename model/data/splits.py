@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model.data.placement import key_places
 from model.data.stratify import Strata, lacking, stratify
 from tables.columns import parse, texts
 from tables.config import Split
@@ -40,7 +41,10 @@ def assign(table: Table, split: Split, strata: Strata | None = None) -> tuple[As
         DataError: if a `by` column cannot be used, or a split stays empty.
     """
     check_columns(table, split)
-    if split.kind == "random":
+    if split.keys:
+        chosen = by_place(key_places(table, split.keys, split.seed, "data.split.key"), split)
+        note = f"at random, by a hash of {_joined(split.keys)}"
+    elif split.kind == "random":
         blocks = np.random.default_rng(split.seed).permutation(len(table))
         chosen, how = _stratified(np.argsort(blocks), by_block(blocks, split), split, strata or {})
         note = f"at random{how}"
@@ -50,22 +54,26 @@ def assign(table: Table, split: Split, strata: Strata | None = None) -> tuple[As
     elif split.kind == "group":
         groups = _groups(table, split)
         order = np.random.default_rng(split.seed).permutation(int(groups.max()) + 1)
-        chosen, note = by_block(order[groups], split), f"by groups of {_joined(split)}, none of them in two splits"
+        chosen, note = (
+            by_block(order[groups], split),
+            f"by groups of {_joined(split.columns)}, none of them in two splits",
+        )
     else:
         ranks = ranks_in_time(table, split)
-        chosen, note = by_block(ranks, split), f"by time ({_joined(split)}), the latest rows for test"
+        chosen, note = by_block(ranks, split), f"by time ({_joined(split.columns)}), the latest rows for test"
     return chosen, [note_on_split(note, np.bincount(chosen, minlength=3).tolist())]
 
 
 def check_columns(table: Table, split: Split) -> None:
-    """Refuse a `by` column of a type that has no order and no text."""
-    for name in split.columns:
-        held = table.column(name, "data.split.by").dtype
-        if held.is_nested() or held in (pl.Binary, pl.Object):
-            raise DataError(
-                f"data.split.by names column '{name}', which holds {held}, expected numbers, text or dates; split by "
-                "another column"
-            )
+    """Refuse a `by` or `key` column of a type that has no order and no text."""
+    for key, names in (("data.split.by", split.columns), ("data.split.key", split.keys)):
+        for name in names:
+            held = table.column(name, key).dtype
+            if held.is_nested() or held in (pl.Binary, pl.Object):
+                raise DataError(
+                    f"{key} names column '{name}', which holds {held}, expected numbers, text or dates; split by "
+                    "another column"
+                )
 
 
 def note_on_split(how: str, counts: Sequence[int]) -> str:
@@ -97,6 +105,13 @@ def by_block(blocks: NDArray[np.int64], split: Split, counts: NDArray[np.int64] 
     test = int(np.argmin(np.abs(bounds - rows * (1 - split.test))))
     validation = int(np.argmin(np.abs(bounds - rows * (1 - split.test - split.validation))))
     chosen: Assignment = ((blocks >= validation).astype(np.int8) + (blocks >= test)).astype(np.int8)
+    return chosen
+
+
+def by_place(places: NDArray[np.float64], split: Split) -> Assignment:
+    """Cut places (R,) in [0, 1) into training, validation and test, in this order."""
+    test, validation = 1 - split.test, 1 - split.test - split.validation
+    chosen: Assignment = ((places >= validation).astype(np.int8) + (places >= test)).astype(np.int8)
     return chosen
 
 
@@ -179,8 +194,8 @@ def ranks_in_time(table: Table, split: Split) -> NDArray[np.int64]:
     wrong = np.flatnonzero(times.is_null().to_numpy())
     if wrong.size:
         raise DataError(
-            f"data.split.format is '{split.format}', and {_joined(split)} in row {table.row_numbers[wrong[0]]} is "
-            f"'{joined[int(wrong[0])]}'; see the directives of strptime"
+            f"data.split.format is '{split.format}', and {_joined(split.columns)} in row "
+            f"{table.row_numbers[wrong[0]]} is '{joined[int(wrong[0])]}'; see the directives of strptime"
         )
     return _combined([times.to_physical().to_numpy()])
 
@@ -225,5 +240,5 @@ def _combined(keys: list[NDArray[Any]]) -> NDArray[np.int64]:
     return combined
 
 
-def _joined(split: Split) -> str:
-    return ", ".join(f"'{name}'" for name in split.columns)
+def _joined(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

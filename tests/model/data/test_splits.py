@@ -5,7 +5,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.utils import murmurhash3_32
 
+from model.data.placement import SALTS, key_places
 from model.data.splits import TEST, TRAIN, VALIDATION, assign
 from tables.config import Split
 from tables.errors import DataError
@@ -142,3 +144,48 @@ def test_a_split_that_cannot_be_made_is_refused(rows: Table, split: Split, sente
         assign(rows, split)
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value)
+
+
+def users(rows: int, of: int = 5000) -> Table:
+    return table(user=[f"u{row % of}" for row in range(rows)], size=list(range(rows)))
+
+
+def test_a_key_keeps_its_rows_together_and_has_about_the_shares() -> None:
+    chosen, notes = assign(users(20_000), Split(key="user", validation=0.2, test=0.3))
+    assert (chosen.reshape(4, 5000) == chosen[:5000]).all()
+    assert np.bincount(chosen) / 20_000 == pytest.approx(np.array([0.5, 0.2, 0.3]), abs=0.02)
+    assert notes[0].startswith("Rows were split at random, by a hash of 'user': ")
+    assert (assign(users(20_000), Split(key="user", seed=1))[0] != chosen).any()
+
+
+@given(rows=st.integers(100, 300), more=st.integers(1, 100), begin=st.integers(0, 50))
+def test_a_row_stays_in_its_split_whatever_rows_stand_beside_it(rows: int, more: int, begin: int) -> None:
+    split = Split(key=("user", "size"))
+    whole, _ = assign(users(rows + more), split)
+    np.testing.assert_array_equal(assign(users(rows), split)[0], whole[:rows])
+    block = Table(users(rows + more).frame[begin:], users(rows + more).row_numbers[begin:])
+    np.testing.assert_array_equal(
+        key_places(block, ["user"], 0, "k"), key_places(users(rows + more), ["user"], 0, "k")[begin:]
+    )
+
+
+def test_rows_without_a_key_are_placed_one_by_one() -> None:
+    rows = table(user=[None] * 1000, shop=["a", None] * 500)
+    assert len(np.unique(key_places(rows, ["user"], 0, "data.split.key"))) == 1000
+    assert len(np.unique(key_places(rows, ["user", "shop"], 0, "data.split.key"))) == 501
+
+
+def test_places_are_the_same_in_every_release() -> None:
+    places = key_places(table(user=["u1", "u2", "caf\u00e9"]), ["user"], 0, "data.split.key")
+    hashes = [[murmurhash3_32(t.encode(), salt, positive=True) for salt in SALTS] for t in ("u1", "u2", "caf\u00e9")]
+    assert places == pytest.approx([(high * 2**32 + low) / 2**64 for high, low in hashes], abs=1e-15)
+    assert SALTS == (0x53504C49, 0x54534544)
+
+
+def test_a_key_is_text_or_numbers() -> None:
+    with pytest.raises(DataError, match=r"data\.split\.key names column 'user', which holds List"):
+        assign(table(user=[["a"]] * 10), Split(key="user"))
+    with pytest.raises(DataError, match=r"data\.split\.key names the column 'nowhere'"):
+        assign(users(10), Split(key="nowhere"))
+    with pytest.raises(ValueError, match="'key' alone chooses"):
+        Split(key="user", stratify=True)
