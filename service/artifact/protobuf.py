@@ -12,15 +12,16 @@ from typing import NamedTuple
 from service.errors import ArtifactError
 
 GRAPH, METADATA, NODE, INITIALIZER, INPUT, OUTPUT = 7, 14, 1, 5, 11, 12
-_ELEMENT_TYPES = {1: "float", 7: "int64", 8: "string", 11: "double"}
+FLOAT, INT64, STRING = 1, 7, 8
+_ELEMENT_TYPES = {FLOAT: "float", INT64: "int64", STRING: "string", 11: "double"}
 _VARINT, _EIGHT_BYTES, BYTES, _FOUR_BYTES = 0, 1, 2, 5
 _KEY_END, _NUMBER_END = 1 << 32, 1 << 64
 """A key has 32 bits and a number 64. Protobuf drops what stands above, and would read another
 field or value than here; no writer makes such bytes."""
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION, _LOCATION_DEFAULT = 13, 14, 0
 
-_INTEGERS_KEY = 8 << 3 | _VARINT
-_INTEGERS = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f]){1,4096}")
+INTEGER_KEY = 8 << 3 | _VARINT
+INTEGER_RUN = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f]){1,4096}")
 """A run of an attribute's whole numbers, such as the codes of a lookup; so short that other
 threads get their turn."""
 
@@ -103,8 +104,8 @@ def _pass_over(message: memoryview, position: int, numbers: Collection[int]) -> 
         if key != unwanted:
             if key >= 0x80 or key >> 3 in numbers:
                 return position
-            if key == _INTEGERS_KEY:
-                run = _INTEGERS.match(message, position)
+            if key == INTEGER_KEY:
+                run = INTEGER_RUN.match(message, position)
                 if run is None:
                     return position
                 position = run.end()

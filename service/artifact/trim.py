@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from service.artifact.protobuf import GRAPH, INPUT, NODE, OUTPUT, fields, name_of
-from service.artifact.protobuf_writer import encode_field, encode_input
+from service.artifact.protobuf import FLOAT, GRAPH, INPUT, NODE, OUTPUT, fields, name_of
+from service.artifact.protobuf_writer import encode_field, encode_value
 from service.errors import ArtifactError
 
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 4, 5, 7
@@ -126,7 +126,9 @@ def _graph_with_outputs(
     inputs = {name_of(entry.payload) for entry in entries if entry.number == INPUT}
     found = {name_of(entry.payload) for entry in entries if entry.number == OUTPUT} & set(names)
     needed = _needed_nodes([entry.payload for entry in entries if entry.number == NODE], found)
-    parts: list[bytes | memoryview] = [encode_input(n, shape) for n, shape in overridden.items() if n not in inputs]
+    parts: list[bytes | memoryview] = [
+        encode_value(INPUT, name, FLOAT, shape) for name, shape in overridden.items() if name not in inputs
+    ]
     node = 0
     for entry in entries:
         kept = entry.number != OUTPUT or name_of(entry.payload) in names

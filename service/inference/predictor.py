@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,9 @@ from service.artifact.trim import Shapes, for_complete_rows, keep_outputs
 from service.errors import ArtifactError, GatesUnavailable
 from service.inference.answer import Answer, Floats, Outputs
 from service.inference.features import Batch
+from service.inference.lean_model import LEAN, FedSession, Feeder, LeanModel, Runnable, open_stored, store
 from service.inference.session import open_session
 from service.system.quoting import quote
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 RUN_ROWS = 1024
 """Rows of one run; more are run in parts, which costs nothing (measured) and keeps the memory of a
@@ -54,8 +52,8 @@ class Predictor:
     """Run one model version. Safe to use from several threads at once; build it by `load`.
 
     Args:
-        model: bytes of the model file.
-        manifest: as read from these bytes.
+        model: to run.
+        manifest: of the model file.
         name: under which it is served; by default the manifest's.
         threads: of one run; 1 leaves parallelism to requests and processes.
         optimised: graphs that another process has saved of the same model, by file name; they open
@@ -68,7 +66,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: bytes,
+        model: LeanModel,
         manifest: Manifest,
         name: str | None = None,
         threads: int = 1,
@@ -77,8 +75,8 @@ class Predictor:
     ) -> None:
         self.manifest = manifest
         self.name = name or manifest.name
-        self._model = model
-        self._threads = threads
+        self._model, self._threads = model.model, threads
+        self._feeder = None if model.is_whole else Feeder(model, threads)
         self._lock = threading.Lock()
         self._tasks = list(manifest.task_names)
         self._names = [*self._tasks, *([GATE_WEIGHTS] if manifest.has_gates else [])]
@@ -86,9 +84,9 @@ class Predictor:
         self._gated = manifest.has_gates
         every_row = np.arange(manifest.golden.rows)
         masks: Shapes = {ROW_EXPERT_MASK: ("mask_rows", 1, manifest.experts)} if manifest.has_gates else {}
-        self._session = self._open(self._default, ANY_ROWS, every_row, lambda: model, optimised, save, masks)
+        self._session = self._open(self._default, ANY_ROWS, every_row, lambda: self._model, optimised, save, masks)
         self._session_of_complete_rows = self._open_for_complete_rows(optimised, save) or self._session
-        self._on_demand: dict[frozenset[str], onnxruntime.InferenceSession] = {}
+        self._on_demand: dict[frozenset[str], Runnable] = {}
 
     @classmethod
     def load(
@@ -107,21 +105,34 @@ class Predictor:
             largest_batch: rows of the largest run to warm with, so that no request pays for
                 memory.
             threads: of one run.
-            save: where to leave the optimised graphs, which `load_saved` takes with the model.
+            save: directory where to leave what `load_saved` takes: the large parts of a model and
+                the optimised graphs.
 
         Raises:
             ArtifactError: the file must not be served; says why.
         """
-        model, manifest = read_model(path)
+        content, manifest = read_model(path)
+        model = LeanModel.of(content)
+        del content
+        model = store(model, save) if save is not None and not model.is_whole else model.copied()
         predictor = cls(model, manifest, name, threads, save=save)
         predictor.warm_up(min(largest_batch, RUN_ROWS))
         return predictor
 
     @classmethod
-    def load_saved(cls, saved: Mapping[str, bytes], name: str, largest_batch: int = RUN_ROWS, threads: int = 1) -> Self:
-        """Load a checked model, sooner than `load`, with the files saved then, by name."""
-        model = saved[MODEL]
-        predictor = cls(model, parse_manifest(metadata(model)[MANIFEST_KEY]), name, threads, saved)
+    def load_saved(cls, folder: Path, name: str, largest_batch: int = RUN_ROWS, threads: int = 1) -> Self:
+        """Load a checked model, sooner than `load`, from the directory where that saved it.
+
+        A model that nothing was saved of lies there as MODEL.
+
+        Raises:
+            OSError: the files cannot be read now.
+        """
+        stored = (folder / LEAN).exists()
+        model = open_stored(folder) if stored else LeanModel.of((folder / MODEL).read_bytes()).copied()
+        manifest = parse_manifest(metadata(model.model)[MANIFEST_KEY])
+        graphs = {file.name: file.read_bytes() for file in folder.glob("*.ort")}
+        predictor = cls(model, manifest, name, threads, graphs)
         predictor.warm_up(min(largest_batch, RUN_ROWS))
         return predictor
 
@@ -185,7 +196,7 @@ class Predictor:
 
     def _run(
         self,
-        session: "onnxruntime.InferenceSession",
+        session: Runnable,
         names: Sequence[str],
         inputs: dict[str, NDArray[Any]],
         rows: int,
@@ -195,8 +206,7 @@ class Predictor:
         if rows <= 0:  # onnxruntime would divide by zero, which kills the process
             raise ValueError(f"a run of {rows} rows; at least one is needed")
         if rows <= most:
-            found: list[Floats] = session.run(names, inputs)
-            return found
+            return session.run(names, inputs)
         parts = [
             session.run(names, {name: array[start : start + most] for name, array in inputs.items()})
             for start in range(0, rows, most)
@@ -219,7 +229,7 @@ class Predictor:
         """Return what the session of these outputs, gate weights alone or contributions, gives."""
         return frozenset({GATE_WEIGHTS}) if outputs == {GATE_WEIGHTS} else self._default | {GATE_CONTRIBUTIONS}
 
-    def _demand(self, outputs: frozenset[str]) -> "onnxruntime.InferenceSession":
+    def _demand(self, outputs: frozenset[str]) -> Runnable:
         """Return the session of these outputs; the first caller opens it, others wait for it."""
         session = self._on_demand.get(outputs)
         if session is None:
@@ -238,19 +248,18 @@ class Predictor:
         optimised: Mapping[str, bytes] = _NONE,
         save: Path | None = None,
         masks: Shapes = MappingProxyType({}),
-    ) -> "onnxruntime.InferenceSession":
+    ) -> Runnable:
         """Open a session of these outputs and optional masks, and prove it by golden rows."""
         if saved_as in optimised:
-            session = open_session(optimised[saved_as], self._threads, optimised=True)
+            opened = open_session(optimised[saved_as], self._threads, optimised=True)
         else:
             to = None if save is None else save / saved_as
-            session = open_session(keep_outputs(model(), outputs, masks), self._threads, save=to)
+            opened = open_session(keep_outputs(model(), outputs, masks), self._threads, save=to)
+        session = opened if self._feeder is None else FedSession(opened, self._feeder)
         self._prove(session, outputs, rows)
         return session
 
-    def _open_for_complete_rows(
-        self, optimised: Mapping[str, bytes], save: Path | None
-    ) -> "onnxruntime.InferenceSession | None":
+    def _open_for_complete_rows(self, optimised: Mapping[str, bytes], save: Path | None) -> Runnable | None:
         """Open the default session for rows that miss no number, proved by such golden rows.
 
         None without any.
@@ -265,7 +274,7 @@ class Predictor:
 
         return self._open(self._default, COMPLETE_ROWS, np.flatnonzero(~missing), simpler, optimised, save)
 
-    def _prove(self, session: "onnxruntime.InferenceSession", outputs: frozenset[str], rows: NDArray[np.intp]) -> None:
+    def _prove(self, session: Runnable, outputs: frozenset[str], rows: NDArray[np.intp]) -> None:
         """Raise ArtifactError unless the session reproduces these golden rows."""
         inputs, golden = golden_inputs(self.manifest), self.manifest.golden
         names = sorted(outputs & golden.outputs.keys())

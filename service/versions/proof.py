@@ -20,7 +20,8 @@ from service.artifact.file import golden_inputs
 from service.artifact.manifest import GATE_WEIGHTS
 from service.errors import ArtifactError
 from service.inference.features import Batch
-from service.inference.predictor import Predictor
+from service.inference.lean_model import LEAN, forget_stored
+from service.inference.predictor import MODEL, Predictor
 from service.inference.session import runtime
 from service.versions.checker import SMALLER, CheckLimits, CheckRequest, Verdict
 
@@ -110,8 +111,7 @@ def _verdict(asked: CheckRequest) -> Verdict:
         try:
             _prove(asked, Path(asked.saved))
         except Exception:
-            for file in Path(asked.saved).glob("*.ort"):
-                file.unlink()
+            forget_stored(Path(asked.saved))
         else:
             return Verdict(None)
     try:  # it may have been the saving that failed, for want of room
@@ -130,13 +130,18 @@ def _verdict(asked: CheckRequest) -> Verdict:
 
 
 def _prove(asked: CheckRequest, save: Path | None) -> None:
-    """Load a file as a worker would, and compute every output once, on-demand ones too."""
+    """Load a file as a worker would, and compute every output once, on-demand ones too.
+
+    With a directory to save to, what remains there is what workers load.
+    """
     predictor = Predictor.load(Path(asked.path), asked.name, asked.largest_batch, save=save)
     if predictor.manifest.has_gates:
         inputs = golden_inputs(predictor.manifest)
         rows = Batch(inputs.get("numeric"), inputs.get("categorical"), predictor.manifest.golden.rows)
         predictor.run(rows, frozenset({GATE_WEIGHTS}))
         predictor.contributions(rows)
+    if save is not None and (save / LEAN).exists():
+        (save / MODEL).unlink()
 
 
 def _too_much(limits: CheckLimits) -> str:

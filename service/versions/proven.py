@@ -146,8 +146,7 @@ class ProvenFiles:
 
     def _load_copy(self, key: str, name: str) -> Predictor:
         folder = self._folder / key
-        files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name != _ABOUT}
-        return self._in_memory(key, folder, lambda: Predictor.load_saved(files, name, self._largest_batch))
+        return self._in_memory(key, folder, lambda: Predictor.load_saved(folder, name, self._largest_batch))
 
     def _in_memory(self, key: str, path: Path, load: Callable[[], Predictor]) -> Predictor:
         """Load what was proven: where that fails, the system is at fault."""

@@ -50,7 +50,8 @@ class HandWeights:
             columns.append(np.where(np.isnan(standard), 0.0, standard))
         if categorical is not None:
             for c, (offset, values) in enumerate(zip(self.offsets(), self.vocabularies.values(), strict=True)):
-                codes = [1 if v == "" else 2 + values.index(v) if v in values else 0 for v in categorical[:, c]]
+                known = {"": 1} | {value: code for code, value in enumerate(values, start=2)}
+                codes = [known.get(v, 0) for v in categorical[:, c]]
                 columns.append(self.table[offset + np.array(codes)])
         return np.concatenate(columns, axis=1)
 

@@ -1,0 +1,197 @@
+"""Lean model: what a session needs to hold of a model file, and the large parts beside it.
+
+    file --detach--> model without large parts, tables, indexes --store--> run directory
+    run directory --open_stored--> the same in every worker, its arrays mapped, one copy for all
+
+The arrays are files of the run directory, which nobody but the service writes: whatever becomes of
+the published file, a map of them stays readable.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact.detach import Detached, detach
+from service.artifact.manifest import CATEGORICAL
+from service.inference.session import open_session
+from service.inference.vocabulary import StringCodes, VocabularyIndex
+
+if TYPE_CHECKING:
+    from service.inference.answer import Floats
+
+LEAN, TEXTS = "lean.onnx", "texts.onnx"
+"""Files of the model without its large parts, and of the one that computes strings to look up."""
+_PARTS = "parts.json"
+_SEALED = 0o400
+
+
+class Runnable(Protocol):
+    """Session of onnxruntime, as far as it is used."""
+
+    def run(self, names: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]], /) -> "list[Floats]":
+        """Compute the named outputs; all by default."""
+
+
+class IndexedLookup(NamedTuple):
+    """Lookup outside of the sessions.
+
+    Attributes:
+        codes: input of the sessions that takes the codes.
+        prefixes: as of `detach.Lookup`; None where the texts' model computes the strings.
+        default: code of an unknown string.
+        vocabulary: of all others.
+    """
+
+    codes: str
+    prefixes: tuple[str, ...] | None
+    default: int
+    vocabulary: VocabularyIndex
+
+
+class LeanModel(NamedTuple):
+    """Model without its large parts, and these, in memory or mapped.
+
+    Attributes:
+        model: for sessions; the file itself where nothing in it is large.
+        tables: float32 inputs of every run, by name.
+        lookups: of strings, outside of the sessions; those with computed strings in the order of
+            the outputs of `texts`.
+        texts: model that computes strings to look up; None where there are none.
+        unread: inputs of the file that only lookups read.
+    """
+
+    model: bytes
+    tables: Mapping[str, NDArray[np.float32]]
+    lookups: tuple[IndexedLookup, ...]
+    texts: bytes | None
+    unread: frozenset[str]
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the model has no part beside it."""
+        return not self.tables and not self.lookups
+
+    @classmethod
+    def of(cls, model: bytes) -> "LeanModel":
+        """Take the large parts out of a model file; its tables are views of the file's bytes.
+
+        Raises:
+            ArtifactError: the file is not an ONNX model.
+        """
+        detached = detach(model, CATEGORICAL)
+        tables = {table.name: table.values for table in detached.tables}
+        return cls(detached.model, tables, _indexed(detached), detached.texts, detached.unread)
+
+    def copied(self) -> "LeanModel":
+        """Return the model with tables of its own, which keep no file's bytes in memory."""
+        return self._replace(tables={name: np.array(table) for name, table in self.tables.items()})
+
+
+def _indexed(detached: Detached) -> tuple[IndexedLookup, ...]:
+    return tuple(
+        IndexedLookup(one.codes, one.prefixes, one.default, VocabularyIndex.build(one.keys, one.values))
+        for one in detached.lookups
+    )
+
+
+def store(lean: LeanModel, folder: Path) -> LeanModel:
+    """Write a model that has large parts to a folder, and return it with its arrays mapped.
+
+    Raises:
+        OSError: there is no room, for example.
+    """
+    for place, table in enumerate(lean.tables.values()):
+        _save(folder / f"table-{place}.npy", table)
+    for place, lookup in enumerate(lean.lookups):
+        for name, array in lookup.vocabulary._asdict().items():
+            _save(folder / f"lookup-{place}-{name}.npy", array)
+    about = {
+        "tables": list(lean.tables),
+        "lookups": [[lookup.codes, lookup.prefixes, lookup.default] for lookup in lean.lookups],
+        "unread": sorted(lean.unread),
+    }
+    (folder / _PARTS).write_text(json.dumps(about))
+    if lean.texts is not None:
+        (folder / TEXTS).write_bytes(lean.texts)
+    (folder / LEAN).write_bytes(lean.model)
+    return open_stored(folder)
+
+
+def open_stored(folder: Path) -> LeanModel:
+    """Map a model that was stored.
+
+    Raises:
+        OSError: it was not, or cannot be read now.
+    """
+    about = json.loads((folder / _PARTS).read_bytes())
+    tables = {name: _mapped(folder / f"table-{place}.npy") for place, name in enumerate(about["tables"])}
+    lookups = []
+    for place, (codes, prefixes, default) in enumerate(about["lookups"]):
+        arrays = [_mapped(folder / f"lookup-{place}-{name}.npy") for name in VocabularyIndex._fields]
+        index = VocabularyIndex(*arrays)
+        lookups.append(IndexedLookup(codes, None if prefixes is None else tuple(prefixes), default, index))
+    texts = (folder / TEXTS).read_bytes() if (folder / TEXTS).exists() else None
+    return LeanModel((folder / LEAN).read_bytes(), tables, tuple(lookups), texts, frozenset(about["unread"]))
+
+
+def forget_stored(folder: Path) -> None:
+    """Remove what `store` has written of a model, or a part of it, and optimised graphs."""
+    for pattern in (LEAN, TEXTS, _PARTS, "*.npy", "*.ort"):
+        for file in folder.glob(pattern):
+            file.unlink()
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as a file of numpy, whose values begin at a multiple of 64 bytes."""
+    np.save(path, array, allow_pickle=False)
+    path.chmod(_SEALED)
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    return mapped
+
+
+class Feeder:
+    """What every run of a lean model is fed beside its rows; for several threads at once."""
+
+    def __init__(self, lean: LeanModel, threads: int) -> None:
+        self._tables, self._unread = dict(lean.tables), lean.unread
+        self._of_columns = [
+            (one.codes, StringCodes(one.vocabulary, one.prefixes, one.default))
+            for one in lean.lookups
+            if one.prefixes is not None
+        ]
+        self._of_texts = [
+            (one.codes, StringCodes(one.vocabulary, ("",), one.default)) for one in lean.lookups if one.prefixes is None
+        ]
+        self._texts = None if lean.texts is None else open_session(lean.texts, threads)
+        self._read_by_texts = [] if self._texts is None else [value.name for value in self._texts.get_inputs()]
+
+    def feed(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return the inputs of a session for these of the file."""
+        fed = {**inputs, **self._tables}
+        for codes, strings in self._of_columns:
+            fed[codes] = strings.of(inputs[CATEGORICAL])
+        if self._texts is not None:
+            texts = self._texts.run(None, {name: inputs[name] for name in self._read_by_texts})
+            for (codes, strings), found in zip(self._of_texts, texts, strict=True):
+                fed[codes] = strings.of(found)
+        for name in self._unread:
+            del fed[name]
+        return fed
+
+
+class FedSession:
+    """Session of a lean model that takes the inputs of the file."""
+
+    def __init__(self, session: Runnable, feeder: Feeder) -> None:
+        self._session, self._feed = session, feeder.feed
+
+    def run(self, names: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]], /) -> "list[Floats]":
+        """Compute the named outputs; all by default."""
+        return self._session.run(names, self._feed(inputs))
