@@ -35,7 +35,7 @@ PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make $(MAKECMDGOALS): a
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve train config study test test-service clients check soak bench bench-train format lock audit clean
+.PHONY: help serve train config study tune test test-service clients check soak bench bench-train format lock audit clean
 
 help:  ## Say what there is to make
 	@echo 'make serve                      train the demo model if there is none, then serve it'
@@ -58,6 +58,9 @@ config:
 
 study: $(VENV)/.study  ## Repeat the paper's synthetic study, or a table's, and write its page (ARGS="--quick", "census", "hotel")
 	@$(BIN)/python -m scripts.study $(ARGS)
+
+tune: config $(VENV)/.tune  ## Search for a better configuration on validation rows (CONFIG=a.toml ARGS="--minutes 30")
+	@$(BIN)/python -m scripts.tune $(CONFIG) $(foreach pair,$(SET),--set $(pair)) $(ARGS)
 
 # Most tests run on two processes; those that load the machine run alone, after them. pytest's status 5, no test at all,
 # is a failure only where neither part has one.
@@ -114,6 +117,10 @@ $(VENV)/.train: $(PINS) | $(VENV)/bin/python
 
 $(VENV)/.study: $(VENV)/.train
 	@$(BIN)/python $(INSTALL) -q -e '.[train,study]'
+	@touch $@
+
+$(VENV)/.tune: $(VENV)/.train
+	@$(BIN)/python $(INSTALL) -q -e '.[train,tune]'
 	@touch $@
 
 $(VENV)/.dev: $(PINS) | $(VENV)/bin/python
