@@ -11,6 +11,9 @@ from model.schema import Rows, Task, TaskKind
 
 TaskWeighting = Literal["fixed", "uncertainty"]
 
+TINY = float(torch.finfo(torch.float32).tiny)
+"""Least divisor, in place of the weight of no row."""
+
 
 class Targets(NamedTuple):
     """Labels as losses read them.
@@ -18,15 +21,35 @@ class Targets(NamedTuple):
     Attributes:
         values: float32 (B, T), standardised for regression, 0 where there is no label.
         present: float32 (B, T), 1 where there is a label; None if that is everywhere.
+        weights: float32 (B,), how often each row counts; None if every row counts once.
     """
 
     values: Tensor
     present: Tensor | None
+    weights: Tensor | None = None
 
     def take(self, index: Tensor) -> "Targets":
         """Pick rows by number."""
         present = None if self.present is None else self.present.index_select(0, index)
-        return Targets(self.values.index_select(0, index), present)
+        weights = None if self.weights is None else self.weights.index_select(0, index)
+        return Targets(self.values.index_select(0, index), present, weights)
+
+    def counts(self) -> Tensor | None:
+        """Say how often each row counts for each task: float32 (B, T), or None for once."""
+        if self.weights is None:
+            return self.present
+        times = self.weights.unsqueeze(-1)  # (B, 1)
+        return times.expand_as(self.values) if self.present is None else times * self.present
+
+    def totals(self) -> Tensor:
+        """Sum up the weights of each task's labelled rows, float64 (T,).
+
+        They are what its mean loss is a mean over.
+        """
+        counts = self.counts()
+        if counts is None:
+            return torch.full(self.values.shape[1:], len(self.values), dtype=torch.float64, device=self.values.device)
+        return counts.sum(0, dtype=torch.float64)
 
 
 def targets_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Targets:
@@ -40,7 +63,8 @@ def targets_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Targe
     std = torch.tensor([task.std if task.kind == "regression" else 1.0 for task in tasks], dtype=torch.float64)
     missing = labels.isnan()
     values = torch.where(missing, 0.0, (labels - mean) / std).float().to(device)
-    return Targets(values, (~missing).float().to(device) if bool(missing.any()) else None)
+    weights = None if rows.weights is None else torch.tensor(rows.weights, device=device)
+    return Targets(values, (~missing).float().to(device) if bool(missing.any()) else None, weights)
 
 
 class TaskLosses(nn.Module):
@@ -65,15 +89,15 @@ class TaskLosses(nn.Module):
         self.log_variance = nn.Parameter(torch.zeros(len(self.kinds))) if weighting == "uncertainty" else None
 
     def per_task(self, outputs: Sequence[Tensor], targets: Targets) -> Tensor:
-        """Compute the mean loss of each task over its labelled rows, (T,).
+        """Compute the mean loss of each task over its labelled rows by their weights, (T,).
 
         It is 0 for a task without any.
         """
-        losses = []
+        losses, counts = [], targets.counts()
         for t, (kind, raw) in enumerate(zip(self.kinds, outputs, strict=True)):
-            present = None if targets.present is None else targets.present[:, t]
-            loss = _row_losses(kind, raw, targets.values[:, t], "mean" if present is None else "none")
-            losses.append(loss if present is None else (loss * present).sum() / present.sum().clamp(min=1.0))
+            times = None if counts is None else counts[:, t]
+            loss = _row_losses(kind, raw, targets.values[:, t], "mean" if times is None else "none")
+            losses.append(loss if times is None else (loss * times).sum() / times.sum().clamp(min=TINY))
         return torch.stack(losses)
 
     def total(self, per_task: Tensor) -> Tensor:

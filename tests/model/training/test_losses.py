@@ -17,10 +17,11 @@ NAN = math.nan
 WHOLE = Targets(torch.zeros(2, 3), None)
 
 
-def targets(labels: list[list[float]]) -> Targets:
+def targets(labels: list[list[float]], weights: list[float] | None = None) -> Targets:
     array = np.array(labels, np.float64)
     empty = np.empty((len(array), 0))
-    rows = Rows(empty.astype(np.float32), empty.astype(np.int64), array, empty.astype(object))
+    times = None if weights is None else np.array(weights, np.float32)
+    rows = Rows(empty.astype(np.float32), empty.astype(np.int64), array, empty.astype(object), weights=times)
     return targets_of(rows, TASKS, torch.device("cpu"))
 
 
@@ -62,6 +63,31 @@ def test_missing_labels_leave_no_trace_in_the_gradient() -> None:
         assert (output.grad[0] == 0.0).all()
     assert raw[0].grad is not None
     assert raw[0].grad.abs().sum() == 0.0
+
+
+@pytest.mark.parametrize("gap", [NAN, 90.0])
+def test_a_row_counts_as_often_as_its_weight(gap: float) -> None:
+    labels, weights = [[120.0, 1.0, 2.0], [gap, 0.0, 0.0], [80.0, 1.0, 1.0]], [2.0, 1.0, 3.0]
+    often = [0, 0, 1, 2, 2, 2]
+    raw = [output.requires_grad_() for output in outputs(3)]
+    losses = TaskLosses(TASKS)
+    weighed, repeated = targets(labels, weights), targets([labels[row] for row in often])
+    found, expected = losses.per_task(raw, weighed), losses.per_task([r[often] for r in raw], repeated)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(weighed.totals(), repeated.totals())
+    gradients = [torch.autograd.grad(loss.sum(), raw, retain_graph=True) for loss in (found, expected)]
+    torch.testing.assert_close(gradients[0], gradients[1])
+    chosen = torch.tensor([2, 0])
+    alone = losses.per_task([r[chosen] for r in raw], targets([labels[2], labels[0]], [3.0, 2.0]))
+    torch.testing.assert_close(losses.per_task([r[chosen] for r in raw], weighed.take(chosen)), alone)
+
+
+def test_light_weights_are_shares_too_and_a_task_without_labels_has_no_loss() -> None:
+    labels = [[120.0, NAN, 2.0], [90.0, NAN, 0.0]]
+    raw, losses = outputs(2), TaskLosses(TASKS)
+    light = losses.per_task(raw, targets(labels, [1e-6, 3e-6]))
+    torch.testing.assert_close(light, losses.per_task(raw, targets(labels, [1.0, 3.0])))
+    assert light[1] == 0.0
 
 
 def test_fixed_weights_multiply() -> None:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ NAN = math.nan
 CLASSES: dict[TaskKind, tuple[str, ...]] = {"regression": (), "binary": ("no", "yes"), "multiclass": ("a", "b", "c")}
 
 
-def measure(kind: TaskKind, predicted: ArrayLike, labels: ArrayLike) -> dict[str, float]:
+def measure(
+    kind: TaskKind, predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> dict[str, float]:
     column = np.asarray(labels, np.float64)[:, None]
     empty = np.empty((len(column), 0))
-    rows = Rows(empty.astype(np.float32), empty.astype(np.int64), column, empty.astype(object))
+    times = None if weights is None else np.asarray(weights, np.float32)
+    rows = Rows(empty.astype(np.float32), empty.astype(np.int64), column, empty.astype(object), weights=times)
     task = Task("t", kind, CLASSES[kind])
     return evaluate(Predictions({"t": np.asarray(predicted, np.float32)}, None), rows, [task])["t"]
 
@@ -126,3 +130,28 @@ def test_a_baseline_answers_every_test_row_with_what_is_best_for_the_training_ro
 
 def test_a_task_without_training_labels_has_no_baseline() -> None:
     assert baselines(rows_of([NAN, NAN]), rows_of([1.0, 2.0]), [Task("price", "regression")]) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "predicted", "labels"),
+    [
+        ("regression", [10.0, 20.0, 33.0, 1.0], [10.0, 24.0, 30.0, NAN]),
+        ("binary", [0.9, 0.6, 0.4, 0.2], [1, 0, 1, 0]),
+        ("binary", [0.9, 0.6, 0.4, 0.2], [1, NAN, 1, 1]),
+        ("multiclass", [[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.1, 0.1, 0.8], [0.2, 0.6, 0.2]], [0, 1, NAN, 1]),
+    ],
+)
+def test_a_row_counts_as_often_as_its_weight(kind: TaskKind, predicted: ArrayLike, labels: ArrayLike) -> None:
+    weights = np.array([2, 1, 3, 1])
+    repeated = measure(kind, np.repeat(predicted, weights, axis=0), np.repeat(np.asarray(labels, float), weights))
+    assert measure(kind, predicted, labels, weights) == pytest.approx(repeated)
+    assert measure(kind, predicted, labels, weights) != pytest.approx(measure(kind, predicted, labels))
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
+def test_a_baseline_counts_rows_by_their_weight(kind: TaskKind) -> None:
+    labels, weights, task = np.array([0.0, 1.0, NAN, 0.0]), np.array([2, 1, 3, 1]), Task("t", kind, CLASSES[kind])
+    rows, often = replace(rows_of(labels), weights=weights.astype(np.float32)), rows_of(np.repeat(labels, weights))
+    found, repeated = baselines(rows, rows, [task])["t"], baselines(often, often, [task])["t"]
+    assert found.constant == pytest.approx(repeated.constant)
+    assert found.metrics == pytest.approx(repeated.metrics)
