@@ -10,6 +10,15 @@ Name = Annotated[str, Field(min_length=1, max_length=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Numbers = tuple[float, ...]
 Matrix = tuple[Numbers, ...]
+Buckets = Annotated[int, Field(ge=2, le=2**31 - 3)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""Epoch seconds of the first of the year 1 and the last of the year 9999, UTC."""
+MISSING_TIME = -(2**63)
+"""Epoch seconds that stand for a missing moment."""
+Seconds = Annotated[int, Field(ge=FIRST_SECOND, le=LAST_SECOND)]
+MissingTime = Annotated[int, Field(ge=MISSING_TIME, le=MISSING_TIME)]
 
 
 def _finite(value: Any) -> Any:
@@ -49,16 +58,102 @@ class NumericFeature(Entry):
 
 
 class CategoricalFeature(Entry):
-    """Category as the training split showed it; the vocabulary is most frequent first."""
+    """Category as the training split showed it; the vocabulary is most frequent first.
+
+    Attributes:
+        table: name of the first feature that looks into the same embedding table; empty for a
+            table of its own.
+    """
 
     name: Name
     kind: Literal["categorical"]
     vocabulary: tuple[str, ...]
     missing_share: Share = 0.0
     unknown_share: Share = 0.0
+    table: str = ""
 
 
-Feature = Annotated[NumericFeature | CategoricalFeature, Field(discriminator="kind")]
+class HashedFeature(Entry):
+    """Id, each of which is one of so many buckets.
+
+    Attributes:
+        seed: of the hash.
+        collision_share: expected share of the distinct training values that share a bucket.
+        table: as of a category.
+    """
+
+    name: Name
+    kind: Literal["hashed"]
+    buckets: Buckets
+    seed: Seed
+    missing_share: Share = 0.0
+    collision_share: Share = 0.0
+    table: str = ""
+
+
+class BagFeature(Entry):
+    """Several values a cell, of a vocabulary or of buckets.
+
+    Attributes:
+        separator: between the values of a cell in the tensor `categorical`.
+        vocabulary: None with buckets.
+        buckets: None with a vocabulary.
+        missing_share: of the cells.
+        unknown_share: of the values.
+        mean_values: values of a cell that has any, on average.
+        table: as of a category.
+    """
+
+    name: Name
+    kind: Literal["bag"]
+    separator: Annotated[str, Field(min_length=1)]
+    pooling: Literal["mean", "sum"]
+    vocabulary: tuple[str, ...] | None = None
+    buckets: Buckets | None = None
+    seed: Seed = 0
+    missing_share: Share = 0.0
+    unknown_share: Share = 0.0
+    collision_share: Share = 0.0
+    mean_values: Annotated[float, Field(ge=0)] = 1.0
+    table: str = ""
+
+    @model_validator(mode="after")
+    def _has_values(self) -> Self:
+        if (self.vocabulary is None) == (self.buckets is None):
+            raise ValueError("a bag with both a vocabulary and buckets, or with neither; expected one of them")
+        return self
+
+
+class DatetimeFeature(Entry):
+    """Moment, in epoch seconds UTC, as the training split showed it.
+
+    Attributes:
+        parts: what the network sees of it.
+        missing_value: stands for a missing one in the tensor `datetime`.
+    """
+
+    name: Name
+    kind: Literal["datetime"]
+    parts: Annotated[tuple[Literal["hour", "weekday", "day_of_year", "days"], ...], Field(min_length=1)]
+    minimum: Seconds
+    maximum: Seconds
+    missing_value: MissingTime
+    missing_share: Share = 0.0
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if len(set(self.parts)) < len(self.parts):
+            raise ValueError(f"a part is listed twice: {', '.join(self.parts)}")
+        if self.minimum > self.maximum:
+            raise ValueError(f"the minimum {self.minimum} is beyond the maximum {self.maximum}")
+        return self
+
+
+TextFeature = CategoricalFeature | HashedFeature | BagFeature
+"""Features whose raw values are text: columns of the tensor `categorical`."""
+
+AnyFeature = NumericFeature | TextFeature | DatetimeFeature
+Feature = Annotated[AnyFeature, Field(discriminator="kind")]
 
 
 class Task(Entry):
@@ -118,22 +213,23 @@ class GateBaseline(Entry):
 class Golden(Entry):
     """Raw rows with the answers of the trainer's own network.
 
-    None in `numeric` is a missing number.
+    None in `numeric` is a missing number, in `datetime` a missing moment.
     """
 
     tolerance: Annotated[float, Field(gt=0, le=0.1)]
     numeric: tuple[tuple[float | None, ...], ...] | None = None
     categorical: tuple[tuple[str, ...], ...] | None = None
+    datetime: tuple[tuple[Seconds | MissingTime | None, ...], ...] | None = None
     outputs: Mapping[str, Json]
 
     @property
     def rows(self) -> int:
         """Count the rows."""
-        return len(self.numeric or self.categorical or ())
+        return len(self.numeric or self.categorical or self.datetime or ())
 
 
 class CategoryText(Entry):
-    """Steps of a caller on a category's value before it is fed, as the table's reader.
+    """Steps of a caller on each value of text before it is fed, as the table's reader.
 
     None by default.
 

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.artifact.entries import MISSING_TIME
 from service.artifact.manifest import (
     CATEGORICAL,
+    DATETIME,
     EXPERT_MASK,
     NUMERIC,
     ROW_EXPERT_MASK,
@@ -41,9 +43,8 @@ def check_graph(manifest: Manifest, graph: Interface) -> None:
     """
     all_masks = (EXPERT_MASK, ROW_EXPERT_MASK) if manifest.has_gates else ()
     masks = all_masks if graph.optional else ()
-    inputs = (NUMERIC,) * bool(manifest.numeric) + (CATEGORICAL,) * bool(manifest.categorical)
     for what, tensors, names, shape in (
-        ("input", graph.inputs, inputs, manifest.input_shape),
+        ("input", graph.inputs, manifest.inputs, manifest.input_shape),
         ("optional input", graph.optional, masks, manifest.input_shape),
         ("output", graph.outputs, manifest.outputs, manifest.output_shape),
     ):
@@ -84,11 +85,15 @@ def check_tasks(manifest: Manifest, allowed: frozenset[str] | None) -> None:
 
 def golden_inputs(manifest: Manifest) -> dict[str, NDArray[Any]]:
     """Return the golden rows as the graph's inputs; a missing number is NaN."""
-    golden, inputs = manifest.golden, {}
-    if manifest.numeric:
+    golden = manifest.golden
+    inputs: dict[str, NDArray[Any]] = {}
+    if golden.numeric:
         inputs[NUMERIC] = np.array(golden.numeric, np.float32)
-    if manifest.categorical:
+    if golden.categorical:
         inputs[CATEGORICAL] = np.array(golden.categorical, np.object_)
+    if golden.datetime:
+        rows = [[MISSING_TIME if moment is None else moment for moment in row] for row in golden.datetime]
+        inputs[DATETIME] = np.array(rows, np.int64)
     return inputs
 
 
@@ -150,7 +155,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
 
 def _check_tensor(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     """Compare a tensor with its promised shape; the axis of rows, if any, is free."""
-    expected_type = "string" if tensor.name == CATEGORICAL else "float"
+    expected_type = {CATEGORICAL: "string", DATETIME: "int64"}.get(tensor.name, "float")
     if tensor.type != expected_type:
         raise ArtifactError(f"The {what} {quote(tensor.name)} is of type {tensor.type}; expected {expected_type}")
     came, first = list(tensor.shape), 0 if tensor.name == EXPERT_MASK else 1

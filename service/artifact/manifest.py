@@ -7,28 +7,33 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from service.artifact.entries import (
+    BagFeature,
     CategoricalFeature,
     CategoryText,
+    DatetimeFeature,
     Entry,
     Feature,
     GateBaseline,
     Golden,
+    HashedFeature,
     Json,
     Name,
     NumericFeature,
     Task,
+    TextFeature,
 )
 from service.errors import ArtifactError
 from service.system.quoting import MOST_LISTED, cut, quote, quotes
 
 SCHEMA_VERSIONS = 1, 2
-NUMERIC, CATEGORICAL, EXPERT_MASK, ROW_EXPERT_MASK = "numeric", "categorical", "expert_mask", "row_expert_mask"
+NUMERIC, CATEGORICAL, DATETIME = "numeric", "categorical", "datetime"
+EXPERT_MASK, ROW_EXPERT_MASK = "expert_mask", "row_expert_mask"
 """Names of the graph's inputs."""
 GATE_WEIGHTS, GATE_CONTRIBUTIONS = "gate_weights", "gate_contributions"
 """Names of the graph's outputs beside the tasks."""
+_ORDER = "numeric", "categorical", "hashed", "bag", "datetime"
 
 
 class Manifest(Entry):
@@ -53,12 +58,38 @@ class Manifest(Entry):
 
     @cached_property
     def categorical(self) -> tuple[CategoricalFeature, ...]:
-        """List the C categorical features in the order of the tensor `categorical`."""
+        """List the C categorical features."""
         return tuple(f for f in self.features if isinstance(f, CategoricalFeature))
 
     @cached_property
+    def hashed(self) -> tuple[HashedFeature, ...]:
+        """List the H hashed features."""
+        return tuple(f for f in self.features if isinstance(f, HashedFeature))
+
+    @cached_property
+    def bags(self) -> tuple[BagFeature, ...]:
+        """List the G bags."""
+        return tuple(f for f in self.features if isinstance(f, BagFeature))
+
+    @cached_property
+    def texts(self) -> tuple[TextFeature, ...]:
+        """List the C + H + G features of text in the order of the tensor `categorical`."""
+        return self.categorical + self.hashed + self.bags
+
+    @cached_property
+    def datetimes(self) -> tuple[DatetimeFeature, ...]:
+        """List the K moments in the order of the tensor `datetime`."""
+        return tuple(f for f in self.features if isinstance(f, DatetimeFeature))
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """List the graph's inputs, without its masks."""
+        widths = {NUMERIC: self.numeric, CATEGORICAL: self.texts, DATETIME: self.datetimes}
+        return tuple(name for name, features in widths.items() if features)
+
+    @cached_property
     def feature_names(self) -> tuple[str, ...]:
-        """List all N + C names in the order of a row."""
+        """List all F names in the order of a row."""
         return tuple(f.name for f in self.features)
 
     @cached_property
@@ -93,7 +124,8 @@ class Manifest(Entry):
         """Return the shape of an input for that many rows."""
         return {
             NUMERIC: (rows, len(self.numeric)),
-            CATEGORICAL: (rows, len(self.categorical)),
+            CATEGORICAL: (rows, len(self.texts)),
+            DATETIME: (rows, len(self.datetimes)),
             EXPERT_MASK: (self.experts,),
             ROW_EXPERT_MASK: (rows, 1, self.experts),
         }[name]
@@ -112,7 +144,7 @@ class Manifest(Entry):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        for fault in (*_name_faults(self), *_gate_faults(self), *_golden_faults(self)):
+        for fault in (*_name_faults(self), *_table_faults(self), *_gate_faults(self), *_golden_faults(self)):
             raise ValueError(fault)
         return self
 
@@ -135,7 +167,13 @@ def parse_manifest(text: str | bytes) -> Manifest:
             "Export the model again, or use the service that belongs to it",
         )
     place = cut(".".join(map(str, first["loc"])))
-    raise ArtifactError(f"The manifest is wrong{f' at {place}' if place else ''}: {_message(first)}")
+    if first["type"] == "union_tag_invalid" and first["loc"][0] == "features":
+        known, came = first["ctx"]["expected_tags"], quote(first["ctx"]["tag"])
+        raise ArtifactError(
+            f"The manifest has a feature of kind {came} at {place}, and this service reads {known}",
+            "Use a service as new as the trainer, or export without it",
+        )
+    raise ArtifactError(f"The manifest is wrong{f' at {place}' if place else ''}: {first['msg']}")
 
 
 def names_of(names: Collection[str]) -> str:
@@ -144,23 +182,36 @@ def names_of(names: Collection[str]) -> str:
     return f"[{quotes(few)}]" if len(few) == len(names) else f"[{quotes(few)}] and {len(names) - len(few)} more"
 
 
-def _message(error: ErrorDetails) -> str:
-    """Return pydantic's message, without the value where it would be quoted whole."""
-    if error["type"] == "union_tag_invalid":
-        limits = error["ctx"]
-        return f"{quote(limits['tag'])} came, expected one of {limits['expected_tags']}"
-    return error["msg"]
-
-
 def _name_faults(manifest: Manifest) -> Iterator[str]:
     reserved = {NUMERIC, CATEGORICAL, EXPERT_MASK, ROW_EXPERT_MASK, GATE_WEIGHTS, GATE_CONTRIBUTIONS}
+    reserved |= {DATETIME} if manifest.datetimes else set()  # older files may have such a task
     for what, names in (("feature", manifest.feature_names), ("task", manifest.task_names)):
         if twice := min((name for name, count in Counter(names).items() if count > 1), default=None):
             yield f"{what} {quote(twice)} is listed twice"
     if taken := sorted(reserved & set(manifest.task_names)):
         yield f"a task is called {quote(taken[0])}, which is the name of another tensor"
-    if manifest.features != manifest.numeric + manifest.categorical:
-        yield "numeric features must stand before categorical ones"
+    if manifest.features != (*manifest.numeric, *manifest.texts, *manifest.datetimes):
+        yield f"features must stand kind by kind: {', '.join(_ORDER)}"
+
+
+def _table_faults(manifest: Manifest) -> Iterator[str]:
+    by_name = {feature.name: feature for feature in manifest.texts}
+    for feature in manifest.texts:
+        if feature.table in ("", feature.name):
+            continue
+        first = by_name.get(feature.table)
+        if first is None or first.table not in ("", first.name):
+            owner = "a feature of text with a table of its own"
+            yield f"feature {quote(feature.name)} looks into the table of {quote(feature.table)}, which is not {owner}"
+        elif _values(first) != _values(feature):
+            yield f"features {quote(first.name)} and {quote(feature.name)} share a table and have not the same values"
+
+
+def _values(feature: TextFeature) -> object:
+    """Return what decides which row of its table a value has."""
+    if isinstance(feature, CategoricalFeature) or (isinstance(feature, BagFeature) and feature.vocabulary is not None):
+        return feature.vocabulary
+    return feature.buckets, feature.seed
 
 
 def _gate_faults(manifest: Manifest) -> Iterator[str]:
@@ -216,7 +267,8 @@ def _golden_faults(manifest: Manifest) -> Iterator[str]:
     golden = manifest.golden
     for name, rows, width in (
         (NUMERIC, golden.numeric, len(manifest.numeric)),
-        (CATEGORICAL, golden.categorical, len(manifest.categorical)),
+        (CATEGORICAL, golden.categorical, len(manifest.texts)),
+        (DATETIME, golden.datetime, len(manifest.datetimes)),
     ):
         expected = (golden.rows, width) if width else None
         if (came := _shape(rows, typed=True) if rows else None) != expected:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.features import Batch, all_finite
+from service.inference.features import Batch
+from service.inference.reading.numbers import all_finite
 
 Floats = NDArray[np.float32]
 Outputs = dict[str, Floats]
@@ -18,7 +19,7 @@ class Answer(NamedTuple):
         tasks: name -> float32 (B,), or (B, K) for multiclass; empty where only gates were asked
             for.
         gate_weights: float32 (B, T, E); None without gates.
-        contributions: float32 (B, T, E, N + C), only where asked for.
+        contributions: float32 (B, T, E, F), only where asked for.
     """
 
     tasks: Outputs

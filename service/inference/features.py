@@ -4,28 +4,23 @@ The common path does all work per cell in C (itemgetter, map, struct); problems.
 when that path finds that something is wrong, and says what and where.
 """
 
-import math
-import struct
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import CATEGORICAL, NUMERIC, Manifest
+from service.artifact.manifest import CATEGORICAL, DATETIME, NUMERIC, Manifest
 from service.errors import InvalidFeatures, MalformedRequest, RequestTooLarge, ValueProblem
-from service.inference.category_text import BETWEEN, preparation
-from service.inference.problems import column_problems, describe, row_problems, tensor_problems
+from service.inference.problems import Features, column_problems, moment_problems, row_problems, tensor_problems
+from service.inference.reading.bags import Bag
+from service.inference.reading.datetimes import datetime_fault, read_datetimes, sound_moments
+from service.inference.reading.numbers import NumberReader, all_finite
+from service.inference.reading.texts import hashed_fault, text_reader
+from service.inference.reading.values import NOT_PLAIN, Row, describe
 
-Row = Sequence[Any]
-_NUMBERS, _NUMBERS_OR_NULL = {int, float}, {int, float, type(None)}
-_STRINGS_OR_NULL = {str, type(None)}
-_NOT_PLAIN = (KeyError, TypeError, ValueError, OverflowError, struct.error)
-"""Errors of the fast path where a value, a feature or a row is not as expected."""
-
-_MANY = 4096
+_NO_CELLS: list[Row] = []
 
 
 class Batch(NamedTuple):
@@ -33,15 +28,24 @@ class Batch(NamedTuple):
 
     Attributes:
         numeric: float32 (B, N), NaN = missing; None if N = 0. May be read-only.
-        categorical: object (B, C) of str, "" = missing; None if C = 0.
+        categorical: object (B, C + H + G) of str, "" = missing, bags joined by their separators;
+            None without features of text.
         rows: B.
         complete: whether `numeric` is known to hold no NaN, which makes a run cheaper.
+        datetime: int64 (B, K), epoch seconds UTC, MISSING_TIME = missing; None if K = 0. May be
+            read-only.
     """
 
     numeric: NDArray[np.float32] | None
     categorical: NDArray[np.object_] | None
     rows: int
     complete: bool = False
+    datetime: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of_inputs(cls, inputs: Mapping[str, NDArray[Any]], rows: int) -> "Batch":
+        """Return the batch of a graph's inputs by name."""
+        return cls(inputs.get(NUMERIC), inputs.get(CATEGORICAL), rows, datetime=inputs.get(DATETIME))
 
     @classmethod
     def concat(cls, batches: Sequence["Batch"]) -> "Batch":
@@ -50,11 +54,13 @@ class Batch(NamedTuple):
             return batches[0]
         numeric = [b.numeric for b in batches if b.numeric is not None]
         categorical = [b.categorical for b in batches if b.categorical is not None]
+        datetime = [b.datetime for b in batches if b.datetime is not None]
         return cls(
             np.concatenate(numeric) if numeric else None,
             np.concatenate(categorical) if categorical else None,
             sum(b.rows for b in batches),
             all(b.complete for b in batches),
+            np.concatenate(datetime) if datetime else None,
         )
 
     def slice(self, start: int, stop: int) -> Self:
@@ -62,6 +68,7 @@ class Batch(NamedTuple):
         return self._replace(
             numeric=None if self.numeric is None else self.numeric[start:stop],
             categorical=None if self.categorical is None else self.categorical[start:stop],
+            datetime=None if self.datetime is None else self.datetime[start:stop],
             rows=min(stop, self.rows) - start,
         )
 
@@ -72,6 +79,8 @@ class Batch(NamedTuple):
             inputs[NUMERIC] = self.numeric
         if self.categorical is not None:
             inputs[CATEGORICAL] = self.categorical
+        if self.datetime is not None:
+            inputs[DATETIME] = self.datetime
         return inputs
 
 
@@ -84,17 +93,19 @@ class FeatureReader:
     """
 
     def __init__(self, manifest: Manifest, max_rows: int) -> None:
-        numeric = [feature.name for feature in manifest.numeric]
-        categorical = [feature.name for feature in manifest.categorical]
+        numeric, texts, datetimes = (
+            [feature.name for feature in features]
+            for features in (manifest.numeric, manifest.texts, manifest.datetimes)
+        )
         self.names = manifest.feature_names
-        self.numeric, self.categorical = len(numeric), len(categorical)
+        self.numeric, self.categorical, self.datetime = len(numeric), len(texts), len(datetimes)
         self.max_rows = max_rows
         self._known = frozenset(self.names)
-        self._vocabularies = [feature.vocabulary for feature in manifest.categorical]
-        self._pick_numbers, self._pick_strings = _picker(numeric), _picker(categorical)
-        self._numbers_first = slice(0, self.numeric), slice(self.numeric, None)
-        self._pack = struct.Struct(f"{self.numeric}f").pack
-        self._prepare = preparation(manifest.category_text)
+        self._pick_numbers, self._pick_texts, self._pick_times = map(_picker, (numeric, texts, datetimes))
+        times = self.numeric + self.categorical
+        self._parts = slice(0, self.numeric), slice(self.numeric, times), slice(times, None)
+        self._numbers, self._texts = NumberReader(self.numeric), text_reader(manifest)
+        self._features = _features(manifest)
 
     def from_instances(self, instances: object) -> Batch:
         """Read rows: objects by feature name (absent, null: missing), or arrays in order.
@@ -108,10 +119,10 @@ class FeatureReader:
             raise MalformedRequest(f'"instances" is {describe(instances)}', "an array of rows")
         self.check_rows(len(instances))
         try:
-            numbers, strings = self._split(instances)
-            return self._batch(numbers, strings, len(instances))
-        except _NOT_PLAIN:
-            raise InvalidFeatures(*row_problems(instances, self.names, self._vocabularies)) from None
+            numbers, texts, times = self._split(instances)
+            return self._batch(numbers, texts, times, len(instances))
+        except NOT_PLAIN:
+            raise InvalidFeatures(*row_problems(instances, self._features)) from None
 
     def from_inputs(self, inputs: object) -> Batch:
         """Read columns: feature name -> array of values, all of one length.
@@ -129,39 +140,37 @@ class FeatureReader:
             if not inputs.keys() <= self._known or not set(map(type, inputs.values())) <= {list}:
                 raise ValueError
             (rows,) = set(map(len, inputs.values())) or {0}
-        except _NOT_PLAIN:
-            raise InvalidFeatures(*column_problems(inputs, self.names, self._vocabularies)) from None
+        except NOT_PLAIN:
+            raise InvalidFeatures(*column_problems(inputs, self._features)) from None
         self.check_rows(rows)
         absent = [None] * rows
         columns = [inputs.get(name, absent) for name in self.names]
         try:
-            numbers = zip(*columns[: self.numeric], strict=True)
-            strings = zip(*columns[self.numeric :], strict=True)
-            return self._batch(list(numbers), list(strings), rows)
-        except _NOT_PLAIN:
-            raise InvalidFeatures(*column_problems(inputs, self.names, self._vocabularies)) from None
+            numbers, texts, times = (list[Row](zip(*columns[part], strict=True)) for part in self._parts)
+            return self._batch(numbers, texts, times, rows)
+        except NOT_PLAIN:
+            raise InvalidFeatures(*column_problems(inputs, self._features)) from None
 
-    def from_arrays(
-        self, numeric: NDArray[np.float32] | None, categorical: NDArray[np.object_] | None, nan_is_missing: bool = False
-    ) -> Batch:
+    def from_arrays(self, arrays: Mapping[str, NDArray[Any]], nan_is_missing: bool = False) -> Batch:
         """Take arrays that were parsed elsewhere, of the right types and widths.
 
         Args:
-            numeric: float32 (B, N); None if N = 0.
-            categorical: object (B, C) of str; None if C = 0.
+            arrays: of the graph's inputs by name, all of the model's, as `Batch` has them.
             nan_is_missing: whether NaN is taken for a missing number, as in the graph; else it is
                 an error.
 
         Raises:
             RequestTooLarge: more than max_rows.
-            InvalidFeatures: no rows, or a number that is not finite, with row and feature.
+            InvalidFeatures: no rows, a number that is not finite, or a moment that is not of the
+                years 1 to 9999, with row and feature.
         """
-        rows = len(numeric) if numeric is not None else len(categorical) if categorical is not None else 0
-        self.check_rows(rows)
-        complete = numeric is None or self.check_numeric(numeric, nan_is_missing)
-        if categorical is not None and self._prepare is not None:
-            categorical = self._texts(categorical.ravel().tolist())
-        return Batch(numeric, categorical, rows, complete)
+        batch = Batch.of_inputs(arrays, len(next(iter(arrays.values()))))
+        self.check_rows(batch.rows)
+        complete = batch.numeric is None or self.check_numeric(batch.numeric, nan_is_missing)
+        texts = None if batch.categorical is None else self._texts.prepared(batch.categorical)
+        if batch.datetime is not None and not sound_moments(batch.datetime):
+            raise InvalidFeatures(*moment_problems(batch.datetime, self.names))
+        return batch._replace(categorical=texts, complete=complete)
 
     def check_rows(self, rows: int) -> None:
         """Refuse no rows, which would kill the process, and too many."""
@@ -184,15 +193,16 @@ class FeatureReader:
             return False
         raise InvalidFeatures(*tensor_problems(numeric, self.names, nan_is_missing))
 
-    def _split(self, instances: list[Any]) -> tuple[list[Row], list[Row]]:
-        """Return the rows' numbers and strings in manifest order.
+    def _split(self, instances: list[Any]) -> tuple[list[Row], list[Row], list[Row]]:
+        """Return the rows' numbers, texts and moments in manifest order.
 
-        Raises one of _NOT_PLAIN where a row does not fit.
+        Raises one of NOT_PLAIN where a row does not fit.
         """
         kinds = set(map(type, instances))
         if kinds == {dict}:
             if set(map(len, instances)) == {len(self.names)}:
-                return list(map(self._pick_numbers, instances)), list(map(self._pick_strings, instances))
+                times = list(map(self._pick_times, instances)) if self.datetime else _NO_CELLS
+                return list(map(self._pick_numbers, instances)), list(map(self._pick_texts, instances)), times
             if not all(row.keys() <= self._known for row in instances):
                 raise KeyError
             complete: list[Row] = [tuple(map(row.get, self.names)) for row in instances]
@@ -204,67 +214,21 @@ class FeatureReader:
             raise TypeError
         if set(map(len, complete)) != {len(self.names)}:
             raise ValueError
-        first, rest = self._numbers_first
-        return [row[first] for row in complete], [row[rest] for row in complete]
+        first, second, third = self._parts
+        times = [row[third] for row in complete] if self.datetime else _NO_CELLS
+        return [row[first] for row in complete], [row[second] for row in complete], times
 
-    def _batch(self, numbers: list[Row], strings: list[Row], rows: int) -> Batch:
-        numeric, complete = self._read_numbers(numbers) if self.numeric else (None, True)
-        return Batch(numeric, self._read_strings(strings) if self.categorical else None, rows, complete)
-
-    def _read_strings(self, rows: list[Row]) -> NDArray[np.object_]:
-        values = list(rows[0]) if len(rows) == 1 else list(chain.from_iterable(rows))
-        try:
-            return self._texts(values)
-        except TypeError:  # joining them is a quicker look at their types than a look at each
-            if not set(map(type, values)) <= _STRINGS_OR_NULL:
-                raise
-            return self._texts([value or "" for value in values])
-
-    def _texts(self, values: list[str]) -> NDArray[np.object_]:
-        """Return values in row order as (B, C), prepared as the table's reader did.
-
-        TypeError for other types.
-        """
-        together = BETWEEN.join(values)
-        prepared = values if self._prepare is None else self._prepare(values, together)
-        # An object array is built six times faster than one of fixed width, and runs as fast.
-        return np.array(prepared, np.object_).reshape(-1, self.categorical)
-
-    def _read_numbers(self, rows: list[Row]) -> tuple[NDArray[np.float32], bool]:
-        """Return the numbers, and whether none is missing."""
-        kinds = set(map(type, chain.from_iterable(rows)))
-        if kinds <= _NUMBERS:
-            # Twice as fast as np.array; what is too large for float32 becomes infinite and is
-            # found below.
-            packed = self._pack(*rows[0]) if len(rows) == 1 else b"".join([self._pack(*row) for row in rows])
-            numeric: NDArray[np.float32] = np.frombuffer(packed, np.float32).reshape(-1, self.numeric)
-            missing = None
-        elif kinds <= _NUMBERS_OR_NULL:
-            cells = np.array(rows, np.object_)
-            missing = cells == None  # noqa: E711 - compares every cell
-            cells[missing] = 0.0
-            with np.errstate(over="ignore"):
-                numeric = cells.astype(np.float64).astype(np.float32)
-        else:
-            raise TypeError
-        if not all_finite(numeric):
-            raise ValueError
-        if missing is not None:
-            numeric[missing] = np.nan
-        return numeric, missing is None
+    def _batch(self, numbers: list[Row], texts: list[Row], times: list[Row], rows: int) -> Batch:
+        numeric, complete = self._numbers.read(numbers) if self.numeric else (None, True)
+        categorical = self._texts.read(texts) if self.categorical else None
+        return Batch(numeric, categorical, rows, complete, read_datetimes(times) if self.datetime else None)
 
 
-def all_finite(numbers: NDArray[np.float32]) -> bool:
-    """Tell whether no number is NaN or infinite."""
-    if numbers.size == 1:
-        return math.isfinite(numbers.item())
-    if numbers.size > _MANY:  # one pass instead of two; a product that overflows only means: look closer
-        flat = numbers.ravel()
-        with np.errstate(over="ignore", invalid="ignore"):
-            if math.isfinite(flat.dot(flat)):
-                return True
-    # Looking for a zero byte takes a third of the time of all() on a row.
-    return 0 not in np.isfinite(numbers).tobytes()
+def _features(manifest: Manifest) -> Features:
+    """Return what the search for faults knows of a model's features."""
+    bags = [Bag(feature.separator).fault for feature in manifest.bags]
+    faults = [*[hashed_fault] * len(manifest.hashed), *bags, *[datetime_fault] * len(manifest.datetimes)]
+    return Features(manifest.feature_names, [feature.vocabulary for feature in manifest.categorical], faults)
 
 
 def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Row]:

@@ -17,8 +17,9 @@ from service.artifact.manifest import GATE_CONTRIBUTIONS, GATE_WEIGHTS, Manifest
 from service.errors import GatesUnavailable, InvalidFeatures, ValueProblem
 from service.inference.answer import Ablation, Answer, Floats, Outputs, RunResult, RunSlice
 from service.inference.batcher import Batcher, Lane
-from service.inference.features import Batch, FeatureReader, all_finite
+from service.inference.features import Batch, FeatureReader
 from service.inference.predictor import Predictor
+from service.inference.reading.numbers import all_finite
 from service.settings import Settings
 
 INLINE_BUDGET_S = 0.5e-3
@@ -232,7 +233,7 @@ def measured_inline_rows(predictor: Predictor, most: int, budget_s: float = INLI
     """
     rows = min(max(most, 1), 256)
     inputs: dict[str, Any] = {n: np.resize(a, (rows, a.shape[1])) for n, a in golden_inputs(predictor.manifest).items()}
-    batch = Batch(inputs.get("numeric"), inputs.get("categorical"), rows)
+    batch = Batch.of_inputs(inputs, rows)
     spent_s = []
     for _ in range(5):
         started = time.perf_counter()

@@ -7,21 +7,22 @@ least one.
 
 import difflib
 import heapq
-import json
-import math
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import ValueProblem
-from service.inference.hints import spelling
+from service.inference.reading.datetimes import datetime_fault, unsound_moments
+from service.inference.reading.numbers import number_fault
+from service.inference.reading.texts import category_fault
+from service.inference.reading.values import Fault, describe
 from service.system.quoting import MOST_QUOTED, cut, quote, quotes
 
-_MOST_SHOWN = 40
 _MOST_COMPARED, _MOST_SUGGESTED = 20, 3
 """Names to compare with one that is unknown, and how many of a request to make a suggestion
 for."""
@@ -29,13 +30,36 @@ MAX_LISTED = 20
 MAX_COUNTED = 1000
 """Counting stops here, so that a request full of faults costs little."""
 
-LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
-
 _UNKNOWN_FEATURE = ""
 """Stands for the message of an unknown feature, which is costly to write, until it is known to be
 listed."""
 
 Vocabularies = Sequence[Sequence[str]]
+
+
+class Features(NamedTuple):
+    """Features of a model: numbers, then categories, then those of other kinds.
+
+    Attributes:
+        names: of all of them, in order.
+        vocabularies: of the categories.
+        faults: what finds the faults of a value, for each of the others.
+    """
+
+    names: Sequence[str]
+    vocabularies: Vocabularies = ()
+    faults: Sequence[Fault] = ()
+
+    @property
+    def numbers(self) -> int:
+        """Count the numbers."""
+        return len(self.names) - len(self.vocabularies) - len(self.faults)
+
+    @property
+    def plain(self) -> int:
+        """Count the numbers and categories."""
+        return len(self.names) - len(self.faults)
+
 
 Findings = tuple[list[ValueProblem], int, bool]
 """The problems listed, how many more were counted, and whether that is all."""
@@ -45,19 +69,16 @@ Found = ValueProblem | Callable[[], ValueProblem]
 """A problem, or what writes one whose words are costly and only wanted where it is listed."""
 
 
-def row_problems(instances: Sequence[object], names: Sequence[str], vocabularies: Vocabularies) -> Findings:
-    """Examine rows sent as objects or arrays.
-
-    The last of the names are categories, of these vocabularies.
-    """
-    known = frozenset(names)
-    found = (_of_row(index, row, names, known, vocabularies) for index, row in enumerate(instances))
-    return _first(chain.from_iterable(found), names)
+def row_problems(instances: Sequence[object], features: Features) -> Findings:
+    """Examine rows sent as objects or arrays."""
+    known = frozenset(features.names)
+    found = (_of_row(index, row, features, known) for index, row in enumerate(instances))
+    return _first(chain.from_iterable(found), features.names)
 
 
-def column_problems(inputs: dict[str, object], names: Sequence[str], vocabularies: Vocabularies) -> Findings:
+def column_problems(inputs: dict[str, object], features: Features) -> Findings:
     """Examine columns sent as feature name -> values."""
-    return _first(_of_columns(inputs, names, vocabularies), names)
+    return _first(_of_columns(inputs, features), features.names)
 
 
 def tensor_problems(array: NDArray[np.float32], names: Sequence[str], nan_is_missing: bool) -> Findings:
@@ -72,36 +93,16 @@ def tensor_problems(array: NDArray[np.float32], names: Sequence[str], nan_is_mis
     )
 
 
-def number_fault(value: object) -> str | None:
-    """Return why a value is not a number for the model; None where it is one, or null."""
-    if value is None:
-        return None
-    if type(value) is bool or not isinstance(value, (int, float)):
-        hint = "; send it without quotes" if isinstance(value, str) and _reads_as_number(value) else ""
-        return f"expected a number or null, got {describe(value)}{hint}"
-    if isinstance(value, float) and math.isnan(value):
-        return "NaN is not a number; send null for a missing value"
-    if abs(value) > LARGEST_FLOAT32 and not _rounds_to_float32(value):
-        return f"{quote(value, _MOST_SHOWN)} is infinite as float32; expected a number from -3.4e38 to 3.4e38"
-    return None
-
-
-def category_fault(value: object, vocabulary: Sequence[str]) -> str:
-    """Return why a value is not a category, and which value of the vocabulary equals it."""
-    known = spelling(value, vocabulary)
-    hint = "" if known is None else f"; send it as a string, {json.dumps(known, ensure_ascii=False)}"
-    return f"expected a string or null, got {describe(value)}{hint}"
-
-
-def describe(value: object) -> str:
-    """Name a value in the words of JSON."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str):
-        return f"the string {quote(value, _MOST_SHOWN)}"
-    if isinstance(value, (int, float)):
-        return f"the number {quote(value, _MOST_SHOWN)}"
-    return {"list": "an array", "dict": "an object"}.get(type(value).__name__, type(value).__name__)
+def moment_problems(array: NDArray[np.int64], names: Sequence[str]) -> Findings:
+    """Examine an int64 tensor (B, K) of moments, the last features."""
+    own = names[len(names) - array.shape[1] :]
+    return _first(
+        (
+            ValueProblem(int(row), own[column], datetime_fault(int(array[row, column])) or "")
+            for row, column in unsound_moments(array)
+        ),
+        names,
+    )
 
 
 def unknown_feature(name: str, names: Sequence[str]) -> str:
@@ -128,10 +129,8 @@ def _alike(name: str, names: Sequence[str]) -> list[str]:
     return heapq.nsmallest(_MOST_COMPARED, names, key=distance)
 
 
-def _of_row(
-    index: int, row: object, names: Sequence[str], known: frozenset[str], vocabularies: Vocabularies
-) -> Iterator[Found]:
-    numeric = len(names) - len(vocabularies)
+def _of_row(index: int, row: object, features: Features, known: frozenset[str]) -> Iterator[Found]:
+    names, numbers, plain = features.names, features.numbers, features.plain
     if isinstance(row, dict):
         if not row.keys() <= known:
             yield from (ValueProblem(index, str(name), _UNKNOWN_FEATURE) for name in row if name not in known)
@@ -145,36 +144,33 @@ def _of_row(
     else:
         yield ValueProblem(index, None, f"expected an object of features or an array of values, got {describe(row)}")
         return
-    if _plain(values[:numeric], values[numeric:]):
-        return
-    for column, value in enumerate(values):
-        if column < numeric:
-            yield from _of_number(index, names[column], value)
-        else:
-            yield from _of_category(index, names[column], value, vocabularies[column - numeric])
+    first = plain if _plain(values[:numbers], values[numbers:plain]) else 0
+    for column in range(first, len(names)):
+        yield from _of_value(index, column, values[column], features)
 
 
-def _of_number(row: int, name: str, value: object) -> Iterator[Found]:
-    if fault := number_fault(value):
+def _of_value(row: int, column: int, value: object, features: Features) -> Iterator[Found]:
+    """Examine a value of the feature in this place."""
+    name = features.names[column]
+    if column < features.numbers:
+        if fault := number_fault(value):
+            yield ValueProblem(row, name, fault)
+    elif column < features.plain:
+        if value is not None and not isinstance(value, str):
+            yield partial(_category_problem, row, name, value, features.vocabularies[column - features.numbers])
+    elif fault := features.faults[column - features.plain](value):
         yield ValueProblem(row, name, fault)
-
-
-def _of_category(row: int, name: str, value: object, vocabulary: Sequence[str]) -> Iterator[Found]:
-    if value is not None and not isinstance(value, str):
-        yield partial(_category_problem, row, name, value, vocabulary)
 
 
 def _category_problem(row: int, name: str, value: object, vocabulary: Sequence[str]) -> ValueProblem:
     return ValueProblem(row, name, category_fault(value, vocabulary))
 
 
-def _of_columns(inputs: dict[str, object], names: Sequence[str], vocabularies: Vocabularies) -> Iterator[Found]:
-    numbers = names[: len(names) - len(vocabularies)]
-    of_name: dict[str, Sequence[str] | None] = dict.fromkeys(numbers)
-    of_name |= dict(zip(names[len(numbers) :], vocabularies, strict=True))
+def _of_columns(inputs: dict[str, object], features: Features) -> Iterator[Found]:
+    places = {name: place for place, name in enumerate(features.names)}
     reference: tuple[str, int] | None = None
     for name, values in inputs.items():
-        if name not in of_name:
+        if name not in places:
             yield ValueProblem(None, name, _UNKNOWN_FEATURE)
             continue
         if not isinstance(values, list):
@@ -183,14 +179,11 @@ def _of_columns(inputs: dict[str, object], names: Sequence[str], vocabularies: V
         reference = reference or (name, len(values))
         if len(values) != reference[1]:
             yield ValueProblem(None, name, f"has {len(values)} rows, but {quote(reference[0])} has {reference[1]}")
-        vocabulary = of_name[name]
-        if _plain(values, ()) if vocabulary is None else _plain((), values):
+        column = places[name]
+        if column < features.plain and (_plain(values, ()) if column < features.numbers else _plain((), values)):
             continue
         for row, value in enumerate(values):
-            if vocabulary is None:
-                yield from _of_number(row, name, value)
-            else:
-                yield from _of_category(row, name, value, vocabulary)
+            yield from _of_value(row, column, value, features)
 
 
 def _plain(numbers: Sequence[object], strings: Sequence[object]) -> bool:
@@ -220,18 +213,3 @@ def _first(problems: Iterable[Found], names: Sequence[str]) -> Findings:
         listed.append(problem._replace(feature=cut(name), message=message))
     more = sum(1 for _ in islice(iterator, MAX_COUNTED - MAX_LISTED))
     return listed, more, next(iterator, None) is None
-
-
-def _rounds_to_float32(value: float) -> bool:
-    try:
-        with np.errstate(over="ignore"):
-            return bool(np.isfinite(np.float32(float(value))))
-    except OverflowError:
-        return False
-
-
-def _reads_as_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

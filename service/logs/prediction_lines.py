@@ -99,7 +99,7 @@ def _weights(group: Sequence[LoggedPrediction]) -> list[Sequence[bytes]]:
 def _feature_texts(prediction: LoggedPrediction) -> Iterator[tuple[bytes, ...]]:
     """Return the texts of each row's features.
 
-    Numbers plain, categories with their quotes, missing ones empty.
+    Numbers plain, texts with their quotes, moments as ISO 8601 in UTC, missing ones empty.
     """
     first, last = prediction.row, prediction.row + prediction.stop - prediction.start
     numeric, categorical = prediction.batch.numeric, prediction.batch.categorical
@@ -109,6 +109,9 @@ def _feature_texts(prediction: LoggedPrediction) -> Iterator[tuple[bytes, ...]]:
         columns.append(row.replace(b"null", b"").split(b",") for row in rows)
     if categorical is not None:
         columns.append(list(map(orjson.dumps, row)) for row in categorical[first:last])
+    if prediction.batch.datetime is not None:
+        moments = np.datetime_as_string(prediction.batch.datetime[first:last].astype("M8[s]"))
+        columns.append([b"" if text == "NaT" else b"%bZ" % text.encode() for text in row] for row in moments.tolist())
     return (tuple(chain.from_iterable(row)) for row in zip(*columns, strict=True))
 
 
@@ -142,9 +145,10 @@ def _template(of: ModelVersion, features: bool) -> bytes:
     text = b'{"time_utc":"%b","request_id":%b,"trace_id":"%b","model":' + _key(of.name)
     text += b',"version":%d,"row":%%d,"tasks":[' % of.version + b",".join(tasks) + b"]"
     if features:
-        numbers = [b'{"feature":%b,"value":"%%b"}' % _key(feature.name) for feature in manifest.numeric]
-        words = [b'{"feature":%b,"value":%%b}' % _key(feature.name) for feature in manifest.categorical]
-        text += b',"features":[' + b",".join(numbers + words) + b"]"
+        plain, quoted = b'{"feature":%b,"value":"%%b"}', b'{"feature":%b,"value":%%b}'
+        forms = [(plain, manifest.numeric), (quoted, manifest.texts), (plain, manifest.datetimes)]
+        values = [form % _key(feature.name) for form, features in forms for feature in features]
+        text += b',"features":[' + b",".join(values) + b"]"
     return text + b"}\n"
 
 

@@ -136,8 +136,7 @@ def _prove(asked: CheckRequest, save: Path | None) -> None:
     """
     predictor = Predictor.load(Path(asked.path), asked.name, asked.largest_batch, save=save)
     if predictor.manifest.has_gates:
-        inputs = golden_inputs(predictor.manifest)
-        rows = Batch(inputs.get("numeric"), inputs.get("categorical"), predictor.manifest.golden.rows)
+        rows = Batch.of_inputs(golden_inputs(predictor.manifest), predictor.manifest.golden.rows)
         predictor.run(rows, frozenset({GATE_WEIGHTS}))
         predictor.contributions(rows)
     if save is not None and (save / LEAN).exists():

@@ -10,11 +10,12 @@ import logging
 import queue
 import random
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.artifact.entries import BagFeature
 from service.artifact.manifest import Manifest
 from service.errors import VersionConflict
 from service.inference.answer import Answer, RunSlice
@@ -138,9 +139,8 @@ def check_features(name: str, served: tuple[int, Manifest], candidate: tuple[int
 def rows_reader(name: str, served: tuple[int, Manifest], candidate: tuple[int, Manifest]) -> Callable[[Batch], Batch]:
     """Return what turns the served version's rows into the candidate's, of fewer features."""
     (number, ours), (other, theirs) = served, candidate
-    known = ([f.name for f in ours.numeric], [f.name for f in ours.categorical])
-    needed = ([f.name for f in theirs.numeric], [f.name for f in theirs.categorical])
-    missing = [f for have, need in zip(known, needed, strict=True) for f in need if f not in have]
+    known, needed = _columns(ours), _columns(theirs)
+    missing = [f[0] for have, need in zip(known, needed, strict=True) for f in need if f not in have]
     if missing:
         raise VersionConflict(
             f"Version {other} of model {quote(name)} takes {quotes(missing)}, which version {number} does "
@@ -149,16 +149,24 @@ def rows_reader(name: str, served: tuple[int, Manifest], candidate: tuple[int, M
         )
     if known == needed:
         return lambda batch: batch
-    numeric, categorical = ([have.index(feature) for feature in need] for have, need in zip(known, needed, strict=True))
+    numeric, categorical, datetime = (
+        [have.index(feature) for feature in need] for have, need in zip(known, needed, strict=True)
+    )
+    return lambda batch: batch._replace(
+        numeric=_picked(batch.numeric, numeric),
+        categorical=_picked(batch.categorical, categorical),
+        datetime=_picked(batch.datetime, datetime),
+    )
 
-    def read(batch: Batch) -> Batch:
-        numbers, texts = batch.numeric, batch.categorical
-        return batch._replace(
-            numeric=None if numbers is None or not numeric else np.ascontiguousarray(numbers[:, numeric]),
-            categorical=None if texts is None or not categorical else np.ascontiguousarray(texts[:, categorical]),
-        )
 
-    return read
+def _columns(manifest: Manifest) -> tuple[list[tuple[str, str]], ...]:
+    """List the columns of each input: a feature's name, and what its cells are joined by."""
+    texts = [(f.name, f.separator if isinstance(f, BagFeature) else "") for f in manifest.texts]
+    return [(f.name, "") for f in manifest.numeric], texts, [(f.name, "") for f in manifest.datetimes]
+
+
+def _picked(array: NDArray[Any] | None, columns: list[int]) -> NDArray[Any] | None:
+    return None if array is None or not columns else np.ascontiguousarray(array[:, columns])
 
 
 def _joined(answers: Sequence[Answer]) -> Answer:

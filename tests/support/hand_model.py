@@ -12,7 +12,17 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.support.hand_weights import CLASSES, KINDS, Array, HandWeights, make_weights, raw_rows
+from tests.support.hand_weights import (
+    CLASSES,
+    KINDS,
+    MISSING_TIME,
+    Array,
+    HandBag,
+    HandWeights,
+    make_weights,
+    raw_rows,
+    raw_times,
+)
 
 SEPARATOR = "\x1f"
 
@@ -62,20 +72,84 @@ def _encoding(g: Graph, w: HandWeights) -> str:
         columns.append(g.op("Div", g.op("Sub", filled, g.const(w.mean)), g.const(w.std)))
     if w.vocabularies:
         keys, codes = [], []
-        for c, (offset, values) in enumerate(zip(w.offsets(), w.vocabularies.values(), strict=True)):
+        offsets = w.offsets()[: len(w.vocabularies)]
+        text = _columns(g, "categorical", len(offsets)) if len(w.texts) > len(offsets) else "categorical"
+        for c, (offset, values) in enumerate(zip(offsets, w.vocabularies.values(), strict=True)):
             keys += [f"{c}{SEPARATOR}{value}" for value in ["", *values]]
             codes += [offset + 1 + i for i in range(len(values) + 1)]
         prefixes = g.const([[f"{c}{SEPARATOR}" for c in range(len(w.vocabularies))]], np.object_)
-        text = g.op("StringConcat", "categorical", prefixes)
-        g.nodes[-1].input[:] = [prefixes, "categorical"]
+        text = g.op("StringConcat", prefixes, text)
         found = g.op(
             "LabelEncoder", text, domain="ai.onnx.ml", keys_strings=keys, values_int64s=codes, default_int64=-1
         )
         unknown = g.op("Less", found, g.const(0, np.int64))
-        found = g.op("Where", unknown, g.const([w.offsets()], np.int64), found)
-        embedded = g.op("Gather", g.const(w.table), found, axis=0)
+        found = g.op("Where", unknown, g.const([offsets], np.int64), found)
+        table = g.const(w.table)
+        embedded = g.op("Gather", table, found, axis=0)
         columns.append(g.op("Reshape", embedded, g.const([0, 2 * len(w.vocabularies)], np.int64)))
+        places = enumerate(w.offsets()[len(offsets) :], len(offsets))
+        others: list[int | HandBag] = [*w.hashed.values(), *w.bags.values()]
+        for (place, offset), other in zip(places, others, strict=True):
+            cells = g.op("Gather", "categorical", g.const(place, np.int64), axis=1)
+            encode = _bag if isinstance(other, HandBag) else _hashed
+            columns.append(encode(g, cells, other, table, offset))  # type: ignore[arg-type]
+    columns += [_moment(g, place) for place in range(len(w.times))]
     return g.op("Concat", *columns, axis=1)
+
+
+def _columns(g: Graph, tensor: str, count: int) -> str:
+    """Take the first columns of a tensor."""
+    return g.op("Slice", tensor, *(g.const([value], np.int64) for value in (0, count, 1)))
+
+
+def _codes(g: Graph, text: str, values: list[str] | int) -> str:
+    """Return the codes of texts of any shape: unknown 0, missing 1, then values or buckets."""
+    keys = [] if isinstance(values, int) else values
+    known: dict[str, Any] = {
+        "keys_strings": ["", *keys],
+        "values_int64s": [1, *range(2, 2 + len(keys))],
+        "default_int64": 0,
+    }
+    found = g.op("LabelEncoder", text, domain="ai.onnx.ml", **known)
+    if not isinstance(values, int):
+        return found
+    hashed = g.op("Cast", g.op("MurmurHash3", text, domain="com.microsoft", positive=1), to=TensorProto.INT64)
+    bucket = g.op("Add", g.op("Mod", hashed, g.const(values, np.int64)), g.const(2, np.int64))
+    return g.op("Where", g.op("Equal", found, g.const(1, np.int64)), found, bucket)
+
+
+def _hashed(g: Graph, text: str, buckets: int, table: str, offset: int) -> str:
+    return g.op("Gather", table, g.op("Add", _codes(g, text, buckets), g.const(offset, np.int64)), axis=0)
+
+
+def _bag(g: Graph, text: str, bag: HandBag, table: str, offset: int) -> str:
+    parts, missing, axis = g.op("StringSplit", text, delimiter=bag.separator), g.const(1, np.int64), [1]
+    g.nodes[-1].output.append(f"{parts}/count")
+    codes = _codes(g, parts, bag.values)
+    present = g.op("Cast", g.op("Not", g.op("Equal", codes, missing)), to=TensorProto.FLOAT)
+    weights = g.op("Unsqueeze", present, g.const([2], np.int64))
+    rows = g.op("Gather", table, g.op("Add", codes, g.const(offset, np.int64)), axis=0)
+    pooled = g.op("ReduceSum", g.op("Mul", rows, weights), g.const(axis, np.int64), keepdims=0)
+    count = g.op("ReduceSum", present, g.const(axis, np.int64), keepdims=1)
+    if bag.pooling == "mean":
+        pooled = g.op("Div", pooled, g.op("Max", count, g.const(1.0)))
+    empty = g.op("Gather", table, g.const([offset + 1], np.int64), axis=0)
+    return g.op("Where", g.op("Equal", count, g.const(0.0)), empty, pooled)
+
+
+def _moment(g: Graph, place: int) -> str:
+    """Encode the time of day and the weekday, in integers for as long as that goes."""
+    seconds = g.op("Gather", "datetime", g.const([place], np.int64), axis=1)
+    missing, day = g.op("Equal", seconds, g.const(MISSING_TIME, np.int64)), g.const(86400, np.int64)
+    seconds = g.op("Where", missing, g.const(0, np.int64), seconds)
+    of_day = g.op("Mod", seconds, day)
+    days = g.op("Div", g.op("Sub", seconds, of_day), day)
+    weekday = g.op("Mod", g.op("Add", days, g.const(3, np.int64)), g.const(7, np.int64))
+    parts = []
+    for part, period in ((of_day, 86400), (weekday, 7)):
+        angle = g.op("Mul", g.op("Cast", part, to=TensorProto.FLOAT), g.const(2 * np.pi / period))
+        parts += [g.op("Where", missing, g.const(0.0), g.op(function, angle)) for function in ("Sin", "Cos")]
+    return g.op("Concat", *parts, axis=1)
 
 
 def _gates(g: Graph, w: HandWeights, x: str) -> str:
@@ -94,27 +168,30 @@ def _gates(g: Graph, w: HandWeights, x: str) -> str:
 
 
 def _model(g: Graph, w: HandWeights, mask_inputs: bool) -> onnx.ModelProto:
-    float32, n, c, t = TensorProto.FLOAT, len(w.names), len(w.vocabularies), len(w.tasks)
+    float32, n, c, k, t = TensorProto.FLOAT, len(w.names), len(w.texts), len(w.times), len(w.tasks)
     info = helper.make_tensor_value_info
     inputs = [info("numeric", float32, ["rows", n])] if n else []
     inputs += [info("categorical", TensorProto.STRING, ["rows", c])] if c else []
+    inputs += [info("datetime", TensorProto.INT64, ["rows", k])] if k else []
     outputs = [info(task, float32, ["rows", width] if width > 1 else ["rows"]) for task, width in w.tasks.items()]
     if w.gate is not None:
         e = w.gate.shape[1]
         if mask_inputs:
             inputs += [info("expert_mask", float32, [e]), info("row_expert_mask", float32, ["mask_rows", 1, e])]
         outputs += [info("gate_weights", float32, ["rows", t, e])]
-        outputs += [info("gate_contributions", float32, ["rows", t, e, n + c])]
+        outputs += [info("gate_contributions", float32, ["rows", t, e, n + c + k])]
     graph = helper.make_graph(g.nodes, "hand", inputs, outputs, g.initializers)
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 4)]
+    opsets += [helper.make_opsetid("com.microsoft", 1)] if w.hashed else []
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
 def make_manifest(w: HandWeights, name: str) -> dict[str, Any]:
     """Write the manifest for these weights, with the oracle's golden rows."""
     numeric, categorical = raw_rows(w, 4, seed=2)
+    times = raw_times(w, 4, seed=2)
     assert numeric is not None
-    outputs = w.answer(numeric, categorical)
+    outputs = w.answer(numeric, categorical, times=times)
     outputs.pop("gate_contributions", None)
     features: list[dict[str, Any]] = [
         {
@@ -132,6 +209,7 @@ def make_manifest(w: HandWeights, name: str) -> dict[str, Any]:
         {"name": f, "kind": "categorical", "vocabulary": values, "missing_share": 0.1, "unknown_share": 0.05}
         for f, values in w.vocabularies.items()
     ]
+    features += _other_features(w)
     golden = {
         "tolerance": 1e-5,
         "numeric": [[None if np.isnan(v) else float(v) for v in row] for row in numeric],
@@ -139,6 +217,8 @@ def make_manifest(w: HandWeights, name: str) -> dict[str, Any]:
     }
     if categorical is not None:
         golden["categorical"] = categorical.tolist()
+    if times is not None:
+        golden["datetime"] = [[None if moment == MISSING_TIME else moment for moment in row] for row in times.tolist()]
     return {
         "schema_version": 2,
         "name": name,
@@ -152,9 +232,24 @@ def make_manifest(w: HandWeights, name: str) -> dict[str, Any]:
     }
 
 
+def _other_features(w: HandWeights) -> list[dict[str, Any]]:
+    """Describe hashed features, bags and moments."""
+    features: list[dict[str, Any]] = [
+        {"name": f, "kind": "hashed", "buckets": buckets, "seed": 0, "missing_share": 0.01, "collision_share": 0.5}
+        for f, buckets in w.hashed.items()
+    ]
+    for f, bag in w.bags.items():
+        values = {"buckets": bag.values, "seed": 0} if isinstance(bag.values, int) else {"vocabulary": bag.values}
+        bag_only = {"separator": bag.separator, "pooling": bag.pooling, "mean_values": 2.5, "missing_share": 0.2}
+        table = {"table": bag.table} if bag.table else {}
+        features.append({"name": f, "kind": "bag", **values, **bag_only, "unknown_share": 0.1, **table})
+    span = {"minimum": -(10**9), "maximum": 2 * 10**9, "missing_value": MISSING_TIME, "missing_share": 0.2}
+    return features + [{"name": f, "kind": "datetime", "parts": ["hour", "weekday"], **span} for f in w.times]
+
+
 def _baseline(w: HandWeights) -> dict[str, Any]:
     assert w.gate is not None
-    weights = w.answer(*raw_rows(w, 200, seed=3))["gate_weights"]
+    weights = w.answer(*raw_rows(w, 200, seed=3), times=raw_times(w, 200, seed=3))["gate_weights"]
     edges = np.linspace(0, 1, 11)
     rows, tasks, experts = weights.shape
     entropy = -(weights * np.log(weights)).sum(axis=-1).mean(axis=0)
@@ -206,7 +301,8 @@ def write_model(
         directory: the directory of models.
         name: of the model.
         version: positive integer.
-        kind: "full", "plain" (no gates) or "wide" (100 numeric features).
+        kind: "full", "plain" (no gates), "wide" (100 numeric features) or "kinds" (features of
+            every kind).
         tasks: some of "price", "sold" and "grade".
         experts: E.
         seed: of the weights, so that versions differ.

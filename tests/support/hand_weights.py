@@ -1,11 +1,13 @@
 """Weights of a hand-made model, and the numpy closed form of its answers, the tests' oracle."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.support.murmur import bucket
 
 Array = NDArray[Any]
 TASKS = {"price": 1, "sold": 1, "grade": 3}
@@ -13,13 +15,30 @@ KINDS = {"price": "regression", "sold": "binary", "grade": "multiclass"}
 CLASSES: dict[str, list[str]] = {"price": [], "sold": ["no", "yes"], "grade": ["low", "middle", "high"]}
 NAMES = ["age", "height", "balance"]
 VOCABULARIES = {"colour": ["red", "green", "blue"], "city": ["Paris", "Oslo"]}
+MISSING_TIME = -(2**63)
+
+
+@dataclass(frozen=True)
+class HandBag:
+    """Bag of a vocabulary or of buckets, into a table of its own or that of another feature."""
+
+    separator: str
+    pooling: str
+    values: list[str] | int
+    table: str = ""
+
+
+HASHED = {"user": 50}
+BAGS = {"tags": HandBag("|", "mean", ["sport", "news", "art"]), "seen": HandBag(", ", "sum", 50, "user")}
+TIMES = ["clicked_at"]
 
 
 @dataclass(frozen=True)
 class HandWeights:
     """Weights of N numeric and C categorical features, T tasks, E experts of width H.
 
-    D encoded columns, two per category.
+    By choice also of H hashed features, G bags and K moments. D encoded columns: two per feature
+    of text, four per moment (sine and cosine of the time of day, then of the weekday).
     """
 
     names: list[str]
@@ -27,37 +46,60 @@ class HandWeights:
     tasks: dict[str, int]
     mean: Array  # (N,)
     std: Array  # (N,)
-    table: Array  # (codes, 2); each category's codes: unknown, missing, vocabulary
+    table: Array  # (codes, 2); each feature's codes: unknown, missing, vocabulary or buckets
     gate: Array | None  # (T, E, D)
     experts: Array  # (E, D, H); one expert without gates
     towers: list[Array]  # (H, K) per task
     average: Array  # (D,)
+    hashed: dict[str, int] = field(default_factory=dict)
+    bags: dict[str, HandBag] = field(default_factory=dict)
+    times: list[str] = field(default_factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        return [*self.vocabularies, *self.hashed, *self.bags]
 
     @property
     def owner(self) -> Array:
-        """The feature each encoded column belongs to, as an indicator (D, N + C)."""
-        n, c = len(self.names), len(self.vocabularies)
-        return np.eye(n + c)[[*range(n), *np.repeat(range(n, n + c), 2)]]
+        """The feature each encoded column belongs to, as an indicator (D, F)."""
+        n, c, k = len(self.names), len(self.texts), len(self.times)
+        owners = [*range(n), *np.repeat(range(n, n + c), 2), *np.repeat(range(n + c, n + c + k), 4)]
+        return np.eye(n + c + k)[owners]
 
     def offsets(self) -> list[int]:
-        sizes = [len(values) + 2 for values in self.vocabularies.values()]
-        return [sum(sizes[:i]) for i in range(len(sizes))]
+        """Return the first row of each feature of text in the table, in their order."""
+        return list(offsets_of(self.vocabularies, self.hashed, self.bags)[0].values())
 
-    def encode(self, numeric: Array | None, categorical: Array | None) -> Array:
+    def encode(self, numeric: Array | None, categorical: Array | None, times: Array | None = None) -> Array:
         columns: list[Array] = []
         if numeric is not None:
             standard = (np.asarray(numeric, np.float64) - self.mean) / self.std
             columns.append(np.where(np.isnan(standard), 0.0, standard))
         if categorical is not None:
-            for c, (offset, values) in enumerate(zip(self.offsets(), self.vocabularies.values(), strict=True)):
-                known = {"": 1} | {value: code for code, value in enumerate(values, start=2)}
-                codes = [known.get(v, 0) for v in categorical[:, c]]
-                columns.append(self.table[offset + np.array(codes)])
+            single: list[list[str] | int] = [*self.vocabularies.values(), *self.hashed.values()]
+            for c, (offset, values) in enumerate(zip(self.offsets(), single, strict=False)):
+                columns.append(self.table[offset + np.array(codes_of(categorical[:, c], values))])
+            for c, bag in enumerate(self.bags.values(), len(single)):
+                columns.append(np.stack([self._pooled(text, bag, self.offsets()[c]) for text in categorical[:, c]]))
+        if times is not None:
+            columns += [_parts(times[:, k]) for k in range(len(self.times))]
         return np.concatenate(columns, axis=1)
 
-    def answer(self, numeric: Array | None, categorical: Array | None, mask: Array | None = None) -> dict[str, Array]:
+    def _pooled(self, text: str, bag: HandBag, offset: int) -> Array:
+        codes = codes_of([value for value in text.split(bag.separator) if value], bag.values) or [1]
+        rows = self.table[offset + np.array(codes)]
+        pooled: Array = rows.mean(axis=0) if bag.pooling == "mean" else rows.sum(axis=0)
+        return pooled
+
+    def answer(
+        self,
+        numeric: Array | None,
+        categorical: Array | None,
+        mask: Array | None = None,
+        times: Array | None = None,
+    ) -> dict[str, Array]:
         """Compute every output in float64; `mask` is (E,) or (B, E)."""
-        x = self.encode(numeric, categorical)
+        x = self.encode(numeric, categorical, times)
         hidden = np.maximum(np.einsum("bd,edh->beh", x, self.experts), 0)
         outputs: dict[str, Array] = {}
         if self.gate is None:
@@ -81,6 +123,37 @@ class HandWeights:
         return outputs
 
 
+def codes_of(texts: Iterable[str], values: list[str] | int) -> list[int]:
+    """Return the codes of texts: missing 1, unknown 0, else 2 + a text's place or bucket."""
+    if isinstance(values, int):
+        return [2 + bucket(text, values) if text else 1 for text in texts]
+    known = {"": 1} | {value: code for code, value in enumerate(values, start=2)}
+    return [known.get(text, 0) for text in texts]
+
+
+def _parts(seconds: Array) -> Array:
+    missing = seconds == MISSING_TIME
+    angles = (seconds % 86400) / 86400, ((seconds // 86400 + 3) % 7) / 7
+    parts = [part(2 * np.pi * angle) for angle in angles for part in (np.sin, np.cos)]
+    return np.where(missing[:, None], 0.0, np.stack(parts, axis=1))
+
+
+def offsets_of(
+    vocabularies: dict[str, list[str]], hashed: dict[str, int], bags: dict[str, HandBag]
+) -> tuple[dict[str, int], int]:
+    """Return the first row of each feature of text in the table, and how many rows there are."""
+    found: dict[str, int] = {}
+    sizes = {name: len(values) for name, values in vocabularies.items()} | hashed
+    sizes |= {name: bag.values if isinstance(bag.values, int) else len(bag.values) for name, bag in bags.items()}
+    rows = 0
+    for name, size in sizes.items():
+        if name in bags and bags[name].table:
+            found[name] = found[bags[name].table]
+        else:
+            found[name], rows = rows, rows + size + 2
+    return found, rows
+
+
 def make_weights(
     kind: str = "full",
     tasks: Sequence[str] = ("price", "sold", "grade"),
@@ -90,12 +163,15 @@ def make_weights(
 ) -> HandWeights:
     """Draw weights of a kind.
 
-    "full", "plain" (no gates) or "wide" (100 numeric features, no categories).
+    "full", "plain" (no gates), "wide" (100 numeric features, no categories) or "kinds" (features
+    of every kind).
     """
     rng = np.random.default_rng(seed)
     names = [f"x{i}" for i in range(100)] if kind == "wide" else NAMES
     vocabularies = {} if kind == "wide" else VOCABULARIES
-    n, d, h = len(names), len(names) + 2 * len(vocabularies), expert_width
+    hashed, bags, times = (HASHED, BAGS, TIMES) if kind == "kinds" else ({}, {}, [])
+    codes, h, n = offsets_of(vocabularies, hashed, bags)[1], expert_width, len(names)
+    d = n + 2 * len({**vocabularies, **hashed, **bags}) + 4 * len(times)
     e = 1 if kind == "plain" else experts
     return HandWeights(
         names=names,
@@ -103,21 +179,40 @@ def make_weights(
         tasks={task: TASKS[task] for task in tasks},
         mean=rng.normal(10, 3, n).round(2),
         std=rng.uniform(0.5, 4, n).round(2),
-        table=rng.normal(size=(sum(len(v) + 2 for v in vocabularies.values()), 2)).round(2),
+        table=rng.normal(size=(codes, 2)).round(2),
         gate=None if kind == "plain" else (rng.normal(size=(len(tasks), e, d)) / np.sqrt(d)).round(3),
         experts=(rng.normal(size=(e, d, h)) / np.sqrt(d)).round(3),
         towers=[(rng.normal(size=(h, TASKS[task])) / np.sqrt(h / 3)).round(2) for task in tasks],
         average=rng.normal(0, 0.3, d).round(2),
+        hashed=hashed,
+        bags=bags,
+        times=times,
     )
 
 
 def raw_rows(weights: HandWeights, rows: int, seed: int = 1) -> tuple[Array | None, Array | None]:
     """Draw raw rows with missing and unknown values.
 
-    numeric float32 (B, N), categorical object (B, C).
+    numeric float32 (B, N), categorical object (B, C + H + G).
     """
     rng = np.random.default_rng(seed)
     numeric = rng.normal(weights.mean, weights.std, (rows, len(weights.names))).round(3).astype(np.float32)
     numeric[rng.random(numeric.shape) < 0.1] = np.nan
     picks = [rng.choice([*values, "", "never seen"], rows) for values in weights.vocabularies.values()]
-    return numeric, np.stack(picks, axis=1).astype(object) if picks else None
+    picks += [rng.choice(["", *[f"user {i}" for i in range(80)]], rows) for _ in weights.hashed]
+    for bag in weights.bags.values():
+        values = bag.values if isinstance(bag.values, list) else [f"user {i}" for i in range(80)]
+        cells = [rng.choice([*values, "", "never seen"], size) for size in rng.integers(0, 5, rows)]
+        picks.append(np.array([bag.separator.join(cell) for cell in cells], object))
+    texts = np.stack([pick.astype(object) for pick in picks], axis=1) if picks else None
+    return numeric, texts
+
+
+def raw_times(weights: HandWeights, rows: int, seed: int = 1) -> Array | None:
+    """Draw moments, some of them missing or before 1970: int64 (B, K); None if K = 0."""
+    if not weights.times:
+        return None
+    rng = np.random.default_rng(seed)
+    times = rng.integers(-(10**9), 2 * 10**9, (rows, len(weights.times)))
+    times[rng.random(times.shape) < 0.2] = MISSING_TIME
+    return times

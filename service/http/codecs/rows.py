@@ -31,7 +31,7 @@ class RowParser:
     def __init__(self, reader: FeatureReader, numbers: NumberParser) -> None:
         self._reader = reader
         self._numbers = numbers
-        self._width = reader.numeric if not reader.categorical else 0
+        self._width = reader.numeric if not reader.categorical and not reader.datetime else 0
 
     def parse(self, body: bytes) -> tuple[Batch, bool]:
         """Return the rows of a body, and whether they came as columns.

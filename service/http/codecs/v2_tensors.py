@@ -1,55 +1,34 @@
 """Tensors of the Open Inference Protocol v2: JSON or raw bytes -> batches, answers -> tensors.
 
-A model has one or two inputs, `numeric` FP32 [B, N] and `categorical` BYTES [B, C], in manifest
-order. A missing number is NaN in raw bytes and null in JSON, a missing category the empty string.
-Any faulty body is malformed here: clients of this protocol expect 400 for all of them.
+A model has one to three inputs, `numeric` FP32 [B, N], `categorical` BYTES [B, C + H + G] and
+`datetime` INT64 [B, K], in manifest order. A missing number is NaN in raw bytes and null in JSON,
+a missing text the empty string, a missing moment -2**63, or null in JSON. Any faulty body is
+malformed here: clients of this protocol expect 400 for all of them.
 """
 
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import CATEGORICAL, GATE_CONTRIBUTIONS, GATE_WEIGHTS, NUMERIC, Manifest
-from service.errors import InvalidFeatures, MalformedRequest, ValueProblem
+from service.artifact.manifest import CATEGORICAL, DATETIME, GATE_CONTRIBUTIONS, GATE_WEIGHTS, NUMERIC, Manifest
+from service.errors import MalformedRequest
 from service.http.codecs.numbers import NumberParser
 from service.http.codecs.rows import as_integer
+from service.http.codecs.v2_data import DTYPES, Input, array_of, check_size, rows_of
 from service.http.openapi.answers import Tensor, Tensors
 from service.inference.answer import Answer
 from service.inference.features import Batch, FeatureReader
+from service.inference.reading.bags import Bag
 from service.system.quoting import quote, quotes
 
-DTYPES: Mapping[str, np.dtype[Any]] = {
-    "UINT8": np.dtype("<u1"), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"), "UINT64": np.dtype("<u8"),
-    "INT8": np.dtype("<i1"), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"), "INT64": np.dtype("<i8"),
-    "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
-}  # fmt: skip
-"""Types of numbers that are taken for `numeric`; true and false are no numbers, so BOOL is not
-among them."""
-
+_DATATYPES: Mapping[str, Literal["FP32", "BYTES", "INT64"]] = {NUMERIC: "FP32", CATEGORICAL: "BYTES", DATETIME: "INT64"}
 _FAST = {"FP32", "FP64"}
 """Types that the fast path takes; whole numbers are checked one by one."""
 _MOST_ELEMENTS = 1 << 40
-_LENGTH = struct.Struct("<I")
 _UNSUPPORTED = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size", "classification")
-
-
-class Input(NamedTuple):
-    """Input tensor of a request, as it came.
-
-    Attributes:
-        shape: as declared, checked against the model and the most rows.
-        data: nested or flat lists of JSON, or raw bytes, as many as the shape needs (of strings at
-            least).
-    """
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-    data: Any
 
 
 class Signature:
@@ -65,8 +44,10 @@ class Signature:
         self._reader = reader
         self._manifest = manifest
         self._numbers = numbers
-        self._widths = {NUMERIC: reader.numeric, CATEGORICAL: reader.categorical}
-        self._inputs = {name: width for name, width in self._widths.items() if width}
+        self._inputs = {name: manifest.input_shape(name, 1)[1] for name in manifest.inputs}
+        self._numbers_alone = list(self._inputs) == [NUMERIC]
+        first = reader.categorical - len(manifest.bags)
+        self._bags = {first + place: Bag(feature.separator) for place, feature in enumerate(manifest.bags)}
         self.outputs = manifest.task_names + ((GATE_WEIGHTS,) if manifest.has_gates else ())
         self.known = manifest.outputs
 
@@ -76,8 +57,7 @@ class Signature:
         -1 stands for the number of rows.
         """
         inputs = [
-            Tensor(name=name, datatype="FP32" if name == NUMERIC else "BYTES", shape=[-1, width])
-            for name, width in self._inputs.items()
+            Tensor(name=name, datatype=_DATATYPES[name], shape=[-1, width]) for name, width in self._inputs.items()
         ]
         outputs = [
             Tensor(name=name, datatype="FP32", shape=[-1, *self._manifest.output_shape(name, 1)[1:]])
@@ -93,9 +73,9 @@ class Signature:
         Returns:
             None for any other body, and for one with any fault.
         """
-        if self._widths[CATEGORICAL]:
+        if not self._numbers_alone:
             return None
-        found = self._numbers.tensor(body, NUMERIC, self._widths[NUMERIC], _FAST)
+        found = self._numbers.tensor(body, NUMERIC, self._reader.numeric, _FAST)
         if found is None:
             return None
         numeric, request = found
@@ -109,8 +89,8 @@ class Signature:
             MalformedRequest: the model has another input, or the bytes are no whole number of
                 rows.
         """
-        width = self._widths[NUMERIC]
-        if list(self._inputs) != [NUMERIC]:
+        width = self._reader.numeric
+        if not self._numbers_alone:
             raise MalformedRequest(
                 f"the body is raw bytes, and the model's inputs are {quotes(self._inputs, ' and ')}",
                 "a JSON header that names the inputs",
@@ -118,7 +98,7 @@ class Signature:
         if len(body) % (4 * width):
             raise MalformedRequest(f"the body has {len(body)} raw bytes", f"a multiple of {4 * width}, FP32 x {width}")
         numeric = np.frombuffer(body, "<f4").reshape(-1, width)
-        return self._reader.from_arrays(numeric, None, nan_is_missing=True)
+        return self._reader.from_arrays({NUMERIC: numeric}, nan_is_missing=True)
 
     def read(self, entries: object, raw: memoryview) -> Batch:
         """Read the inputs of a request.
@@ -135,9 +115,9 @@ class Signature:
         """
         inputs = self._collect(entries, raw)
         if all(isinstance(each.data, memoryview) for each in inputs.values()):
-            arrays = {name: _array(each) for name, each in inputs.items()}
-            return self._reader.from_arrays(arrays.get(NUMERIC), arrays.get(CATEGORICAL), nan_is_missing=True)
-        rows = [_rows(inputs[name]) for name in self._inputs]
+            arrays = {name: array_of(each) for name, each in inputs.items()}
+            return self._reader.from_arrays(arrays, nan_is_missing=True)
+        rows = [rows_of(inputs[name], self._bags) for name in self._inputs]
         return self._reader.from_instances([list(chain(*parts)) for parts in zip(*rows, strict=True)])
 
     def tensors(self, answer: Answer, names: Sequence[str]) -> list[tuple[str, NDArray[np.float32]]]:
@@ -173,7 +153,7 @@ class Signature:
         name, datatype, parameters = entry["name"], entry.get("datatype"), optional_object(entry)
         if name not in self._inputs:
             raise MalformedRequest(f"the input {quote(name)} is unknown", f"{quotes(self._inputs, ' and ')}")
-        taken = ["BYTES"] if name == CATEGORICAL else [*DTYPES]
+        taken: list[str] = [*DTYPES] if name == NUMERIC else [_DATATYPES[name]]
         if datatype not in taken:
             raise MalformedRequest(f"input {name!r} has datatype {quote(datatype)}", " or ".join(taken))
         shape = _shape(name, entry.get("shape"), self._inputs[name])
@@ -194,7 +174,7 @@ class Signature:
             )
         if size > len(raw):
             raise MalformedRequest(f"input {name!r} announces {size} bytes, and {len(raw)} are left", "all of them")
-        _check_size(name, datatype, shape, size)
+        check_size(name, datatype, shape, size)
         return Input(name, datatype, shape, raw[:size]), raw[size:]
 
 
@@ -223,12 +203,6 @@ def refuse_unsupported(parameters: Mapping[str, Any], what: str) -> None:
             raise MalformedRequest(f"{what} asks for {key!r}", "neither shared memory nor classification")
 
 
-def encode_strings(values: Sequence[str]) -> bytes:
-    """Write BYTES elements: each its length in 4 bytes, then itself in UTF-8."""
-    encoded = [value.encode() for value in values]
-    return b"".join([part for each in encoded for part in (_LENGTH.pack(len(each)), each)])
-
-
 def _shape(name: str, shape: object, width: int) -> tuple[int, ...]:
     if type(shape) is list:
         shape = [as_integer(size) for size in shape]
@@ -237,106 +211,3 @@ def _shape(name: str, shape: object, width: int) -> tuple[int, ...]:
     if len(shape) != 2 or shape[1] != width or not 0 <= shape[0] * shape[1] <= _MOST_ELEMENTS:
         raise MalformedRequest(f"input {name!r} has shape {quote(shape)}", f"[rows, {width}]")
     return tuple(shape)
-
-
-def _check_size(name: str, datatype: str, shape: tuple[int, ...], size: int) -> None:
-    """Refuse raw bytes that are not what a shape claims, before anything of that shape is made.
-
-    Raises:
-        MalformedRequest: not the size of so many numbers, or too few bytes for the lengths of so
-            many strings.
-    """
-    count = shape[0] * shape[1]
-    if name == CATEGORICAL:
-        if size < _LENGTH.size * count:
-            expected = f"at least {_LENGTH.size * count}, {_LENGTH.size} for the length of each of {count} elements"
-            raise MalformedRequest(f"input {name!r} has {size} bytes", expected)
-    elif size != count * DTYPES[datatype].itemsize:
-        expected = f"{count * DTYPES[datatype].itemsize} for {datatype} {list(shape)}"
-        raise MalformedRequest(f"input {name!r} has {size} bytes", expected)
-
-
-def _array(each: Input) -> NDArray[Any]:
-    """Turn raw bytes, of a checked size, into the graph's type.
-
-    Float32 (B, N), or str as object (B, C).
-    """
-    rows, width = each.shape
-    if each.name == CATEGORICAL:
-        strings = np.empty(rows * width, np.object_)
-        strings[:] = list(_strings(each, rows * width))
-        return strings.reshape(rows, width)
-    dtype = DTYPES[each.datatype]
-    numbers = np.frombuffer(each.data, dtype).reshape(rows, width)
-    if dtype.kind in "iu" and dtype.itemsize == 8:
-        numbers = numbers.astype(np.float64)  # rounded as the same number in JSON, or in a table, is
-    with np.errstate(over="ignore"):
-        # Behind a JSON header numbers are rarely aligned; this copy spares one in the run.
-        return numbers.astype(np.float32, copy=not numbers.flags.aligned)
-
-
-def _strings(each: Input, count: int) -> Iterator[str]:
-    data, position, end = bytes(each.data), 0, len(each.data)
-    for index in range(count):
-        start = position + 4
-        if start > end:
-            raise MalformedRequest(f"input {each.name!r} ends before element {index} of {count}", "all elements")
-        position = start + _LENGTH.unpack_from(data, position)[0]
-        if position > end:
-            raise MalformedRequest(f"element {index} of input {each.name!r} reaches beyond its bytes", "all its bytes")
-        try:
-            yield data[start:position].decode()
-        except UnicodeDecodeError:
-            raise MalformedRequest(f"element {index} of input {each.name!r} is not UTF-8", "text in UTF-8") from None
-    if position != end:
-        raise MalformedRequest(f"input {each.name!r} has {end - position} bytes too many", f"{count} elements")
-
-
-def _rows(each: Input) -> list[list[Any]]:
-    """Return an input as rows of values fit for `from_instances`.
-
-    Null stands for a missing one.
-    """
-    rows, width = each.shape
-    if isinstance(each.data, memoryview):
-        values = _array(each).tolist()
-        return [[None if value != value else value for value in row] for row in values]
-    data = each.data
-    if type(data) is not list:
-        raise MalformedRequest(f'the "data" of input {each.name!r} is no array', "a flat or a nested array")
-    if len(data) not in (rows, rows * width):
-        raise _other_length(each)
-    if each.name == NUMERIC and DTYPES[each.datatype].kind in "iu":
-        _check_whole(each)
-    if len(data) == rows * width and (width > 1 or not any(type(value) is list for value in data)):
-        return [data[start : start + width] for start in range(0, len(data), width)]
-    if len(data) == rows and all(type(row) is list for row in data):
-        for index, row in enumerate(data):
-            if len(row) != width:
-                problem = ValueProblem(index, None, f"has {len(row)} values; expected {width}")
-                raise InvalidFeatures([problem])
-        return data
-    raise _other_length(each)
-
-
-def _other_length(each: Input) -> MalformedRequest:
-    rows, width = each.shape
-    return MalformedRequest(
-        f'the "data" of input {each.name!r} has {len(each.data)} elements',
-        f"{rows * width} values, or {rows} arrays of {width}, as its shape {list(each.shape)} says",
-    )
-
-
-def _check_whole(each: Input) -> None:
-    """Refuse a number of JSON that the declared type of whole numbers cannot hold.
-
-    Raw bytes of it never could.
-    """
-    limits = np.iinfo(DTYPES[each.datatype])
-    values = chain.from_iterable(row if type(row) is list else [row] for row in each.data)
-    for value in values:
-        if type(value) in (int, float) and not (value == value // 1 and limits.min <= value <= limits.max):
-            raise MalformedRequest(
-                f"input {each.name!r} is {each.datatype} and has the number {quote(value)}",
-                f"whole numbers from {limits.min} to {limits.max}, or another datatype",
-            )

@@ -153,7 +153,7 @@ class Tensor(TypedDict):
     """Input or output of a model; -1 stands for the number of rows."""
 
     name: str
-    datatype: Literal["FP32", "BYTES"]
+    datatype: Literal["FP32", "BYTES", "INT64"]
     shape: list[Annotated[int, Field(ge=-1)]]
 
 

@@ -16,7 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from service.engine import Engine
 from service.errors import ServiceError
 from service.http.openapi.schemas import (
-    VALUE,
+    SCALAR,
     Schema,
     array,
     common_schemas,
@@ -86,7 +86,7 @@ _INFER_REQUEST = obj(
                     "datatype": {"type": "string"},
                 },
                 {
-                    "data": or_null(array({"anyOf": [VALUE, array(VALUE)]}, description="Flat or nested, in rows.")),
+                    "data": or_null(array({"anyOf": [SCALAR, array(SCALAR)]}, description="Flat or nested, in rows.")),
                     "parameters": {"type": ["object", "null"], "description": "`binary_data_size` for raw data."},
                 },
             ),

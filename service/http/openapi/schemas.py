@@ -3,10 +3,19 @@
 Its own features and tasks, their ranges, and examples that work.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from service.artifact.entries import CategoricalFeature, NumericFeature, Task
+from service.artifact.entries import (
+    MISSING_TIME,
+    AnyFeature,
+    BagFeature,
+    DatetimeFeature,
+    HashedFeature,
+    NumericFeature,
+    Task,
+)
 from service.artifact.manifest import Manifest
 from service.inference.model import Model
 
@@ -16,7 +25,10 @@ REFERENCE = "#/components/schemas/{model}"
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
 _SHOWN_VALUES = 12
-VALUE: Schema = {"type": ["number", "string", "null"]}
+_TEXT_OR_WHOLE: Schema = {"type": ["string", "integer"]}
+SCALAR: Schema = {"type": ["number", "string", "null"]}
+"""One element of a tensor, or one value of a row without bags; null is a missing one."""
+VALUE: Schema = {"type": ["number", "string", "array", "null"], "items": _TEXT_OR_WHOLE}
 """One value of any row; null is a missing one."""
 
 _OPTIONS: dict[str, Schema] = {
@@ -113,7 +125,7 @@ def _bodies(of: str, list_row: Schema, **more: Any) -> dict[str, Schema]:
     return {f"{of}Request": request | more, f"{of}Inspection": inspection | more, f"{of}Answer": answer}
 
 
-def feature_schema(feature: NumericFeature | CategoricalFeature) -> Schema:
+def feature_schema(feature: AnyFeature) -> Schema:
     """Describe one feature: its type, and what the training split showed.
 
     Values beyond that are taken too.
@@ -122,23 +134,64 @@ def feature_schema(feature: NumericFeature | CategoricalFeature) -> Schema:
     if isinstance(feature, NumericFeature):
         seen = f"Seen from {feature.minimum:g} to {feature.maximum:g}, mean {feature.mean:g}{missing}."
         return {"type": ["number", "null"], "description": seen, "examples": [feature.mean]}
-    shown = ", ".join(map(repr, feature.vocabulary[:_SHOWN_VALUES]))
-    more = f" and {len(feature.vocabulary) - _SHOWN_VALUES} more" if len(feature.vocabulary) > _SHOWN_VALUES else ""
-    return {
-        "type": ["string", "null"],
-        "description": f"Seen: {shown}{more}{missing}. Any other value counts as unknown.",
-        "examples": list(feature.vocabulary[:3]),
-    }
+    if isinstance(feature, DatetimeFeature):
+        first, last = moment_text(feature.minimum), moment_text(feature.maximum)
+        told = f"Epoch seconds, or ISO 8601 with a zone. Seen from {first} to {last}{missing}."
+        return {"type": ["number", "string", "null"], "format": "date-time", "description": told, "examples": [last]}
+    if isinstance(feature, HashedFeature):
+        told = f"An id of any value, one of {feature.buckets} buckets{missing}."
+        return {"type": ["string", "integer", "null"], "description": told}
+    if isinstance(feature, BagFeature):
+        return {"type": ["array", "null"], "items": _TEXT_OR_WHOLE, **_values_of_bag(feature, missing)}
+    told = f"Seen: {_shown(feature.vocabulary)}{missing}. Any other value counts as unknown."
+    return {"type": ["string", "null"], "description": told, "examples": list(feature.vocabulary[:3])}
+
+
+def _values_of_bag(feature: BagFeature, missing: str) -> Schema:
+    told = f"Several values, none with {feature.separator!r} in it; {feature.mean_values:.3g} on average{missing}. "
+    if feature.vocabulary is None:
+        return {"description": f"{told}Each is one of {feature.buckets} buckets."}
+    seen = f"Seen: {_shown(feature.vocabulary)}. Any other value counts as unknown."
+    return {"description": told + seen, "examples": [list(feature.vocabulary[:2])]}
+
+
+def _shown(vocabulary: Sequence[str]) -> str:
+    more = len(vocabulary) - _SHOWN_VALUES
+    return ", ".join(map(repr, vocabulary[:_SHOWN_VALUES])) + (f" and {more} more" if more > 0 else "")
+
+
+def moment_text(seconds: int) -> str:
+    """Write epoch seconds as ISO 8601 in UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}".rjust(20, "0")
 
 
 def example_rows(manifest: Manifest) -> list[dict[str, Any]]:
     """Return the golden rows by feature name; a missing value is null."""
     golden = manifest.golden
-    numeric, categorical = golden.numeric or ((),) * golden.rows, golden.categorical or ((),) * golden.rows
+    nothing: tuple[tuple[Any, ...], ...] = ((),) * golden.rows
+    bags = {feature.name: feature.separator for feature in manifest.bags}
+    names = [feature.name for feature in manifest.texts]
     return [
-        dict(zip(manifest.feature_names, (*map(_short, numbers), *(text or None for text in texts)), strict=True))
-        for numbers, texts in zip(numeric, categorical, strict=True)
+        dict(
+            zip(
+                manifest.feature_names,
+                (
+                    *map(_short, numbers),
+                    *(_text(text, bags.get(name)) for name, text in zip(names, texts, strict=True)),
+                    *(None if moment in (None, MISSING_TIME) else moment_text(moment) for moment in moments),
+                ),
+                strict=True,
+            )
+        )
+        for numbers, texts, moments in zip(
+            golden.numeric or nothing, golden.categorical or nothing, golden.datetime or nothing, strict=True
+        )
     ]
+
+
+def _text(text: str, separator: str | None) -> str | list[str] | None:
+    """Return a cell as a row of JSON has it; with a separator, that of a bag."""
+    return None if not text else text if separator is None else text.split(separator)
 
 
 def _short(number: float | None) -> float | None:
@@ -154,7 +207,7 @@ def _list_row(manifest: Manifest) -> Schema:
         "description": f"The same values in manifest order: {order}.",
         "minItems": count,
         "maxItems": count,
-        "items": VALUE,
+        "items": VALUE if manifest.bags else SCALAR,
     }
 
 
@@ -190,4 +243,7 @@ def infer_example(manifest: Manifest) -> Schema:
     if golden.categorical:
         texts = list(golden.categorical[0])
         inputs.append({"name": "categorical", "datatype": "BYTES", "shape": [1, len(texts)], "data": texts})
+    if golden.datetime:
+        moments = list(golden.datetime[0])
+        inputs.append({"name": "datetime", "datatype": "INT64", "shape": [1, len(moments)], "data": moments})
     return {"inputs": inputs}

@@ -87,7 +87,7 @@ FAULTS: dict[str, tuple[Edit, str]] = {
     "share over one": (put("features", 0, "missing_share", value=1.5), "missing_share"),
     "no features": (put("features", value=[]), "at features"),
     "feature twice": (put("features", 1, "name", value="age"), "feature 'age' is listed twice"),
-    "order of kinds": (lambda d: d["features"].reverse(), "numeric features must stand before"),
+    "order of kinds": (lambda d: d["features"].reverse(), "features must stand kind by kind: numeric, categorical"),
     "task twice": (put("tasks", 1, "name", value="price"), "task 'price' is listed twice"),
     "reserved task": (put("tasks", 0, "name", value="gate_weights"), "a task is called 'gate_weights'"),
     "binary with one class": (put("tasks", 1, "classes", value=["yes"]), "a binary task with 1 classes"),

@@ -68,7 +68,7 @@ def test_every_way_into_the_service_prepares_values(reader_of: Callable[..., Fea
     for batch in (
         reader.from_instances(rows),
         reader.from_inputs(columns),
-        reader.from_arrays(numeric, np.array(sent, object)),
+        reader.from_arrays({"numeric": numeric, "categorical": np.array(sent, object)}),
     ):
         assert batch.categorical is not None
         assert batch.categorical.tolist() == [["red", COMPOSED], ["", "Oslo"]]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from service.artifact.file import read_model
 from service.errors import InvalidFeatures, MalformedRequest, RequestTooLarge, ValueProblem
-from service.inference.features import Batch, FeatureReader, all_finite
+from service.inference.features import Batch, FeatureReader
+from service.inference.reading.numbers import all_finite
 
 NAMES = ["age", "height", "balance", "colour", "city"]
 ROW = {"age": 39, "height": 1.5, "balance": -2.0, "colour": "red", "city": "Oslo"}
@@ -192,7 +193,7 @@ def test_too_many_rows_are_refused(reader: FeatureReader) -> None:
     with pytest.raises(RequestTooLarge, match="MMOE_MAX_ROWS"):
         reader.from_inputs({"age": [1] * 51})
     with pytest.raises(RequestTooLarge):
-        reader.from_arrays(np.zeros((51, 3), np.float32), np.full((51, 2), "", object))
+        reader.from_arrays({"numeric": np.zeros((51, 3), np.float32), "categorical": np.full((51, 2), "", object)})
 
 
 @pytest.mark.parametrize("sent", [None, 5, "rows", {"0": ROW}, True])
@@ -208,17 +209,18 @@ def test_inputs_that_are_no_object_are_malformed(reader: FeatureReader, sent: ob
 
 
 def test_arrays_are_checked_for_what_is_not_finite(reader: FeatureReader) -> None:
-    numeric, categorical = np.ones((3, 3), np.float32), np.full((3, 2), "red", object)
-    assert reader.from_arrays(numeric, categorical).rows == 3
+    numeric = np.ones((3, 3), np.float32)
+    arrays = {"numeric": numeric, "categorical": np.full((3, 2), "red", object)}
+    assert reader.from_arrays(arrays).rows == 3
     numeric[1, 2] = np.nan
     with pytest.raises(InvalidFeatures, match="row 1, feature 'balance': NaN"):
-        reader.from_arrays(numeric, categorical)
-    assert reader.from_arrays(numeric, categorical, nan_is_missing=True).rows == 3
+        reader.from_arrays(arrays)
+    assert reader.from_arrays(arrays, nan_is_missing=True).rows == 3
     numeric[2, 0] = np.inf
     with pytest.raises(InvalidFeatures, match="1 problem in the rows sent: row 2, feature 'age'"):
-        reader.from_arrays(numeric, categorical, nan_is_missing=True)
+        reader.from_arrays(arrays, nan_is_missing=True)
     with pytest.raises(InvalidFeatures, match="no rows"):
-        reader.from_arrays(numeric[:0], categorical[:0])
+        reader.from_arrays({name: array[:0] for name, array in arrays.items()})
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -292,12 +294,13 @@ def test_a_batch_knows_whether_it_misses_a_number(reader: FeatureReader, missing
     age = None if missing else 1.0
     rows = {"age": age, "height": 2.0, "balance": 3.0, "colour": "red", "city": "Oslo"}
     numeric = np.array([[np.nan if missing else 1.0, 2.0, 3.0]], np.float32)
+    arrays = {"numeric": numeric, "categorical": np.array([["red", "Oslo"]], object)}
     whole = reader.from_instances([{**rows, "age": 1.0}])
     for batch in (
         reader.from_instances([rows]),
         reader.from_instances([list(rows.values())]),
         reader.from_inputs({name: [value] for name, value in rows.items()}),
-        reader.from_arrays(numeric, np.array([["red", "Oslo"]], object), nan_is_missing=True),
+        reader.from_arrays(arrays, nan_is_missing=True),
     ):
         assert batch.complete is not missing
         assert Batch.concat([whole, batch]).complete is not missing

@@ -9,12 +9,13 @@ from service.inference.hints import MOST_SEARCHED, spelling
 from service.inference.problems import (
     MAX_COUNTED,
     MAX_LISTED,
-    category_fault,
-    describe,
-    number_fault,
+    Features,
     row_problems,
     unknown_feature,
 )
+from service.inference.reading.numbers import number_fault
+from service.inference.reading.texts import category_fault
+from service.inference.reading.values import describe
 
 
 @pytest.mark.parametrize(
@@ -93,9 +94,9 @@ def test_a_hint_equals_what_was_sent(sent: bool | float, vocabulary: list[str]) 
 
 def test_only_what_is_listed_is_searched_for() -> None:
     vocabulary = [f"value {i}" for i in range(MOST_SEARCHED)]
-    listed, more, _ = row_problems([[3]] * 5000, ["a"], [vocabulary])
+    listed, more, _ = row_problems([[3]] * 5000, Features(["a"], [vocabulary]))
     assert (len(listed), more) == (MAX_LISTED, MAX_COUNTED - MAX_LISTED)
-    assert row_problems([["a", None]], ["a", "b"], [[], []])[0] == []
+    assert row_problems([["a", None]], Features(["a", "b"], [[], []]))[0] == []
 
 
 def test_the_feature_that_was_probably_meant_is_suggested() -> None:
@@ -109,7 +110,7 @@ def test_the_feature_that_was_probably_meant_is_suggested() -> None:
 def test_of_many_names_the_nearest_is_suggested_for_the_first_few_that_are_unknown() -> None:
     names = [f"feature_{i}_of_{i % 7}" for i in range(5000)]
     row = {f"{name[:-1]}x": 1 for name in names[123:163]}
-    listed, _, _ = row_problems([row], names, [])
+    listed, _, _ = row_problems([row], Features(names))
     suggested = [problem.message for problem in listed if "did you mean" in problem.message]
     assert len(listed) == MAX_LISTED
     assert len(suggested) == 3
@@ -117,14 +118,14 @@ def test_of_many_names_the_nearest_is_suggested_for_the_first_few_that_are_unkno
 
 
 def test_counting_ends_somewhere() -> None:
-    listed, more, all_counted = row_problems([[True, True]] * 10_000, ["a", "b"], [])
+    listed, more, all_counted = row_problems([[True, True]] * 10_000, Features(["a", "b"]))
     assert len(listed) == MAX_LISTED
     assert more == MAX_COUNTED - MAX_LISTED
     assert not all_counted
     assert str(InvalidFeatures(listed, more, all_counted)).startswith("More than 1000 problems")
-    assert row_problems([[True, True]] * (MAX_COUNTED // 2), ["a", "b"], [])[1:] == (more, True)
+    assert row_problems([[True, True]] * (MAX_COUNTED // 2), Features(["a", "b"]))[1:] == (more, True)
 
 
 def test_a_name_of_any_length_is_cut() -> None:
-    ((problem,), _, _) = row_problems([{"a" * 1_000_000: 1}], ["a", "b"], [])
+    ((problem,), _, _) = row_problems([{"a" * 1_000_000: 1}], Features(["a", "b"]))
     assert len(str(problem)) < 200

@@ -1,0 +1,184 @@
+"""Data of v2's input tensors: raw bytes or lists of JSON -> arrays, or rows of values."""
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact.entries import MISSING_TIME
+from service.artifact.manifest import CATEGORICAL, DATETIME
+from service.errors import InvalidFeatures, MalformedRequest, ValueProblem
+from service.inference.reading.bags import Bag
+from service.inference.reading.values import describe
+from service.system.quoting import quote
+
+DTYPES: Mapping[str, np.dtype[Any]] = {
+    "UINT8": np.dtype("<u1"), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"), "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("<i1"), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"), "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
+}  # fmt: skip
+"""Types of numbers that are taken for `numeric`; true and false are no numbers, so BOOL is not
+among them."""
+
+_LENGTH = struct.Struct("<I")
+
+
+class Input(NamedTuple):
+    """Input tensor of a request, as it came.
+
+    Attributes:
+        shape: as declared, checked against the model and the most rows.
+        data: nested or flat lists of JSON, or raw bytes, as many as the shape needs (of strings at
+            least).
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: Any
+
+
+def encode_strings(values: Sequence[str]) -> bytes:
+    """Write BYTES elements: each its length in 4 bytes, then itself in UTF-8."""
+    encoded = [value.encode() for value in values]
+    return b"".join([part for each in encoded for part in (_LENGTH.pack(len(each)), each)])
+
+
+def check_size(name: str, datatype: str, shape: tuple[int, ...], size: int) -> None:
+    """Refuse raw bytes that are not what a shape claims, before anything of that shape is made.
+
+    Raises:
+        MalformedRequest: not the size of so many numbers, or too few bytes for the lengths of so
+            many strings.
+    """
+    count = shape[0] * shape[1]
+    if name == CATEGORICAL:
+        if size < _LENGTH.size * count:
+            expected = f"at least {_LENGTH.size * count}, {_LENGTH.size} for the length of each of {count} elements"
+            raise MalformedRequest(f"input {name!r} has {size} bytes", expected)
+    elif size != count * DTYPES[datatype].itemsize:
+        expected = f"{count * DTYPES[datatype].itemsize} for {datatype} {list(shape)}"
+        raise MalformedRequest(f"input {name!r} has {size} bytes", expected)
+
+
+def array_of(each: Input) -> NDArray[Any]:
+    """Turn raw bytes, of a checked size, into the graph's type.
+
+    Float32 (B, N), str as object (B, C + H + G), or int64 (B, K).
+    """
+    rows, width = each.shape
+    if each.name == CATEGORICAL:
+        strings = np.empty(rows * width, np.object_)
+        strings[:] = list(_strings(each, rows * width))
+        return strings.reshape(rows, width)
+    if each.name == DATETIME:
+        return np.frombuffer(each.data, "<i8").reshape(rows, width).astype(np.int64)
+    dtype = DTYPES[each.datatype]
+    numbers = np.frombuffer(each.data, dtype).reshape(rows, width)
+    if dtype.kind in "iu" and dtype.itemsize == 8:
+        numbers = numbers.astype(np.float64)  # rounded as the same number in JSON, or in a table, is
+    with np.errstate(over="ignore"):
+        # Behind a JSON header numbers are rarely aligned; this copy spares one in the run.
+        return numbers.astype(np.float32, copy=not numbers.flags.aligned)
+
+
+def _strings(each: Input, count: int) -> Iterator[str]:
+    data, position, end = bytes(each.data), 0, len(each.data)
+    for index in range(count):
+        start = position + 4
+        if start > end:
+            raise MalformedRequest(f"input {each.name!r} ends before element {index} of {count}", "all elements")
+        position = start + _LENGTH.unpack_from(data, position)[0]
+        if position > end:
+            raise MalformedRequest(f"element {index} of input {each.name!r} reaches beyond its bytes", "all its bytes")
+        try:
+            yield data[start:position].decode()
+        except UnicodeDecodeError:
+            raise MalformedRequest(f"element {index} of input {each.name!r} is not UTF-8", "text in UTF-8") from None
+    if position != end:
+        raise MalformedRequest(f"input {each.name!r} has {end - position} bytes too many", f"{count} elements")
+
+
+def rows_of(each: Input, bags: Mapping[int, Bag]) -> list[list[Any]]:
+    """Return an input as rows of values fit for `from_instances`.
+
+    Null stands for a missing one.
+
+    Args:
+        each: the input.
+        bags: of the tensor `categorical`, by column.
+    """
+    rows = array_of(each).tolist() if isinstance(each.data, memoryview) else _rows_of_json(each)
+    if each.name == DATETIME:
+        return [list(map(_moment, row)) for row in rows]
+    if each.name == CATEGORICAL:
+        if bags:
+            return [[_bag(cell, bags.get(place)) for place, cell in enumerate(row)] for row in rows]
+    elif isinstance(each.data, memoryview):
+        return [[None if value != value else value for value in row] for row in rows]
+    return rows
+
+
+def _moment(value: object) -> int | None:
+    """Return seconds, of an input checked for whole numbers."""
+    if value is None or value == MISSING_TIME:
+        return None
+    if type(value) not in (int, float):
+        raise MalformedRequest(f"input {DATETIME!r} has {describe(value)}", "whole numbers of epoch seconds, or null")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def _bag(cell: object, bag: Bag | None) -> object:
+    """Return the cell of a bag as an array; another as it is."""
+    if bag is None or cell is None:
+        return cell
+    if type(cell) is not str:
+        expected = f"a string, such as {quote(bag.join(['a', 'b']))}: a bag's values with its separator between them"
+        raise MalformedRequest(f"input {CATEGORICAL!r} has {describe(cell)} for a bag", expected)
+    return bag.split(cell)
+
+
+def _rows_of_json(each: Input) -> list[list[Any]]:
+    rows, width = each.shape
+    data = each.data
+    if type(data) is not list:
+        raise MalformedRequest(f'the "data" of input {each.name!r} is no array', "a flat or a nested array")
+    if len(data) not in (rows, rows * width):
+        raise _other_length(each)
+    if each.name != CATEGORICAL and DTYPES[each.datatype].kind in "iu":
+        _check_whole(each)
+    if len(data) == rows * width and (width > 1 or not any(type(value) is list for value in data)):
+        return [data[start : start + width] for start in range(0, len(data), width)]
+    if len(data) == rows and all(type(row) is list for row in data):
+        for index, row in enumerate(data):
+            if len(row) != width:
+                problem = ValueProblem(index, None, f"has {len(row)} values; expected {width}")
+                raise InvalidFeatures([problem])
+        return data
+    raise _other_length(each)
+
+
+def _other_length(each: Input) -> MalformedRequest:
+    rows, width = each.shape
+    return MalformedRequest(
+        f'the "data" of input {each.name!r} has {len(each.data)} elements',
+        f"{rows * width} values, or {rows} arrays of {width}, as its shape {list(each.shape)} says",
+    )
+
+
+def _check_whole(each: Input) -> None:
+    """Refuse a number of JSON that the declared type of whole numbers cannot hold.
+
+    Raw bytes of it never could.
+    """
+    limits = np.iinfo(DTYPES[each.datatype])
+    values = chain.from_iterable(row if type(row) is list else [row] for row in each.data)
+    for value in values:
+        if type(value) in (int, float) and not (value == value // 1 and limits.min <= value <= limits.max):
+            raise MalformedRequest(
+                f"input {each.name!r} is {each.datatype} and has the number {quote(value)}",
+                f"whole numbers from {limits.min} to {limits.max}, or another datatype",
+            )
