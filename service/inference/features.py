@@ -104,7 +104,10 @@ class FeatureReader:
         self._pick_numbers, self._pick_texts, self._pick_times = map(_picker, (numeric, texts, datetimes))
         times = self.numeric + self.categorical
         self._parts = slice(0, self.numeric), slice(self.numeric, times), slice(times, None)
-        self._numbers, self._texts = NumberReader(self.numeric), text_reader(manifest)
+        texts_of = text_reader(manifest)
+        self._read_numbers, self._read_texts, self._prepared = (
+            NumberReader(self.numeric).read, texts_of.read, texts_of.prepared
+        )  # fmt: skip
         self._features = _features(manifest)
 
     def from_instances(self, instances: object) -> Batch:
@@ -167,7 +170,7 @@ class FeatureReader:
         batch = Batch.of_inputs(arrays, len(next(iter(arrays.values()))))
         self.check_rows(batch.rows)
         complete = batch.numeric is None or self.check_numeric(batch.numeric, nan_is_missing)
-        texts = None if batch.categorical is None else self._texts.prepared(batch.categorical)
+        texts = None if batch.categorical is None else self._prepared(batch.categorical)
         if batch.datetime is not None and not sound_moments(batch.datetime):
             raise InvalidFeatures(*moment_problems(batch.datetime, self.names))
         return batch._replace(categorical=texts, complete=complete)
@@ -219,8 +222,8 @@ class FeatureReader:
         return [row[first] for row in complete], [row[second] for row in complete], times
 
     def _batch(self, numbers: list[Row], texts: list[Row], times: list[Row], rows: int) -> Batch:
-        numeric, complete = self._numbers.read(numbers) if self.numeric else (None, True)
-        categorical = self._texts.read(texts) if self.categorical else None
+        numeric, complete = self._read_numbers(numbers) if self.numeric else (None, True)
+        categorical = self._read_texts(texts) if self.categorical else None
         return Batch(numeric, categorical, rows, complete, read_datetimes(times) if self.datetime else None)
 
 
