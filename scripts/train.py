@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from model.config.run import Config, load_config
-from model.schema import Dataset
+from model.schema import Dataset, FeatureSchema
 from tables.errors import UserError
 
 INTERRUPTED = 130
@@ -142,11 +142,17 @@ def _python() -> Path:
 
 def describe(config: Config, dataset: Dataset) -> str:
     """Describe in a few lines which model is about to be trained on which data."""
-    features = dataset.features
     tasks = ", ".join(f"{task.name} ({task.kind})" for task in dataset.tasks)
     head = f"{config.name}: {config.model.architecture} on {dataset.source}; tasks: {tasks}"
-    kinds = f"{len(features.numeric)} numeric and {len(features.categorical)} categorical features"
-    return "\n".join([head, kinds, *dataset.notes])
+    return "\n".join([head, _kinds(dataset.features), *dataset.notes])
+
+
+def _kinds(features: FeatureSchema) -> str:
+    """Count the features of each kind, those of newer kinds where there are any."""
+    more = {"hashed": features.hashed, "bag": features.bags, "datetime": features.datetimes}
+    counts = [f"{len(features.numeric)} numeric", f"{len(features.categorical)} categorical"]
+    counts += [f"{len(held)} {kind}" for kind, held in more.items() if held]
+    return f"{', '.join(counts[:-1])} and {counts[-1]} features"
 
 
 def tabulate(metrics: Mapping[str, Mapping[str, float]]) -> str:

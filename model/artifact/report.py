@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from model.markdown import table, wrap
 from model.network.model import Predictions
 from model.plots import gate_heatmap, loss_curves, save_png, task_picture
-from model.schema import Dataset, Task
+from model.schema import FIRST_VALUE, CategoricalFeature, Dataset, FeatureSchema, HashedFeature, Task
 from model.training.metrics import Baseline
 from model.training.progress import History
 
@@ -46,6 +46,7 @@ def write_report(
         _head(manifest, history),
         _metrics(manifest["tasks"], dataset.tasks),
         *([_gates(manifest)] if manifest["gates"] else []),
+        *([_features(dataset.features)] if dataset.features.texts else []),
         _training(history),
         *[_task_section(task.name, task.kind, pictures) for task in dataset.tasks],
     ]
@@ -128,6 +129,25 @@ def _gates(manifest: Mapping[str, Any]) -> str:
         "Entropy is normalised: 0 is one expert alone, 1 is all experts alike. How similarly two tasks use the experts "
         "(1 minus the Jensen-Shannon divergence of their gate weights, mean over validation rows):\n\n"
         + table(["", *(f"`{name}`" for name in names)], rows)
+    )
+
+
+def _features(features: FeatureSchema) -> str:
+    """Tabulate the features with an embedding, and what of their training values is known."""
+    rows = []
+    for feature in features.texts:
+        buckets = 0 if isinstance(feature, CategoricalFeature) else feature.buckets
+        held = f"{buckets:,} buckets" if buckets else f"{feature.codes - FIRST_VALUE:,} known"
+        unknown = "-" if buckets or isinstance(feature, HashedFeature) else f"{feature.unknown_share:.1%}"
+        collisions = (
+            f"{feature.collision_share:.1%}" if buckets and not isinstance(feature, CategoricalFeature) else "-"
+        )
+        rows.append([f"`{feature.name}`", held, f"{feature.missing_share:.1%}", unknown, collisions, feature.table])
+    return (
+        "## Values\n\n"
+        + table(["feature", "values", "missing", "unknown", "in a collision", "table of"], rows)
+        + "\n\nShares of the training rows; of a bag, missing are cells without a value, and unknown is a share of the "
+        "values. In a collision are the different values expected to share their bucket with another one."
     )
 
 

@@ -27,7 +27,15 @@ METRICS: dict[TaskKind, tuple[str, ...]] = {
 }
 """The metrics of each kind of task, as reports and `train.monitor` name them."""
 
-RESERVED = ("numeric", "categorical", "expert_mask", "row_expert_mask", "gate_weights", "gate_contributions")
+RESERVED = (
+    "numeric",
+    "categorical",
+    "datetime",
+    "expert_mask",
+    "row_expert_mask",
+    "gate_weights",
+    "gate_contributions",
+)
 """Tensor names of the artifact (docs/artifact.md) that no task may take."""
 
 

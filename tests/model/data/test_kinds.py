@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from model.config.run import Config
+from model.data.cardinality import on_buckets, on_vocabulary
 from model.data.table import read_dataset
 from model.schema import Dataset
 from tables.errors import DataError
@@ -384,6 +385,9 @@ def test_page_of_values_shows_the_lines_as_they_are_printed(read: Read) -> None:
         *read({"__index_level_0__": list(range(ROWS))}, parquet=True).remarks,
         *read({"sku": [f"rare {row}" if row % 3 == 0 else "common" for row in range(ROWS)]}).remarks,
         *read({"clicked_at": [1_700_000_000 + row % 60 for row in range(3000)]}).remarks,
+        *(f"user: {remark}" for remark in on_buckets(340, 100_000, 0.003, "name it in features.categorical")),
+        *(f"item: {remark}" for remark in on_buckets(20_000, 32_768, 0.45, "name it in features.categorical")),
+        *(f"item: {remark}" for remark in on_vocabulary(228_000)),
     ]
     for line in documented:
         pattern = ".*".join(re.escape(piece.strip()) for piece in re.split(r"\.\.\.", line) if piece.strip())
