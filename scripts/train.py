@@ -12,12 +12,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
+
 from model.config.run import Config, load_config
+from model.data.streaming.place import CACHE, is_whole
 from model.schema import Dataset, FeatureSchema
 from tables.errors import UserError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+
+WRITTEN_ROWS = 1_000_000
+"""Rows of the table whose splits are written together."""
 
 GIVEN = ("train", "validation", "test")
 """Splits as `--write-splits` names them: the defaults of `data.split.train_value` and its like."""
@@ -33,23 +39,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = load_config(options.config, options.set)
         if options.check:
-            prepare(config, options.write_splits, options.strict)
+            prepare(config, options)
             return 0
         checkpoint = options.models / ".training" / config.name / "checkpoint.pt"
         _check_writable(options.models / config.name)
         _check_writable(checkpoint.parent)
-        dataset = prepare(config, options.write_splits, options.strict)
-        train(config, dataset, options.models, checkpoint, options.resume)
+        with _alone(checkpoint.parent):
+            dataset = prepare(config, options, checkpoint.parent)
+            train(config, dataset, options.models, checkpoint, options.resume)
+            if not options.keep_cache:
+                shutil.rmtree(checkpoint.parent / CACHE, ignore_errors=True)
     except UserError as error:
         return _fail(*map(str, error.args))
     except OSError as error:
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        kept = checkpoint is not None and checkpoint.exists()
-        what = "the same command goes on from the last checkpoint" if kept else "nothing was written"
-        print(f"\nInterrupted; {what}.", file=sys.stderr)
+        print(f"\nInterrupted; {_what_is_left(checkpoint)}.", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _what_is_left(checkpoint: Path | None) -> str:
+    if checkpoint is not None and checkpoint.exists():
+        return "the same command goes on from the last checkpoint"
+    if checkpoint is not None and is_whole(checkpoint.parent / CACHE):
+        return "the same command trains from the rows that were read"
+    return "nothing was written"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -66,6 +81,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--write-splits", type=Path, metavar="FILE", help="write a CSV of each row's number in the table and its split"
     )
+    parser.add_argument(
+        "--keep-cache",
+        action="store_true",
+        help="keep the rows of a large table as training reads them, for the next run",
+    )
     parser.add_argument("--check", action="store_true", help="read the table, say what was understood, and stop there")
     parser.add_argument(
         "--strict",
@@ -75,8 +95,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def prepare(config: Config, splits: Path | None, strict: bool = False) -> Dataset:
+def prepare(config: Config, options: argparse.Namespace, work: Path | None = None) -> Dataset:
     """Read the table and say what was understood; write its splits to a file, if one is named.
+
+    Args:
+        config: of the run.
+        options: of the command line.
+        work: folder of the run; without one, rows that do not fit into memory are left out.
 
     Raises:
         UserError: also, if strict, where a remark is made on a column of the table; see
@@ -84,12 +109,12 @@ def prepare(config: Config, splits: Path | None, strict: bool = False) -> Datase
     """
     from model.data.table import read_dataset
 
-    dataset = read_dataset(config)
-    if strict and dataset.remarks:
+    dataset = read_dataset(config, work, rows=work is not None)
+    if options.strict and dataset.remarks:
         raise UserError(*dataset.remarks, "--strict, and columns of the table need a word, see docs/values.md")
     print(describe(config, dataset), file=sys.stderr)
-    if splits is not None:
-        write_splits(splits, dataset)
+    if options.write_splits is not None:
+        write_splits(options.write_splits, dataset)
     return dataset
 
 
@@ -99,11 +124,16 @@ def write_splits(path: Path, dataset: Dataset) -> None:
     Rows that the configuration left out are not in it. The words are those that a split of kind
     `given` takes.
     """
-    rows = [(n, split) for split, numbers in zip(GIVEN, dataset.row_numbers, strict=True) for n in numbers.tolist()]
+    last = max((int(numbers[-1]) for numbers in dataset.row_numbers if len(numbers)), default=0)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["row", "split"])
-        writer.writerows(sorted(rows))
+        for first in range(0, last + 1, WRITTEN_ROWS):
+            rows = []
+            for split, numbers in zip(GIVEN, dataset.row_numbers, strict=True):
+                start, end = np.searchsorted(numbers, [first, first + WRITTEN_ROWS])
+                rows += [(number, split) for number in numbers[start:end].tolist()]
+            writer.writerows(sorted(rows))
 
 
 def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resume: bool) -> None:
@@ -113,15 +143,14 @@ def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resu
     from model.training.metrics import baselines, evaluate
     from model.training.train import fit
 
-    with _alone(checkpoint.parent):
-        if checkpoint.exists() and not resume:
-            checkpoint.unlink()
-        if checkpoint.exists():
-            print(f"Going on from {checkpoint}; --no-resume starts afresh.", file=sys.stderr)
-        model = build_model(dataset.features, dataset.tasks, config.model, config.train.seed)
-        history = fit(model, dataset, config.train, checkpoint)
-        version = export(model, dataset, config, history, models)
-        checkpoint.unlink(missing_ok=True)
+    if checkpoint.exists() and not resume:
+        checkpoint.unlink()
+    if checkpoint.exists():
+        print(f"Going on from {checkpoint}; --no-resume starts afresh.", file=sys.stderr)
+    model = build_model(dataset.features, dataset.tasks, config.model, config.train.seed)
+    history = fit(model, dataset, config.train, checkpoint)
+    version = export(model, dataset, config, history, models)
+    checkpoint.unlink(missing_ok=True)
     metrics = evaluate(predict(model, dataset.test), dataset.test, dataset.tasks)
     constant = baselines(dataset.train, dataset.test, dataset.tasks)
     lines = {}
@@ -176,9 +205,10 @@ def _check_writable(directory: Path) -> None:
 
 @contextmanager
 def _alone(work: Path) -> Iterator[None]:
-    """Lock the directory of a model's checkpoint, and remove it once the checkpoint is gone.
+    """Lock the directory of a model's checkpoint, and remove it once nothing is to be kept there.
 
-    Other runs of the same model are kept out meanwhile.
+    Kept are a checkpoint and a whole cache of rows. Other runs of the same model are kept out
+    meanwhile.
 
     Raises:
         UserError: another process is training there.
@@ -196,7 +226,7 @@ def _alone(work: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if not (work / "checkpoint.pt").exists():
+            if not (work / "checkpoint.pt").exists() and not is_whole(work / CACHE):
                 shutil.rmtree(work, ignore_errors=True)
                 with suppress(OSError):  # not empty: published models, or others in training
                     for place in places:

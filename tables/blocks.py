@@ -1,7 +1,9 @@
 """Blocks of a table that nothing holds whole: as many rows each, however files cut them."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -9,12 +11,18 @@ from numpy.typing import NDArray
 
 from tables.config import TableData
 from tables.errors import DataError
+from tables.files.paths import single_file
 from tables.files.several import FileSet, open_files
 from tables.source import SAMPLE_ROWS, Table, table_of
 from tables.suggestion import nearest
 
 BLOCK_ROWS = 65_536
 """Rows of a block; the last one of a table may have fewer."""
+
+LEAST_ROW_BYTES = 2
+"""A row of text has two columns at least, with a separator between them, and a line's end."""
+
+PACKED_OR_COLUMNAR = (b"PAR1", b"ARROW1", b"\x1f\x8b", b"PK", b"\xff\xff\xff\xff")
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,37 @@ def open_table(data: TableData) -> Files:
         DataError: there is none, one cannot be read, or they are not files of one table.
     """
     return Files(data, open_files(data))
+
+
+def large_table(data: TableData) -> Files | None:
+    """Find the files of a table of more than `data.stream_above_rows` rows; None for others.
+
+    A file of text is looked at only if it has bytes for so many rows. One by itself that cannot be
+    read is no large table: whoever reads it whole says what is wrong with it.
+
+    Raises:
+        DataError: as `open_table`, for several files.
+    """
+    path = single_file(data)
+    if path is not None and _rows_at_most(path) <= data.stream_above_rows:
+        return None
+    try:
+        files = open_table(data)
+    except DataError:
+        if path is None:
+            raise
+        return None
+    return files if files.rows > data.stream_above_rows else None
+
+
+def _rows_at_most(path: Path) -> float:
+    """Bound the rows of a file by its size; without bound for a columnar or packed one."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(6)
+        return math.inf if head.startswith(PACKED_OR_COLUMNAR) else path.stat().st_size / LEAST_ROW_BYTES
+    except OSError:
+        return 0
 
 
 def sample_rows(rows: int) -> NDArray[np.int64]:

@@ -53,7 +53,7 @@ class Coded:
             self.numeric[chosen],
             self.codes[chosen],
             labels[chosen],
-            self.text[chosen],
+            self.text[chosen] if len(self.text) else self.text,
             tuple(take(bags, chosen) for bags in self.bags),
             None if self.datetimes is None else self.datetimes[chosen],
             None if weights is None else weights[chosen],
@@ -107,7 +107,7 @@ def code_features(
     for name in kinds:
         column = coded[name]
         if column.empty:
-            said.add(name, _without(name, name in declared, column.feature, config.features.min_count))
+            said.add(name, left_out_for(name, name in declared, column.feature, config.features.min_count))
             continue
         columns.append(column)
         said.add(name, *column.remarks, *(on_constant(table.frame[name]) if name not in declared else ()))
@@ -140,14 +140,8 @@ def _joined(columns: list[_Column], rows: int) -> Coded:
 
 
 def _number(table: Table, name: str, config: Config, training: Mask, weights: Weights | None) -> _Column:
-    """Read a column of numbers and describe it by the training rows.
-
-    Markers are compared as the graph does it.
-    """
-    odd_cells = config.features.rest == "infer" and name not in config.features.numeric
-    exact = numbers(table, name, "features.numeric", odd_cells)
-    values = exact.astype(np.float32)
-    values[np.isin(values, np.array(table.markers.numbers, np.float64).astype(np.float32))] = np.nan
+    """Read a column of numbers and describe it by the training rows."""
+    exact, values = read_numbers(table, name, config)
     bins = config.model.bins if config.model.numeric_encoding == "piecewise_linear" else 0
     known = training & ~np.isnan(values)
     times = None if weights is None else weights[known].astype(np.float64)
@@ -155,6 +149,20 @@ def _number(table: Table, name: str, config: Config, training: Mask, weights: We
     statistics = statistics_of(values[training], None if weights is None else weights[training])
     feature = numeric_feature(name, statistics, edges, table.markers.numbers)
     return _Column(feature, values, not statistics.count, [*on_precision(table.frame[name], exact)], [])
+
+
+def read_numbers(table: Table, name: str, config: Config) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Read a column of numbers, NaN = missing: as they are, and as the graph compares them.
+
+    Returns:
+        float64 (R,), and float32 (R,) without those that a marker takes for missing.
+    """
+    odd_cells = config.features.rest == "infer" and name not in config.features.numeric
+    exact = numbers(table, name, "features.numeric", odd_cells)
+    values = exact.astype(np.float32)
+    if table.markers.numbers:
+        values[np.isin(values, np.array(table.markers.numbers, np.float64).astype(np.float32))] = np.nan
+    return exact, values
 
 
 def _moment(table: Table, name: str, config: Config, training: Mask, weights: Weights | None) -> _Column:
@@ -180,14 +188,15 @@ def _texts(
     for name, feature in features.items():
         column = read.pop(name)
         empty = tells_nothing(feature, column.statistics)
-        remarks = [*remarks_on(column, feature, config.features)]
+        distinct = column.statistics.counts.distinct if column.statistics.counts is not None else 0
+        remarks = [*remarks_on(feature, distinct, config.features)]
         coded[name] = _Column(
-            feature, encode(column, feature), empty, remarks, _rewritten(feature), objects(column.cells)
+            feature, encode(column, feature), empty, remarks, rewritten(feature), objects(column.cells)
         )
     return coded
 
 
-def _rewritten(feature: TextFeature) -> list[str]:
+def rewritten(feature: object) -> list[str]:
     """Note that a column's values are known under another text than the table's."""
     if not isinstance(feature, CategoricalFeature) or not feature.spellings:
         return []
@@ -195,7 +204,12 @@ def _rewritten(feature: TextFeature) -> list[str]:
     return [f"numbers are categories without decimals that say nothing: '{given}' is '{value}'."]
 
 
-def _without(name: str, declared: bool, feature: object, min_count: int) -> str:
+def left_out_for(name: str, declared: bool, feature: object, min_count: int) -> str:
+    """Remark that a column is left out, since its training rows tell nothing.
+
+    Raises:
+        DataError: if the configuration declares it.
+    """
     reason = f"no training row has a number there, or a category that {min_count} training rows share"
     if not isinstance(feature, NumericFeature | CategoricalFeature):
         bag = isinstance(feature, BagFeature) and not feature.buckets

@@ -43,7 +43,7 @@ def assign(table: Table, split: Split, strata: Strata | None = None) -> tuple[As
     check_columns(table, split)
     if split.keys:
         chosen = by_place(key_places(table, split.keys, split.seed, "data.split.key"), split)
-        note = f"at random, by a hash of {_joined(split.keys)}"
+        note = f"at random, by a hash of {named(split.keys)}"
     elif split.kind == "random":
         blocks = np.random.default_rng(split.seed).permutation(len(table))
         chosen, how = _stratified(np.argsort(blocks), by_block(blocks, split), split, strata or {})
@@ -56,11 +56,11 @@ def assign(table: Table, split: Split, strata: Strata | None = None) -> tuple[As
         order = np.random.default_rng(split.seed).permutation(int(groups.max()) + 1)
         chosen, note = (
             by_block(order[groups], split),
-            f"by groups of {_joined(split.columns)}, none of them in two splits",
+            f"by groups of {named(split.columns)}, none of them in two splits",
         )
     else:
         ranks = ranks_in_time(table, split)
-        chosen, note = by_block(ranks, split), f"by time ({_joined(split.columns)}), the latest rows for test"
+        chosen, note = by_block(ranks, split), f"by time ({named(split.columns)}), the latest rows for test"
     return chosen, [note_on_split(note, np.bincount(chosen, minlength=3).tolist())]
 
 
@@ -194,7 +194,7 @@ def ranks_in_time(table: Table, split: Split) -> NDArray[np.int64]:
     wrong = np.flatnonzero(times.is_null().to_numpy())
     if wrong.size:
         raise DataError(
-            f"data.split.format is '{split.format}', and {_joined(split.columns)} in row "
+            f"data.split.format is '{split.format}', and {named(split.columns)} in row "
             f"{table.row_numbers[wrong[0]]} is '{joined[int(wrong[0])]}'; see the directives of strptime"
         )
     return _combined([times.to_physical().to_numpy()])
@@ -240,5 +240,6 @@ def _combined(keys: list[NDArray[Any]]) -> NDArray[np.int64]:
     return combined
 
 
-def _joined(names: Sequence[str]) -> str:
+def named(names: Sequence[str]) -> str:
+    """Show columns in a sentence."""
     return ", ".join(f"'{name}'" for name in names)

@@ -5,6 +5,9 @@ up in them; the kind of a column is decided by all rows.
 """
 
 import hashlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from weakref import finalize
 
 import numpy as np
 import polars as pl
@@ -15,16 +18,28 @@ from model.data.cells import cells_of
 from model.data.features import code_features
 from model.data.labels import coarse_answers, labelled_rows, read_labels, read_strata
 from model.data.splits import TEST, TRAIN, VALIDATION, assign
+from model.data.streaming.place import CACHE
+from model.data.streaming.streamed import inspect_table, stream_dataset
 from model.data.synthetic import generate
 from model.data.weights import Weights, read_weights
 from model.schema import Dataset
+from tables.blocks import Files, large_table
 from tables.columns import keep_rows
 from tables.config import Split, TableData
 from tables.source import Table, read_table
 
 
-def read_dataset(config: Config) -> Dataset:
+def read_dataset(config: Config, work: Path | None = None, rows: bool = True) -> Dataset:
     """Read the rows that the configuration names and make them ready to train on.
+
+    A table of more than `data.stream_above_rows` rows is not held in memory; see
+    `model.data.streaming`.
+
+    Args:
+        config: names columns and tasks.
+        work: folder of the run, below which such a table's rows are cached; without one they are
+            written to a temporary folder, which goes with the dataset.
+        rows: whether the rows of such a table are wanted, beside features, tasks and row numbers.
 
     Raises:
         DataError: one sentence, for a table that cannot be read or does not fit the configuration.
@@ -32,7 +47,19 @@ def read_dataset(config: Config) -> Dataset:
     data = config.data
     if isinstance(data, SyntheticData):
         return dataset_of(*_generate(data), "synthetic", config)
+    files = large_table(data)
+    if files is not None:
+        return _streamed(files, config, work, rows)
     return dataset_of(*read_table(data), data.source, config)
+
+
+def _streamed(files: Files, config: Config, work: Path | None, rows: bool) -> Dataset:
+    if rows and work is not None:
+        return stream_dataset(files, config, work / CACHE)
+    folder = TemporaryDirectory(prefix="mmoe-rows-")
+    dataset = (stream_dataset if rows else inspect_table)(files, config, Path(folder.name))
+    finalize(dataset, folder.cleanup)
+    return dataset
 
 
 def dataset_of(table: Table, digest: str, source: str, config: Config) -> Dataset:
@@ -64,7 +91,7 @@ def dataset_of(table: Table, digest: str, source: str, config: Config) -> Datase
         source=source,
         digest=digest,
         row_numbers=tuple(table.row_numbers[chosen == part] for part in (TRAIN, VALIDATION, TEST)),
-        notes=(*notes, *dropped, *how, *weighed, *kinds, *remarks, *coarse_answers(tasks)),
+        notes=(*table.notes, *notes, *dropped, *how, *weighed, *kinds, *remarks, *coarse_answers(tasks)),
         remarks=remarks,
         cells=cells_of(table, coded, chosen == TEST, data.strip) if isinstance(data, TableData) else None,
     )

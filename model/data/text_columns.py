@@ -88,16 +88,17 @@ def objects(cells: pl.Series) -> NDArray[np.object_]:
     return taken
 
 
-def remarks_on(column: TextColumn, feature: TextFeature, config: FeatureConfig) -> Iterator[str]:
-    """Remark on how many different values a column has."""
-    assert column.statistics.counts is not None
-    distinct = column.statistics.counts.distinct
+def remarks_on(feature: TextFeature, distinct: float, config: FeatureConfig) -> Iterator[str]:
+    """Remark on how many different values a column's training rows have.
+
+    `distinct` of them; not read with a vocabulary.
+    """
     if isinstance(feature, HashedFeature):
         way_out = "name it in features.categorical"
-        yield from on_buckets(distinct, feature.buckets, feature.collision_share, way_out)
+        yield from on_buckets(int(distinct), feature.buckets, feature.collision_share, way_out)
         return
     if isinstance(feature, BagFeature) and feature.buckets:
-        yield from on_buckets(distinct, feature.buckets, feature.collision_share, "take its 'buckets' away")
+        yield from on_buckets(int(distinct), feature.buckets, feature.collision_share, "take its 'buckets' away")
         return
     known = len(feature.vocabulary)
     yield from on_unknown(feature.unknown_share, config.min_count, config.max_values, known)

@@ -32,4 +32,9 @@ def read_weights(table: Table, name: str) -> tuple[Weights, list[str]]:
             f'or leave such rows out, by data.keep = ["{name} > 0"] for example'
         )
     low, high, mean = float(weights.min()), float(weights.max()), float(weights.mean(dtype=np.float64))
-    return weights, [f"Rows count by their weight in '{name}': {low:.6g} to {high:.6g}, {mean:.6g} on average."]
+    return weights, [note_on_weights(name, low, high, mean)]
+
+
+def note_on_weights(name: str, low: float, high: float, mean: float) -> str:
+    """Say which weights a column holds."""
+    return f"Rows count by their weight in '{name}': {low:.6g} to {high:.6g}, {mean:.6g} on average."

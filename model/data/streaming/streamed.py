@@ -1,0 +1,218 @@
+"""Datasets of tables that are not held in memory: count, write a cache, map it."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.config.run import Config
+from model.data.cells import cells_of
+from model.data.splits import SPLITS, TEST
+from model.data.streaming.cache import PARTS, CacheWriter, RowNumberWriter, map_rows, read_manifest
+from model.data.streaming.packing import pack, pack_schema, unpack_cells, unpack_rows, unpack_schema
+from model.data.streaming.progress import PassProgress
+from model.data.streaming.selection import Selection
+from model.data.streaming.splits import Plan, plan_of
+from model.data.streaming.survey import Survey, survey
+from model.schema import Bags, Cells, Dataset, Rows
+from tables.blocks import Files
+from tables.config import TableData
+from tables.errors import DataError
+from tables.source import Table
+
+FORMAT = 1
+"""Of the cache; one of another format is written anew."""
+
+
+def stream_dataset(files: Files, config: Config, folder: Path) -> Dataset:
+    """Read a table in two passes, or take the cache that is there.
+
+    Args:
+        files: of the table.
+        config: names columns and tasks.
+        folder: of the cache; nobody else writes there meanwhile.
+
+    Raises:
+        DataError: for a table that does not fit the configuration, or a disk too small.
+    """
+    digest = files.digest()
+    key = cache_key(config, digest)
+    manifest = read_manifest(folder, key)
+    if manifest is None:
+        plan = plan_of(files, config)
+        found = survey(files, config, plan)
+        check_space(found, folder, config)
+        _write(files, config, plan, found, folder, {"key": key, "digest": digest})
+        manifest = read_manifest(folder, key)
+        assert manifest is not None
+    return _dataset(folder, manifest, config, files.source)
+
+
+def inspect_table(files: Files, config: Config, folder: Path) -> Dataset:
+    """Read a table once: its features, tasks and row numbers, without any rows.
+
+    The row numbers are mapped from files in `folder`.
+
+    Raises:
+        DataError: as `stream_dataset`.
+    """
+    writer = RowNumberWriter(folder)
+    found = survey(files, config, plan_of(files, config), writer)
+    schema = found.coder.features
+    none = Rows(
+        np.zeros((0, len(schema.numeric)), np.float32),
+        np.zeros((0, len(schema.single)), np.int32),
+        np.zeros((0, len(found.tasks))),
+        np.zeros((0, len(schema.texts)), np.object_),
+        tuple(Bags(np.zeros(0, np.int32), np.zeros(1, np.int64)) for _ in schema.bags),
+    )
+    return Dataset(
+        *(schema, found.tasks, none, none, none, files.source, files.digest(), found.notes, found.remarks),
+        row_numbers=writer.finish(),
+    )
+
+
+def cache_key(config: Config, digest: str) -> str:
+    """Digest all that the cache depends on."""
+    free = {"path", "stream_above_rows", "buffer_rows", "cache_gib"}
+    settings = {
+        "format": FORMAT,
+        "table": digest,
+        "data": config.data.model_dump(mode="json", exclude=free),
+        "features": config.features.model_dump(mode="json"),
+        "tasks": [task.model_dump(mode="json", exclude={"weight"}) for task in config.tasks],
+        "edges": [config.model.numeric_encoding, config.model.bins],
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def bytes_needed(found: Survey) -> int:
+    """Compute the size of the cache."""
+    schema = found.coder.features
+    row = 4 * len(schema.numeric) + 4 * len(schema.single) + 8 * (len(found.tasks) + len(schema.datetimes) + 1)
+    row += 8 * len(schema.bags) + (4 if found.coder.weight is not None else 0)
+    return int(found.counts.sum()) * row + 4 * found.bag_values
+
+
+def check_space(found: Survey, folder: Path, config: Config) -> None:
+    """Refuse to write a cache that the disk, or the configuration, has no room for."""
+    assert isinstance(config.data, TableData)
+    needed = bytes_needed(found)
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    held = sum(file.stat().st_size for file in folder.glob("*")) if folder.is_dir() else 0
+    free = shutil.disk_usage(place).free + held
+    if needed > free:
+        raise DataError(
+            f"{folder}: the cache of {int(found.counts.sum()):,} rows takes {needed / 2**30:.1f} GiB, and "
+            f"{free / 2**30:.1f} GiB are free; make room, or choose another disk with --models"
+        )
+
+
+def _write(files: Files, config: Config, plan: Plan, found: Survey, folder: Path, facts: dict[str, Any]) -> None:
+    """Read the table again, and write the codes of all rows."""
+    selection, progress = Selection(config), PassProgress("Pass 2 of 2, writing the cache", files.rows)
+    writer = CacheWriter(folder)
+    try:
+        samples, cells, counts = [], [], np.zeros(len(SPLITS), np.int64)
+        for block in files.blocks():
+            rows = len(block)
+            table = selection.keep(block)
+            chosen = plan.assign(table)
+            counts += np.bincount(chosen, minlength=len(SPLITS))
+            _add(writer, table, chosen, found)
+            samples.append(_sample(table, found))
+            cells.append(_cells(table, chosen, found, config))
+            progress.add(rows)
+        if (counts != found.counts).any():
+            raise DataError("the table has changed while it was read; start again")
+        facts |= pack_schema(found.coder.features, found.tasks)
+        facts |= {"notes": list(found.notes), "remarks": list(found.remarks)}
+        facts |= {"sample": pack(_join_rows(samples)), "cells": pack(_join_cells(cells))}
+        writer.finish(facts)
+        progress.end()
+    finally:
+        writer.close()
+
+
+def _add(writer: CacheWriter, table: Table, chosen: NDArray[np.int8], found: Survey) -> None:
+    coded = found.coder.encode(table)
+    labels, weights = found.coder.read_labels(table), found.coder.read_weights(table)
+    for number, part in enumerate(PARTS):
+        here = chosen == number
+        writer.add(part, coded.rows(here, labels, weights), table.row_numbers[here])
+
+
+def _sample(table: Table, found: Survey) -> Rows:
+    """Take the block's rows of the sample, with their text."""
+    here = np.isin(table.row_numbers, found.sample)
+    table = table.keep(here)
+    coded, every = found.coder.encode(table, text=True), np.ones(len(table), bool)
+    return coded.rows(every, found.coder.read_labels(table), found.coder.read_weights(table))
+
+
+def _cells(table: Table, chosen: NDArray[np.int8], found: Survey, config: Config) -> tuple[Cells, bool]:
+    """Take the block's cells of the table's sample: test rows, or all if none is among them."""
+    assert isinstance(config.data, TableData)
+    here = np.isin(table.row_numbers, table.sample_rows)
+    small = table.keep(here)
+    coded = found.coder.encode(small, text=True)
+    test = chosen[here] == TEST
+    return cells_of(small, coded, test, config.data.strip), bool(test.any())
+
+
+def _join_rows(parts: list[Rows]) -> Rows:
+    bags = tuple(_join_bags([rows.bags[place] for rows in parts]) for place in range(len(parts[0].bags)))
+    first = parts[0]
+    return Rows(
+        np.concatenate([rows.numeric for rows in parts]),
+        np.concatenate([rows.codes for rows in parts]),
+        np.concatenate([rows.labels for rows in parts]),
+        np.concatenate([rows.text for rows in parts]),
+        bags,
+        None if first.datetimes is None else np.concatenate([r.datetimes for r in parts if r.datetimes is not None]),
+        None if first.weights is None else np.concatenate([r.weights for r in parts if r.weights is not None]),
+    )
+
+
+def _join_bags(parts: list[Bags]) -> Bags:
+    sizes = np.concatenate([np.diff(bags.offsets) for bags in parts])
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return Bags(np.concatenate([bags.values for bags in parts]), offsets)
+
+
+def _join_cells(parts: list[tuple[Cells, bool]]) -> Cells:
+    """Join the cells of test rows, or of all rows where none is one."""
+    of_test = [cells for cells, test in parts if test] or [cells for cells, _ in parts]
+    return Cells(**{field.name: _joined([getattr(cells, field.name) for cells in of_test]) for field in fields(Cells)})
+
+
+def _joined(parts: list[Any]) -> Any:
+    if isinstance(parts[0], tuple):
+        return tuple(_join_bags([bags[place] for bags in parts]) for place in range(len(parts[0])))
+    return None if parts[0] is None else np.concatenate(parts)
+
+
+def _dataset(folder: Path, manifest: dict[str, Any], config: Config, source: str) -> Dataset:
+    features, tasks = unpack_schema(manifest)
+    weights = {task.name: task.weight for task in config.tasks}
+    splits = [map_rows(folder, manifest, part, len(features.texts)) for part in PARTS]
+    (train, first), (validation, second), (test, third) = splits
+    return Dataset(
+        features=features,
+        tasks=tuple(replace(task, weight=weights[task.name]) for task in tasks),
+        train=train,
+        validation=validation,
+        test=test,
+        source=source,
+        digest=manifest["digest"],
+        notes=tuple(manifest["notes"]),
+        remarks=tuple(manifest["remarks"]),
+        cells=unpack_cells(manifest["cells"]),
+        row_numbers=(first, second, third),
+        sample=unpack_rows(manifest["sample"]),
+    )
