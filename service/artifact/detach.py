@@ -54,9 +54,10 @@ class Lookup(NamedTuple):
     Attributes:
         codes: name of the int64 tensor that becomes an input.
         texts: name of the string tensor that is looked up.
-        prefixes: what is put before the strings of each column of `categorical` to give `texts`;
-            one for all columns, or one for each. None where `texts` is computed by the texts' own
-            graph.
+        columns: of `categorical` that `texts` is made of by putting prefixes before the strings;
+            None for all of them.
+        prefixes: of each column; one alone is for all. None where `texts` is computed by the
+            texts' own graph.
         keys: known strings in UTF-8, all different.
         values: int64 code of each.
         default: code of every other string.
@@ -64,6 +65,7 @@ class Lookup(NamedTuple):
 
     codes: str
     texts: str
+    columns: tuple[int, ...] | None
     prefixes: tuple[str, ...] | None
     keys: Sequence[bytes]
     values: NDArray[np.int64]
@@ -207,15 +209,15 @@ def _is_standard(node: _Node) -> bool:
 
 def _float32(tensor: memoryview) -> NDArray[np.float32] | None:
     """View the values of a tensor of two axes; None for others, and where they are not raw."""
-    raw, shape = memoryview(b""), _dimensions(tensor)
-    for field in fields(tensor, {_DATA_TYPE, _RAW_DATA}):
-        if field.number == _RAW_DATA:
-            raw = field.payload
-        elif field.value != FLOAT:
-            return None
-    if len(shape) != 2 or len(raw) != 4 * shape[0] * shape[1]:
+    raw, shape = _raw(tensor), _dimensions(tensor)
+    if number(tensor, _DATA_TYPE) != FLOAT or len(shape) != 2 or len(raw) != 4 * shape[0] * shape[1]:
         return None
     return np.frombuffer(raw, "<f4").reshape(shape)
+
+
+def _raw(tensor: memoryview) -> memoryview:
+    """Return the values of a tensor as they stand in the file; none where they stand otherwise."""
+    return next((field.payload for field in fields(tensor, {_RAW_DATA})), tensor[:0])
 
 
 def _dimensions(tensor: memoryview) -> list[int]:
@@ -231,24 +233,42 @@ def _lookups(graph: _Graph, categorical: str) -> Iterator[Lookup]:
         known, values = strings(keys, _STRINGS), integers(codes, _INTEGERS)
         if MANY_KEYS <= len(known) == len(values) == len(set(known)) and node.outputs[0] not in graph.outputs:
             default = node.attributes.get("default_int64")
-            prefixes = _prefixes(graph, node.inputs[0], categorical)
             code = -1 if default is None else number(default, _INTEGER)
-            yield Lookup(node.outputs[0], node.inputs[0], prefixes, known, values, code)
+            columns, prefixes = _prefixed(graph, node.inputs[0], categorical)
+            yield Lookup(node.outputs[0], node.inputs[0], columns, prefixes, known, values, code)
 
 
-def _prefixes(graph: _Graph, texts: str, categorical: str) -> tuple[str, ...] | None:
-    """Return what a constant puts before the columns; None where more is done to the strings."""
-    if texts == categorical:
-        return ("",)
-    for node in graph.nodes:
-        if texts in node.outputs:
-            if node.operator != "StringConcat" or not _is_standard(node) or node.inputs[1:] != [categorical]:
-                return None
-            tensor = graph.initializers.get(node.inputs[0])
-            if tensor is None or any(size != 1 for size in _dimensions(tensor)[:-1]):
-                return None
-            return tuple(bytes(field.payload).decode() for field in fields(tensor, {_STRING_DATA}))
-    return None
+def _prefixed(graph: _Graph, texts: str, categorical: str) -> tuple[tuple[int, ...] | None, tuple[str, ...] | None]:
+    """Return the columns that a constant puts something before, and what.
+
+    No prefixes where more is done to the strings.
+    """
+    columns: tuple[int, ...] | None = None
+    prefixes: tuple[str, ...] = ("",)
+    node = _maker(graph, texts)
+    if node is not None and node.operator == "StringConcat":
+        constant, texts = node.inputs
+        tensor = graph.initializers.get(constant)
+        if tensor is None or any(size != 1 for size in _dimensions(tensor)[:-1]):
+            return None, None
+        prefixes = tuple(bytes(field.payload).decode() for field in fields(tensor, {_STRING_DATA}))
+        node = _maker(graph, texts)
+    if node is not None and node.operator == "Gather":
+        texts, constant = node.inputs
+        axis, tensor = node.attributes.get("axis"), graph.initializers.get(constant)
+        if axis is None or number(axis, _INTEGER) != 1 or tensor is None or len(_dimensions(tensor)) != 1:
+            return None, None
+        columns = tuple(np.frombuffer(bytes(_raw(tensor)), "<i8").tolist())
+    return (columns, prefixes) if texts == categorical and _fits(columns, prefixes) else (None, None)
+
+
+def _maker(graph: _Graph, name: str) -> _Node | None:
+    """Return the node of the standard's own domain that writes a value."""
+    return next((node for node in graph.nodes if name in node.outputs and _is_standard(node)), None)
+
+
+def _fits(columns: Sequence[int] | None, prefixes: Sequence[str]) -> bool:
+    return columns is None or (min(columns, default=-1) >= 0 and len(prefixes) in (1, len(columns)))
 
 
 def _without(
@@ -267,7 +287,9 @@ def _without(
 
 
 def _code_shape(lookup: Lookup) -> tuple[int | str, ...] | None:
-    return ("rows", len(lookup.prefixes)) if lookup.prefixes is not None and len(lookup.prefixes) > 1 else None
+    """Return the shape of a lookup's codes; None where it is not known."""
+    columns = lookup.columns or lookup.prefixes or ()
+    return ("rows", len(columns)) if len(columns) > 1 or lookup.columns else None
 
 
 def _texts_graph(graph: _Graph, texts: Sequence[str]) -> bytes:

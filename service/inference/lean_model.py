@@ -41,12 +41,15 @@ class IndexedLookup(NamedTuple):
 
     Attributes:
         codes: input of the sessions that takes the codes.
-        prefixes: as of `detach.Lookup`; None where the texts' model computes the strings.
+        columns: of `categorical` to look up; None for all.
+        prefixes: put before the strings of these columns, see `detach.Lookup`; None where the
+            texts' model computes the strings.
         default: code of an unknown string.
         vocabulary: of all others.
     """
 
     codes: str
+    columns: tuple[int, ...] | None
     prefixes: tuple[str, ...] | None
     default: int
     vocabulary: VocabularyIndex
@@ -93,7 +96,7 @@ class LeanModel(NamedTuple):
 
 def _indexed(detached: Detached) -> tuple[IndexedLookup, ...]:
     return tuple(
-        IndexedLookup(one.codes, one.prefixes, one.default, VocabularyIndex.build(one.keys, one.values))
+        IndexedLookup(one.codes, one.columns, one.prefixes, one.default, VocabularyIndex.build(one.keys, one.values))
         for one in detached.lookups
     )
 
@@ -111,7 +114,7 @@ def store(lean: LeanModel, folder: Path) -> LeanModel:
             _save(folder / f"lookup-{place}-{name}.npy", array)
     about = {
         "tables": list(lean.tables),
-        "lookups": [[lookup.codes, lookup.prefixes, lookup.default] for lookup in lean.lookups],
+        "lookups": [lookup[:-1] for lookup in lean.lookups],
         "unread": sorted(lean.unread),
     }
     (folder / _PARTS).write_text(json.dumps(about))
@@ -130,10 +133,10 @@ def open_stored(folder: Path) -> LeanModel:
     about = json.loads((folder / _PARTS).read_bytes())
     tables = {name: _mapped(folder / f"table-{place}.npy") for place, name in enumerate(about["tables"])}
     lookups = []
-    for place, (codes, prefixes, default) in enumerate(about["lookups"]):
-        arrays = [_mapped(folder / f"lookup-{place}-{name}.npy") for name in VocabularyIndex._fields]
-        index = VocabularyIndex(*arrays)
-        lookups.append(IndexedLookup(codes, None if prefixes is None else tuple(prefixes), default, index))
+    for place, (codes, columns, prefixes, default) in enumerate(about["lookups"]):
+        index = VocabularyIndex(*(_mapped(folder / f"lookup-{place}-{name}.npy") for name in VocabularyIndex._fields))
+        columns, prefixes = (None if value is None else tuple(value) for value in (columns, prefixes))
+        lookups.append(IndexedLookup(codes, columns, prefixes, default, index))
     texts = (folder / TEXTS).read_bytes() if (folder / TEXTS).exists() else None
     return LeanModel((folder / LEAN).read_bytes(), tables, tuple(lookups), texts, frozenset(about["unread"]))
 
@@ -162,7 +165,7 @@ class Feeder:
     def __init__(self, lean: LeanModel, threads: int) -> None:
         self._tables, self._unread = dict(lean.tables), lean.unread
         self._of_columns = [
-            (one.codes, StringCodes(one.vocabulary, one.prefixes, one.default))
+            (one.codes, one.columns, StringCodes(one.vocabulary, one.prefixes, one.default))
             for one in lean.lookups
             if one.prefixes is not None
         ]
@@ -175,11 +178,12 @@ class Feeder:
     def feed(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return the inputs of a session for these of the file."""
         fed = {**inputs, **self._tables}
-        for codes, strings in self._of_columns:
-            fed[codes] = strings.of(inputs[CATEGORICAL])
+        for codes, columns, strings in self._of_columns:
+            texts = inputs[CATEGORICAL]
+            fed[codes] = strings.of(texts if columns is None else texts[:, columns])
         if self._texts is not None:
-            texts = self._texts.run(None, {name: inputs[name] for name in self._read_by_texts})
-            for (codes, strings), found in zip(self._of_texts, texts, strict=True):
+            computed = self._texts.run(None, {name: inputs[name] for name in self._read_by_texts})
+            for (codes, strings), found in zip(self._of_texts, computed, strict=True):
                 fed[codes] = strings.of(found)
         for name in self._unread:
             del fed[name]

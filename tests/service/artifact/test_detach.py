@@ -124,7 +124,7 @@ def test_a_lookup_of_many_strings_becomes_an_input_of_codes() -> None:
     model = made([CONCAT, look_up("/prefixed", keys, [*CODES, *range(100, 106)]), as_float()], prefixes("0:", "1:"))
     found = detach(model, "categorical")
     (one,) = found.lookups
-    assert (one.codes, one.prefixes, one.default) == ("/codes", ("0:", "1:"), -7)
+    assert (one.codes, one.columns, one.prefixes, one.default) == ("/codes", None, ("0:", "1:"), -7)
     assert one.keys == [key.encode() for key in keys]
     assert one.values.tolist() == [*CODES, *range(100, 106)]
     assert found.texts is None
@@ -135,6 +135,19 @@ def test_a_lookup_of_many_strings_becomes_an_input_of_codes() -> None:
     codes = np.array([[2, 102], [-7, 100]])
     places = np.zeros((2, 1), np.int64)
     came = run(found.model, {"/codes": codes, "places": places})
+    np.testing.assert_array_equal(came, run(model, {"categorical": TEXTS, "places": places}))
+
+
+def test_a_lookup_of_some_columns_names_them() -> None:
+    columns = numpy_helper.from_array(np.array([1]), "columns")
+    some = helper.make_node("Gather", ["categorical", "columns"], ["/some"], axis=1)
+    concat = helper.make_node("StringConcat", ["prefixes", "/some"], ["/prefixed"])
+    model = made([some, concat, look_up("/prefixed"), as_float()], prefixes(""), columns)
+    found = detach(model, "categorical")
+    (one,) = found.lookups
+    assert (one.columns, one.prefixes, found.texts) == ((1,), ("",), None)
+    places = np.zeros((2, 1), np.int64)
+    came = run(found.model, {"/codes": np.array([[3], [1]]), "places": places})
     np.testing.assert_array_equal(came, run(model, {"categorical": TEXTS, "places": places}))
 
 
