@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
+VocabularySize = Annotated[int, Field(ge=1)] | None
 Numbers = tuple[float, ...]
 Matrix = tuple[Numbers, ...]
 Buckets = Annotated[int, Field(ge=2, le=2**31 - 3)]
@@ -61,6 +62,8 @@ class CategoricalFeature(Entry):
     """Category as the training split showed it; the vocabulary is most frequent first.
 
     Attributes:
+        vocabulary_size: where `vocabulary` lists only the most frequent values, how many there
+            are; such entries are the service's, not the file's.
         table: name of the first feature that looks into the same embedding table; empty for a
             table of its own.
     """
@@ -68,6 +71,7 @@ class CategoricalFeature(Entry):
     name: Name
     kind: Literal["categorical"]
     vocabulary: tuple[str, ...]
+    vocabulary_size: VocabularySize = None
     missing_share: Share = 0.0
     unknown_share: Share = 0.0
     table: str = ""
@@ -97,6 +101,7 @@ class BagFeature(Entry):
     Attributes:
         separator: between the values of a cell in the tensor `categorical`.
         vocabulary: None with buckets.
+        vocabulary_size: as of a category.
         buckets: None with a vocabulary.
         missing_share: of the cells.
         unknown_share: of the values.
@@ -109,6 +114,7 @@ class BagFeature(Entry):
     separator: Annotated[str, Field(min_length=1)]
     pooling: Literal["mean", "sum"]
     vocabulary: tuple[str, ...] | None = None
+    vocabulary_size: VocabularySize = None
     buckets: Buckets | None = None
     seed: Seed = 0
     missing_share: Share = 0.0

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from service.artifact.protobuf import FLOAT, GRAPH, INPUT, NODE, OUTPUT, fields, name_of
+from service.artifact.protobuf import FLOAT, GRAPH, INPUT, METADATA, NODE, OUTPUT, fields, name_of
 from service.artifact.protobuf_writer import encode_field, encode_value
 from service.errors import ArtifactError
 
@@ -67,6 +67,23 @@ def for_complete_rows(model: bytes, tensor: str, defaults: frozenset[str]) -> by
         else:
             parts.append(message[entry.start : entry.end])
     return b"".join(parts)
+
+
+def with_metadata(model: bytes, key: str, text: str) -> bytes:
+    """Return the model with another text of a metadata property that it has.
+
+    Args:
+        model: an ONNX file.
+        key: of the property.
+        text: of the property from now on.
+    """
+    message = memoryview(model)
+    parts: list[bytes | memoryview] = []
+    for entry in fields(message):
+        if entry.number != METADATA or name_of(entry.payload) != key:
+            parts.append(message[entry.start : entry.end])
+    pair = encode_field(1, key.encode()) + encode_field(2, text.encode())
+    return b"".join([*parts, encode_field(METADATA, pair)])
 
 
 def _graph_of_complete_rows(graph: memoryview, tensor: str, defaults: frozenset[str]) -> bytes:

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.detach import Detached, detach
-from service.artifact.manifest import CATEGORICAL
+from service.artifact.file import MANIFEST_KEY
+from service.artifact.manifest import CATEGORICAL, Manifest
+from service.artifact.trim import with_metadata
 from service.inference.session import open_session
 from service.inference.vocabulary import StringCodes, VocabularyIndex
 
@@ -79,15 +81,21 @@ class LeanModel(NamedTuple):
         return not self.tables and not self.lookups
 
     @classmethod
-    def of(cls, model: bytes) -> "LeanModel":
+    def of(cls, model: bytes, manifest: Manifest) -> "LeanModel":
         """Take the large parts out of a model file; its tables are views of the file's bytes.
+
+        Args:
+            model: the file.
+            manifest: takes the place of the file's where there are such parts.
 
         Raises:
             ArtifactError: the file is not an ONNX model.
         """
         detached = detach(model, CATEGORICAL)
         tables = {table.name: table.values for table in detached.tables}
-        return cls(detached.model, tables, _indexed(detached), detached.texts, detached.unread)
+        if detached.model is not model:
+            model = with_metadata(detached.model, MANIFEST_KEY, manifest.model_dump_json())
+        return cls(model, tables, _indexed(detached), detached.texts, detached.unread)
 
     def copied(self) -> "LeanModel":
         """Return the model with tables of its own, which keep no file's bytes in memory."""

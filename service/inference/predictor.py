@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from service.artifact.abridge import abridge
 from service.artifact.file import MANIFEST_KEY, golden_inputs, read_model
 from service.artifact.manifest import (
     EXPERT_MASK,
@@ -111,8 +112,10 @@ class Predictor:
         Raises:
             ArtifactError: the file must not be served; says why.
         """
-        content, manifest = read_model(path)
-        model = LeanModel.of(content)
+        content, whole_manifest = read_model(path)
+        manifest = abridge(whole_manifest)
+        del whole_manifest
+        model = LeanModel.of(content, manifest)
         del content
         model = store(model, save) if save is not None and not model.is_whole else model.copied()
         predictor = cls(model, manifest, name, threads, save=save)
@@ -128,9 +131,11 @@ class Predictor:
         Raises:
             OSError: the files cannot be read now.
         """
-        stored = (folder / LEAN).exists()
-        model = open_stored(folder) if stored else LeanModel.of((folder / MODEL).read_bytes()).copied()
-        manifest = parse_manifest(metadata(model.model)[MANIFEST_KEY])
+        model = open_stored(folder) if (folder / LEAN).exists() else None
+        content = model.model if model is not None else (folder / MODEL).read_bytes()
+        manifest = abridge(parse_manifest(metadata(content)[MANIFEST_KEY]))
+        model = model or LeanModel.of(content, manifest).copied()
+        del content
         graphs = {file.name: file.read_bytes() for file in folder.glob("*.ort")}
         predictor = cls(model, manifest, name, threads, graphs)
         predictor.warm_up(min(largest_batch, RUN_ROWS))

@@ -143,7 +143,7 @@ def feature_schema(feature: AnyFeature) -> Schema:
         return {"type": ["string", "integer", "null"], "description": told}
     if isinstance(feature, BagFeature):
         return {"type": ["array", "null"], "items": _TEXT_OR_WHOLE, **_values_of_bag(feature, missing)}
-    told = f"Seen: {_shown(feature.vocabulary)}{missing}. Any other value counts as unknown."
+    told = f"Seen: {_shown(feature.vocabulary, feature.vocabulary_size)}{missing}. Any other value counts as unknown."
     return {"type": ["string", "null"], "description": told, "examples": list(feature.vocabulary[:3])}
 
 
@@ -151,12 +151,12 @@ def _values_of_bag(feature: BagFeature, missing: str) -> Schema:
     told = f"Several values, none with {feature.separator!r} in it; {feature.mean_values:.3g} on average{missing}. "
     if feature.vocabulary is None:
         return {"description": f"{told}Each is one of {feature.buckets} buckets."}
-    seen = f"Seen: {_shown(feature.vocabulary)}. Any other value counts as unknown."
+    seen = f"Seen: {_shown(feature.vocabulary, feature.vocabulary_size)}. Any other value counts as unknown."
     return {"description": told + seen, "examples": [list(feature.vocabulary[:2])]}
 
 
-def _shown(vocabulary: Sequence[str]) -> str:
-    more = len(vocabulary) - _SHOWN_VALUES
+def _shown(vocabulary: Sequence[str], size: int | None) -> str:
+    more = (size or len(vocabulary)) - _SHOWN_VALUES
     return ", ".join(map(repr, vocabulary[:_SHOWN_VALUES])) + (f" and {more} more" if more > 0 else "")
 
 

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.artifact.abridge import MOST_LISTED_VALUES
+from service.artifact.file import MANIFEST_KEY
+from service.artifact.protobuf import metadata
 from service.inference.features import Batch
 from service.inference.lean_model import LEAN, forget_stored, open_stored
 from service.inference.predictor import MODEL, Predictor
@@ -117,3 +120,13 @@ def test_a_model_without_large_parts_is_left_as_it_is(hand_model: Callable[..., 
     assert not (tmp_path / LEAN).exists()
     (tmp_path / MODEL).write_bytes(path.read_bytes())
     assert Predictor.load_saved(tmp_path, "hand").manifest == predictor.manifest
+
+
+def test_a_long_vocabulary_is_listed_in_part(path: Path, folder: Path, weights: HandWeights) -> None:
+    whole = [len(values) for values in weights.vocabularies.values()]
+    loaded, saved = Predictor.load(path).manifest, Predictor.load_saved(folder, "large").manifest
+    assert loaded == saved
+    for feature, values, count in zip(saved.categorical, weights.vocabularies.values(), whole, strict=True):
+        assert list(feature.vocabulary) == values[:MOST_LISTED_VALUES]
+        assert feature.vocabulary_size == (count if count > MOST_LISTED_VALUES else None)
+    assert len(metadata(open_stored(folder).model)[MANIFEST_KEY]) < 40 * MOST_LISTED_VALUES
