@@ -17,6 +17,7 @@ import numpy as np
 from model.config.run import Config, load_config
 from model.data.streaming.place import CACHE, is_whole
 from model.schema import Dataset, FeatureSchema
+from tables.config import TableData
 from tables.errors import UserError
 
 INTERRUPTED = 130
@@ -148,7 +149,8 @@ def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resu
     if checkpoint.exists():
         print(f"Going on from {checkpoint}; --no-resume starts afresh.", file=sys.stderr)
     model = build_model(dataset.features, dataset.tasks, config.model, config.train.seed)
-    history = fit(model, dataset, config.train, checkpoint)
+    buffer_rows = config.data.buffer_rows if isinstance(config.data, TableData) else None
+    history = fit(model, dataset, config.train, checkpoint, buffer_rows=buffer_rows)
     version = export(model, dataset, config, history, models)
     checkpoint.unlink(missing_ok=True)
     metrics = evaluate(predict(model, dataset.test), dataset.test, dataset.tasks)

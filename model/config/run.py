@@ -140,6 +140,12 @@ class TrainConfig(Section):
         default="cosine", description="`cosine` falls to zero at the last epoch."
     )
     weight_decay: float = Field(default=0.0, ge=0, description="Decoupled weight decay (AdamW).")
+    embedding_updates: Literal["auto", "dense", "lazy"] = Field(
+        default="auto",
+        description="`dense`: a step updates the whole embedding table; `lazy`: the rows of its batch alone, so that "
+        "its cost does not grow with the table; `auto`: lazy above 100,000 rows of the table. docs/tables.md says what "
+        "it changes.",
+    )
     patience: int = Field(
         default=5, ge=0, description="Epochs without a better `monitor` before training stops; 0: never."
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -58,7 +59,7 @@ def targets_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Targe
     The arithmetic is float64, then rounded: float32 would step by 128 among labels such as seconds
     since 1970.
     """
-    labels = torch.from_numpy(rows.labels)
+    labels = torch.from_numpy(rows.labels.astype(np.float64))
     mean = torch.tensor([task.mean if task.kind == "regression" else 0.0 for task in tasks], dtype=torch.float64)
     std = torch.tensor([task.std if task.kind == "regression" else 1.0 for task in tasks], dtype=torch.float64)
     missing = labels.isnan()

@@ -1,58 +1,41 @@
 """State of a training run: its constants, and the state that a resumed run needs."""
 
-import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, cast
 
 import torch
 from torch import Tensor
 
 from model.config.run import TrainConfig
 from model.errors import TrainError
-from model.network.inputs import Inputs, inputs_of, padded
 from model.network.model import Model
-from model.schema import Bags, Dataset, Rows, Task
-from model.training.losses import Targets, TaskLosses, targets_of
+from model.schema import Dataset
+from model.training.batches import Batches
+from model.training.embeddings import LazyAdam
+from model.training.losses import TaskLosses
 from model.training.progress import EpochRecord, Watcher
-
-
-class Tensors(NamedTuple):
-    """Split on the device, from which steps pick their rows."""
-
-    inputs: Inputs
-    targets: Targets
-    bags: tuple[Bags, ...] = ()
-
-    def take(self, index: Tensor) -> "Tensors":
-        """Pick rows by number."""
-        numeric, codes, _, datetimes = self.inputs
-        chosen = index.cpu().numpy() if self.bags else None
-        bags = tuple(padded(bag, chosen).to(index.device) for bag in self.bags) if chosen is not None else ()
-        taken = None if datetimes is None else datetimes.index_select(0, index)
-        inputs = Inputs(numeric.index_select(0, index), codes.index_select(0, index), bags, taken)
-        return Tensors(inputs, self.targets.take(index))
-
-
-def tensors_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Tensors:
-    """Move a split to the device, labels standardised."""
-    inputs = inputs_of(replace(rows, bags=()), device=device)
-    return Tensors(inputs, targets_of(rows, tasks, device), rows.bags)
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """Constants of a run; `code_counts` is Encoder.count_codes of the training rows."""
+    """Constants of a run.
+
+    Attributes:
+        code_counts: how often the training rows use each row of the embedding table.
+        buffer_rows: rows that are shuffled together (model/training/order.py).
+    """
 
     dataset: Dataset
     config: TrainConfig
-    train: Tensors
-    validation: Targets
+    train: Batches
+    validation: Batches
     code_counts: Tensor
+    buffer_rows: int
     watcher: Watcher
     checkpoint: Path | None
     identity: dict[str, str]
@@ -68,6 +51,8 @@ class RunState:
     """Mutable state of a run, apart from torch's generators.
 
     Attributes:
+        optimizer: of all parameters but a table that `lazy` updates.
+        lazy: updates of the embedding table where a step is to cost what its batch touches.
         learner: the model in its training layout, on the same parameters.
         epoch: finished epochs.
         step: finished steps of the epoch after these.
@@ -81,6 +66,7 @@ class RunState:
     losses: TaskLosses
     optimizer: torch.optim.Optimizer
     loss_sum: Tensor
+    lazy: LazyAdam | None = None
     epoch: int = 0
     step: int = 0
     epoch_seconds: float = 0.0
@@ -102,6 +88,7 @@ class RunState:
         return {
             **{name: getattr(self, name) for name in self.PLAIN},
             **{name: getattr(self, name).state_dict() for name in self.MODULES},
+            "lazy": None if self.lazy is None else self.lazy.state_dict(),
             "records": [asdict(record) for record in self.records],
             "generator": torch.get_rng_state(),
             "device_generator": torch.cuda.get_rng_state() if self.loss_sum.is_cuda else None,
@@ -113,11 +100,44 @@ class RunState:
             setattr(self, name, state[name])
         for name in self.MODULES:
             getattr(self, name).load_state_dict(state[name])
+        if self.lazy is not None:
+            self.lazy.load_state_dict(state["lazy"])
         self.loss_sum = self.loss_sum.to(self.losses.weight.device)
         self.records = [EpochRecord(**record) for record in state["records"]]
         torch.set_rng_state(state["generator"])
         if self.loss_sum.is_cuda and state["device_generator"] is not None:
             torch.cuda.set_rng_state(state["device_generator"])
+
+    def keep_weights(self) -> None:
+        """Copy the weights to `best_state`, in place once there is one."""
+        for name, tensor in self.model.state_dict().items():
+            if name in self.best_state:
+                self.best_state[name].copy_(tensor)
+            else:
+                self.best_state[name] = tensor.detach().clone()
+
+
+class _Sink:
+    """File to write a checkpoint into, which keeps the first error for its owner.
+
+    torch.save answers an error of a file with one of its own, which says nothing of a full disk.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, content: bytes | memoryview) -> int:
+        """Write, unless an earlier write has failed; claims success, so that torch goes on."""
+        if self.error is None:
+            try:
+                self._file.write(content)
+            except OSError as error:
+                self.error = error
+        return len(content)
+
+    def flush(self) -> None:
+        """Leave what is buffered to the owner."""
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -129,12 +149,13 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
         TrainError: it cannot be written; what was there before stays.
     """
     beside = path.with_name(path.name + ".tmp")
-    content = io.BytesIO()
-    torch.save(dict(state), content)  # into a file it answers a full disk with an error of its own
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
-            file.write(content.getbuffer())
+            sink = _Sink(file)
+            torch.save(dict(state), cast(BinaryIO, sink))
+            if sink.error is not None:
+                raise sink.error
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

@@ -1,10 +1,10 @@
-"""Training: fit -> run_epoch -> train_step, on tensors in memory and batches of row numbers."""
+"""Training: fit -> run_epoch -> train_step, on rows in memory or mapped, by row numbers."""
 
 import hashlib
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from model.config.run import TrainConfig
 from model.errors import TrainError
 from model.mmoe import count_parameters
-from model.network.inputs import batches_of
-from model.network.model import Model, predictions_of, raw_outputs
+from model.network.model import Model
 from model.schema import Dataset
-from model.training.losses import TaskLosses, targets_of
-from model.training.metrics import HIGHER_IS_BETTER, evaluate
-from model.training.progress import EpochRecord, History, ProgressBar, Watcher
-from model.training.state import RunContext, RunState, Tensors, load_checkpoint, save_checkpoint, tensors_of
+from model.training.batches import Batch, Batches
+from model.training.embeddings import LazyAdam, lazy_updates
+from model.training.losses import TaskLosses
+from model.training.order import RowOrder
+from model.training.progress import History, ProgressBar, Watcher
+from model.training.state import RunContext, RunState, load_checkpoint, save_checkpoint
+from model.training.validation import monitored, validate
 
 
 def fit(
@@ -28,6 +30,7 @@ def fit(
     config: TrainConfig,
     checkpoint: Path | None = None,
     watcher: Watcher | None = None,
+    buffer_rows: int | None = None,
 ) -> History:
     """Train until the last epoch or until patience ends, and leave the best weights in the model.
 
@@ -44,6 +47,8 @@ def fit(
             and every `checkpoint_every_s`. It stays when the run has ended: whoever uses the
             result removes it.
         watcher: hears of every step and epoch; a progress bar on standard error by default.
+        buffer_rows: training rows that are shuffled together; all of them by default
+            (model/training/order.py).
 
     Raises:
         TrainError: one sentence, if the run cannot start, resume or go on.
@@ -51,18 +56,20 @@ def fit(
     config = config.model_copy(update={"batch_size": batch_size_for(config, len(dataset.train))})
     device = pick_device(config.device)
     model.to(device)
-    train = tensors_of(dataset.train, dataset.tasks, device)
-    validation = targets_of(dataset.validation, dataset.tasks, device)
+    train, validation = (Batches(rows, dataset.tasks, device) for rows in (dataset.train, dataset.validation))
     counts = model.encoder.count_codes(dataset.train)
     watcher = watcher or ProgressBar(config.epochs, len(dataset.train))
-    identity = identity_of(model, dataset, config)
-    context = RunContext(dataset, config, train, validation, counts, watcher, checkpoint, identity)
+    buffer_rows = min(buffer_rows or len(train), len(train))
+    identity = identity_of(model, dataset, config, buffer_rows)
+    context = RunContext(dataset, config, train, validation, counts, buffer_rows, watcher, checkpoint, identity)
     threads = threads_for(model, config.batch_size)
     with cpu_threads(threads), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        run = start(model, context, device)
-        while run.epoch < config.epochs and not out_of_patience(run, config):
-            run_epoch(run, context)
+        lazy = lazy_updates(model.encoder.embedding, config.embedding_updates, config.weight_decay)
+        with lazy.watch() if lazy is not None else nullcontext():
+            run = start(model, context, device, lazy)
+            while run.epoch < config.epochs and not out_of_patience(run, config):
+                run_epoch(run, context)
     model.load_state_dict(run.best_state)
     model.eval()
     stopped_early = run.epoch < config.epochs
@@ -109,7 +116,7 @@ def cpu_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def identity_of(model: Model, dataset: Dataset, config: TrainConfig) -> dict[str, str]:
+def identity_of(model: Model, dataset: Dataset, config: TrainConfig, buffer_rows: int) -> dict[str, str]:
     """Describe a run's identity.
 
     Whatever changes the result and cannot change between interruption and resumption.
@@ -122,14 +129,15 @@ def identity_of(model: Model, dataset: Dataset, config: TrainConfig) -> dict[str
     rows = f"{len(dataset.train)}+{len(dataset.validation)} rows of {dataset.digest}"
     free = {"device", "checkpoint_every_s"}
     settings = {f"train.{key}": str(value) for key, value in config.model_dump(exclude=free).items()}
+    settings["data.buffer_rows"] = "all rows" if buffer_rows >= len(dataset.train) else str(buffer_rows)
     return {**settings, "the data": rows, "the model": digest.hexdigest()[:12]}
 
 
-def start(model: Model, context: RunContext, device: torch.device) -> RunState:
+def start(model: Model, context: RunContext, device: torch.device, lazy: LazyAdam | None) -> RunState:
     """Begin a run, or go on with the one in the checkpoint."""
     losses = TaskLosses(model.tasks, context.config.task_weighting).to(device)
     optimizer = make_optimizer([model, losses], context.config)
-    run = RunState(model, losses, optimizer, torch.zeros((), dtype=torch.float64, device=device))
+    run = RunState(model, losses, optimizer, torch.zeros((), dtype=torch.float64, device=device), lazy)
     state = load_checkpoint(context.checkpoint, context.identity) if context.checkpoint is not None else None
     if state is not None:
         run.restore(state)
@@ -137,8 +145,11 @@ def start(model: Model, context: RunContext, device: torch.device) -> RunState:
 
 
 def make_optimizer(modules: Sequence[nn.Module], config: TrainConfig) -> torch.optim.Optimizer:
-    """Make AdamW; weights decay, biases and learned task weights do not."""
-    named = [(name, parameter) for module in modules for name, parameter in module.named_parameters()]
+    """Make AdamW; weights decay, biases and learned task weights do not.
+
+    A table with lazy updates, which takes no gradient, is left out.
+    """
+    named = [(name, p) for module in modules for name, p in module.named_parameters() if p.requires_grad]
     groups = [
         {"params": [p for name, p in named if name.endswith("weight")], "weight_decay": config.weight_decay},
         {"params": [p for name, p in named if not name.endswith("weight")], "weight_decay": 0.0},
@@ -149,12 +160,11 @@ def make_optimizer(modules: Sequence[nn.Module], config: TrainConfig) -> torch.o
 def run_epoch(run: RunState, context: RunContext) -> None:
     """Run the epoch's remaining steps and validate; keep the weights if they are the best."""
     config, rows = context.config, len(context.dataset.train)
-    order = row_order(rows, config.seed, run.epoch).to(context.train.inputs.numeric.device)
+    order = RowOrder(rows, context.buffer_rows, config.seed, run.epoch)
     began = saved = time.perf_counter()
     earlier = run.epoch_seconds
     run.learner.train()
-    while run.step < context.steps:
-        batch = order[run.step * config.batch_size : (run.step + 1) * config.batch_size]
+    for batch in order.batches(config.batch_size, first=run.step):
         run.loss_sum += len(batch) * train_step(run, context.train.take(batch), learning_rate(run, context))
         run.step += 1
         now = time.perf_counter()
@@ -165,11 +175,6 @@ def run_epoch(run: RunState, context: RunContext) -> None:
         context.watcher.step(run.epoch + 1, min(rows, run.step * config.batch_size), run.loss_sum)
     finish_epoch(run, context)
     save(run, context)
-
-
-def row_order(rows: int, seed: int, epoch: int) -> Tensor:
-    """Shuffle the row numbers for an epoch, the same at every call."""
-    return torch.randperm(rows, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 
 def learning_rate(run: RunState, context: RunContext) -> float:
@@ -183,7 +188,7 @@ def learning_rate(run: RunState, context: RunContext) -> float:
     return context.config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def train_step(run: RunState, batch: Tensors, rate: float) -> Tensor:
+def train_step(run: RunState, batch: Batch, rate: float) -> Tensor:
     """Take an optimizer step on one batch.
 
     Returns its loss, tasks summed with their given weights.
@@ -194,6 +199,8 @@ def train_step(run: RunState, batch: Tensors, rate: float) -> Tensor:
     per_task = run.losses.per_task(run.learner(batch.inputs).outputs, batch.targets)
     run.losses.objective(per_task, batch.targets).backward()  # type: ignore[no-untyped-call]
     run.optimizer.step()
+    if run.lazy is not None:
+        run.lazy.step(*run.lazy.gradient(), rate)
     return run.losses.total(per_task.detach())
 
 
@@ -212,58 +219,10 @@ def finish_epoch(run: RunState, context: RunContext) -> None:
     best = run.best_epoch == 0 or value > run.best_value
     if best:
         run.best_value, run.best_epoch = value, run.epoch
-        run.best_state = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
+        run.keep_weights()
     run.step, run.epoch_seconds = 0, 0.0
     run.loss_sum = torch.zeros_like(run.loss_sum)
     context.watcher.epoch(record, best)
-
-
-def validate(run: RunState, context: RunContext, train_loss: float) -> EpochRecord:
-    """Measure the model on the validation rows.
-
-    Raises:
-        TrainError: if training has diverged.
-    """
-    model, tasks = run.model, run.model.tasks
-    model.encoder.average_unseen(context.code_counts)
-    output = raw_outputs(model, batches_of(context.dataset.validation))
-    per_task = run.losses.per_task(output.outputs, context.validation).detach()
-    validation_loss = run.losses.total(per_task).item()
-    if not math.isfinite(train_loss + validation_loss):
-        if context.checkpoint is not None:
-            context.checkpoint.unlink(missing_ok=True)  # it leads here again, and fits no setting that would not
-        raise TrainError(
-            f"training has diverged: in epoch {run.epoch + 1} the loss is {train_loss} on training rows and "
-            f"{validation_loss} on validation rows; lower train.learning_rate ({context.config.learning_rate:g})"
-        )
-    return EpochRecord(
-        epoch=run.epoch + 1,
-        train_loss=train_loss,
-        validation_loss=validation_loss,
-        task_losses={task.name: loss for task, loss in zip(tasks, per_task.tolist(), strict=True)},
-        metrics=evaluate(predictions_of(output, tasks), context.dataset.validation, tasks),
-        learning_rate=run.optimizer.param_groups[0]["lr"],
-        rows_per_s=len(context.dataset.train) / max(run.epoch_seconds, 1e-9),
-    )
-
-
-def monitored(record: EpochRecord, context: RunContext) -> float:
-    """Read what is monitored, turned so that higher is better.
-
-    Raises:
-        TrainError: if the validation rows do not define the metric.
-    """
-    if context.config.monitor == "loss":
-        return -record.validation_loss
-    task, _, metric = context.config.monitor.rpartition(".")
-    if metric not in record.metrics.get(task, {}):
-        known = ", ".join(f"{name}.{m}" for name, found in record.metrics.items() for m in found)
-        raise TrainError(
-            f"train.monitor is '{context.config.monitor}', which the validation rows do not define (expected loss or "
-            f"one of {known}); set another monitor or give validation more rows"
-        )
-    value = record.metrics[task][metric]
-    return value if HIGHER_IS_BETTER[metric] else -value
 
 
 def out_of_patience(run: RunState, config: TrainConfig) -> bool:
