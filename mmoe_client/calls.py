@@ -1,0 +1,166 @@
+"""Calls as steps: each yields requests and is sent answers, so that both clients share them."""
+
+import json
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import numpy as np
+
+from mmoe_client.answers import Prediction, joined
+from mmoe_client.errors import InvalidFeatures, Problem, RequestTooLarge, ServerFault
+from mmoe_client.metadata import Metadata
+from mmoe_client.rows import Extra, Rows, columns_of
+
+Answer = TypeVar("Answer")
+
+FIRST_PART_ROWS = 10_000
+"""Rows of a part of a long request, until the service says that it takes fewer."""
+
+PART_BYTES = 8 << 20
+"""Bytes of a part's JSON, half of what the service takes by default."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request.
+
+    Attributes:
+        body: JSON; None for a GET.
+        repeatable: whether it may be sent again after it may have been handled.
+    """
+
+    method: str
+    path: str
+    body: bytes | None = None
+    request_id: str = ""
+    repeatable: bool = True
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Answer to a request that succeeded; its JSON, and its headers in lower case."""
+
+    document: Any
+    headers: Mapping[str, str]
+
+
+Steps = Generator[Call, Reply, Answer]
+
+
+@dataclass
+class Known:
+    """Memory of a client about its service.
+
+    Attributes:
+        metadata: by model and version.
+        part_rows: rows of the parts that a long request is cut into.
+    """
+
+    metadata: dict[tuple[str | None, int | None], Metadata] = field(default_factory=dict)
+    part_rows: int = FIRST_PART_ROWS
+
+
+def path_of(model: str, version: int | None = None) -> str:
+    """Return the path of a model."""
+    place = f"/v1/models/{quote(model, safe='')}"
+    return place if version is None else f"{place}/versions/{version}"
+
+
+def metadata(known: Known, model: str, version: int | None, fresh: bool = False) -> Steps[Metadata]:
+    """Fetch a model's metadata, once."""
+    if fresh or (model, version) not in known.metadata:
+        reply = yield Call("GET", f"{path_of(model, version)}/metadata")
+        known.metadata[model, version] = Metadata.of(reply.document)
+    return known.metadata[model, version]
+
+
+def predict(
+    known: Known, rows: Rows, model: str, version: int | None, extra: Extra, request_id: str
+) -> Steps[Prediction]:
+    """Predict rows, in parts where there are many."""
+    described = yield from metadata(known, model, version)
+    columns, count = columns_of(rows, described, extra)
+    begin, parts = 0, list[Prediction]()
+    while begin < count or not parts:
+        size = min(known.part_rows, max(count - begin, 0))
+        body, size = _fitting(columns, begin, size)
+        name = request_id if count <= size or not request_id else f"{request_id}-{len(parts)}"
+        try:
+            reply = yield Call("POST", f"{path_of(model, version)}:predict", body, name)
+        except RequestTooLarge:
+            if size <= 1:
+                raise
+            known.part_rows = math.ceil(size / 2)
+            continue
+        except InvalidFeatures as error:
+            raise _moved(error, begin) from None
+        parts.append(_prediction(reply, described))
+        begin += max(size, 1)
+    return joined(parts)
+
+
+def gates(
+    known: Known, rows: Rows, model: str, version: int | None, extra: Extra, request_id: str, options: Mapping[str, Any]
+) -> Steps[dict[str, Any]]:
+    """Inspect the gates over rows, in one request: its figures are over all of them."""
+    described = yield from metadata(known, model, version)
+    columns, _ = columns_of(rows, described, extra)
+    given = {name: value for name, value in options.items() if value}
+    body = _json({"inputs": columns, **given})
+    reply = yield Call("POST", f"{path_of(model, version)}:gates", body, request_id)
+    found: dict[str, Any] = reply.document
+    return found
+
+
+def fetch(path: str) -> Steps[Any]:
+    """Get a JSON document."""
+    reply = yield Call("GET", path)
+    return reply.document
+
+
+def _fitting(columns: Mapping[str, list[Any]], begin: int, rows: int) -> tuple[bytes, int]:
+    """Write a part of at most so many rows, and of fewer where its JSON would be long."""
+    while True:
+        part = {name: values[begin : begin + rows] for name, values in columns.items()}
+        body = _json({"inputs": part})
+        if len(body) <= PART_BYTES or rows <= 1:
+            return body, rows
+        rows = max(1, int(rows * PART_BYTES / len(body) * 0.9))
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except ValueError:  # an infinite number: JSON has none
+        for name, values in document["inputs"].items():
+            for row, value in enumerate(values):
+                if isinstance(value, float) and math.isinf(value):
+                    message = f"{value} is not a number that the service takes; send None for a missing value"
+                    problem = Problem(row, name, message)
+                    raise InvalidFeatures(
+                        f"row {row}, feature {name!r}: {message}", "invalid_features", problems=[problem]
+                    ) from None
+        raise
+
+
+def _prediction(reply: Reply, described: Metadata) -> Prediction:
+    document = reply.document
+    try:
+        outputs = document["outputs"]
+        tasks = {name: np.asarray(values, np.float32) for name, values in outputs["tasks"].items()}
+        weights = outputs["gate_weights"]
+        gate_weights = None if weights is None else {n: np.asarray(v, np.float32) for n, v in weights.items()}
+        name = reply.headers.get("x-request-id", "")
+        return Prediction(document["model"], document["version"], tasks, gate_weights, (name,) if name else ())
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServerFault(f"the answer is not a prediction: {error!r}") from None
+
+
+def _moved(error: InvalidFeatures, begin: int) -> InvalidFeatures:
+    """Count rows from the first of all parts."""
+    problems = [p if p.row is None else p._replace(row=p.row + begin) for p in error.problems]
+    sentence = str(error) if not begin else f"{error} (rows counted from row {begin})"
+    return InvalidFeatures(sentence, error.code, error.status, error.request_id, problems, error.more)
