@@ -11,7 +11,7 @@ MOST_KNOWN = 100_000
 FEW_IDS = 1_000
 """Different ids below which a vocabulary would do as well."""
 
-COLLISION_SHARE = 0.1
+COLLISION_SHARE = 0.5
 """Share of different ids that share a bucket above which there is a remark."""
 
 

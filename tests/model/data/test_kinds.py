@@ -386,7 +386,7 @@ def test_page_of_values_shows_the_lines_as_they_are_printed(read: Read) -> None:
         *read({"sku": [f"rare {row}" if row % 3 == 0 else "common" for row in range(ROWS)]}).remarks,
         *read({"clicked_at": [1_700_000_000 + row % 60 for row in range(3000)]}).remarks,
         *(f"user: {remark}" for remark in on_buckets(340, 100_000, 0.003, "name it in features.categorical")),
-        *(f"item: {remark}" for remark in on_buckets(20_000, 32_768, 0.45, "name it in features.categorical")),
+        *(f"item: {remark}" for remark in on_buckets(20_000, 16_384, 0.7, "name it in features.categorical")),
         *(f"item: {remark}" for remark in on_vocabulary(228_000)),
     ]
     for line in documented:

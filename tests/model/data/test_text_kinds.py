@@ -190,8 +190,8 @@ def test_few_ids_and_crowded_buckets_are_remarked(read: Read) -> None:
     ids = [f"u{row}" for row in range(ROWS)]
     (few,) = read({"user": ids}, hashed={"user": 100_000}).remarks
     assert few.startswith("user: 20 different values are hashed into 100,000 buckets")
-    (crowded,) = read({"user": ids}, hashed={"user": 32}).remarks
-    assert crowded.startswith("user: 45% of 20 different values share one of 32 buckets")
+    (crowded,) = read({"user": ids}, hashed={"user": 16}).remarks
+    assert crowded.startswith("user: 71% of 20 different values share one of 16 buckets")
 
 
 def test_values_beyond_the_most_frequent_are_unknown(read: Read) -> None:
