@@ -149,8 +149,10 @@ class FeatureReader:
         absent = [None] * rows
         columns = [inputs.get(name, absent) for name in self.names]
         try:
-            numbers, texts, times = (list[Row](zip(*columns[part], strict=True)) for part in self._parts)
-            return self._batch(numbers, texts, times, rows)
+            first, second, third = self._parts
+            numbers, texts = zip(*columns[first], strict=True), zip(*columns[second], strict=True)
+            times: list[Row] = list(zip(*columns[third], strict=True)) if self.datetime else _NO_CELLS
+            return self._batch(list(numbers), list(texts), times, rows)
         except NOT_PLAIN:
             raise InvalidFeatures(*column_problems(inputs, self._features)) from None
 

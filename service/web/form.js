@@ -1,11 +1,10 @@
 /** A form made from the manifest: fields, the row they spell, and rows pasted as JSON or CSV. */
-import { h, number, shortest } from "./dom.js";
+import { h } from "./dom.js";
+import { fieldOf, valueOfCell } from "./fields.js";
 
 const FIRST_SHOWN = 24;
-const MISSING = "";
-const OTHER = "\u0000other";
 
-/** The form's fields for one model. Text that is no number is sent as it is, so that the service says what is wrong. */
+/** The form's fields for one model. */
 export class RowForm {
   constructor(features) {
     this.features = features;
@@ -25,11 +24,11 @@ export class RowForm {
 
   /** The row as an object; a feature left empty is left out, which means missing. */
   read() {
-    return Object.fromEntries(this.fields.map((field) => [field.feature.name, field.read()]).filter(([, value]) => value !== null));
+    return Object.fromEntries(this.fields.map((field) => [field.feature.name, field.of.read()]).filter(([, value]) => value !== null));
   }
 
   fill(row) {
-    this.fields.forEach((field) => field.write(row[field.feature.name] ?? null));
+    this.fields.forEach((field) => field.of.write(row[field.feature.name] ?? null));
     this.mark([]);
   }
 
@@ -49,42 +48,16 @@ export class RowForm {
   }
 }
 
+/** A labelled control with its hint and, where the service refuses the value, its words. */
 class Field {
   constructor(feature, index) {
     this.feature = feature;
     const id = `feature-${index}`;
-    this.control = feature.kind === "numeric" ? h("input", { id, inputmode: "decimal", autocomplete: "off", placeholder: "missing" }) : vocabularySelect(id, feature);
-    this.control.setAttribute("aria-describedby", `${id}-hint`);
-    this.other = h("input", { "aria-label": `Another value of ${feature.name}`, placeholder: "another value", hidden: true });
-    if (feature.kind !== "numeric") this.control.addEventListener("change", () => this.showOther());
+    this.of = fieldOf(feature, id);
+    this.control = this.of.control;
     this.wrong = h("span", { class: "wrong-text", id: `${id}-wrong` });
-    const hint = feature.kind === "numeric" ? `${number(feature.minimum)} to ${number(feature.maximum)}` : `${feature.vocabulary.length} values`;
-    this.node = h("div", { class: "field" }, h("label", { for: id, text: feature.name }), this.control, this.other, h("span", { class: "hint", id: `${id}-hint`, text: hint }), this.wrong);
-  }
-
-  showOther() {
-    this.other.hidden = this.control.value !== OTHER;
-    if (!this.other.hidden) this.other.focus();
-  }
-
-  read() {
-    const text = this.control.value === OTHER ? this.other.value : this.control.value;
-    if (this.feature.kind !== "numeric") return text === MISSING ? null : text;
-    const trimmed = text.trim();
-    if (trimmed === "") return null;
-    return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(trimmed) && Number.isFinite(Number(trimmed)) ? Number(trimmed) : trimmed;
-  }
-
-  write(value) {
-    if (this.feature.kind === "numeric") {
-      this.control.value = typeof value === "number" ? shortest(value) : (value ?? "");
-      return;
-    }
-    const text = value === null ? MISSING : String(value);
-    const listed = text === MISSING || this.feature.vocabulary.includes(text);
-    this.control.value = listed ? text : OTHER;
-    this.other.value = listed ? "" : text;
-    this.other.hidden = listed;
+    this.node = h("div", { class: "field" }, h("label", { for: id, text: feature.name }), this.control, this.of.more, h("span", { class: "hint", id: `${id}-hint`, text: this.of.hint }), this.wrong);
+    this.complain(null);
   }
 
   complain(message) {
@@ -93,11 +66,6 @@ class Field {
     this.control.setAttribute("aria-invalid", message ? "true" : "false");
     this.control.setAttribute("aria-describedby", `${this.control.id}-hint${message ? ` ${this.wrong.id}` : ""}`);
   }
-}
-
-function vocabularySelect(id, feature) {
-  const values = [...feature.vocabulary].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-  return h("select", { id }, h("option", { value: MISSING, text: "(missing)" }), ...values.map((value) => h("option", { value, text: value })), h("option", { value: OTHER, text: "another value…" }));
 }
 
 /**
@@ -129,9 +97,9 @@ function byOrder(values, features) {
 
 function fromCsv(text, features) {
   const [first, second] = text.split(/\r?\n/).filter((line) => line.trim()).map(splitCsvLine);
-  const typed = (name, cell) => (cell === "" ? null : features.find((f) => f.name === name)?.kind === "numeric" && Number.isFinite(Number(cell)) ? Number(cell) : cell);
-  if (second === undefined) return byOrder(first.map((cell, index) => (features[index] ? typed(features[index].name, cell) : cell)), features);
-  return Object.fromEntries(first.map((name, index) => [name, typed(name, second[index] ?? "")]));
+  const byName = new Map(features.map((feature) => [feature.name, feature]));
+  if (second === undefined) return byOrder(first.map((cell, index) => valueOfCell(features[index], cell)), features);
+  return Object.fromEntries(first.map((name, index) => [name, valueOfCell(byName.get(name), second[index] ?? "")]));
 }
 
 /** Split a CSV line as RFC 4180 quotes it; cells are trimmed. */

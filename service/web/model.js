@@ -1,5 +1,6 @@
 /** The Model view: what is loaded, where it came from, how well it did, what it reads. */
 import { card, h, heatmap, expertName, number, percent } from "./dom.js";
+import { seen } from "./fields.js";
 
 const pair = (term, value) => h("div", {}, h("dt", { text: term }), h("dd", { text: value }));
 
@@ -37,12 +38,9 @@ function baselineCard({ gates, tasks, experts }) {
 
 function featureTable({ features }) {
   const head = h("tr", {}, ...["Feature", "Kind", "Seen in training", "Missing"].map((text, i) => h("th", { scope: "col", class: i === 3 ? "number" : null, text })));
-  const seen = (f) => (f.kind === "numeric" ? `${number(f.minimum)} to ${number(f.maximum)}, mean ${number(f.mean)}` : values(f.vocabulary));
   const line = (f) => h("tr", {}, h("th", { scope: "row", text: f.name }), h("td", { text: f.kind }), h("td", { text: seen(f) }), h("td", { class: "number", text: percent(f.missing_share) }));
   return card(`Features (${features.length})`, h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Features" }, h("table", { class: "plain" }, h("thead", {}, head), h("tbody", {}, ...features.map(line)))));
 }
-
-const values = (vocabulary) => (vocabulary.length > 8 ? `${vocabulary.slice(0, 8).join(", ")} and ${vocabulary.length - 8} more` : vocabulary.join(", "));
 
 function provenanceCard({ config, ...rest }) {
   return card("Provenance", h("pre", { tabindex: "0", text: JSON.stringify(rest, null, 2) }),

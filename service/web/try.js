@@ -1,6 +1,7 @@
 /** The Try it view: spell a row, send it, read what every task says, why its gate chose, and what each expert is worth. */
 import * as api from "./api.js";
 import { card, expertName, h, heatmap, number, probability, signed, weight } from "./dom.js";
+import { goldenRows } from "./fields.js";
 import { RowForm, parseRow } from "./form.js";
 
 const TOP_K = 8;
@@ -25,7 +26,7 @@ class TryView {
     const example = h("button", { type: "button", text: "Example row", on: { click: () => this.example() } });
     const clear = h("button", { type: "button", text: "Clear", on: { click: () => this.form.fill({}) } });
     const form = h("form", { novalidate: true, on: { submit: (event) => this.submit(event) } }, this.form.node, this.problem, h("div", { class: "row actions" }, this.send, example, clear));
-    return card("A row", h("p", { class: "soft", text: "A feature left empty is missing: a number counts as its mean in training, a category as none. Ranges are those of the training rows." }), this.pasteBox(), form);
+    return card("A row", h("p", { class: "soft", text: "A feature left empty is missing: a number counts as its mean in training, anything else as none. Ranges are those of the training rows." }), this.pasteBox(), form);
   }
 
   pasteBox() {
@@ -141,14 +142,6 @@ class TryView {
 
 /** For a multiclass task the class that moves most; else the one number. */
 const largest = (move) => (Array.isArray(move) ? move.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a), 0) : move);
-
-function goldenRows({ features, golden }) {
-  const numeric = features.filter((f) => f.kind === "numeric").map((f) => f.name);
-  const categorical = features.filter((f) => f.kind !== "numeric").map((f) => f.name);
-  const count = Math.max(golden.numeric?.length ?? 0, golden.categorical?.length ?? 0);
-  return Array.from({ length: count }, (_, r) => Object.fromEntries([
-    ...numeric.map((name, c) => [name, golden.numeric[r][c]]), ...categorical.map((name, c) => [name, golden.categorical[r][c] || null])]));
-}
 
 /** A prediction in the task's own terms: a value, how likely the positive class, or the likeliest class and the others. */
 function predictionBox(task, value) {

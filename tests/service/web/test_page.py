@@ -4,7 +4,6 @@ known.
 
 import json
 import re
-import shutil
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,21 +14,14 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[dev]'")
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from service.keys import line_of, new_key
 from tests.support.server import running
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 MINUS = "\N{MINUS SIGN}"  # as the page writes it
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the PATH (Debian: apt-get install chromium)"),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -43,30 +35,6 @@ def address(tmp_path_factory: pytest.TempPathFactory, hand_model: Callable[..., 
     hand_model(models, "plain", 1, kind="plain")
     with running(models, default_model="hand", workers="1") as service:
         yield service.url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *QUIET])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """Open the page; anything it complains about on the console fails the test."""
-    context = browser.new_context()
-    opened, complaints = context.new_page(), []
-    opened.on(
-        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-    )
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(address)
-    yield opened
-    context.close()
-    # A refused request is logged by the browser itself; that is the answer the test provoked.
-    assert [text for text in complaints if "Failed to load resource" not in text] == []
 
 
 def ask(address: str, path: str, body: Any = None) -> Any:
