@@ -30,7 +30,7 @@ class CategoricalField {
     this.control = vocabularySelect(id, feature.vocabulary);
     this.control.addEventListener("change", () => this.showOther());
     this.more = h("input", { "aria-label": `Another value of ${feature.name}`, placeholder: "another value", hidden: true });
-    this.hint = `${feature.vocabulary.length} values`;
+    this.hint = `${size(feature).toLocaleString("en")} values`;
   }
 
   showOther() {
@@ -71,7 +71,7 @@ class HashedField {
 class BagField {
   constructor(feature, id) {
     this.control = h("textarea", { id, class: "bag", rows: 2, autocomplete: "off", spellcheck: "false", placeholder: "one value a line" });
-    this.hint = feature.vocabulary ? `of ${few(feature.vocabulary, 3)}` : `any values; ${buckets(feature)}`;
+    this.hint = feature.vocabulary ? `of ${few(feature, 3)}` : `any values; ${buckets(feature)}`;
   }
 
   read() {
@@ -120,7 +120,7 @@ export function seen(feature) {
   if (kind === "numeric") return `${number(feature.minimum)} to ${number(feature.maximum)}, mean ${number(feature.mean)}`;
   if (kind === "datetime") return `${day(feature.minimum)} to ${day(feature.maximum)} UTC; ${feature.parts.join(", ").replaceAll("_", " ")}`;
   if (kind === "hashed") return `any id, ${buckets(feature)}${shared}`;
-  const values = feature.vocabulary ? few(feature.vocabulary, 8) : `any values, ${buckets(feature)}`;
+  const values = feature.vocabulary ? few(feature, 8) : `any values, ${buckets(feature)}`;
   return `${values}${kind === "bag" ? `; ${number(feature.mean_values)} a cell, ${feature.pooling}` : ""}${shared}`;
 }
 
@@ -138,7 +138,13 @@ export function goldenRows({ features, golden }) {
 
 const numberOr = (text) => (NUMBER.test(text.trim()) && Number.isFinite(Number(text)) ? Number(text) : text);
 const buckets = (feature) => `${feature.buckets.toLocaleString("en")} buckets`;
-const few = (values, most) => (values.length > most ? `${values.slice(0, most).join(", ")} and ${(values.length - most).toLocaleString("en")} more` : values.join(", "));
+const size = (feature) => feature.vocabulary_size ?? feature.vocabulary.length;
+
+/** The most frequent values of a vocabulary, and how many others it has. */
+function few(feature, most) {
+  const more = size(feature) - most;
+  return feature.vocabulary.slice(0, most).join(", ") + (more > 0 ? ` and ${more.toLocaleString("en")} more` : "");
+}
 const day = (seconds) => new Date(1000 * seconds).toISOString().slice(0, 10);
 
 function vocabularySelect(id, vocabulary) {
