@@ -18,34 +18,38 @@ OFFLINE_VARIABLES = frozenset({"MMOE_DATA"})
 """Variables of the offline half, which are not settings of the service."""
 
 
-def _split_pins(value: object) -> object:
-    """Turn "census=3,demo=1" into {"census": 3, "demo": 1}; leave anything but text as it is."""
+def _split_pairs(value: object, form: str) -> object:
+    """Turn "census=3,demo=1" into {"census": "3", "demo": "1"}.
+
+    Leave anything but text as it is.
+
+    Raises:
+        ValueError: a part is not of this form.
+    """
     if not isinstance(value, str):
         return value
-    pins: dict[str, str] = {}
-    for pin in filter(None, (part.strip() for part in value.split(","))):
-        name, equals, version = pin.partition("=")
-        if not (equals and name.strip() and version.strip()):
-            raise ValueError(f"name=version pairs with commas between them, such as census=3,demo=1; {pin!r} is none")
-        pins[name.strip()] = version.strip()
-    return pins
+    pairs: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in value.split(","))):
+        name, _, values = (part.strip() for part in pair.partition("="))
+        if not (name and values.strip("+ ")):
+            raise ValueError(f"{form}; {pair!r} is not")
+        pairs[name] = values
+    return pairs
+
+
+def _split_pins(value: object) -> object:
+    return _split_pairs(value, "name=version pairs with commas between them, such as census=3,demo=1")
 
 
 def _split_tasks(value: object) -> object:
     """Turn "census=income+never_married" into {"census": {"income", "never_married"}}.
 
-    Leave anything else as it is.
+    Leave anything but text as it is.
     """
-    if not isinstance(value, str):
+    pairs = _split_pairs(value, "name=task+task with commas between, such as census=income+never_married")
+    if not isinstance(value, str) or not isinstance(pairs, dict):
         return value
-    pins: dict[str, frozenset[str]] = {}
-    for pin in filter(None, (part.strip() for part in value.split(","))):
-        name, equals, tasks = pin.partition("=")
-        names = frozenset(filter(None, (task.strip() for task in tasks.split("+"))))
-        if not (equals and name.strip() and names):
-            raise ValueError(f"name=task+task with commas between, such as census=income+never_married; {pin!r} is not")
-        pins[name.strip()] = names
-    return pins
+    return {name: frozenset(filter(None, map(str.strip, tasks.split("+")))) for name, tasks in pairs.items()}
 
 
 def _split_hosts(value: object) -> object:
@@ -60,226 +64,142 @@ def _split_hosts(value: object) -> object:
         if host != "*" and not _HOST.fullmatch(host):
             raise ValueError(
                 f"names or addresses without a port and with commas between, such as models.example.com,*.internal, or "
-                f"* for any; {host!r} is none"
+                f"* for any; {host!r} is not"
             )
     return frozenset(hosts)
+
+
+Text = Annotated[str, Field(min_length=1)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Bytes = Annotated[int, Field(ge=1024)]
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Pause = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+"""In seconds; may be 0."""
+Timeout = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+"""In seconds."""
+Pins = Annotated[dict[str, Positive], BeforeValidator(_split_pins)]
 
 
 class Settings(BaseModel):
     """Settings of the service, validated; built by `read_settings`, or directly in tests."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    models: Path = Field(default=Path("models"), description="Directory of the models: <name>/<version>/model.onnx.")
-    host: str = Field(
-        default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all of this machine's."
-    )
-    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
-    workers: int = Field(
-        default=1, ge=0, le=512, description="Worker processes; 0 for one per core this process may use."
-    )
-    default_model: str | None = Field(
-        default=None,
-        min_length=1,
-        description="Model of the short calls such as /v1/predict; unset: the only one there is.",
-    )
-    pinned_versions: Annotated[dict[str, Annotated[int, Field(ge=1)]], BeforeValidator(_split_pins)] = Field(
-        default_factory=dict,
-        description="Versions to serve instead of the highest, as name=version with commas between: census=3,demo=1.",
-    )
-    loaded_versions: int = Field(
-        default=1,
-        ge=1,
-        le=100,
-        description="How many of a model's highest valid versions to keep loaded, for calls by version.",
-    )
-    pinned_tasks: Annotated[dict[str, frozenset[str]], BeforeValidator(_split_tasks)] = Field(
-        default_factory=dict,
-        description="Tasks that a model's versions must have, these and no others, as name=task+task with commas "
-        "between models: census=income+never_married. Another version is refused.",
-    )
-    shadow_versions: Annotated[dict[str, Annotated[int, Field(ge=1)]], BeforeValidator(_split_pins)] = Field(
-        default_factory=dict,
-        description="Versions to run beside the served ones and to compare with them, as name=version with commas "
-        "between: census=4. They are not served themselves.",
-    )
-    shadow_share: float = Field(
-        default=0.1, gt=0, le=1, allow_inf_nan=False, description="Share of the runs to compare with a shadow version."
-    )
-    poll_interval_s: float = Field(
-        default=5.0,
-        ge=0,
-        le=86_400,
-        allow_inf_nan=False,
-        description="How often to look for new, changed and removed versions, in seconds; 0 looks only when told to, "
-        "by SIGHUP or a load call.",
-    )
-    check_timeout_s: float = Field(
-        default=30.0,
-        gt=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="Processor time that checking a model file may take before the file is refused, in seconds.",
-    )
-    model_memory_bytes: int = Field(
-        default=2 << 30,
-        ge=64 << 20,
-        description="Most memory that loading and warming a model version may take, as its check measures it; one "
-        "that takes more is refused.",
-    )
-    max_rows: int = Field(default=10_000, ge=1, description="Most rows of one request.")
-    max_body_bytes: int = Field(default=16 << 20, ge=1024, description="Most bytes of a request body, as it is sent.")
-    max_inflated_bytes: int = Field(
-        default=16 << 20, ge=1024, description="Most bytes of a compressed body when inflated."
-    )
-    max_buffered_bytes: int = Field(
-        default=128 << 20,
-        ge=1024,
-        description="Most bytes of request bodies that a worker holds at a time, from the heads of the requests to "
-        "their answers; a request beyond is refused (429).",
-    )
-    max_queue_rows: int = Field(
-        default=20_000, ge=1, description="Most rows that may wait; a request beyond is refused (429)."
-    )
-    max_batch_rows: int = Field(
-        default=256, ge=1, description="Most rows to join into one run; a larger request runs alone."
-    )
-    max_wait_us: int = Field(
-        default=0,
-        ge=0,
-        le=1_000_000,
-        description="Longest wait for more rows to join a run, in microseconds; 0 never waits.",
-    )
-    inline_rows: int = Field(
-        default=1024,
-        ge=0,
-        description="Runs of at most this many rows stay on the event loop; larger ones go to a thread.",
-    )
-    run_threads: int = Field(default=1, ge=1, le=64, description="Threads of a worker for large runs.")
-    request_timeout_s: float = Field(
-        default=10.0,
-        gt=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="Time a request may take before it is given up (504), in seconds.",
-    )
-    client_timeout_s: float = Field(
-        default=10.0,
-        gt=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="How long a client may take to send a request's head, to send its body, and to take more of an "
-        "answer, in seconds; then it is cut off (408).",
-    )
-    keep_alive_s: int = Field(
-        default=75,
-        ge=1,
-        le=3600,
-        description="How long an idle connection stays open; longer than the proxy's in front.",
-    )
-    drain_delay_s: float = Field(
-        default=0.0,
-        ge=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="How long to serve on, not ready, after SIGTERM, in seconds.",
-    )
-    drain_timeout_s: float = Field(
-        default=20.0,
-        ge=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="How long requests in flight may take to end after that, in seconds.",
-    )
-    worker_timeout_s: float = Field(
-        default=10.0,
-        ge=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="How long one of several workers may stand still before it is killed and replaced, in seconds; "
-        "0 waits for ever.",
-    )
-    worker_load_timeout_s: float = Field(
-        default=120.0,
-        gt=0,
-        le=86_400,
-        allow_inf_nan=False,
-        description="The same while it starts or loads a model, which may hold it up, in seconds.",
-    )
-    operation_port: int | None = Field(
-        default=None,
-        ge=0,
-        le=65535,
-        description="Second port, for probes, metrics and admin calls; the last two are then answered there alone. "
-        "Unset: all on one port; 0 takes a free one and prints it.",
-    )
-    operation_host: str | None = Field(
-        default=None, min_length=1, description="Address of the second port; unset: the same as MMOE_HOST."
-    )
-    keys_file: Path | None = Field(
-        default=None,
-        description="File of API keys, in lines that `python -m service.keys new` prints; unset: calls need no key.",
-    )
-    require_keys: bool = Field(
-        default=False,
-        description="Whether not to start without a file of keys. A file named require-keys in the directory of models "
-        "says the same to every service on these models.",
-    )
-    allowed_hosts: Annotated[frozenset[str] | None, BeforeValidator(_split_hosts)] = Field(
-        default=None,
-        description="Names by which callers may address the service (the header Host), with commas between: "
-        "models.example.com,*.internal; * for any. Loopback names always pass, and any address where MMOE_HOST is more "
-        "than loopback. Unset: no other name where MMOE_HOST is a loopback address, which keeps out pages that let "
-        "their name point here; else any.",
-    )
-    local_admin: bool = Field(
-        default=False,
-        description="Whether, without a file of keys, callers on this machine may load, unload and roll back models. "
-        "Not behind a proxy on the same machine: everybody comes from there then.",
-    )
-    telemetry: bool = Field(
-        default=True,
-        description="Whether to keep statistics of live traffic and metrics; without them both calls answer 404.",
-    )
-    run_dir: Path | None = Field(
-        default=None,
-        description="Where the workers share memory, in a directory made at each start; unset: the first with room of "
-        "$RUNTIME_DIRECTORY, /dev/shm unless a logout clears it, and the directory for temporary files.",
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level to log.")
-    log_format: Literal["auto", "json", "text"] = Field(
-        default="auto",
-        description="Form of the log on stderr, a line per event; auto is text on a terminal and JSON elsewhere.",
-    )
-    log_requests: Literal["off", "errors", "all"] = Field(
-        default="errors",
-        description="Which answers to log: those with a status from 400 on, all, or none. It never logs what was sent.",
-    )
-    traces: Literal["auto", "on", "off"] = Field(
-        default="auto",
-        description="Whether to send spans by OpenTelemetry, which is an extra; auto where its own variables, such as "
-        "OTEL_EXPORTER_OTLP_ENDPOINT, name a collector.",
-    )
-    prediction_log: Path | None = Field(
-        default=None,
-        description="Directory of the prediction log, a JSON line for each row answered; unset: there is none.",
-    )
-    prediction_log_share: float = Field(
-        default=1.0,
-        gt=0,
-        le=1,
-        allow_inf_nan=False,
-        description="Share of the requests whose rows are recorded, chosen by the request's id.",
-    )
-    prediction_log_features: bool = Field(
-        default=False, description="Whether the prediction log may hold the values of the features."
-    )
-    prediction_log_file_bytes: int = Field(
-        default=64 << 20, ge=1 << 16, description="Most bytes of a file of the prediction log."
-    )
-    prediction_log_files: int = Field(
-        default=8, ge=2, le=100_000, description="Files that each worker keeps of it; older ones are deleted."
-    )
+    models: Path = Path("models")
+    """Directory of the models: <name>/<version>/model.onnx."""
+    host: Text = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all of this machine's."""
+    port: Port = 8000
+    """Port to listen on; 0 takes a free one and prints it."""
+    workers: int = Field(default=1, ge=0, le=512)
+    """Worker processes; 0 for one per core this process may use."""
+    default_model: Text | None = None
+    """Model of the short calls such as /v1/predict; unset: the only one there is."""
+    pinned_versions: Pins = Field(default_factory=dict)
+    """Versions to serve instead of the highest, as name=version with commas between:
+    census=3,demo=1."""
+    loaded_versions: int = Field(default=1, ge=1, le=100)
+    """Number of a model's highest valid versions to keep loaded, for calls by version."""
+    pinned_tasks: Annotated[dict[str, frozenset[str]], BeforeValidator(_split_tasks)] = Field(default_factory=dict)
+    """Tasks that a model's versions must have, these and no others, as name=task+task with commas
+    between models: census=income+never_married. Another version is refused."""
+    shadow_versions: Pins = Field(default_factory=dict)
+    """Versions to run beside the served ones and to compare with them, as name=version with commas
+    between: census=4. They are not served themselves."""
+    shadow_share: Share = 0.1
+    """Share of the runs to compare with a shadow version."""
+    poll_interval_s: float = Field(default=5.0, ge=0, le=86_400, allow_inf_nan=False)
+    """Time between two looks for new, changed and removed versions, in seconds; 0 looks only when
+    told to, by SIGHUP or a load call."""
+    check_timeout_s: Timeout = 30.0
+    """Processor time that checking a model file may take before the file is refused, in
+    seconds."""
+    model_memory_bytes: int = Field(default=2 << 30, ge=64 << 20)
+    """Most memory that loading and warming a model version may take, as its check measures it; one
+    that takes more is refused."""
+    max_rows: Positive = 10_000
+    """Most rows of one request."""
+    max_body_bytes: Bytes = 16 << 20
+    """Most bytes of a request body, as it is sent."""
+    max_inflated_bytes: Bytes = 16 << 20
+    """Most bytes of a compressed body when inflated."""
+    max_buffered_bytes: Bytes = 128 << 20
+    """Most bytes of request bodies that a worker holds at a time, from the heads of the requests
+    to their answers; a request beyond is refused (429)."""
+    max_queue_rows: Positive = 20_000
+    """Most rows that may wait; a request beyond is refused (429)."""
+    max_batch_rows: Positive = 256
+    """Most rows to join into one run; a larger request runs alone."""
+    max_wait_us: int = Field(default=0, ge=0, le=1_000_000)
+    """Longest wait for more rows to join a run, in microseconds; 0 never waits."""
+    inline_rows: int = Field(default=1024, ge=0)
+    """Runs of at most this many rows stay on the event loop; larger ones go to a thread."""
+    run_threads: int = Field(default=1, ge=1, le=64)
+    """Threads of a worker for large runs."""
+    request_timeout_s: Timeout = 10.0
+    """Time a request may take before it is given up (504), in seconds."""
+    client_timeout_s: Timeout = 10.0
+    """Time a client may take to send a request's head, to send its body, and to take more of an
+    answer, in seconds; then it is cut off (408)."""
+    keep_alive_s: int = Field(default=75, ge=1, le=3600)
+    """Time that an idle connection stays open, in seconds; longer than the proxy's in front."""
+    drain_delay_s: Pause = 0.0
+    """Time to serve on, not ready, after SIGTERM, in seconds."""
+    drain_timeout_s: Pause = 20.0
+    """Time that requests in flight may take to end after that, in seconds."""
+    worker_timeout_s: Pause = 10.0
+    """Time that one of several workers may stand still before it is killed and replaced, in
+    seconds; 0 waits for ever."""
+    worker_load_timeout_s: float = Field(default=120.0, gt=0, le=86_400, allow_inf_nan=False)
+    """The same while it starts or loads a model, which may hold it up, in seconds."""
+    operation_port: Port | None = None
+    """Second port, for probes, metrics and admin calls; the last two are then answered there
+    alone. Unset: all on one port; 0 takes a free one and prints it."""
+    operation_host: Text | None = None
+    """Address of the second port; unset: the same as MMOE_HOST."""
+    keys_file: Path | None = None
+    """File of API keys, in lines that `python -m service.keys new` prints; unset: calls need no
+    key."""
+    require_keys: bool = False
+    """Whether not to start without a file of keys. A file named require-keys in the directory of
+    models says the same to every service on these models."""
+    allowed_hosts: Annotated[frozenset[str] | None, BeforeValidator(_split_hosts)] = None
+    """Names by which callers may address the service (the header Host), with commas between:
+    models.example.com,*.internal; * for any. Loopback names always pass, and any address where
+    MMOE_HOST is more than loopback. Unset: no other name where MMOE_HOST is a loopback address,
+    which keeps out pages that let their name point here; else any."""
+    local_admin: bool = False
+    """Whether, without a file of keys, callers on this machine may load, unload and roll back
+    models. Not behind a proxy on the same machine: everybody comes from there then."""
+    telemetry: bool = True
+    """Whether to keep statistics of live traffic and metrics; without them both calls answer
+    404."""
+    run_dir: Path | None = None
+    """Directory under which the workers share memory, in one made at each start; unset: the first
+    with room of $RUNTIME_DIRECTORY, /dev/shm unless a logout clears it, and the directory for
+    temporary files."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level to log."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """Form of the log on stderr, a line per event; auto is text on a terminal and JSON
+    elsewhere."""
+    log_requests: Literal["off", "errors", "all"] = "errors"
+    """Answers to log: those with a status from 400 on, all, or none. It never logs what was
+    sent."""
+    traces: Literal["auto", "on", "off"] = "auto"
+    """Whether to send spans by OpenTelemetry, which is an extra; auto where its own variables,
+    such as OTEL_EXPORTER_OTLP_ENDPOINT, name a collector."""
+    prediction_log: Path | None = None
+    """Directory of the prediction log, a JSON line for each row answered; unset: there is none."""
+    prediction_log_share: Share = 1.0
+    """Share of the requests whose rows are recorded, chosen by the request's id."""
+    prediction_log_features: bool = False
+    """Whether the prediction log may hold the values of the features."""
+    prediction_log_file_bytes: int = Field(default=64 << 20, ge=1 << 16)
+    """Most bytes of a file of the prediction log."""
+    prediction_log_files: int = Field(default=8, ge=2, le=100_000)
+    """Files that each worker keeps of it; older ones are deleted."""
 
     @model_validator(mode="after")
     def _a_request_fits(self) -> Self:
@@ -327,7 +247,7 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """
     known = [variable(field) for field in Settings.model_fields]
     strangers = sorted(v for v in environ if v.startswith(PREFIX) and v not in known and v not in OFFLINE_VARIABLES)
-    return [f"{stranger} is no setting and is ignored{_suggestion(stranger, known)}" for stranger in strangers]
+    return [f"{stranger} is not a setting and is ignored{_suggestion(stranger, known)}" for stranger in strangers]
 
 
 def help_text() -> str:
@@ -336,7 +256,7 @@ def help_text() -> str:
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True, validated_data={})
         shown = f"default {default}" if default not in (None, {}) else "unset by default"
-        sentence = f"{field.description} ({shown})"
+        sentence = f"{_description(name)} ({shown})"
         blocks.append(f"  {variable(name)}\n{textwrap.indent(textwrap.fill(sentence, 94), ' ' * 6)}")
     return "\n".join(blocks)
 
@@ -368,4 +288,8 @@ def _expectation(field: str, error: ErrorDetails) -> str:
         if str(error["input"]).startswith("tcp:")
         else ""
     )
-    return f"{phrase}{hint}. {Settings.model_fields[field].description}"
+    return f"{phrase}{hint}. {_description(field)}"
+
+
+def _description(field: str) -> str:
+    return " ".join((Settings.model_fields[field].description or "").split())

@@ -58,8 +58,8 @@ def test_kubernetes_own_variable_is_explained() -> None:
 def test_a_mistyped_variable_is_told_and_ignored() -> None:
     environ = {"MMOE_WORKRES": "2", "MMOE_DATA": "data", "MMOE_PORT": "1", "MMOE_SERVICE_HOST": "10.0.0.1", "PATH": ""}
     assert unknown_variables(environ) == [
-        "MMOE_SERVICE_HOST is no setting and is ignored.",
-        "MMOE_WORKRES is no setting and is ignored; did you mean MMOE_WORKERS?",
+        "MMOE_SERVICE_HOST is not a setting and is ignored.",
+        "MMOE_WORKRES is not a setting and is ignored; did you mean MMOE_WORKERS?",
     ]
     assert read_settings({"MMOE_WORKRES": "2"}) == Settings()
 
