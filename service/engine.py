@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from service.artifact.manifest import Manifest
 from service.errors import ModelNotFound, NotReady, ServiceError
-from service.inference.batcher import Batcher, Limits, Observer
+from service.inference.batcher import Batcher, Observer
+from service.inference.lane import Limits
 from service.inference.model import GateRecorder, Model
 from service.inference.predictor import Predictor
 from service.logs.log import log_event

@@ -108,7 +108,7 @@ class Keys:
         sentence, keys = "%s has changed and names %d keys now", len(self._entries)
         log_event(log, logging.INFO, "keys_changed", sentence, self._path, keys, keys=keys)
 
-    async def keep_following(self) -> None:
+    async def keep_reloading(self) -> None:
         """Look for changes of the file, off the event loop, until cancelled."""
         while True:
             await asyncio.sleep(FOLLOW_S)
@@ -186,7 +186,7 @@ def _text(content: bytes) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise ValueError("it is no UTF-8 text") from None
+        raise ValueError("it is not UTF-8 text") from None
 
 
 def _digest(text: str) -> bytes | None:

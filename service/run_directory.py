@@ -10,7 +10,6 @@ instances left behind and removes its own at the end.
 """
 
 import contextlib
-import fcntl
 import getpass
 import hashlib
 import mmap
@@ -23,6 +22,7 @@ from typing import Self
 
 from service.errors import SettingsError
 from service.settings import variable
+from service.system.files import try_lock
 
 PREFIX = "mmoe-"
 OWNER_LOCK = "owner.lock"
@@ -62,7 +62,7 @@ class RunDirectory:
         self.path, self.slots = path, slots
         self._owner = False
         try:
-            self._lock = _lock(path / OWNER_LOCK, shared=True)
+            self._lock = try_lock(path / OWNER_LOCK, shared=True)
         except OSError as error:
             raise SettingsError("MMOE_RUN_DIR", str(path), f"a run directory ({error.strerror})") from error
         if self._lock is None:
@@ -119,7 +119,7 @@ class RunDirectory:
             RuntimeError: every slot is held by a living process.
         """
         for index in range(self.slots):
-            lock = _lock(self.path / f"worker-{index}.lock")
+            lock = try_lock(self.path / f"worker-{index}.lock")
             if lock is not None:
                 return SlotLock(index, lock)
         raise RuntimeError(f"all {self.slots} slots of {self.path} are held by living workers")
@@ -189,24 +189,10 @@ def sweep(place: Path) -> None:
     """Remove the run directories in `place` that no living process holds."""
     for path in place.glob(f"{PREFIX}*/{OWNER_LOCK}"):
         with contextlib.suppress(OSError):  # another user's, or another instance sweeps at the same time
-            lock = _lock(path)
+            lock = try_lock(path)
             if lock is not None:
                 shutil.rmtree(path.parent, ignore_errors=True)
                 os.close(lock)
-
-
-def _lock(path: Path, shared: bool = False) -> int | None:
-    """Lock a file and return its descriptor; None where someone holds it.
-
-    The kernel frees it when the holder dies.
-    """
-    descriptor = os.open(path, os.O_RDWR | (0 if shared else os.O_CREAT), 0o600)
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def _roomy_place() -> Path:

@@ -5,10 +5,10 @@ import re
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 
 from service.errors import SettingsError
 
@@ -84,7 +84,7 @@ Pins = Annotated[dict[str, Positive], BeforeValidator(_split_pins)]
 class Settings(BaseModel):
     """Settings of the service, validated; built by `read_settings`, or directly in tests."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
     models: Path = Path("models")
     """Directory of the models: <name>/<version>/model.onnx."""
@@ -201,22 +201,22 @@ class Settings(BaseModel):
     prediction_log_files: int = Field(default=8, ge=2, le=100_000)
     """Files that each worker keeps of it; older ones are deleted."""
 
-    @model_validator(mode="after")
-    def _a_request_fits(self) -> Self:
-        if self.max_queue_rows < self.max_rows:
-            raise PydanticCustomError(
-                "max_queue_rows",
-                "at least max_rows, {rows}: a larger request could never wait",
-                {"rows": self.max_rows},
+    @field_validator("max_queue_rows")
+    @classmethod
+    def _holds_a_request(cls, rows: int, info: ValidationInfo) -> int:
+        if rows < (most := info.data.get("max_rows", rows)):
+            raise ValueError(f"at least max_rows, {most}: a larger request could never wait")
+        return rows
+
+    @field_validator("max_buffered_bytes")
+    @classmethod
+    def _holds_a_body(cls, size: int, info: ValidationInfo) -> int:
+        largest = max(info.data.get(field, 0) for field in ("max_body_bytes", "max_inflated_bytes"))
+        if size < largest:
+            raise ValueError(
+                f"at least max_body_bytes and max_inflated_bytes, {largest}: a larger body could never come"
             )
-        largest = max(self.max_body_bytes, self.max_inflated_bytes)
-        if self.max_buffered_bytes < largest:
-            raise PydanticCustomError(
-                "max_buffered_bytes",
-                "at least max_body_bytes and max_inflated_bytes, {bytes}: a larger body could never come",
-                {"bytes": largest},
-            )
-        return self
+        return size
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -231,7 +231,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         return Settings.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = str(first["loc"][0]) if first["loc"] else first["type"]
+        field = str(first["loc"][0])
         raise SettingsError(variable(field), given.get(field, "unset"), _expectation(field, first)) from None
 
 

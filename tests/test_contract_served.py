@@ -84,7 +84,7 @@ def ask(models_dir: Path, path: str, body: dict[str, object]) -> dict[str, Any]:
     """Post to the whole application in this process."""
 
     async def post() -> httpx.Response:
-        engine = Engine(Settings(models=models_dir))
+        engine = Engine(Settings(models=models_dir, log_requests="off"))
         try:
             engine.catalogue.scan()
             transport = httpx.ASGITransport(app=create_app(engine))

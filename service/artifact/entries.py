@@ -28,7 +28,7 @@ def _finite(value: Any) -> Any:
     while pending:
         part = pending.pop()
         if isinstance(part, (int, float)) and not -sys.float_info.max <= part <= sys.float_info.max:
-            raise ValueError("a number that is too large, or none; expected finite ones")
+            raise ValueError("a number that is too large or not a number; expected finite ones")
         if isinstance(part, (list, tuple, dict)):
             pending.extend(part.values() if isinstance(part, dict) else part)
     return value

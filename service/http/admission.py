@@ -1,6 +1,6 @@
 """Admission of request bodies: bytes held by a process; inflating and parsing of large ones.
 
-    head -> Budget: room? -> read -> inflated in a thread -> its turn -> weighed -> parsed
+    head -> Budget: room? -> read -> inflated in a thread -> its turn -> counted -> parsed
 
 One large body is inflated or counted at a time, in a thread and without the interpreter's lock,
 and the loop looks at every connection, probes among them, between the parsing of one and of the
@@ -71,9 +71,9 @@ class Budget:
         """Return bytes that were taken."""
         self.held -= size
         if self._much and not self.held and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(QUIET_S, self._settle)
+            self._timer = asyncio.get_running_loop().call_later(QUIET_S, self._trim_if_quiet)
 
-    def _settle(self) -> None:
+    def _trim_if_quiet(self) -> None:
         """Give freed memory back to the system, in a thread, if it is quiet.
 
         The allocator keeps it in many pieces.
@@ -90,7 +90,7 @@ def _trim() -> None:
 
 
 class Admission:
-    """Let bodies in.
+    """Admission of request bodies: bytes held, and turns of large ones.
 
     Args:
         settings: hold the limits.
@@ -104,7 +104,7 @@ class Admission:
         self._settings = settings
         self._thread = asyncio.Lock()
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._letting_in = False
+        self._giving_turns = False
 
     def incoming(self, receive: Receive) -> "IncomingBody":
         """Return a body that is still to come."""
@@ -124,7 +124,7 @@ class Admission:
         async with self._thread:
             return await asyncio.to_thread(inflate, body, encoding, most)
 
-    async def weigh(self, body: bytes, length: int, limits: JsonLimits) -> None:
+    async def count_json(self, body: bytes, length: int, limits: JsonLimits) -> None:
         """Wait for the turn of a body, if it is large, and count what is in its JSON.
 
         It is to be parsed at once then.
@@ -159,23 +159,23 @@ class Admission:
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         self._waiting.append(turn)
-        if not self._letting_in:
-            self._letting_in = True
-            loop.call_soon(self._let_in, 0)
+        if not self._giving_turns:
+            self._giving_turns = True
+            loop.call_soon(self._give_turn, 0)
         await turn
 
-    def _let_in(self, pause: int) -> None:
+    def _give_turn(self, pause: int) -> None:
         loop = asyncio.get_running_loop()
         if pause:
-            loop.call_soon(self._let_in, pause - 1)
+            loop.call_soon(self._give_turn, pause - 1)
             return
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
-                loop.call_soon(self._let_in, _PAUSE)
+                loop.call_soon(self._give_turn, _PAUSE)
                 return
-        self._letting_in = False
+        self._giving_turns = False
 
 
 class IncomingBody:
@@ -223,13 +223,13 @@ class IncomingBody:
         self._hold(len(body))
         return body
 
-    async def read_weighed(self, headers: Headers, limits: JsonLimits) -> bytes:
+    async def read_json(self, headers: Headers, limits: JsonLimits) -> bytes:
         """Do what `read` does, and let what is JSON pass if it holds no more than `limits`.
 
         Errors as there.
         """
         body = await self.read(headers)
-        await self._admission.weigh(body, len(body), limits)
+        await self._admission.count_json(body, len(body), limits)
         return body
 
     async def apart(self, parse: Callable[[], T]) -> T:

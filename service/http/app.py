@@ -27,11 +27,12 @@ from service.http.journal import Journal
 from service.http.middleware import RequestMiddleware
 from service.http.openapi.answers import answer_schemas
 from service.http.openapi.document import document
-from service.http.routes.admin import repository_router, shadow_router, versions_router
+from service.http.routes.admin import repository_router, versions_router
 from service.http.routes.gates import gates_router
 from service.http.routes.metrics import metrics_router
 from service.http.routes.models import health_router, models_router
 from service.http.routes.page import web_router
+from service.http.routes.shadow import shadow_router
 from service.http.routes.traffic import traffic_router
 from service.http.routes.v2 import SERVER, v2_health_router, v2_router
 from service.http.types import AsgiApp
@@ -95,15 +96,15 @@ def create_apps(
         endpoints,
         Admission(engine.settings),
     )
-    _keep_informed(shared)
+    _connect_telemetry(shared)
     app, routers = _application(shared), _routers(shared)
     if engine.settings.operation_port is None:
         open_to_all = [*routers.probes, routers.page, routers.figures]
-        behind, operation = _furnish(app, shared, open_to_all, [*routers.asking, *routers.admin]), None
+        behind, operation = _assemble(app, shared, open_to_all, [*routers.asking, *routers.admin]), None
     else:
-        behind = _furnish(app, shared, [*routers.probes, routers.page], routers.asking)
+        behind = _assemble(app, shared, [*routers.probes, routers.page], routers.asking)
         second = FastAPI(redirect_slashes=False, openapi_url=None)
-        operation = _operation(_furnish(second, shared, [*routers.probes, routers.figures], routers.admin), shared)
+        operation = _operation(_assemble(second, shared, [*routers.probes, routers.figures], routers.admin), shared)
     front = HotPath(behind, engine, endpoints, shared.admission, shared.journal, guard, telemetry)
     return Applications(front, operation, functools.partial(_rescan, shared))
 
@@ -161,7 +162,7 @@ def _routers(shared: _Shared) -> _Routers:
     )
 
 
-def _keep_informed(shared: _Shared) -> None:
+def _connect_telemetry(shared: _Shared) -> None:
     """Connect the metrics to swaps, to the versions that are refused and to comparisons."""
     engine, telemetry = shared.engine, shared.telemetry
     if telemetry is not None:
@@ -188,7 +189,7 @@ def _operation(behind: AsgiApp, shared: _Shared) -> AsgiApp:
     return Front(behind, settings, hosts, shared.journal, shared.engine.clock, shared.telemetry)
 
 
-def _furnish(app: FastAPI, shared: _Shared, open_to_all: list[APIRouter], guarded: list[APIRouter]) -> AsgiApp:
+def _assemble(app: FastAPI, shared: _Shared, open_to_all: list[APIRouter], guarded: list[APIRouter]) -> AsgiApp:
     """Give an application its routes, and put in front of it what every request passes."""
     for router in open_to_all:
         app.include_router(router)
@@ -217,7 +218,7 @@ def _lifespan(shared: _Shared) -> Callable[[FastAPI], Any]:
             ticking = telemetry.keep_ticking(lambda: engine.batcher.queued_rows, engine.catalogue.loaded)
             keeping.append(asyncio.create_task(ticking))
         if keys is not None:
-            keeping.append(asyncio.create_task(keys.keep_following()))
+            keeping.append(asyncio.create_task(keys.keep_reloading()))
         yield
         for task in keeping:
             task.cancel()

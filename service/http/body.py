@@ -12,7 +12,6 @@ from service.system.quoting import quote
 CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING = b"content-length", b"content-type", b"content-encoding"
 HOST, TRANSFER_ENCODING = b"host", b"transfer-encoding"
 TIMEOUT, REQUEST_ID = b"x-request-timeout-ms", b"x-request-id"
-JSON_TYPES = ("application/json", "application/*+json")
 
 _ZLIB_OR_GZIP, _RAW_DEFLATE = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 _MOST_MEMBERS = 10
@@ -117,7 +116,7 @@ def timeout_s(headers: Headers, most: float) -> float:
     """Return how long the request may take: what its header says, at most the setting.
 
     Raises:
-        MalformedRequest: the header is no whole number of milliseconds from 1.
+        MalformedRequest: the header is not a whole number of milliseconds from 1.
     """
     value = headers.get(TIMEOUT)
     if value is None:
@@ -158,4 +157,4 @@ def too_large(came: int | None, limit: int) -> RequestTooLarge:
 
 
 def _broken(encoding: bytes, reason: str) -> MalformedRequest:
-    return MalformedRequest(f"the body is no valid {encoding.decode()}: {reason}", "the body as its encoding says")
+    return MalformedRequest(f"the body is not valid {encoding.decode()}: {reason}", "the body as its encoding says")

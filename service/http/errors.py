@@ -9,30 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from service.errors import (
-    ArtifactError,
-    DeadlineExceeded,
-    Forbidden,
-    GatesUnavailable,
-    HeadTooLarge,
-    HostNotAllowed,
-    InvalidFeatures,
-    MalformedRequest,
-    ModelNotFound,
-    NotReady,
-    Overloaded,
-    RequestTooLarge,
-    RunDirectoryGone,
-    ServiceError,
-    SettingsError,
-    SlowClient,
-    TooManyWrongKeys,
-    Unauthorised,
-    UnsupportedMediaType,
-    UnsupportedTransferCoding,
-    ValueProblem,
-    VersionConflict,
-)
+from service import errors
 from service.http.openapi import answers
 from service.http.types import RawHeaders
 from service.system.quoting import cut
@@ -60,27 +37,27 @@ class ErrorStatus(NamedTuple):
     code: str
 
 
-STATUSES: dict[type[ServiceError], ErrorStatus] = {
-    MalformedRequest: ErrorStatus(400, 400, "malformed"),
-    InvalidFeatures: ErrorStatus(422, 400, "invalid_features"),
-    RequestTooLarge: ErrorStatus(413, 413, "too_large"),
-    HeadTooLarge: ErrorStatus(431, 431, "head_too_large"),
-    SlowClient: ErrorStatus(408, 408, "slow_client"),
-    UnsupportedMediaType: ErrorStatus(415, 415, "media_type"),
-    UnsupportedTransferCoding: ErrorStatus(501, 501, "transfer_coding"),
-    HostNotAllowed: ErrorStatus(421, 421, "host_not_allowed"),
-    ModelNotFound: ErrorStatus(404, 404, "model_not_found"),
-    GatesUnavailable: ErrorStatus(409, 409, "gates_unavailable"),
-    VersionConflict: ErrorStatus(409, 409, "version_conflict"),
-    Unauthorised: ErrorStatus(401, 401, "unauthorised"),
-    TooManyWrongKeys: ErrorStatus(429, 429, "wrong_keys"),
-    Forbidden: ErrorStatus(403, 403, "forbidden"),
-    Overloaded: ErrorStatus(429, 429, "overloaded"),
-    NotReady: ErrorStatus(503, 503, "not_ready"),
-    RunDirectoryGone: ErrorStatus(503, 503, "run_directory_gone"),
-    DeadlineExceeded: ErrorStatus(504, 504, "deadline"),
-    ArtifactError: ErrorStatus(409, 409, "artifact"),  # met when a load is asked for
-    SettingsError: ErrorStatus(500, 500, "settings"),  # met at the start, before there is any HTTP
+STATUSES: dict[type[errors.ServiceError], ErrorStatus] = {
+    errors.MalformedRequest: ErrorStatus(400, 400, "malformed"),
+    errors.InvalidFeatures: ErrorStatus(422, 400, "invalid_features"),
+    errors.RequestTooLarge: ErrorStatus(413, 413, "too_large"),
+    errors.HeadTooLarge: ErrorStatus(431, 431, "head_too_large"),
+    errors.SlowClient: ErrorStatus(408, 408, "slow_client"),
+    errors.UnsupportedMediaType: ErrorStatus(415, 415, "media_type"),
+    errors.UnsupportedTransferCoding: ErrorStatus(501, 501, "transfer_coding"),
+    errors.HostNotAllowed: ErrorStatus(421, 421, "host_not_allowed"),
+    errors.ModelNotFound: ErrorStatus(404, 404, "model_not_found"),
+    errors.GatesUnavailable: ErrorStatus(409, 409, "gates_unavailable"),
+    errors.VersionConflict: ErrorStatus(409, 409, "version_conflict"),
+    errors.Unauthorised: ErrorStatus(401, 401, "unauthorised"),
+    errors.TooManyWrongKeys: ErrorStatus(429, 429, "wrong_keys"),
+    errors.Forbidden: ErrorStatus(403, 403, "forbidden"),
+    errors.Overloaded: ErrorStatus(429, 429, "overloaded"),
+    errors.NotReady: ErrorStatus(503, 503, "not_ready"),
+    errors.RunDirectoryGone: ErrorStatus(503, 503, "run_directory_gone"),
+    errors.DeadlineExceeded: ErrorStatus(504, 504, "deadline"),
+    errors.ArtifactError: ErrorStatus(409, 409, "artifact"),  # met when a load is asked for
+    errors.SettingsError: ErrorStatus(500, 500, "settings"),  # met at the start, before there is any HTTP
 }
 
 INTERNAL = ErrorStatus(500, 500, "internal")
@@ -114,7 +91,7 @@ def problem_json(error: BaseException, path: str, request_id: bytes) -> RawRespo
     status, _, code = error_status(error)
     detail = str(error) if code != INTERNAL.code else INTERNAL_SENTENCE
     body = _body(status, detail, path, code, request_id)
-    if isinstance(error, InvalidFeatures):
+    if isinstance(error, errors.InvalidFeatures):
         body["errors"] = [_entry(problem) for problem in error.problems]
         if error.more:
             body["more_errors"] = error.more
@@ -161,7 +138,7 @@ def _body(status: int, detail: str, path: str, code: str, request_id: bytes) -> 
     }
 
 
-def _entry(problem: ValueProblem) -> answers.ProblemEntry:
+def _entry(problem: errors.ValueProblem) -> answers.ProblemEntry:
     feature = problem.feature if problem.feature is None else cut(problem.feature)
     return {"row": problem.row, "feature": feature, "message": cut(problem.message, _MOST_MESSAGE)}
 
@@ -191,12 +168,12 @@ def _response(
         (b"content-length", b"%d" % len(body)),
         (b"x-request-id", request_id),
     ]
-    if isinstance(error, Overloaded | TooManyWrongKeys):
+    if isinstance(error, errors.Overloaded | errors.TooManyWrongKeys):
         headers.append((b"retry-after", b"%d" % max(math.ceil(error.retry_after_s), 1)))
-    if isinstance(error, NotReady):
+    if isinstance(error, errors.NotReady):
         headers.append((b"retry-after", b"1"))
-    if isinstance(error, SlowClient):
+    if isinstance(error, errors.SlowClient):
         headers.append((b"connection", b"close"))  # what may still come belongs to nothing
-    if isinstance(error, Unauthorised):
+    if isinstance(error, errors.Unauthorised):
         headers.append((b"www-authenticate", b"Bearer"))
     return RawResponse(status, headers, body)

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.inference.features import Batch
-from service.inference.reading.numbers import all_finite
 
 Floats = NDArray[np.float32]
 Outputs = dict[str, Floats]
@@ -37,10 +36,6 @@ class Answer(NamedTuple):
     def arrays(self) -> list[Floats]:
         """List every array."""
         return [*self.tasks.values(), *[a for a in (self.gate_weights, self.contributions) if a is not None]]
-
-    def is_finite(self) -> bool:
-        """Tell whether no number is NaN or infinite; cheap enough for every answer."""
-        return all(map(all_finite, self.arrays()))
 
     def rows_not_finite(self) -> list[int]:
         """List the rows with a NaN or infinity in any answer: float32 overflowed on the way."""

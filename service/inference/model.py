@@ -14,10 +14,11 @@ import numpy as np
 
 from service.artifact.file import golden_inputs
 from service.artifact.manifest import GATE_CONTRIBUTIONS, GATE_WEIGHTS, Manifest
-from service.errors import GatesUnavailable, InvalidFeatures, ValueProblem
+from service.errors import InvalidFeatures, ValueProblem
 from service.inference.answer import Ablation, Answer, Floats, Outputs, RunResult, RunSlice
-from service.inference.batcher import Batcher, Lane
+from service.inference.batcher import Batcher
 from service.inference.features import Batch, FeatureReader
+from service.inference.lane import Lane
 from service.inference.predictor import Predictor
 from service.inference.reading.numbers import all_finite
 from service.settings import Settings
@@ -175,8 +176,7 @@ class Model:
 
     def need_gates(self) -> None:
         """Raise GatesUnavailable if the model has no gates."""
-        if not self.manifest.has_gates:
-            raise GatesUnavailable(self.name, f"is a {self.manifest.architecture} model without gates")
+        self.predictor.need_gates()
 
 
 def _joining(run: Callable[[Batch], Answer]) -> Callable[[list[Batch]], list[RunSlice]]:

@@ -154,9 +154,9 @@ class Predictor:
             session = self._session_of_complete_rows if batch.complete else self._session
             values = self._run(session, self._names, batch.inputs(), batch.rows, RUN_ROWS)
             return Answer(dict(zip(self._tasks, values, strict=False)), values[-1] if self._gated else None)
-        self._need_gates()
+        self.need_gates()
         wanted = self._with(outputs)
-        session, rows = self._demand(wanted), CONTRIBUTION_RUN_ROWS if GATE_CONTRIBUTIONS in wanted else RUN_ROWS
+        session, rows = self._session_of(wanted), CONTRIBUTION_RUN_ROWS if GATE_CONTRIBUTIONS in wanted else RUN_ROWS
         names = sorted(wanted)
         found = dict(zip(names, self._run(session, names, batch.inputs(), batch.rows, rows), strict=True))
         tasks = {name: found[name] for name in self._tasks if name in found}
@@ -180,7 +180,7 @@ class Predictor:
             GatesUnavailable: the model has no gates, or a single expert, without which nothing is
                 left.
         """
-        self._need_gates()
+        self.need_gates()
         experts, rows = self.manifest.experts, batch.rows
         if experts == 1:
             raise GatesUnavailable(self.name, "has a single expert, without which nothing is left")
@@ -218,7 +218,8 @@ class Predictor:
         ]
         return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 
-    def _need_gates(self) -> None:
+    def need_gates(self) -> None:
+        """Raise GatesUnavailable if the model has no gates."""
         if not self.manifest.has_gates:
             raise GatesUnavailable(self.name, f"is a {self.manifest.architecture} model without gates")
 
@@ -228,13 +229,13 @@ class Predictor:
 
     def open(self, outputs: frozenset[str]) -> None:
         """Open the session of such runs before the first; it takes a part of loading's time."""
-        self._demand(self._with(outputs))
+        self._session_of(self._with(outputs))
 
     def _with(self, outputs: frozenset[str]) -> frozenset[str]:
         """Return what the session of these outputs, gate weights alone or contributions, gives."""
         return frozenset({GATE_WEIGHTS}) if outputs == {GATE_WEIGHTS} else self._default | {GATE_CONTRIBUTIONS}
 
-    def _demand(self, outputs: frozenset[str]) -> Runnable:
+    def _session_of(self, outputs: frozenset[str]) -> Runnable:
         """Return the session of these outputs; the first caller opens it, others wait for it."""
         session = self._on_demand.get(outputs)
         if session is None:

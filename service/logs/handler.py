@@ -2,10 +2,11 @@
 
 import contextlib
 import logging
-import os
 import queue
 import signal
 import threading
+
+from service.system.files import write_all
 
 PATIENCE_S = 0.2
 """Longest time that a record may hold up whoever logs it, in seconds."""
@@ -67,7 +68,6 @@ class PipeHandler(logging.Handler):
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
             with contextlib.suppress(OSError):  # nobody reads the log any more
-                while line:
-                    line = line[os.write(self._descriptor, line) :]
+                write_all(self._descriptor, line)
             self._lines.task_done()
         self._lines.task_done()

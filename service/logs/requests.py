@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from service.logs.background import Background, breathe
 from service.logs.log import dumps, head
+from service.system.files import write_all
 
 ROOM_LINES = 10_000
 _PIPE_BYTES = 4096
@@ -81,8 +82,7 @@ class RequestLog:
 
     def _out(self, lines: bytes) -> None:
         with contextlib.suppress(OSError):  # nobody reads the log any more
-            while lines:
-                lines = lines[os.write(self._descriptor, lines) :]
+            write_all(self._descriptor, lines)
 
     def _json(self, request: RequestEntry) -> bytes:
         line = head(request.time, _level(request.status), "request", _sentence(request)) | self._fixed

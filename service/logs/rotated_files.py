@@ -9,10 +9,11 @@ there were at a time.
 """
 
 import contextlib
-import fcntl
 import os
 import re
 from pathlib import Path
+
+from service.system.files import try_lock, write_all
 
 _FILE = re.compile(r"rows-(\d+)-(\d+)\.jsonl")
 _MOST_WRITERS = 10_000
@@ -53,9 +54,7 @@ class RotatedFiles:
             self._rotate()
         assert self._file is not None
         try:
-            rest = memoryview(lines)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
+            write_all(self._file, lines)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)
@@ -76,15 +75,8 @@ class RotatedFiles:
             return
         self.close()
         for writer in range(_MOST_WRITERS):
-            lock = os.open(self._directory / f".writer-{writer}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-            except OSError:
-                os.close(lock)
-                raise
-            else:
+            lock = try_lock(self._directory / f".writer-{writer}.lock", mode=_MODE)
+            if lock is not None:
                 self._lock, self._writer = lock, writer
                 return
         raise OSError(f"{_MOST_WRITERS} processes write to {self._directory}")

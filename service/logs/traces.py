@@ -64,7 +64,7 @@ def read_sampler(environ: Mapping[str, str]) -> Sampler:
     """Read OpenTelemetry's variables for the share of traces to record.
 
     Raises:
-        SettingsError: another sampler than OpenTelemetry's own six, or a share that is none.
+        SettingsError: not one of OpenTelemetry's own six samplers, or a share not from 0 to 1.
     """
     name = environ.get(_SAMPLER) or "parentbased_always_on"
     kind = name.removeprefix("parentbased_")

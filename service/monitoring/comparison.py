@@ -8,22 +8,19 @@ Every comparison adds to a worker's sums at once or not at all (`shared_sums.py`
 dies leaves them whole.
 """
 
-import hashlib
-import os
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from typing_extensions import TypedDict
 
 from service import gates
 from service.artifact.manifest import Manifest
 from service.inference.answer import Answer
 from service.monitoring.shared_sums import Body, Shape, SharedSums
+from service.monitoring.sum_files import SumFiles
 from service.run_directory import RunDirectory
-from service.system.json_types import Count
 
 KEPT_PAIRS = 8
 """Pairs of versions of a model whose sums stay readable."""
@@ -189,28 +186,23 @@ class Tallies:
     """
 
     def __init__(self, directory: RunDirectory, place: int) -> None:
-        self._directory, self._place = directory, place
+        self._files, self._place = SumFiles(directory, _FOLDER, KEPT_PAIRS), place
         self._open: dict[Path, Tally] = {}
 
     def open(self, pair: Pair) -> Tally:
         """Begin, or go on, to add up a pair."""
         text = pair.model_dump_json().encode()
-        digest = hashlib.blake2b(text, digest_size=6).hexdigest()
-        path = self._folder(pair.model) / f"{pair.served}-{pair.candidate}-{digest}.json"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_suffix(f".{os.getpid()}")
-            fresh.write_bytes(text)
-            fresh.replace(path)
-        os.utime(path)
-        self._prune(path.parent)
-        return self._tally(path, pair)
+        path = self._files.path(pair.model, f"{pair.served}-{pair.candidate}", text)
+        tally = self._tally(path, pair)
+        kept = self._files.keep(path, text)
+        for old in [old for old in self._open if old.parent == path.parent and old not in kept]:
+            del self._open[old]
+        return tally
 
     def all(self) -> list[Tally]:
         """List the tallies of all pairs that are kept, by any worker, the last opened first."""
         found = []
-        root = self._directory.path / _FOLDER
-        for path in sorted(root.glob("*/*.json"), key=_opened_at, reverse=True):
+        for path in self._files.all():
             try:
                 found.append(self._open.get(path) or self._tally(path, Pair.model_validate_json(path.read_bytes())))
             except FileNotFoundError:  # forgotten meanwhile
@@ -219,79 +211,5 @@ class Tallies:
 
     def _tally(self, path: Path, pair: Pair) -> Tally:
         if path not in self._open:
-            shape = pair.shape
-            slots = self._directory.map(str(path.with_suffix(".slots")), repr(shape), shape.nbytes)
-            self._open[path] = Tally(pair, [SharedSums(slot, shape) for slot in slots], self._place)
+            self._open[path] = Tally(pair, self._files.map(path, repr(pair.shape), pair.shape), self._place)
         return self._open[path]
-
-    def _folder(self, model: str) -> Path:
-        return self._directory.path / _FOLDER / hashlib.blake2b(model.encode(), digest_size=12).hexdigest()
-
-    def _prune(self, folder: Path) -> None:
-        for path in sorted(folder.glob("*.json"), key=_opened_at, reverse=True)[KEPT_PAIRS:]:
-            path.unlink(missing_ok=True)
-            path.with_suffix(".slots").unlink(missing_ok=True)
-        for path in [path for path in self._open if path.parent == folder and not path.exists()]:
-            del self._open[path]
-
-
-def _opened_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-class GateDifference(TypedDict):
-    """Difference between the gates of two versions, over the rows compared."""
-
-    jensen_shannon: float | None
-    top_expert_agreement: float | None
-
-
-class TaskDifference(TypedDict):
-    """Difference between two versions' predictions and gates of a task."""
-
-    kind: Literal["regression", "binary", "multiclass"]
-    mean_absolute_difference: float | None
-    largest_absolute_difference: float | None
-    disagreement: float | None
-    gates: GateDifference | None
-
-
-class Comparison(TypedDict):
-    """Comparison of two versions; null is what cannot be said without rows."""
-
-    rows: Count
-    dropped_rows: Count
-    failed_rows: Count
-    tasks: dict[str, TaskDifference]
-
-
-def shadow_report(figures: ShadowFigures) -> Comparison:
-    """Describe the figures as JSON; what cannot be said without rows is None."""
-    tasks: dict[str, TaskDifference] = {}
-    rows = figures.rows
-    for at, task in enumerate(figures.pair.tasks):
-        absolute, largest, disagreements, divergence, same_top = figures.task(at)
-        compared: GateDifference = {
-            "jensen_shannon": _ratio(divergence, rows),
-            "top_expert_agreement": _ratio(same_top, rows),
-        }
-        tasks[task.name] = {
-            "kind": task.kind,
-            "mean_absolute_difference": _ratio(absolute, rows),
-            "largest_absolute_difference": largest if rows else None,
-            "disagreement": None if task.kind == "regression" else _ratio(disagreements, rows),
-            "gates": compared if task.gates else None,
-        }
-    return {
-        "rows": int(rows),
-        "dropped_rows": int(figures.dropped_rows),
-        "failed_rows": int(figures.failed_rows),
-        "tasks": tasks,
-    }
-
-
-def _ratio(total: float, rows: float) -> float | None:
-    return total / rows if rows else None

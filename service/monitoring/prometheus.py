@@ -205,27 +205,13 @@ def _gates(versions: Iterable[GateTraffic]) -> Iterator[Metric]:
     yield _counter("mmoe_gate_entropy_nats", "Sum of the rows' gate entropies.", by_task, entropy)
     yield _counter("mmoe_gate_similarity", "Sum of the rows' similarity of two gates.", (*by_task, "other"), similarity)
     yield _gauge("mmoe_gate_baseline_weight", "Mean gate weight on validation rows.", (*by_task, "expert"), baseline)
-    for name, text, value in _DRIFTS:
-        yield _gauge(f"mmoe_gate_drift_{name}", text, by_task, {key: value(drift) for key, drift in found.items()})
-
-
-_DRIFTS: tuple[tuple[str, str, Callable[[Drift], float]], ...] = (
-    (
-        "jensen_shannon",
-        "Divergence (base 2) of the last 5 minutes' utilisation from the baseline.",
-        lambda drift: drift.jensen_shannon,
-    ),
-    (
-        "population_stability_index",
-        "Distance of the last 5 minutes' weights from the baseline.",
-        lambda drift: drift.stability_index,
-    ),
-    (
-        "level",
-        "Verdict on the last 5 minutes: 0 stable or too few rows, 1 moderate, 2 major.",
-        lambda drift: LEVELS[drift.level],
-    ),
-)
+    text = "Divergence (base 2) of the last 5 minutes' utilisation from the baseline."
+    yield _gauge("mmoe_gate_drift_jensen_shannon", text, by_task, {key: d.jensen_shannon for key, d in found.items()})
+    text = "Distance of the last 5 minutes' weights from the baseline."
+    distances = {key: d.stability_index for key, d in found.items()}
+    yield _gauge("mmoe_gate_drift_population_stability_index", text, by_task, distances)
+    text = "Verdict on the last 5 minutes: 0 stable or too few rows, 1 moderate, 2 major."
+    yield _gauge("mmoe_gate_drift_level", text, by_task, {key: LEVELS[d.level] for key, d in found.items()})
 
 
 def _counter(name: str, text: str, labels: Labels, samples: Samples) -> Metric:

@@ -8,15 +8,12 @@ is killed takes no more than that with it.
         .slots    the sums, a slot per worker
 """
 
-import hashlib
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from service.monitoring.recording import Gates, GateTraffic
-from service.monitoring.shared_sums import SharedSums
+from service.monitoring.sum_files import SumFiles
 from service.run_directory import RunDirectory
 
 KEPT_VERSIONS = 4
@@ -42,7 +39,7 @@ class Traffic:
         clock: Callable[[], float] = time.monotonic,
         kept: int = KEPT_VERSIONS,
     ) -> None:
-        self._directory, self._worker, self._clock, self._kept = directory, worker, clock, kept
+        self._files, self._worker, self._clock = SumFiles(directory, _FOLDER, kept), worker, clock
         self._serving: dict[Path, GateTraffic] = {}
         self._readable: dict[Path, GateTraffic] = {}
 
@@ -55,17 +52,13 @@ class Traffic:
             SettingsError: the run directory has no room.
         """
         text = gates.model_dump_json().encode()
-        folder = self._folder(gates.model)
-        path = folder / f"{gates.version}-{hashlib.blake2b(text, digest_size=6).hexdigest()}.json"
-        if path not in self._serving:
-            folder.mkdir(parents=True, exist_ok=True)
-            traffic = self._readable.get(path) or self._attach(path, gates)
-            if not path.exists():  # after there was room for the ledgers: others attach to what they find
-                _write(path, text)
-            self._serving[path] = traffic
-        os.utime(path)
-        self._prune(folder)
-        return self._serving[path]
+        path = self._files.path(gates.model, str(gates.version), text)
+        traffic = self._serving.get(path) or self._readable.get(path) or self._attach(path, gates)
+        kept = self._files.keep(path, text, self._serving)
+        self._serving[path] = traffic
+        for old in [old for old in self._readable if old.parent == path.parent and old not in kept]:
+            self._readable.pop(old).release()
+        return traffic
 
     def close(self, traffic: GateTraffic) -> None:
         """Stop recording a version.
@@ -86,23 +79,15 @@ class Traffic:
 
     def all(self) -> list[GateTraffic]:
         """List the traffic of every model version that is kept, whichever worker recorded it."""
-        return self._read(path for path in self._root.glob("*/*.json"))
+        return self._read(self._files.all())
 
     def find(self, model: str, version: int) -> GateTraffic | None:
         """Return the traffic of a version; of several contents of one version the last loaded.
 
         None if unknown.
         """
-        found = self._read(self._folder(model).glob(f"{version}-*.json"))
+        found = self._read(self._files.of(model, str(version)))
         return found[0] if found else None
-
-    @property
-    def _root(self) -> Path:
-        return self._directory.path / _FOLDER
-
-    def _folder(self, model: str) -> Path:
-        """Return the folder of a model; a digest, for a name may hold what a path must not."""
-        return self._root / hashlib.blake2b(model.encode(), digest_size=12).hexdigest()
 
     def _read(self, paths: Iterable[Path]) -> list[GateTraffic]:
         """Attach to what the paths describe, the last loaded first.
@@ -110,7 +95,7 @@ class Traffic:
         One that vanishes meanwhile is left out.
         """
         found = []
-        for path in sorted(paths, key=_loaded_at, reverse=True):
+        for path in paths:
             known = self._serving.get(path) or self._readable.get(path)
             if known is None:
                 try:
@@ -122,36 +107,5 @@ class Traffic:
         return found
 
     def _attach(self, path: Path, gates: Gates) -> GateTraffic:
-        shape = gates.layout.shape
-        slots = self._directory.map(str(path.with_suffix(".slots")), repr(gates.layout), shape.nbytes)
-        return GateTraffic(gates, [SharedSums(slot, shape) for slot in slots], self._worker, self._clock)
-
-    def _prune(self, folder: Path) -> None:
-        """Forget the versions of a model that were loaded longest ago, beyond `kept`.
-
-        Never one in use here.
-        """
-        paths = sorted(folder.glob("*.json"), key=_loaded_at, reverse=True)
-        for path in paths[self._kept :]:
-            if path not in self._serving:
-                path.unlink(missing_ok=True)
-                path.with_suffix(".slots").unlink(missing_ok=True)
-        forgotten = {path for path in self._readable if path.parent == folder} - set(paths[: self._kept])
-        for path in forgotten:
-            self._readable.pop(path).release()
-
-
-def _loaded_at(path: Path) -> float:
-    """Return when a version was last loaded; long ago if it has vanished."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-def _write(path: Path, text: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=".")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text)
-    os.replace(made, path)
+        sums = self._files.map(path, repr(gates.layout), gates.layout.shape)
+        return GateTraffic(gates, sums, self._worker, self._clock)

@@ -6,6 +6,7 @@ not a regular file is refused.
 """
 
 import errno
+import fcntl
 import os
 import stat
 from pathlib import Path, PurePath
@@ -29,6 +30,37 @@ def read_file(path: Path, most_bytes: int) -> bytes:
         ValueError: it has more than `most_bytes`.
     """
     return read_descriptor(os.open(path, _READ), most_bytes)
+
+
+def try_lock(path: Path, shared: bool = False, mode: int = 0o600) -> int | None:
+    """Lock a file and return its descriptor; None where someone holds it.
+
+    The kernel frees it when the holder dies. One that is to be shared must be there, another is
+    made.
+
+    Raises:
+        OSError: it cannot be opened or locked.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if shared else os.O_CREAT), mode)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
+    return descriptor
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all of it, however little is taken at a time.
+
+    Raises:
+        OSError: it cannot be written, or not to its end.
+    """
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def read_descriptor(descriptor: int, most_bytes: int) -> bytes:

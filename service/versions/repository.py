@@ -156,7 +156,7 @@ class Repository(Generic[Served]):
                 states[name] = self._models[name]._replace(note=files.problem)
                 entries |= {key: entry for key, entry in self._loading.entries.items() if key[0] == name}
             else:
-                states[name] = self._settle(name, files, wanted, entries)
+                states[name] = self._choose(name, files, wanted, entries)
         states = {name: state for name, state in states.items() if name in disk or state.ready}
         return Staged(entries, self._table_of(entries, states), states, self._loading.moved)
 
@@ -194,7 +194,7 @@ class Repository(Generic[Served]):
         default = self._default or (ready[0] if len(ready) == 1 else None)
         return table | ({(None, None): table[default, None]} if (default, None) in table else {})
 
-    def _settle(self, name: str, files: ModelFiles, wanted: Wanted, entries: dict[Key, Entry[Served]]) -> ModelState:
+    def _choose(self, name: str, files: ModelFiles, wanted: Wanted, entries: dict[Key, Entry[Served]]) -> ModelState:
         """Load a model's wanted versions into `entries`, and choose the one to serve."""
         pinned, beside = wanted.pinned.get(name), wanted.beside.get(name)
         served = self._load_wanted(name, files, (pinned, beside), entries)

@@ -36,18 +36,18 @@ async def announce(engine: Engine, main: socket.socket, operation: socket.socket
             url(operation), _reach(operation), url=url(operation), bound=local_address(operation),
         )  # fmt: skip
     if (reason := _reason_against(engine)) is not None:
-        _tell(engine, "listening", main)
+        _log_served(engine, "listening", main)
         log_event(log, logging.WARNING, "not_ready", "%s", reason)
         while _reason_against(engine) is not None:
             await asyncio.sleep(LOOK_S)
-    _tell(engine, "ready", main)
+    _log_served(engine, "ready", main)
     ready = [state.name for state in engine.models() if state.ready]
     name = engine.settings.default_model if engine.settings.default_model in ready else ready[0]
     call = example_call(engine.get(name), url(main), engine.settings.keys_file is not None)
     log_event(log, logging.INFO, "example", "Try: %s", call)
 
 
-def _tell(engine: Engine, event: str, main: socket.socket) -> None:
+def _log_served(engine: Engine, event: str, main: socket.socket) -> None:
     served = [f"{state.name} {state.served}" for state in engine.models() if state.ready]
     log_event(
         log, logging.INFO, event, "Serving %s on %s (documentation: %s/docs)%s",

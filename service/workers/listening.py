@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from service.http.app import Applications
-from service.http.hot.protocol import EagerProtocol
+from service.http.hot.protocol import HotPathProtocol
 from service.http.types import AsgiApp
 from service.settings import Settings
 from service.workers.sockets import BACKLOG
@@ -86,7 +86,7 @@ class Acceptor:
 def uvicorn_config(settings: Settings, app: AsgiApp) -> uvicorn.Config:
     """Return how uvicorn is to serve an app: fast, silent, and with this service's protocol."""
     return uvicorn.Config(
-        app, loop="uvloop", http=EagerProtocol, ws="none", interface="asgi3", lifespan="on", backlog=BACKLOG,
+        app, loop="uvloop", http=HotPathProtocol, ws="none", interface="asgi3", lifespan="on", backlog=BACKLOG,
         access_log=False, log_config=None, log_level=_uvicorn_level(settings.log_level), proxy_headers=False,
         server_header=False, timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
@@ -119,7 +119,7 @@ def _opener(
     """
 
     def protocol() -> asyncio.Protocol:
-        return EagerProtocol(config=config, server_state=server.server_state, app_state=server.lifespan.state)
+        return HotPathProtocol(config=config, server_state=server.server_state, app_state=server.lifespan.state)
 
     def open_here(connection: socket.socket) -> None:
         coming = asyncio.ensure_future(asyncio.get_running_loop().connect_accepted_socket(protocol, connection))

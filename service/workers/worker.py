@@ -150,15 +150,15 @@ async def _serve(
 ) -> None:
     shutdown.install_signal_handlers()
     _rescan_at_sighup(apps)
-    aside = [asyncio.ensure_future(announce(engine, *announced))] if announced else []
+    tasks = [asyncio.ensure_future(announce(engine, *announced))] if announced else []
     if identity.lifeline is None:
-        aside.append(asyncio.ensure_future(_tell_if_gone(identity.directory)))
+        tasks.append(asyncio.ensure_future(_log_if_gone(identity.directory)))
     serving = asyncio.ensure_future(server.serve([]))
     await asyncio.sleep(0)  # now it has what a connection needs
     for listener in listeners:
         listener.start()
     await serving
-    for task in aside:
+    for task in tasks:
         task.cancel()
     if server.force_exit:  # uvicorn leaves it out then
         await server.lifespan.shutdown()
@@ -167,7 +167,7 @@ async def _serve(
         signal.signal(number, signal.SIG_IGN)
 
 
-async def _tell_if_gone(directory: RunDirectory) -> None:
+async def _log_if_gone(directory: RunDirectory) -> None:
     """Log that the run directory has gone, if it does; with several workers the launcher does."""
     while not directory.gone:
         await asyncio.sleep(LOOK_S)

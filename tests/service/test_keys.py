@@ -61,7 +61,7 @@ HASH = line_of("predict", "web", "x").split()[-1]
         (f"root web {HASH}".encode(), "line 1 begins with no role; the roles are predict and admin"),
         (f"predict a {HASH}\nadmin b {HASH}".encode(), "line 2 has a hash that an earlier line has"),
         (f"predict a {HASH}\nadmin a {HASH[:-1]}0".encode(), "line 2 has a name that an earlier line has"),
-        (b"\xff\xfe", "no UTF-8"),
+        (b"\xff\xfe", "not UTF-8"),
         (b"#" * (2 << 20), "more than 1048576 bytes"),
     ],
 )

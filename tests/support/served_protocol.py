@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from service.http.hot.protocol import EagerProtocol
+from service.http.hot.protocol import HotPathProtocol
 
 ROW = {"age": 11.0, "height": 9.5, "balance": 10.0, "colour": "red", "city": "Oslo"}
 BODY = json.dumps({"instances": [ROW]}).encode()
@@ -83,4 +83,4 @@ def both(app: Any, act: Callable[[Bench], Awaitable[Any]]) -> tuple[Any, Any]:
         async with serving(app, protocol) as bench, asyncio.timeout(20):
             return await act(bench)
 
-    return asyncio.run(run(HttpToolsProtocol)), asyncio.run(run(EagerProtocol))
+    return asyncio.run(run(HttpToolsProtocol)), asyncio.run(run(HotPathProtocol))

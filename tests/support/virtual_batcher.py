@@ -10,7 +10,8 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from service.inference.batcher import Batcher, Lane, Limits
+from service.inference.batcher import Batcher
+from service.inference.lane import Lane, Limits
 
 T = TypeVar("T")
 

@@ -157,7 +157,7 @@ class HotPath(Front):
             body = await incoming.read(headers)
         if len(body) > FREE_BYTES:
             length = v2_infer.json_length(headers, body) if route.v2 else len(body)
-            await self._admission.weigh(body, length, endpoint.limits)
+            await self._admission.count_json(body, length, endpoint.limits)
         came = self._clock()
         if route.v2:
             batch, wanted = v2_infer.parse(endpoint.signature, headers, body)

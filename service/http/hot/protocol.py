@@ -44,13 +44,13 @@ _TRAILERS = MalformedRequest(
     f"the chunked body has over {MAX_FRAMING_BYTES} bytes of trailers or extensions", "the body alone"
 )
 _BLANK = MalformedRequest(f"over {MAX_HEAD_BYTES} bytes of blank lines came", "a request")
-_TUNNEL = MalformedRequest("the request asks for a tunnel (CONNECT)", "another method: this is no proxy")
+_TUNNEL = MalformedRequest("the request asks for a tunnel (CONNECT)", "another method: this is not a proxy")
 
 
-class EagerProtocol(SlicedProtocol):
+class HotPathProtocol(SlicedProtocol):
     """HTTP/1.1 on one connection.
 
-    Eager where the application is a HotPath, else as uvicorn does it.
+    Calls of a HotPath are answered at once, all else as uvicorn does it.
 
     Unlike uvicorn it bounds the head of a request, in bytes, headers and time, and what comes
     around a chunked body. It speaks no other protocol: a wish to upgrade is ignored. What is not

@@ -35,7 +35,7 @@ class SlicedProtocol(ClosingProtocol):
                 taken += SLICE_BYTES
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self.refuse(cause.args[0] if isinstance(cause, RefusedHead) else _no_http(error))
+            self.refuse(cause.args[0] if isinstance(cause, RefusedHead) else _not_http(error))
             return
         if taken < len(data):
             self._came = taken
@@ -87,5 +87,5 @@ class SlicedProtocol(ClosingProtocol):
                 rest = memoryview(rest)[upgrade.args[0] :]
 
 
-def _no_http(error: httptools.HttpParserError) -> MalformedRequest:
-    return MalformedRequest(f"the bytes received are no HTTP/1.1 request ({error})", "a valid head, then the body")
+def _not_http(error: httptools.HttpParserError) -> MalformedRequest:
+    return MalformedRequest(f"the bytes received are not an HTTP/1.1 request ({error})", "a valid head, then the body")

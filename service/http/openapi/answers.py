@@ -1,4 +1,4 @@
-"""Typed answers.
+"""Typed answers and bodies.
 
 The JSON of every call whose form does not depend on the model, and the schemas made of it.
 
@@ -15,8 +15,8 @@ from typing_extensions import TypeAliasType, TypedDict
 from service.artifact.manifest import Manifest
 from service.http.openapi.schemas import REFERENCE, Schema, ref
 from service.inference.inspection import Inspection
-from service.monitoring.comparison import Comparison
 from service.monitoring.report import TrafficAnswer
+from service.monitoring.shadow_report import Comparison
 from service.system.json_types import Count
 
 
@@ -219,17 +219,49 @@ class InferAnswer(InferHead):
 
 RepositoryIndex = TypeAliasType("RepositoryIndex", list[IndexEntry])
 
-ANSWERS: tuple[Any, ...] = (
+
+@with_config(ConfigDict(extra="forbid"))
+class PinRequest(TypedDict):
+    """Version to serve; null serves the highest again, or the one that a setting pins."""
+
+    version: Annotated[int, Field(ge=1)] | None
+
+
+@with_config(ConfigDict(extra="forbid"))
+class ShadowRequest(PinRequest):
+    """Version to compare with the served one; null ends the comparison."""
+
+    share: NotRequired[Annotated[float | None, Field(gt=0, le=1, description="Share of the runs to compare.")]]
+
+
+class IndexRequest(TypedDict):
+    """Choice of the versions that the index lists."""
+
+    ready: NotRequired[Annotated[bool | None, Field(description="List only what answers.")]]
+
+
+TYPED: tuple[Any, ...] = (
     Problem, Refusal, Version, Model, Models, Pinned, ShadowAsked, Shadow, InspectionAnswer, TrafficAnswer, Live, Ready,
     Alive, ServerMetadata, ServerHealth, ModelNames, ModelMetadata, ModelReady, RepositoryIndex, InferAnswer,
+    PinRequest, ShadowRequest, IndexRequest,
 )  # fmt: skip
+
+
+def asks(request: Any, required: bool = True) -> Schema:
+    """Describe the body of a route, for its `openapi_extra=`.
+
+    Args:
+        request: type of its JSON, one of TYPED.
+        required: whether it must be sent.
+    """
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": ref(request.__name__)}}}}
 
 
 def answers(answer: Any, *errors: int, **others: Schema) -> dict[int | str, Schema]:
     """Describe the answers of a route, for its `responses=`.
 
     Args:
-        answer: type of the JSON of a 200, one of ANSWERS or Manifest; None where it is not JSON.
+        answer: type of the JSON of a 200, one of TYPED or Manifest; None where it is not JSON.
         errors: the statuses that the route may answer instead; 500 goes without saying.
         others: schemas of other content types of a 200, with a double underscore for the slash:
             text__plain.
@@ -249,7 +281,7 @@ class _Untitled(GenerateJsonSchema):
 
 def answer_schemas() -> dict[str, Schema]:
     """Make the schemas of all typed answers and of the manifest, by name."""
-    adapter = TypeAdapter(tuple[ANSWERS])  # type: ignore[valid-type]
+    adapter = TypeAdapter(tuple[TYPED])  # type: ignore[valid-type]
     typed = adapter.json_schema(mode="serialization", ref_template=REFERENCE, schema_generator=_Untitled)["$defs"]
     template = REFERENCE.replace("{", "Manifest.{")
     manifest = Manifest.model_json_schema(mode="serialization", ref_template=template, schema_generator=_Untitled)

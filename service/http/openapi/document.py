@@ -2,7 +2,7 @@
 
 Every call with its answers and errors, and the calls that take rows once for every model.
 
-The hot path is no FastAPI route, so what /docs says of it is written here, anew for whatever is
+The hot path is not a FastAPI route, so what /docs says of it is written here, anew for whatever is
 loaded. The paths with {name} and {version} are always there; beside them stands each served model
 with its own features.
 """
@@ -108,9 +108,6 @@ _INFER_REQUEST = obj(
     },
 )
 
-_INDEX_REQUEST = obj({}, {"ready": {"type": ["boolean", "null"], "description": "List only what answers."}})
-
-
 _SECURITY: Schema = {
     "key": {"type": "http", "scheme": "bearer", "description": "An API key, as `Authorization: Bearer <key>`."},
     "key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
@@ -133,8 +130,6 @@ def document(app: FastAPI, engine: Engine, typed: dict[str, Schema], keys: bool 
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas |= typed | common_schemas() | {"InferRequest": _INFER_REQUEST}
-    if index := written["paths"].get("/v2/repository/index"):  # it may be on the second port
-        index["post"]["requestBody"] = _body(_INDEX_REQUEST, required=False)
     for path, operation in _calls(engine if models else None, schemas).items():
         written["paths"].setdefault(path, {})["post"] = operation
     for path, operations in written["paths"].items():
@@ -213,8 +208,8 @@ def _infer(summary: str, identity: str, parameters: list[Schema], model: Model |
     }
 
 
-def _body(schema: Schema, required: bool = True) -> Schema:
-    return {"required": required, "content": {JSON: {"schema": schema}}}
+def _body(schema: Schema) -> Schema:
+    return {"required": True, "content": {JSON: {"schema": schema}}}
 
 
 def _answered(what: str, schema: Schema, errors: tuple[int, ...]) -> Schema:

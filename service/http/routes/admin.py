@@ -1,4 +1,4 @@
-"""`POST /v1/models/{name}:rollback` and `:pin`: which version is served.
+"""Calls of an admin that change which versions are loaded and served, and the repository's index.
 
 What these calls ask for holds in all workers until the service restarts.
 """
@@ -8,15 +8,14 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.engine import Engine
-from service.errors import MalformedRequest, ModelNotFound
+from service.errors import MalformedRequest
 from service.http.admission import Admission
 from service.http.codecs.json_size import FEW_VALUES
 from service.http.codecs.render import JsonAnswer
 from service.http.codecs.rows import as_integer, load_object
 from service.http.guard import Guard
-from service.http.openapi.answers import IndexEntry, Pinned, RepositoryIndex, Shadow, ShadowAsked, answers
+from service.http.openapi.answers import IndexEntry, IndexRequest, Pinned, PinRequest, RepositoryIndex, answers, asks
 from service.http.types import PathName
-from service.monitoring.comparison import Comparison, shadow_report
 from service.system.quoting import quote
 from service.versions.commands import VersionCommands
 from service.versions.states import ModelState
@@ -46,6 +45,7 @@ def versions_router(engine: Engine, commands: VersionCommands, guard: Guard, adm
     @router.post(
         "/v1/models/{name}:pin",
         summary="Serve a certain version, or the highest again",
+        openapi_extra=asks(PinRequest),
         responses=answers(Pinned, 400, 401, 403, 404, 408, 409, 413, 415),
     )
     async def pin(name: PathName, request: Request) -> Response:
@@ -53,14 +53,29 @@ def versions_router(engine: Engine, commands: VersionCommands, guard: Guard, adm
 
         An admin call.
         """
-        with admission.incoming(request.receive) as incoming:
-            body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
-        document = load_object(body, _EXPECTED)
+        document = await read_object(admission, request, _EXPECTED)
         version = read_version(document, {"version"}, _EXPECTED)
         await commands.pin(name, version)
         return JsonAnswer(Pinned(model=name, version=engine.get(name).version, pinned=version is not None))
 
     return router
+
+
+async def read_object(admission: Admission, request: Request, expected: str, empty: bool = False) -> dict[str, Any]:
+    """Read a body of a few values: a JSON object.
+
+    Args:
+        admission: of bodies.
+        request: whose body it is.
+        expected: an example of what it should be.
+        empty: whether a request without a body counts as one with an empty object.
+
+    Raises:
+        MalformedRequest: it is not a JSON object; further errors as in `IncomingBody.read`.
+    """
+    with admission.incoming(request.receive) as incoming:
+        body = await incoming.read_json(dict(request.scope["headers"]), FEW_VALUES)
+    return {} if empty and not body else load_object(body, expected)
 
 
 def read_version(document: dict[str, Any], keys: set[str], expected: str) -> int | None:
@@ -72,7 +87,7 @@ def read_version(document: dict[str, Any], keys: set[str], expected: str) -> int
         expected: an example of what it should be.
 
     Raises:
-        MalformedRequest: it has no version, one that is no positive integer, or another key.
+        MalformedRequest: it has no version, one that is not a positive integer, or another key.
     """
     version = as_integer(document.get("version", "missing"))
     if document.keys() - keys or (version is not None and (type(version) is not int or version < 1)):
@@ -84,15 +99,16 @@ def repository_router(engine: Engine, commands: VersionCommands, guard: Guard, a
     """Make the routes of the model repository extension."""
     router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol v2"])
 
-    @router.post("/index", summary="Repository index", responses=answers(RepositoryIndex, 400, 408, 413, 415))
+    @router.post(
+        "/index",
+        summary="Repository index",
+        openapi_extra=asks(IndexRequest, required=False),
+        responses=answers(RepositoryIndex, 400, 408, 413, 415),
+    )
     async def index(request: Request) -> Response:
         """List every version on disk and its state; `{"ready": true}` lists those that answer."""
-        with admission.incoming(request.receive) as incoming:
-            body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
-        only_ready = load_object(body, '{"ready": true}, or nothing').get("ready") if body else None
-        if only_ready is None:
-            only_ready = False
-        if type(only_ready) is not bool:
+        only_ready = (await read_object(admission, request, '{"ready": true}, or nothing', empty=True)).get("ready")
+        if only_ready is not None and type(only_ready) is not bool:
             raise MalformedRequest(f'"ready" is {quote(only_ready)}', "true or false")
         entries = [entry for model in engine.models() for entry in _entries(model)]
         return JsonAnswer([entry for entry in entries if entry["state"] == "READY" or not only_ready])
@@ -145,77 +161,3 @@ def _entries(model: ModelState) -> list[IndexEntry]:
         if model.note and entry["version"] == str(model.served) and not entry["reason"]:
             entry["reason"] = model.note
     return entries or [{"name": model.name, "version": "", "state": "UNAVAILABLE", "reason": model.note or ""}]
-
-
-_EXPECTED = '{"version": 4, "share": 0.1}, or {"version": null} to end it'
-
-
-def shadow_router(engine: Engine, commands: VersionCommands, guard: Guard, admission: Admission) -> APIRouter:
-    """Make the calls that begin and end a comparison, and tell what it has found."""
-    router = APIRouter(tags=["models"], dependencies=[Depends(guard.admin)])
-
-    @router.post(
-        "/v1/models/{name}:shadow",
-        name="shadow",
-        summary="Compare a version with the served one",
-        responses=answers(ShadowAsked, 400, 401, 403, 404, 408, 409, 413, 415),
-    )
-    async def begin(name: PathName, request: Request) -> Response:
-        """Run a version beside the served one on a share of the traffic, after the answers.
-
-        An admin call.
-
-        `GET /v1/models/{name}/shadow` has the differences. `{"version": null}` ends it.
-        """
-        with admission.incoming(request.receive) as incoming:
-            body = await incoming.read_weighed(dict(request.scope["headers"]), FEW_VALUES)
-        version, share = _read(body, engine.settings.shadow_share)
-        await commands.shadow(name, version, float(share))
-        return JsonAnswer(ShadowAsked(model=name, shadow=version, share=share if version is not None else None))
-
-    @router.get(
-        "/v1/models/{name}/shadow",
-        name="shadow",
-        summary="Differences of the shadow version",
-        responses=answers(Shadow, 401, 403, 404),
-    )
-    def found(name: PathName) -> Response:
-        """Compare the shadow's predictions and gates with the served version's, over all workers.
-
-        After the end of a comparison it tells what the last one found. An admin call.
-        """
-        return JsonAnswer(_describe(engine, name))
-
-    return router
-
-
-def _read(body: bytes, default_share: float) -> tuple[int | None, float]:
-    """Return the version and the share of the rows that are asked for."""
-    document = load_object(body, _EXPECTED)
-    version = read_version(document, {"version", "share"}, _EXPECTED)
-    share = document.get("share")
-    if share is None:
-        share = default_share
-    if type(share) not in (int, float) or not 0 < share <= 1:
-        raise MalformedRequest(f'"share" is {quote(share)}', "more than 0 and at most 1")
-    return version, share
-
-
-_NOTHING_COMPARED: Comparison = {"rows": 0, "dropped_rows": 0, "failed_rows": 0, "tasks": {}}
-
-
-def _describe(engine: Engine, name: str) -> Shadow:
-    names = [state.name for state in engine.models()]
-    if name not in names:
-        raise ModelNotFound(name, None, names)
-    active = engine.catalogue.shadowed.get(name)
-    found = active.tally.total() if active else engine.catalogue.last_shadow(name)
-    compared = shadow_report(found) if found else _NOTHING_COMPARED
-    return {
-        "model": name,
-        "version": found.pair.served if found else None,
-        "shadow": found.pair.candidate if found else None,
-        "active": active is not None,
-        "share": active.share if active else None,
-        **compared,
-    }

@@ -54,7 +54,7 @@ async def _inspected(engine: Engine, endpoint: Endpoint, headers: Headers, incom
     engine.batcher.refuse_if_full()
     check_json(headers)
     allowed_s = timeout_s(headers, engine.settings.request_timeout_s)
-    body = await incoming.read_weighed(headers, endpoint.limits)
+    body = await incoming.read_json(headers, endpoint.limits)
     read = functools.partial(_read, endpoint, body)
     options, batch = read() if len(body) <= APART_BYTES else await incoming.apart(read)
     report = await inspect(model, batch, options, arrived, allowed_s)

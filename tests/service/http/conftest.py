@@ -4,6 +4,7 @@ default model.
 
 import contextlib
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,16 @@ from service.engine import Engine
 from service.monitoring.telemetry import Telemetry
 from service.run_directory import RunDirectory
 from service.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_printed_later() -> Iterator[None]:
+    """Check that no request log outlives its test.
+
+    Its lines would come amid what pytest prints.
+    """
+    yield
+    assert "request log" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +65,7 @@ def open_engine() -> Iterator[Callable[..., Engine]]:
     with contextlib.ExitStack() as stack:
 
         def open_one(models: Path, **settings: Any) -> Engine:
-            engine = Engine(Settings(models=models, **settings))
+            engine = Engine(Settings(models=models, **{"log_requests": "off", **settings}))
             stack.callback(engine.close)
             engine.catalogue.scan()
             return engine

@@ -112,7 +112,7 @@ def test_large_bodies_take_turns_and_the_loop_looks_around_in_between() -> None:
         turns = 0
 
         async def enter() -> None:
-            await admission.weigh(body, len(body), FEW)
+            await admission.count_json(body, len(body), FEW)
             let_in.append(turns)
 
         entering = [asyncio.ensure_future(enter()) for _ in range(5)]
@@ -128,7 +128,7 @@ def test_large_bodies_take_turns_and_the_loop_looks_around_in_between() -> None:
 
 
 def test_a_small_body_waits_for_nothing() -> None:
-    weighing = Admission(SETTINGS).weigh(b"[" * FREE_BYTES, FREE_BYTES, FEW)
+    weighing = Admission(SETTINGS).count_json(b"[" * FREE_BYTES, FREE_BYTES, FEW)
     with pytest.raises(StopIteration):
         weighing.send(None)
 
@@ -137,10 +137,10 @@ def test_only_the_json_of_a_body_is_weighed() -> None:
     async def run() -> None:
         admission = Admission(SETTINGS)
         body = b"{}" + b"[" * 2 * FREE_BYTES
-        await admission.weigh(body, 2, FEW)
+        await admission.count_json(body, 2, FEW)
         with pytest.raises(RequestTooLarge):
-            await admission.weigh(body, len(body), FEW)
+            await admission.count_json(body, len(body), FEW)
         strings = b'["' + b"[" * 2 * FREE_BYTES + b'"]'
-        await admission.weigh(strings, len(strings), FEW)
+        await admission.count_json(strings, len(strings), FEW)
 
     asyncio.run(run())

@@ -14,7 +14,7 @@ import pytest
 from service.engine import Engine
 from service.http.app import create_app
 from service.http.hot.predict import HotPath
-from service.http.hot.protocol import EagerProtocol
+from service.http.hot.protocol import HotPathProtocol
 from service.keys import line_of, new_key
 from tests.support.served_protocol import BODY, PREDICT, Bench, both, read_answer, request, serving
 
@@ -90,7 +90,7 @@ def test_a_body_beyond_the_budget_is_refused_until_others_are_answered_or_gone(h
 
 def test_a_connection_goes_on_after_its_body_was_refused(hot: HotPath) -> None:
     async def run() -> None:
-        async with serving(hot, EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(hot, HotPathProtocol) as bench, asyncio.timeout(20):
             full = [await begin(bench), await begin(bench)]
             await until(lambda: held(hot) == 2 * LARGE)
             reader, writer = await begin(bench)
@@ -114,7 +114,7 @@ def test_a_refused_body_that_does_not_end_is_answered_or_forgotten(
     hot = hot_path(open_engine(own_hand, client_timeout_s=0.1 if refused == "slow" else 10, **most))
 
     async def run() -> None:
-        async with serving(hot, EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(hot, HotPathProtocol) as bench, asyncio.timeout(20):
             hot._admission.budget.take(LARGE)
             reader, writer = await begin(bench)
             if refused == "slow":
@@ -154,7 +154,7 @@ def test_without_a_key_no_body_is_kept(
         return answer
 
     async def run() -> None:
-        async with serving(hot, EagerProtocol) as bench, asyncio.timeout(60):
+        async with serving(hot, HotPathProtocol) as bench, asyncio.timeout(60):
             tracemalloc.start()
             try:
                 answers = [await ask(bench) for _ in range(connections)]

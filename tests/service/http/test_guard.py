@@ -92,7 +92,8 @@ class Bench:
     def app(self, **settings: Any) -> Iterator[Any]:
         with RunDirectory.create(1, self._run_dir) as directory:
             telemetry = Telemetry(directory)
-            engine = Engine(Settings(models=self._models, **settings), telemetry, telemetry.recorder_of)
+            given = Settings(models=self._models, log_requests="off", **settings)
+            engine = Engine(given, telemetry, telemetry.recorder_of)
             engine.catalogue.scan()
             telemetry.tick(0, engine.catalogue.loaded())
             yield create_app(engine, telemetry)

@@ -94,7 +94,7 @@ def test_a_page_under_a_rebound_name_gets_nothing(engine: Engine) -> None:
 
 def test_the_second_port_has_the_list_too(own_hand: Path) -> None:
     for host, expected in (("127.0.0.1", 421), ("0.0.0.0", 404)):
-        engine = Engine(Settings(models=own_hand, operation_port=0, operation_host=host))
+        engine = Engine(Settings(models=own_hand, operation_port=0, operation_host=host, log_requests="off"))
         engine.catalogue.scan()
         apps = create_apps(engine)
         assert apps.operation is not None

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import DeadlineExceeded, Overloaded
-from service.inference.batcher import Lane, Limits
+from service.inference.lane import Lane, Limits
 from tests.support.virtual_batcher import BadRowError, Bench, Rows, Runs, doubled
 
 

@@ -61,7 +61,9 @@ def test_a_port_in_use_ends_with_a_sentence(tmp_path: Path, workers: str) -> Non
 
 def test_an_unknown_setting_is_pointed_out(start_service: Callable[..., Any], models: Path) -> None:
     with start_service(models, prot="1") as service:
-        assert any("MMOE_PROT is not a setting and is ignored; did you mean MMOE_PORT?" in line for line in service.lines)
+        assert any(
+            "MMOE_PROT is not a setting and is ignored; did you mean MMOE_PORT?" in line for line in service.lines
+        )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,4 +1,4 @@
-"""The eager protocol answers, byte for byte, what uvicorn's own protocol answers for the same
+"""The hot path's protocol answers, byte for byte, what uvicorn's own protocol answers for the same
 application.
 """
 
@@ -14,7 +14,7 @@ from service.engine import Engine
 from service.http.app import create_app
 from service.http.hot import timeouts
 from service.http.hot.predict import HotPath
-from service.http.hot.protocol import EagerProtocol
+from service.http.hot.protocol import HotPathProtocol
 from tests.support.served_protocol import BODY, PREDICT, ROW, both, request, serving
 
 CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
@@ -63,7 +63,7 @@ def test_an_upgrade_is_not_made_and_the_request_answered_as_without(
     upgrade = request(body, path, "Connection: Upgrade", f"Upgrade: {protocol}", method=method)
 
     async def run() -> None:
-        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(engine), HotPathProtocol) as bench, asyncio.timeout(20):
             (expected,) = await bench.talk(plain)
             assert await bench.talk(upgrade * 3, upgrade, answers=4) == [expected] * 4
             assert await bench.talk(upgrade[:60], upgrade[60:] + plain, answers=2) == [expected] * 2
@@ -130,7 +130,7 @@ def test_heads_are_kept_but_not_without_end(engine: Engine) -> None:
     kept = app.head_cache
 
     async def run() -> None:
-        async with serving(app, EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(app, HotPathProtocol) as bench, asyncio.timeout(20):
             await bench.talk(KNOWN, REQUESTS["rows"], REQUESTS["gzip"], REQUESTS["elsewhere"], answers=4)
             head = KNOWN.removesuffix(BODY)
             known = kept.get(head)

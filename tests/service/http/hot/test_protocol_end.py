@@ -1,4 +1,4 @@
-"""End of the eager protocol's connections.
+"""End of the hot path's protocol's connections.
 
 With the server, by the client, by a failure, by silence.
 """
@@ -16,7 +16,7 @@ from service.http.app import create_app
 from service.http.hot import timeouts
 from service.http.hot.head_cache import Call
 from service.http.hot.predict import HotPath
-from service.http.hot.protocol import EagerProtocol
+from service.http.hot.protocol import HotPathProtocol
 from service.http.hot.replies import Reply
 from tests.support.served_protocol import BODY, PREDICT, both, read_answer, request, serving
 
@@ -48,7 +48,7 @@ def test_a_call_in_flight_is_answered_when_the_server_shuts_down_and_then_the_co
 ) -> None:
     async def act() -> tuple[str, bytes]:
         held = _held(engine)
-        async with serving(held, EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(held, HotPathProtocol) as bench, asyncio.timeout(20):
             talking = asyncio.ensure_future(bench.talk(request()))
             await held.arrived.wait()
             for connection in list(bench.state.connections):
@@ -64,7 +64,7 @@ def test_a_call_in_flight_is_answered_when_the_server_shuts_down_and_then_the_co
 @pytest.mark.parametrize("path", [PREDICT, f"{PREDICT}?query"])
 def test_an_idle_connection_is_answered_once_more_when_the_server_shuts_down(path: str, engine: Engine) -> None:
     async def act() -> None:
-        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(engine), HotPathProtocol) as bench, asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
             writer.write(request(BODY, path))
             head, body = await read_answer(reader)
@@ -87,7 +87,7 @@ def test_an_idle_connection_that_asks_nothing_ends_when_the_server_shuts_down(
     monkeypatch.setattr(timeouts, "LEAVE_S", 0.0)
 
     async def act() -> None:
-        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(engine), HotPathProtocol) as bench, asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
             writer.write(request())
             await read_answer(reader)
@@ -102,7 +102,7 @@ def test_an_idle_connection_that_asks_nothing_ends_when_the_server_shuts_down(
 def test_a_client_that_leaves_is_not_answered_and_harms_nobody(engine: Engine) -> None:
     async def act() -> list[tuple[str, bytes]]:
         held = _held(engine)
-        async with serving(held, EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(held, HotPathProtocol) as bench, asyncio.timeout(20):
             _, writer = await asyncio.open_connection("127.0.0.1", bench.port)
             writer.write(request())
             await held.arrived.wait()
@@ -119,13 +119,13 @@ def test_a_client_that_leaves_is_not_answered_and_harms_nobody(engine: Engine) -
 def test_a_client_that_has_stopped_sending_is_answered_and_then_the_connection_ends(engine: Engine) -> None:
     async def act() -> bytes:
         held = _held(engine)
-        async with serving(held, EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(held, HotPathProtocol) as bench, asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
             writer.write(request())
             writer.write_eof()
             await held.arrived.wait()
             (connection,) = bench.state.connections
-            assert isinstance(connection, EagerProtocol)
+            assert isinstance(connection, HotPathProtocol)
             while not connection.input_closed:
                 await asyncio.sleep(0)
             held.go.set_result(None)
@@ -153,7 +153,7 @@ def test_a_client_that_stops_sending_in_the_middle_of_a_request_is_told_so(
     place: str, ahead: int, engine: Engine
 ) -> None:
     async def act() -> bytes:
-        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(engine), HotPathProtocol) as bench, asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
             writer.write(request(BODY) * ahead + BROKEN_OFF[place])
             writer.write_eof()
@@ -172,7 +172,7 @@ def test_a_client_that_stops_sending_in_the_middle_of_a_request_is_told_so(
 @pytest.mark.parametrize("sent", [b"", b"\r\n", request(BODY)])
 def test_a_client_that_stops_sending_between_requests_is_not(sent: bytes, engine: Engine) -> None:
     async def act() -> bytes:
-        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(engine), HotPathProtocol) as bench, asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
             writer.write(sent)
             writer.write_eof()
@@ -187,7 +187,7 @@ def test_a_call_that_breaks_closes_its_connection(engine: Engine, caplog: pytest
     async def act() -> bytes:
         held = _held(engine)
         held.go.set_exception(ValueError("broken"))
-        async with serving(held, EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(held, HotPathProtocol) as bench, asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
             writer.write(request())
             answer = await reader.read()
@@ -213,13 +213,13 @@ def test_another_application_is_served_as_by_uvicorn() -> None:
 @pytest.mark.parametrize("path", [PREDICT, "/health/live"])
 def test_a_connection_that_has_been_silent_for_its_time_is_closed(path: str, engine: Engine) -> None:
     async def act() -> tuple[bytes, bytes]:
-        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(engine), HotPathProtocol) as bench, asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
             method = "GET" if path == "/health/live" else "POST"
             writer.write(request(BODY, path, method=method))
             await read_answer(reader)
             (connection,) = bench.state.connections
-            assert isinstance(connection, EagerProtocol)
+            assert isinstance(connection, HotPathProtocol)
             connection._close_if_silent()  # as its timer does: too early, so the connection stays
             writer.write(request(BODY, path, method=method))
             head, _ = await read_answer(reader)

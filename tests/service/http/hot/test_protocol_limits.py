@@ -1,4 +1,4 @@
-"""The eager protocol bounds heads, bodies and clients that are slow to send or to take, and
+"""The hot path's protocol bounds heads, bodies and clients that are slow to send or to take, and
 says so in HTTP.
 """
 
@@ -13,7 +13,7 @@ import pytest
 
 from service.engine import Engine
 from service.http.app import create_app
-from service.http.hot.protocol import EagerProtocol
+from service.http.hot.protocol import HotPathProtocol
 from tests.support.served_protocol import BODY, PREDICT, ROW, Bench, read_answer, request, serving
 
 
@@ -42,7 +42,7 @@ HEAD = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 )
 def test_a_head_over_the_limits_is_431(engine: Engine, pieces: list[bytes]) -> None:
     async def run() -> None:
-        async with serving(create_app(engine), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(engine), HotPathProtocol) as bench, asyncio.timeout(20):
             found = await bench.talk(*pieces, answers=1 + pieces[0].startswith(b"POST"))
             assert found[-1][0].startswith("HTTP/1.1 431 ")
             assert b"100 headers" in found[-1][1]
@@ -59,7 +59,7 @@ def test_a_head_that_begins_where_a_large_body_ends_is_not_measured_by_that_body
     chunked = request(b"%x\r\n" % 200_000 + b" " * 200_000, PREDICT, "Transfer-Encoding: chunked") + b"\r\n0\r\n\r\n"
 
     async def run() -> None:
-        async with serving(create_app(patient), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(patient), HotPathProtocol) as bench, asyncio.timeout(20):
             for before in (large, chunked, request(b" " * 200_000, f"{PREDICT}?query"), request() * 300):
                 for cut in (1, 20, len(HEAD)):
                     reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
@@ -80,7 +80,7 @@ def test_a_head_that_begins_where_a_large_body_ends_is_not_measured_by_that_body
 
 def test_a_head_that_begins_in_such_a_read_is_bounded_as_any(patient: Engine) -> None:
     async def run() -> None:
-        async with serving(create_app(patient), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(patient), HotPathProtocol) as bench, asyncio.timeout(20):
             for end in (b"", b"\r\n\r\n"):
                 found = await bench.talk(request(b" " * 70_000), HEAD + b"a: " + b"x" * 300_000 + end, answers=2)
                 assert found[-1][0].startswith("HTTP/1.1 431 ")
@@ -93,7 +93,7 @@ def test_a_head_that_begins_in_such_a_read_is_bounded_as_any(patient: Engine) ->
 )
 def test_a_head_that_is_slow_to_come_ends_the_connection(impatient: Engine, sent: bytes, answers: bytes) -> None:
     async def run() -> None:
-        async with serving(create_app(impatient), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(impatient), HotPathProtocol) as bench, asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
             writer.write(sent)
             came = await reader.read()
@@ -113,7 +113,7 @@ def test_a_body_that_does_not_come_is_408_and_ends_the_connection(impatient: Eng
         stalled = head.removesuffix(BODY) + begun
 
         async def run(sent: bytes = stalled) -> None:
-            async with serving(create_app(impatient), EagerProtocol) as bench, asyncio.timeout(20):
+            async with serving(create_app(impatient), HotPathProtocol) as bench, asyncio.timeout(20):
                 reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
                 writer.write(sent)
                 answer, content = await read_answer(reader)
@@ -138,7 +138,7 @@ def test_what_is_no_request_is_refused_in_the_shape_of_its_protocol(
     impatient: Engine, sent: bytes, code: str, path: str
 ) -> None:
     async def run() -> None:
-        async with serving(create_app(impatient), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(impatient), HotPathProtocol) as bench, asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
             writer.write(sent.replace(b"/health/live", path.encode()))
             head, content = await read_answer(reader)
@@ -178,7 +178,7 @@ async def _ask_without_reading(bench: Bench) -> socket.socket:
 
 def test_a_client_that_does_not_take_its_answers_is_cut_off(impatient: Engine) -> None:
     async def run() -> None:
-        async with serving(create_app(impatient), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(impatient), HotPathProtocol) as bench, asyncio.timeout(20):
             asking = await _ask_without_reading(bench)
             (slow,) = bench.state.connections
             while slow in bench.state.connections:
@@ -193,10 +193,10 @@ def test_nothing_more_is_read_from_a_client_that_does_not_take_its_answers_until
     patient: Engine,
 ) -> None:
     async def run() -> None:
-        async with serving(create_app(patient), EagerProtocol) as bench, asyncio.timeout(20):
+        async with serving(create_app(patient), HotPathProtocol) as bench, asyncio.timeout(20):
             loop, asking = asyncio.get_running_loop(), await _ask_without_reading(bench)
             (connection,) = bench.state.connections
-            assert isinstance(connection, EagerProtocol)
+            assert isinstance(connection, HotPathProtocol)
             while not connection.flow.write_paused:
                 await asyncio.sleep(0)
             assert connection.flow.read_paused
@@ -225,7 +225,7 @@ def test_a_flood_of_small_pieces_leaves_the_loop_to_others_and_is_answered(patie
 
     async def run(sent: bytes, answers: int) -> None:
         turns, counting, waiting, loop = 0, True, 0, asyncio.get_running_loop()
-        watched: list[EagerProtocol] = []
+        watched: list[HotPathProtocol] = []
 
         def count() -> None:
             nonlocal turns, waiting
@@ -234,12 +234,12 @@ def test_a_flood_of_small_pieces_leaves_the_loop_to_others_and_is_answered(patie
             if counting:
                 loop.call_soon(count)
 
-        async with serving(create_app(patient), EagerProtocol) as bench, asyncio.timeout(60):
+        async with serving(create_app(patient), HotPathProtocol) as bench, asyncio.timeout(60):
             reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
             while not bench.state.connections:
                 await asyncio.sleep(0)
             (connection,) = bench.state.connections
-            assert isinstance(connection, EagerProtocol)
+            assert isinstance(connection, HotPathProtocol)
             watched.append(connection)
             loop.call_soon(count)
             connection.data_received(sent)

@@ -98,3 +98,17 @@ def test_each_served_model_stands_there_with_its_own_features(own_hand: Path, op
         content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         assert content["schema"]["$ref"] == "#/components/schemas/hand.Request"
     assert document["paths"]["/v2/models/hand/infer"]["post"]["requestBody"]["content"]["application/json"]["example"]
+
+
+def test_every_call_that_reads_a_body_says_what_it_takes(document: dict[str, Any]) -> None:
+    schemas, taken = document["components"]["schemas"], {}
+    for path, _, operation in operations(document):
+        assert ("requestBody" in operation) == ("413" in operation["responses"]), path
+        if "requestBody" in operation:
+            taken[path] = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            assert taken[path] in schemas
+    assert taken["/v1/models/{name}:pin"] == "PinRequest"
+    assert taken["/v1/models/{name}:shadow"] == "ShadowRequest"
+    assert schemas["PinRequest"]["required"] == schemas["ShadowRequest"]["required"] == ["version"]
+    assert schemas["ShadowRequest"]["properties"].keys() == {"version", "share"}
+    assert not document["paths"]["/v2/repository/index"]["post"]["requestBody"]["required"]

@@ -47,9 +47,10 @@ def test_without_a_version_before_it_is_a_conflict(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, [], {"version": 0}, {"version": "2"}, {"version": True}, {"versoin": 2}])
-def test_what_is_no_version_is_400(engine: Engine, body: Any) -> None:
+def test_what_is_not_a_version_is_400(engine: Engine, body: Any) -> None:
     (answer,) = ask(create_app(engine), ("POST", "/v1/models/hand:pin", body))
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert answer.json()["detail"].endswith('Expected {"version": 3}, or {"version": null} to serve the highest again.')
 
 
 def test_what_is_not_there_is_404(engine: Engine) -> None:

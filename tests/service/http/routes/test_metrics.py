@@ -25,7 +25,7 @@ ROW = {"instances": [{"age": 9.5}]}
 @pytest.fixture
 def engine(tmp_path: Path, telemetry: Telemetry, hand_model: Callable[..., Path]) -> Iterator[Engine]:
     hand_model(tmp_path / "models", "hand", 1, tasks=("price", "sold"))
-    made = Engine(Settings(models=tmp_path / "models"), telemetry, telemetry.recorder_of)
+    made = Engine(Settings(models=tmp_path / "models", log_requests="off"), telemetry, telemetry.recorder_of)
     made.catalogue.scan()
     yield made
     made.close()

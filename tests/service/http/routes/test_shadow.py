@@ -55,7 +55,7 @@ def test_a_shadow_is_asked_for_told_and_ended(tmp_path: Path, hand_model: Callab
             await asyncio.wait_for(run(client), 60)
 
     with RunDirectory.create(1, tmp_path / "memory") as directory:
-        settings = Settings(models=tmp_path / "models", local_admin=True)
+        settings = Settings(models=tmp_path / "models", local_admin=True, log_requests="off")
         telemetry = Telemetry(directory)
         engine = Engine(settings, telemetry, telemetry.recorder_of, shadows=Shadows(directory, 0))
         engine.catalogue.scan()

@@ -55,7 +55,7 @@ def instance(tmp_path: Path, hand_model: Callable[..., Path]) -> Iterator[Instan
     models = tmp_path / "models"
     hand_model(models, "hand", 1, tasks=TASKS)
     hand_model(models, "plain", 1, kind="plain", tasks=TASKS)
-    settings = Settings(models=models, default_model="hand")
+    settings = Settings(models=models, default_model="hand", log_requests="off")
     with RunDirectory.create(2, tmp_path / "run") as directory:
         telemetries = [Telemetry(directory) for _ in range(2)]
         engines = [Engine(settings, telemetry, telemetry.recorder_of) for telemetry in telemetries]
