@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,25 @@ import polars as pl
 from tables.config import TableData
 
 
-def lengths(content: bytes, data: TableData) -> Iterator[tuple[int, int, int]]:
+@dataclass(frozen=True)
+class Before:
+    """What of a file comes before a part of it that is read by itself.
+
+    Attributes:
+        rows: of the table.
+        lines: less the line of a header that the part was given.
+        bytes: less those of such a header.
+    """
+
+    rows: int = 0
+    lines: int = 0
+    bytes: int = 0
+
+
+START = Before()
+
+
+def lengths(content: bytes, data: TableData, before: Before = START) -> Iterator[tuple[int, int, int]]:
     """Count the values of each row.
 
     Yields its number (0 for a header), the line it ends in, and the count; 0 on an empty line.
@@ -23,17 +42,59 @@ def lengths(content: bytes, data: TableData) -> Iterator[tuple[int, int, int]]:
     """
     lines = _reader(content.decode(), data)
     for number, row in enumerate(lines, start=0 if data.header else 1):
-        yield number, lines.line_num, len(row)
+        yield number and number + before.rows, lines.line_num + before.lines, len(row)
 
 
-def place(before: bytes, data: TableData) -> tuple[int, int, int]:
+def place(text: bytes, data: TableData, before: Before = START) -> tuple[int, int, int]:
     """Count the row (0 for a header), and line and column from 1, of what follows on some text."""
-    lines = _reader(before.decode(errors="replace") + "x", data)
+    lines = _reader(text.decode(errors="replace") + "x", data)
     number, columns = 0, 1
     with suppress(csv.Error):
         for number, row in enumerate(lines, start=0 if data.header else 1):  # noqa: B007
             columns = len(row)
-    return number, before.count(b"\n") + 1, columns
+    return number and number + before.rows, text.count(b"\n") + 1 + before.lines, columns
+
+
+def rows_end(content: bytes, data: TableData) -> int:
+    """Find the byte behind the last row that surely ends in some text; 0 if none does."""
+    end = len(content)
+    if data.quote and data.quote.encode() in content:
+        marks = np.frombuffer(content, np.uint8) == ord(data.quote)
+        ends = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n"))
+        outside = ends[np.cumsum(marks, dtype=np.uint8)[ends] % 2 == 0]  # it may run over: only odd or even counts
+        end = int(outside[-1]) + 1 if outside.size else 0
+        if stray_quote(content[:end], data) is not None or not end:
+            return _rows_end_by_reader(content, data)
+    return content.rfind(b"\n", 0, end) + 1
+
+
+def count_rows(content: bytes, data: TableData) -> int:
+    """Count the rows of text that ends where a row does, a header among them."""
+    unfinished = int(not content.endswith(b"\n"))
+    if not data.quote or data.quote.encode() not in content:
+        return content.count(b"\n") + unfinished
+    if stray_quote(content, data) is not None:
+        with suppress(csv.Error):
+            return sum(1 for _ in _reader(content.decode(errors="replace"), data))
+    text = np.frombuffer(content, np.uint8)
+    outside = np.cumsum(text == ord(data.quote), dtype=np.uint8) % 2 == 0
+    return int(np.count_nonzero(outside & (text == ord("\n")))) + unfinished
+
+
+def _rows_end_by_reader(content: bytes, data: TableData) -> int:
+    """Find the end of the last whole row as Python's csv module sees it."""
+    fed = last = ended = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal fed
+        for line in io.BytesIO(content):
+            fed += len(line)
+            yield line.decode(errors="replace")
+
+    with suppress(csv.Error):
+        for _ in csv.reader(lines(), **_dialect(data)):
+            ended, last = last, fed  # the last row of all may go on behind this text
+    return ended
 
 
 def first_row(content: bytes, data: TableData) -> list[str]:
@@ -84,5 +145,9 @@ def same_rows(frame: pl.DataFrame, content: bytes, data: TableData) -> bool:
 
 
 def _reader(text: str, data: TableData) -> Any:
+    return csv.reader(io.StringIO(text, newline=""), **_dialect(data))
+
+
+def _dialect(data: TableData) -> dict[str, Any]:
     quoting: dict[str, Any] = {"quotechar": data.quote} if data.quote else {"quoting": csv.QUOTE_NONE}
-    return csv.reader(io.StringIO(text, newline=""), delimiter=data.separator, **quoting)
+    return {"delimiter": data.separator, **quoting}

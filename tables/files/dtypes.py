@@ -8,16 +8,18 @@ TEXTS = (pl.String, pl.Categorical, pl.Enum)
 UNITS = ("ms", "us", "ns")
 
 
-def joined(first: pl.DataType, second: pl.DataType) -> pl.DataType | None:
+def joined(first: pl.DataType, second: pl.DataType, loosely: bool = False) -> pl.DataType | None:
     """Find the type that holds the values of both; None where they do not agree.
 
-    Integers and floats join to float64, a column of nulls alone joins with any.
+    Integers and floats join to float64, a column of nulls alone joins with any. Loosely, as in
+    JSON lines, text joins with all that is not a list.
     """
     if first == second:
         return first
     if pl.Null in (first, second):
         return second if first == pl.Null else first
-    if isinstance(first, TEXTS) and isinstance(second, TEXTS):
+    texts = [isinstance(dtype, TEXTS) for dtype in (first, second)]
+    if all(texts) or (loosely and any(texts) and not (first.is_nested() or second.is_nested())):
         return pl.String()
     if first.is_integer() and second.is_integer():
         return _integer(first, second)
@@ -27,7 +29,7 @@ def joined(first: pl.DataType, second: pl.DataType) -> pl.DataType | None:
         return pl.Datetime(max(first.time_unit, second.time_unit, key=UNITS.index), first.time_zone)
     lists = (pl.List, pl.Array)
     if isinstance(first, lists) and isinstance(second, lists):
-        inner = joined(_inner(first), _inner(second))
+        inner = joined(_inner(first), _inner(second), loosely)
         return None if inner is None else pl.List(inner)
     return None
 

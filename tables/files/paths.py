@@ -26,7 +26,7 @@ class TableFile:
     """File of a table.
 
     Attributes:
-        path: where it lies, as messages name it.
+        path: where it lies.
         name: path below what all files of the table have in common, with "/".
         partitions: columns and values that its folders name; None for a missing value.
     """

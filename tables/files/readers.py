@@ -1,19 +1,20 @@
 """Readers of one file in pieces: its columns and rows by a first look, then frames in order."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from tables.config import TableData
-from tables.errors import DataError
-from tables.files.csv_files import read_csv
-from tables.files.typed_files import read_typed
-from tables.files.unpack import Kind, kind_of, unpack
-
-PIECE_ROWS = 65_536
-"""Most rows of a frame that a typed file is read by."""
+from tables.errors import DataError, Where
+from tables.files import table_probe
+from tables.files.csv_parts import csv_columns, csv_frames, csv_rows
+from tables.files.json_parts import json_frames, json_look
+from tables.files.trial import Trial
+from tables.files.typed_files import check_end, damaged
+from tables.files.unpack import Kind, inner_name, kind_of, pieces
 
 
 @dataclass(frozen=True)
@@ -21,53 +22,90 @@ class FileLook:
     """Description of one file by a first look.
 
     Attributes:
+        kind: None for an empty file.
         schema: types by column, in the file's order.
-        rows: 0 for a file with none; None for an empty file, which has no columns either.
+        rows: header not counted.
     """
 
-    path: Path
-    kind: Kind
+    kind: Kind | None
     schema: Mapping[str, pl.DataType]
-    rows: int | None
+    rows: int
 
 
-def look(path: Path, data: TableData) -> FileLook:
-    """Look at a file: its kind, its columns and how many rows it has."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-    except OSError as error:
-        raise DataError(f"{path}: the file cannot be read: {error.strerror}") from None
-    if not head:
-        return FileLook(path, "csv", {}, None)
-    kind = kind_of(head, path.name, data.format, path)
-    if kind in ("parquet", "arrow"):
-        scan = _scan(path, kind)
-        return FileLook(path, kind, dict(scan.collect_schema()), int(scan.select(pl.len()).collect().item()))
-    frame = _whole(path, data)
-    return FileLook(path, kind, dict(frame.schema), frame.height)
+EMPTY = FileLook(None, {}, 0)
 
 
-def frames(file: FileLook, data: TableData, columns: list[str] | None, start: int) -> Iterator[pl.DataFrame]:
-    """Read a file from one of its rows on, in frames of any height."""
-    if file.kind not in ("parquet", "arrow"):
-        frame = _whole(file.path, data)
-        yield (frame if columns is None else frame.select(columns)).slice(start)
-        return
-    scan = _scan(file.path, file.kind)
-    scan = scan if columns is None else scan.select(columns)
-    for place in range(start, file.rows or 0, PIECE_ROWS):
-        yield scan.slice(place, PIECE_ROWS).collect()
+def look(path: Path, where: Where, data: TableData, trial: Trial) -> FileLook:
+    """Look at a file: its kind, its columns and how many rows it has.
 
+    Args:
+        path: of the file; a Parquet or Arrow file is not packed.
+        where: it came from, for messages.
+        data: says how it is written.
+        trial: in which typed files are tried.
 
-def _scan(path: Path, kind: Kind) -> pl.LazyFrame:
+    Raises:
+        DataError: the file cannot be read.
+    """
+    kind = kind_at(path, where, data)
+    if kind is None:
+        return EMPTY
+    if kind == "csv":
+        return FileLook(kind, dict.fromkeys(csv_columns(path, where, data), pl.String()), csv_rows(path, where, data))
+    if kind == "jsonl":
+        return FileLook(kind, *json_look(path, where))
     if kind == "arrow":
-        return pl.scan_ipc(path, glob=False, hive_partitioning=False)
-    return pl.scan_parquet(path, glob=False, hive_partitioning=False, cache=False)
+        check_end(path, where)
+    trial.end(path, kind, where)
+    with _explained(kind, where):
+        scan = table_probe.scan(path, kind)
+        schema, rows = dict(scan.collect_schema()), int(scan.select(pl.len()).collect().item())
+    return FileLook(kind, schema, rows)
 
 
-def _whole(path: Path, data: TableData) -> pl.DataFrame:
-    raw = path.read_bytes()
-    content, name = unpack(raw, path)
-    kind = kind_of(content, name, data.format, path)
-    return read_csv(content, data, path) if kind == "csv" else read_typed(content, kind, path)
+def kind_at(path: Path, where: Where, data: TableData) -> Kind | None:
+    """Determine the kind of a file, as `kind_of`; None if it is empty."""
+    head = next(pieces(path, where, 4096), b"")
+    return kind_of(head, inner_name(path, where), data.format, where) if head else None
+
+
+def frames(
+    path: Path, where: Where, file: FileLook, data: TableData, columns: list[str], start: int
+) -> Iterator[pl.DataFrame]:
+    """Read a file from one of its rows on, in frames of any height.
+
+    Args:
+        path: of the file.
+        where: it came from, for messages.
+        file: as it was found to be.
+        data: says how it is written.
+        columns: of the file, to read.
+        start: first row, from 0.
+
+    Raises:
+        DataError: the file cannot be read, or has other rows than before.
+    """
+    if file.kind in ("csv", "jsonl"):
+        rows = 0
+        schema = {name: file.schema[name] for name in columns}
+        whole = csv_frames(path, where, data) if file.kind == "csv" else json_frames(path, where, schema)
+        for frame in whole:
+            skipped = max(0, min(start - rows, frame.height))
+            rows += frame.height
+            yield frame.select(columns).slice(skipped)
+        if rows != file.rows:
+            raise DataError(f"{where}: the file has {rows:,} rows, and had {file.rows:,} before; it was changed")
+    elif file.kind is not None:
+        with _explained(file.kind, where):
+            scan = table_probe.scan(path, file.kind).select(columns)
+            yield from table_probe.pieces(scan, file.kind, start, file.rows)
+
+
+@contextmanager
+def _explained(kind: Kind, where: Where) -> Iterator[None]:
+    """Raise what polars finds wrong with a typed file as an error of ours."""
+    assert kind != "csv"
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise DataError(f"{where}: {damaged(kind, str(error))}") from None

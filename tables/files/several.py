@@ -3,9 +3,11 @@
 import hashlib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from tables.config import TableData
@@ -13,6 +15,7 @@ from tables.errors import DataError
 from tables.files.dtypes import joined
 from tables.files.paths import TableFile, find_files, single_file
 from tables.files.readers import FileLook, frames, look
+from tables.files.trial import Trial, trial
 
 CHUNK = 1 << 20
 """Bytes that are read of a file at once for its digest."""
@@ -28,6 +31,7 @@ class FileSet:
         schema: types by column, in the first file's order, then the partitions.
         notes: facts worth a line in the report.
         single: whether the configuration names one file by itself.
+        tried: files of which all values are known to be readable.
     """
 
     data: TableData
@@ -36,6 +40,7 @@ class FileSet:
     schema: Mapping[str, pl.DataType]
     notes: tuple[str, ...]
     single: bool
+    tried: set[Path] = field(default_factory=set)
 
     @property
     def typed(self) -> bool:
@@ -45,7 +50,7 @@ class FileSet:
     @property
     def rows(self) -> int:
         """Count the rows of all files."""
-        return sum(one.rows or 0 for one in self.looks)
+        return sum(one.rows for one in self.looks)
 
     def digest(self) -> str:
         """Compute the "sha256:..." digest of names and contents; of one file, of its content."""
@@ -62,26 +67,54 @@ class FileSet:
         Args:
             columns: to read, in the order of the frames; None for all.
             start: first row, counted over all files.
+
+        Raises:
+            DataError: a file cannot be read, or has other rows than at the first look.
         """
         wanted = list(self.schema) if columns is None else list(columns)
-        for file, one in zip(self.files, self.looks, strict=True):
-            rows = one.rows or 0
-            if start >= rows:
-                start -= rows
-                continue
-            names = {unicodedata.normalize("NFC", name): name for name in one.schema}
-            given = [names[name] for name in wanted if name in names]
-            for frame in frames(one, self.data, given or [next(iter(one.schema))], start):
-                yield self._aligned(frame, file, wanted)
-            start = 0
+        ends = np.cumsum([one.rows for one in self.looks])
+        todo = [place for place, end in enumerate(ends) if end > start]
+        with trial(rows=True) as ahead:
+            for place, later in zip_longest(todo, todo[1:]):
+                self._try(ahead, place)
+                if later is not None:
+                    self._begin(ahead, later)
+                skipped = max(0, start - int(ends[place]) + self.looks[place].rows)
+                for frame in self._frames_of(place, wanted, skipped):
+                    yield self._aligned(frame, self.files[place], wanted)
+
+    def _begin(self, ahead: Trial, place: int) -> None:
+        path, kind = self.files[place].path, self.looks[place].kind
+        if path not in self.tried and (kind == "parquet" or kind == "arrow"):
+            ahead.begin(path, kind)
+
+    def _try(self, ahead: Trial, place: int) -> None:
+        """Read all values of a typed file in another process, once."""
+        path, kind = self.files[place].path, self.looks[place].kind
+        if path not in self.tried and (kind == "parquet" or kind == "arrow"):
+            ahead.end(path, kind, path)
+            self.tried.add(path)
+
+    def _frames_of(self, place: int, wanted: list[str], start: int) -> Iterator[pl.DataFrame]:
+        one = self.looks[place]
+        names = {unicodedata.normalize("NFC", name): name for name in one.schema}
+        given = [names[name] for name in wanted if name in names]
+        path = self.files[place].path
+        return frames(path, path, one, self.data, given or [next(iter(one.schema))], start)
 
     def _aligned(self, frame: pl.DataFrame, file: TableFile, wanted: list[str]) -> pl.DataFrame:
         """Give a file's frame the columns and types of the table."""
         frame = frame.rename({name: unicodedata.normalize("NFC", name) for name in frame.columns})
         values = dict(file.partitions)
-        parts = [pl.lit(values[name], pl.String).alias(name) for name in wanted if name in values]
-        given = [pl.col(name).cast(self.schema[name]) for name in wanted if name in frame.columns]
-        return frame.select(*given, *parts).select(wanted)
+        columns = [
+            pl.lit(values[name], pl.String).alias(name)
+            if name in values
+            else pl.col(name).cast(self.schema[name])
+            if name in frame.columns
+            else pl.lit(None, self.schema[name]).alias(name)
+            for name in wanted
+        ]
+        return frame.with_columns(columns).select(wanted)
 
 
 def open_files(data: TableData) -> FileSet:
@@ -91,14 +124,15 @@ def open_files(data: TableData) -> FileSet:
         DataError: there is none, or they are not files of one table.
     """
     files = find_files(data)
-    looks = [look(file.path, data) for file in files]
-    empty = [file.name for file, one in zip(files, looks, strict=True) if one.rows is None]
+    with trial(rows=False) as first:
+        looks = [look(file.path, file.path, data, first) for file in files]
+    empty = [file.name for file, one in zip(files, looks, strict=True) if one.kind is None]
     if len(empty) == len(files):
         raise DataError(f"{files[0].path}: the table is empty")
-    kept = [(file, one) for file, one in zip(files, looks, strict=True) if one.rows is not None]
+    kept = [(file, one) for file, one in zip(files, looks, strict=True) if one.kind is not None]
     notes = [f"Left out: {len(empty)} empty file{'s' * (len(empty) > 1)}, such as {empty[0]}."] if empty else []
-    _same_kind([one for _, one in kept])
-    schema = _joined_schema([one for _, one in kept])
+    _same_kind(kept)
+    schema = _joined_schema(kept)
     partitions = dict(kept[0][0].partitions)
     if clash := next((name for name in partitions if name in schema), None):
         raise DataError(
@@ -114,42 +148,42 @@ def open_files(data: TableData) -> FileSet:
     )
 
 
-def _same_kind(looks: Sequence[FileLook]) -> None:
-    first = looks[0]
-    for one in looks:
-        if one.kind != first.kind:
+def _same_kind(looks: Sequence[tuple[TableFile, FileLook]]) -> None:
+    first, kind = looks[0][0], looks[0][1].kind
+    for file, one in looks:
+        if one.kind != kind:
             raise DataError(
-                f"{one.path}: the file is {one.kind}, and {first.path} is {first.kind}; a table's files are of one kind"
+                f"{file.path}: the file is {one.kind}, and {first.path} is {kind}; a table's files are of one kind"
             )
 
 
-def _joined_schema(looks: Sequence[FileLook]) -> dict[str, pl.DataType]:
+def _joined_schema(looks: Sequence[tuple[TableFile, FileLook]]) -> dict[str, pl.DataType]:
     """Join the types of all files, by names in Unicode's form NFC."""
-    first = looks[0]
-    schema = _composed(first)
-    owner = dict.fromkeys(schema, first.path)
-    for one in looks[1:]:
-        given = _composed(one)
-        if one.kind == "jsonl":  # a key that no row has is missing
+    first = looks[0][0].path
+    schema = _composed(*looks[0])
+    owner = dict.fromkeys(schema, first)
+    for file, one in looks[1:]:
+        given, lines = _composed(file, one), one.kind == "jsonl"
+        if lines:  # a key that no row has is missing
             schema |= {name: dtype for name, dtype in given.items() if name not in schema}
         else:
-            _same_columns(schema, given, first.path, one.path)
+            _same_columns(schema, given, first, file.path)
         for name, dtype in given.items():
-            both = joined(schema[name], dtype)
+            both = joined(schema[name], dtype, loosely=lines)
             if both is None:
                 raise DataError(
-                    f"{one.path}: column '{name}' holds {dtype}, and that of {owner.get(name, first.path)} holds "
+                    f"{file.path}: column '{name}' holds {dtype}, and that of {owner.get(name, first)} holds "
                     f"{schema[name]}; write both in one type"
                 )
             if both != schema[name]:
-                schema[name], owner[name] = both, one.path
+                schema[name], owner[name] = both, file.path
     return schema
 
 
-def _composed(one: FileLook) -> dict[str, pl.DataType]:
+def _composed(file: TableFile, one: FileLook) -> dict[str, pl.DataType]:
     names = [unicodedata.normalize("NFC", name) for name in one.schema]
     if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
-        raise DataError(f"{one.path}: two columns are named '{twice}', in two forms of Unicode; name them differently")
+        raise DataError(f"{file.path}: two columns are named '{twice}', in two forms of Unicode; name them differently")
     return dict(zip(names, one.schema.values(), strict=True))
 
 

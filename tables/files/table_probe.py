@@ -1,16 +1,26 @@
 """Readers of Parquet, Arrow and JSON lines, and a trial of one in a process of its own.
 
 A damaged file can make a reader claim more memory than there is, which aborts the whole process:
-no exception is raised. So a child process, `python table_probe.py KIND < FILE`, reads the file
-first. It imports polars alone, to be quick, and prints the first line of the error.
+no exception is raised. So a child process reads the file first. It imports polars alone, to be
+quick. `python table_probe.py KIND < FILE` prints the first line of the error. `python
+table_probe.py rows` (or `schema`) reads lines of JSON, [path, kind], and answers each with a line:
+the error as JSON text, "" if there is none.
 """
 
 import io
+import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import polars as pl
+
+PIECE_ROWS, MOST_ROWS, MOST_PIECES = 131_072, 524_288, 32
+"""Rows of a frame that a file is read by, more where it would be read in more pieces than that.
+
+Each piece of Parquet costs a reading of the row group's bytes, and a file may be one row group.
+"""
 
 
 def read(content: bytes, kind: str) -> pl.DataFrame:
@@ -29,13 +39,63 @@ def read(content: bytes, kind: str) -> pl.DataFrame:
     return reader(file)
 
 
+def scan(path: Path, kind: str) -> pl.LazyFrame:
+    """Describe a file without reading its rows; an Arrow stream without index is read whole.
+
+    Raises:
+        BaseException: as `read`.
+    """
+    if kind == "parquet":
+        return pl.scan_parquet(path, glob=False, hive_partitioning=False, cache=False)
+    with path.open("rb") as file:
+        if file.read(6) == b"ARROW1":
+            return pl.scan_ipc(path, glob=False, hive_partitioning=False)
+    return pl.read_ipc_stream(path).lazy()
+
+
+def pieces(table: pl.LazyFrame, kind: str, start: int, rows: int) -> Iterator[pl.DataFrame]:
+    """Read the rows from `start` to `rows`, some at a time.
+
+    A slice of Parquet reads the pages that it needs; batches of Arrow are read in order, as one
+    that is compressed can only be read whole.
+    """
+    if kind == "parquet":
+        size = max(PIECE_ROWS, min(rows // MOST_PIECES, MOST_ROWS))
+        for place in range(start, rows, size):
+            yield table.slice(place, size).collect()
+    elif rows > start:
+        yield from table.slice(start).collect_batches(chunk_size=PIECE_ROWS, maintain_order=True, engine="streaming")
+
+
+def try_values(frame: pl.DataFrame) -> None:
+    """Read all values of a frame."""
+    frame.select(pl.col(pl.String).cast(pl.Binary).cast(pl.String))  # bytes that are not UTF-8 show here
+    with open(os.devnull, "wb") as nowhere:
+        frame.write_ipc(nowhere)
+
+
+def answer(line: str, all_rows: bool) -> str:
+    """Try the file that a line names; returns the first line of the error, "" if there is none."""
+    path, kind = json.loads(line)
+    try:
+        table = scan(Path(path), kind)
+        table.collect_schema()
+        rows = table.select(pl.len()).collect().item()
+        for frame in pieces(table, kind, 0, rows) if all_rows else ():
+            try_values(frame)
+    except BaseException as error:
+        return str(error).strip().partition("\n")[0] or type(error).__name__
+    return ""
+
+
 def main() -> int:
     """Read standard input, and all its values; returns 1 if the reader refuses it."""
+    if sys.argv[1] in ("rows", "schema"):
+        for line in sys.stdin:
+            print(json.dumps(answer(line, sys.argv[1] == "rows")), flush=True)
+        return 0
     try:
-        frame = read(sys.stdin.buffer.read(), sys.argv[1])
-        frame.select(pl.col(pl.String).cast(pl.Binary).cast(pl.String))  # bytes that are not UTF-8 show here
-        with open(os.devnull, "wb") as nowhere:
-            frame.write_ipc(nowhere)
+        try_values(read(sys.stdin.buffer.read(), sys.argv[1]))
     except BaseException as error:
         print(str(error).strip().partition("\n")[0])
         return 1

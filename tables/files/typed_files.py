@@ -8,7 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from tables.errors import DataError
+from tables.errors import DataError, Where
 from tables.files import table_probe
 
 TypedKind = Literal["parquet", "arrow", "jsonl"]
@@ -22,7 +22,10 @@ Without it a stream may have lost batches of rows.
 """
 
 
-def read_typed(content: bytes, kind: TypedKind, path: Path) -> pl.DataFrame:
+NO_END = "the Arrow stream has no end mark; it may be damaged or cut short: write it anew"
+
+
+def read_typed(content: bytes, kind: TypedKind, path: Where) -> pl.DataFrame:
     """Read a table whose columns have types.
 
     Args:
@@ -40,27 +43,46 @@ def read_typed(content: bytes, kind: TypedKind, path: Path) -> pl.DataFrame:
     if not content.strip():
         raise DataError(f"{path}: the table is empty")
     if kind == "arrow" and not content.startswith(b"ARROW1") and not content.endswith(END_OF_STREAM):
-        raise DataError(f"{path}: the Arrow stream has no end mark; it may be damaged or cut short: write it anew")
+        raise DataError(f"{path}: {NO_END}")
     tried = subprocess.run(
         [sys.executable, "-P", table_probe.__file__, kind], input=content, capture_output=True, check=False
     )
     if tried.returncode == 0:
         return table_probe.read(content, kind)
-    problem = _bad_line(content) if kind == "jsonl" else ""
+    problem = bad_line(content) if kind == "jsonl" else ""
     if not problem:
-        said = "".join(c for c in tried.stdout.decode(errors="replace").strip()[:200] if c.isprintable())
-        reason = f": {said}" if said else ", and breaks the reader down"
-        problem = f"the file cannot be read as {WORDS[kind]}{reason}; it may be damaged or cut short: write it anew"
+        problem = damaged(kind, tried.stdout.decode(errors="replace"))
     raise DataError(f"{path}: {problem}")
 
 
-def _bad_line(content: bytes) -> str:
+def check_end(path: Path, where: Where) -> None:
+    """Refuse an Arrow stream without its end; `where` it came from is for the message."""
+    with path.open("rb") as file:
+        if file.read(6) == b"ARROW1":
+            return
+        file.seek(max(0, path.stat().st_size - len(END_OF_STREAM)))
+        if file.read() != END_OF_STREAM:
+            raise DataError(f"{where}: {NO_END}")
+
+
+def damaged(kind: TypedKind, said: str) -> str:
+    """Describe a file whose reader raised an error, or broke down without a word."""
+    said = "".join(c for c in said.strip()[:200] if c.isprintable())
+    reason = f": {said}" if said else ", and breaks the reader down"
+    return f"the file cannot be read as {WORDS[kind]}{reason}; it may be damaged or cut short: write it anew"
+
+
+def bad_line(content: bytes, before: int = 0) -> str:
     """Describe the first bad line of JSON lines.
 
     It is not a JSON object, or has a value of another kind than those before it.
+
+    Args:
+        content: of whole lines.
+        before: lines of the file that come before.
     """
     kinds: dict[str, tuple[str, int]] = {}
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.split(b"\n"), start=before + 1):
         if not line.strip():
             continue
         try:

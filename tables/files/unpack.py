@@ -4,10 +4,12 @@ import gzip
 import io
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import IO, Literal, cast
 
-from tables.errors import DataError
+from tables.errors import DataError, Where
 
 Kind = Literal["csv", "parquet", "arrow", "jsonl"]
 
@@ -54,10 +56,15 @@ OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"Rar!\x1a", "a RAR archive; unpack it first"),
 )
 
+GZIP, ZIP = (b"\x1f\x8b",), (b"PK\x03\x04", b"PK\x05\x06")
+
+UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, ValueError)
+"""Exceptions of reading a packed file that is damaged."""
+
 READ = "a table is read from CSV, Parquet, Arrow (Feather) or JSON lines"
 
 
-def unpack(raw: bytes, path: Path) -> tuple[bytes, str]:
+def unpack(raw: bytes, path: Where) -> tuple[bytes, str]:
     """Unpack a gzip file or a zip archive of one file.
 
     Returns:
@@ -68,29 +75,75 @@ def unpack(raw: bytes, path: Path) -> tuple[bytes, str]:
         DataError: the file is damaged, or the archive does not hold exactly one.
     """
     try:
-        if raw.startswith(b"\x1f\x8b"):
-            return gzip.decompress(raw), path.name.removesuffix(".gz")
-        if raw.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        if raw.startswith(GZIP):
+            return gzip.decompress(raw), PurePath(path).name.removesuffix(".gz")
+        if raw.startswith(ZIP):
             return _unzip(raw, path)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, ValueError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: the file cannot be unpacked: {error}; it may be damaged or cut short") from None
-    return raw, path.name
+    return raw, PurePath(path).name
 
 
-def _unzip(raw: bytes, path: Path) -> tuple[bytes, str]:
+def _unzip(raw: bytes, path: Where) -> tuple[bytes, str]:
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-        members = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
-        if any(name.startswith(("xl/", "word/", "content.xml")) for name in members):
-            raise DataError(
-                f"{path}: the file is a workbook of Excel or another Office document; {READ}: save it as CSV"
-            )
-        if len(members) != 1:
-            listed = ", ".join(members[:5]) or "nothing"
-            raise DataError(f"{path}: the archive holds {listed}, expected exactly one table; unpack the one to use")
-        return archive.read(members[0]), members[0]
+        member = _only_member(archive, path)
+        return archive.read(member), member
 
 
-def kind_of(content: bytes, name: str, wanted: str, path: Path) -> Kind:
+def _only_member(archive: zipfile.ZipFile, path: Where) -> str:
+    members = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
+    if any(name.startswith(("xl/", "word/", "content.xml")) for name in members):
+        raise DataError(f"{path}: the file is a workbook of Excel or another Office document; {READ}: save it as CSV")
+    if len(members) != 1:
+        listed = ", ".join(members[:5]) or "nothing"
+        raise DataError(f"{path}: the archive holds {listed}, expected exactly one table; unpack the one to use")
+    return members[0]
+
+
+def packed(head: bytes) -> bool:
+    """Check by its first bytes whether a file is a gzip file or a zip archive."""
+    return head.startswith((*GZIP, *ZIP))
+
+
+def pieces(path: Path, where: Where, size: int) -> Iterator[bytes]:
+    """Read a file, unpacked, in pieces of `size` bytes; the last may be shorter.
+
+    Args:
+        path: of the file.
+        where: it came from, for messages.
+        size: in bytes.
+
+    Raises:
+        DataError: as `unpack`, or the file cannot be read.
+    """
+    try:
+        with ExitStack() as stack:
+            stream: IO[bytes] = stack.enter_context(path.open("rb"))
+            head = stream.read(4)
+            stream.seek(0)
+            if head.startswith(GZIP):
+                stream = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=stream)))
+            elif head.startswith(ZIP):
+                archive = stack.enter_context(zipfile.ZipFile(stream))
+                stream = stack.enter_context(archive.open(_only_member(archive, where)))
+            while piece := stream.read(size):
+                yield piece
+    except UNREADABLE as error:
+        raise DataError(f"{where}: the file cannot be unpacked: {error}; it may be damaged or cut short") from None
+
+
+def inner_name(path: Path, where: Where) -> str:
+    """Return the name of what is inside a packed file, or the file's own."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return PurePath(where).name.removesuffix(".gz")
+        with zipfile.ZipFile(path) as archive:
+            return _only_member(archive, where)
+    except UNREADABLE as error:
+        raise DataError(f"{where}: the file cannot be unpacked: {error}; it may be damaged or cut short") from None
+
+
+def kind_of(content: bytes, name: str, wanted: str, path: Where) -> Kind:
     """Determine the kind of a file, and so its reader.
 
     Args:
