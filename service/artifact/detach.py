@@ -30,8 +30,8 @@ from service.artifact.protobuf_writer import encode_field, encode_value
 
 LARGE_TABLE_BYTES = 4 << 20
 """Smallest table that is taken out. Feeding one costs a run about a microsecond."""
-MANY_KEYS = 100_000
-"""Fewest strings of a lookup that is taken out; onnxruntime takes 200 bytes for each of them."""
+MANY_KEYS = 50_000
+"""Fewest strings of a lookup that is taken out; a session takes 200 bytes for each of them."""
 
 _KEY_BYTES = 2
 """Fewest bytes of a string in an attribute."""
