@@ -39,7 +39,7 @@ that say where it is."""
 
 
 class Field(NamedTuple):
-    """Place one field of a message.
+    """Field of a message, and where it stands.
 
     Attributes:
         number: field number.
@@ -150,7 +150,7 @@ def _refuse_text(model: bytes) -> None:
 
 
 class Tensor(NamedTuple):
-    """Describe an input or output as its graph declares it.
+    """Input, output or constant as its graph declares it.
 
     Attributes:
         type: element type, for example "float" or "string".
@@ -163,7 +163,7 @@ class Tensor(NamedTuple):
 
 
 class Interface(NamedTuple):
-    """List a graph's inputs without a default, those with one, outputs and initializers."""
+    """Interface of a graph: inputs without a default, those with one, outputs, initializers."""
 
     inputs: tuple[Tensor, ...]
     optional: tuple[Tensor, ...]

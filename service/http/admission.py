@@ -39,7 +39,7 @@ _PAUSE = 4
 
 
 class Budget:
-    """Count the bytes of bodies that a process holds, from their heads until their answers.
+    """Budget of the bodies that a process holds, from their heads until their answers.
 
     Args:
         most: bytes.

@@ -40,7 +40,7 @@ def request_id(headers: Headers) -> bytes | None:
 
 
 class RequestIdSource:
-    """Make ids for requests that bring none: unique over processes and restarts, and cheap."""
+    """Source of ids for requests without one: unique over processes and restarts, and cheap."""
 
     def __init__(self) -> None:
         self._prefix = os.urandom(6).hex()

@@ -23,7 +23,7 @@ _OF_STARLETTE = ("Not Found", "Method Not Allowed")
 
 
 class ErrorHandlers:
-    """Answer the errors of one application.
+    """Handlers of the errors of one application.
 
     Args:
         routes: all of the application's, which say what would have been possible.

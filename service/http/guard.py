@@ -54,7 +54,7 @@ log = logging.getLogger("service")
 
 
 class Guard:
-    """Let calls pass or refuse them.
+    """Guard of calls: they pass, or are refused.
 
     Args:
         keys: of the callers; None: calls need no key.

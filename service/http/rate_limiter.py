@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class RateLimiter:
-    """Count events by source (the generic cell rate algorithm: one number a source).
+    """Rate limiter by source (the generic cell rate algorithm: one number a source).
 
     Args:
         at_once: events of a source that may come together after a while without any.

@@ -1,4 +1,4 @@
-"""service.http.types."""
+"""Types of ASGI, of headers and of parts of a path."""
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Annotated, Any

@@ -50,7 +50,7 @@ _NONE: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Predictor:
-    """Run one model version. Safe to use from several threads at once; build it by `load`.
+    """Predictor of one model version, for several threads at once; build it by `load`.
 
     Args:
         model: to run.

@@ -19,7 +19,7 @@ GATHER_S = 0.05
 
 
 class Background(Generic[Item]):
-    """Hand items over to a thread, which is started with the first one.
+    """Hand-over of items to a thread, which is started with the first one.
 
     `put` is for one thread, that of the event loop. The thread that works shares the interpreter
     with it, so `work` should often do something that lets others on, such as writing or `breathe`.

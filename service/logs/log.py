@@ -87,7 +87,7 @@ def log_event(
 
 
 class JsonLines(logging.Formatter):
-    """Write a record as one line of JSON.
+    """Formatter of a record as one line of JSON.
 
     Time, level, event, message, logger, pid, worker, then the event's fields.
 

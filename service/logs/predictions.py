@@ -39,7 +39,7 @@ log = logging.getLogger("service.predictions")
 
 
 class PredictionLog:
-    """Record predictions. `note` is for the event loop.
+    """Prediction log. `note` is for the event loop.
 
     Args:
         settings: directory, share and bounds.

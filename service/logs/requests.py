@@ -47,7 +47,7 @@ class RequestEntry(NamedTuple):
 
 
 class RequestLog:
-    """Write a line per request.
+    """Request log: a line per request.
 
     Args:
         as_json: or as text.

@@ -22,7 +22,7 @@ _MODE = 0o640
 
 
 class RotatedFiles:
-    """Write lines for one thread. Everything may raise OSError; the next call then tries anew.
+    """Rotated files of one writer thread. All may raise OSError; the next call then tries anew.
 
     Args:
         directory: made if it is not there.

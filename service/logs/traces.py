@@ -81,7 +81,7 @@ def read_sampler(environ: Mapping[str, str]) -> Sampler:
 
 
 class Tracer:
-    """Record requests. Its methods are for the event loop.
+    """Tracer of requests. Its methods are for the event loop.
 
     Args:
         sampler: which traces to record.
@@ -126,7 +126,7 @@ class Tracer:
 
 
 class _Sender:
-    """Make spans and send them; for one thread."""
+    """Sender of spans, which it makes; for one thread."""
 
     def __init__(
         self, exporter: "Callable[[], SpanExporter]", count: Callable[[str, int], object], worker: int

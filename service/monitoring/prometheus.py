@@ -38,7 +38,7 @@ def registry(metrics: Metrics, traffic: Traffic, refused: Refused, shadows: Comp
 
 
 class InstanceCollector(Collector):
-    """Collect the sums of all workers.
+    """Collector of the sums of all workers.
 
     Args:
         metrics: of any worker.

@@ -162,4 +162,4 @@ class GateTraffic:
 
 
 def _not_any_more(weights: NDArray[np.float32]) -> None:
-    """Record nothing."""
+    """Take the place of `record` where sums are no longer kept."""

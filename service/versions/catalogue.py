@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from service.artifact.file import check_tasks
-from service.errors import VersionConflict
+from service.errors import ModelNotFound, VersionConflict
 from service.inference.model import Model
 from service.inference.predictor import Predictor
 from service.logs.log import log_event
@@ -165,6 +165,24 @@ class Catalogue:
     def models(self) -> tuple[ModelState, ...]:
         """List the models on disk and the state of their versions."""
         return tuple(map(self._with_note, self.repository.models()))
+
+    def state(self, name: str, version: int | None = None) -> ModelState:
+        """Return a model's state.
+
+        Args:
+            name: of the model.
+            version: one that must be there too; None for none.
+
+        Raises:
+            ModelNotFound: there is no such model, or version of it.
+        """
+        states = {state.name: state for state in self.models()}
+        if name not in states:
+            raise ModelNotFound(name, None, list(states))
+        versions = [state.version for state in states[name].versions]
+        if version is not None and version not in versions:
+            raise ModelNotFound(name, version, versions, "there is no such version")
+        return states[name]
 
     def _with_note(self, state: ModelState) -> ModelState:
         served = self.repository.find(state.name, state.served) if state.ready else None

@@ -5,11 +5,10 @@ Each changes the desired state, and returns when it is served.
 
 import asyncio
 
-from service.errors import ArtifactError, ModelNotFound, NotReady, VersionConflict
+from service.errors import ArtifactError, NotReady, VersionConflict
 from service.versions.checks import BeingChecked
 from service.versions.reconciler import CHECKED_S, Reconciler
 from service.versions.shadow import check_features
-from service.versions.states import ModelState
 
 UNLOADABLE = (ArtifactError, OSError, MemoryError, BeingChecked)
 """Why a version cannot be loaded: now, or at all."""
@@ -37,7 +36,7 @@ class VersionCommands:
         while name in self._catalogue.repository.awaited():
             await asyncio.sleep(CHECKED_S)
             await self._reconciler.reconcile()
-        state = self._state(name)
+        state = self._catalogue.state(name)
         try:
             self._catalogue.repository.get(name)
         except NotReady as error:
@@ -53,7 +52,7 @@ class VersionCommands:
         Raises:
             ModelNotFound: there is no such model.
         """
-        self._state(name)
+        self._catalogue.state(name)
         await self._reconciler.change(lambda desired: {"unloaded": desired.unloaded | {name}})
 
     async def rollback(self, name: str) -> int:
@@ -65,7 +64,7 @@ class VersionCommands:
             ModelNotFound: there is no such model.
             VersionConflict: there is none before.
         """
-        state = self._state(name)
+        state = self._catalogue.state(name)
         if state.served is None:
             raise VersionConflict(f"No version of model {name!r} is served", "Look at the index for the reasons")
         reasons = []
@@ -89,14 +88,11 @@ class VersionCommands:
             ModelNotFound: there is no such model, or version.
             VersionConflict: the version cannot be loaded.
         """
-        state = self._state(name)
-        versions = [version.version for version in state.versions]
+        self._catalogue.state(name, version)
         if version is None:
             await self._reconciler.change(
                 lambda desired: {"pinned": {n: v for n, v in desired.pinned.items() if n != name}}
             )
-        elif version not in versions:
-            raise ModelNotFound(name, version, versions, "there is no such version")
         elif (reason := await self._pin(name, version)) is not None:
             raise VersionConflict(f"Version {version} cannot be served: {reason}", "Pin another")
 
@@ -114,14 +110,11 @@ class VersionCommands:
             await self._check_shadow(name, version)
             asked = version, self._catalogue.settings.shadow_share if share is None else share
         else:
-            self._state(name)
+            self._catalogue.state(name)
         await self._reconciler.change(lambda desired: {"shadows": {**desired.shadows, name: asked}})
 
     async def _check_shadow(self, name: str, version: int) -> None:
-        state = self._state(name)
-        versions = [version.version for version in state.versions]
-        if version not in versions:
-            raise ModelNotFound(name, version, versions, "there is no such version")
+        state = self._catalogue.state(name, version)
         if state.served is None:
             raise VersionConflict(f"No version of model {name!r} is served", "Look at the index for the reasons")
         if version == state.served:
@@ -153,9 +146,3 @@ class VersionCommands:
         except UNLOADABLE as error:
             return str(error) or type(error).__name__
         return None
-
-    def _state(self, name: str) -> ModelState:
-        states = {state.name: state for state in self._catalogue.models()}
-        if name not in states:
-            raise ModelNotFound(name, None, list(states))
-        return states[name]

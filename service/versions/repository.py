@@ -45,7 +45,7 @@ class Staged(NamedTuple, Generic[Served]):
 
 
 class Repository(Generic[Served]):
-    """Find, load and hand out model versions.
+    """Repository of model versions: found, loaded and handed out.
 
     `stage` may run in a thread of its own, one at a time, while others call `get` and `models`.
 

@@ -31,7 +31,7 @@ _TENSOR_KEYS = {"name", "shape", "datatype", "data"}
 
 
 class NumberParser:
-    """Read bodies that are mostly numbers. Not for several threads at a time.
+    """Reader of bodies that are mostly numbers. Not for several threads at a time.
 
     It keeps its memory between calls.
     """

@@ -39,7 +39,7 @@ class JsonAnswer(Response):
 
 
 class Renderer:
-    """Write the answers of one model version.
+    """Renderer of the answers of one model version.
 
     Args:
         name: under which it is served.

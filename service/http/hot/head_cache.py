@@ -103,7 +103,7 @@ class Head(NamedTuple):
 
 
 class HeadCache:
-    """Keep heads as they came; bounded, for strangers may send any."""
+    """Cache of heads as they came; bounded, for strangers may send any."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}

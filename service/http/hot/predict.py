@@ -37,7 +37,7 @@ bounds the rest."""
 
 
 class HotPath(Front):
-    """Answer predictions; pass everything else on.
+    """Hot path: predictions are answered here, everything else is passed on.
 
     Args:
         app: the application behind.

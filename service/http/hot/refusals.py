@@ -23,7 +23,7 @@ TICK_S = 2e-3
 
 
 class Refusals:
-    """Queue refusals.
+    """Queue of refusals.
 
     Args:
         cpu_clock: seconds of CPU time of this process; one that gets few of them has few for

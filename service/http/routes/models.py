@@ -4,7 +4,7 @@ from fastapi import APIRouter, HTTPException, Response
 
 from service.artifact.manifest import Manifest
 from service.engine import Engine
-from service.errors import ModelNotFound, ServiceError
+from service.errors import ServiceError
 from service.http.codecs.render import JsonAnswer
 from service.http.openapi.answers import Live, Model, Models, Ready, Version, VersionEntry, answers
 from service.http.types import PathName, PathVersion
@@ -28,9 +28,7 @@ def models_router(engine: Engine) -> APIRouter:
     @router.get("/v1/models/{name}/versions/{version}", summary="One version", responses=answers(Version, 400, 404))
     async def model_version(name: PathName, version: PathVersion) -> Response:
         """Describe one version of a model, loaded or not."""
-        versions = {state.version: state for state in _state(engine, name).versions}
-        if version not in versions:
-            raise ModelNotFound(name, version, list(versions), "there is no such version")
+        versions = {state.version: state for state in _state(engine, name, version).versions}
         state = versions[version]
         answer: Version = {"name": name, "ready": state.state == "loaded", **_entry(state)}
         return JsonAnswer(answer)
@@ -79,13 +77,10 @@ def health_router(engine: Engine) -> APIRouter:
     return router
 
 
-def _state(engine: Engine, name: str) -> ModelState:
+def _state(engine: Engine, name: str, version: int | None = None) -> ModelState:
     if ":" in name:  # GET .../name:gates
         raise HTTPException(404)
-    states = {state.name: state for state in engine.models()}
-    if name not in states:
-        raise ModelNotFound(name, None, list(states))
-    return states[name]
+    return engine.catalogue.state(name, version)
 
 
 def _describe(engine: Engine, state: ModelState) -> Model:

@@ -33,7 +33,7 @@ _TYPES = {
 
 
 class Asset(NamedTuple):
-    """Hold one file as it is sent."""
+    """File of the page, as it is sent."""
 
     content: bytes
     media_type: str

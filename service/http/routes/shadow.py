@@ -6,7 +6,7 @@ What these calls ask for holds in all workers until the service restarts.
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.engine import Engine
-from service.errors import MalformedRequest, ModelNotFound
+from service.errors import MalformedRequest
 from service.http.admission import Admission
 from service.http.codecs.render import JsonAnswer
 from service.http.guard import Guard
@@ -66,9 +66,7 @@ _NOTHING_COMPARED: Comparison = {"rows": 0, "dropped_rows": 0, "failed_rows": 0,
 
 
 def _describe(engine: Engine, name: str) -> Shadow:
-    names = [state.name for state in engine.models()]
-    if name not in names:
-        raise ModelNotFound(name, None, names)
+    engine.catalogue.state(name)
     active = engine.catalogue.shadowed.get(name)
     found = active.tally.total() if active else engine.catalogue.last_shadow(name)
     compared = shadow_report(found) if found else _NOTHING_COMPARED
