@@ -3,17 +3,17 @@
 import hashlib
 import json
 import shutil
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.config.run import Config
 from model.data.cells import cells_of
-from model.data.splits import SPLITS, TEST
+from model.data.splits import SPLITS, TEST, Assignment
 from model.data.streaming.cache import PARTS, CacheWriter, RowNumberWriter, map_rows, read_manifest
+from model.data.streaming.joining import join_tables
 from model.data.streaming.packing import pack, pack_schema, unpack_cells, unpack_rows, unpack_schema
 from model.data.streaming.progress import PassProgress
 from model.data.streaming.selection import Selection
@@ -118,28 +118,26 @@ def _write(files: Files, config: Config, plan: Plan, found: Survey, folder: Path
     selection, progress = Selection(config), PassProgress("Pass 2 of 2, writing the cache", files.rows)
     writer = CacheWriter(folder)
     try:
-        samples, cells, counts = [], [], np.zeros(len(SPLITS), np.int64)
+        kept, counts = _Kept(), np.zeros(len(SPLITS), np.int64)
         for block in files.blocks():
-            rows = len(block)
-            table = selection.keep(block)
+            rows, table = len(block), selection.keep(block)
             chosen = plan.assign(table)
             counts += np.bincount(chosen, minlength=len(SPLITS))
             _add(writer, table, chosen, found)
-            samples.append(_sample(table, found))
-            cells.append(_cells(table, chosen, found, config))
+            kept.add(table, chosen, found)
             progress.add(rows)
         if (counts != found.counts).any():
             raise DataError("the table has changed while it was read; start again")
         facts |= pack_schema(found.coder.features, found.tasks)
         facts |= {"notes": list(found.notes), "remarks": list(found.remarks)}
-        facts |= {"sample": pack(_join_rows(samples)), "cells": pack(_join_cells(cells))}
+        facts |= {"sample": pack(kept.rows(found)), "cells": pack(kept.cells(found, config))}
         writer.finish(facts)
         progress.end()
     finally:
         writer.close()
 
 
-def _add(writer: CacheWriter, table: Table, chosen: NDArray[np.int8], found: Survey) -> None:
+def _add(writer: CacheWriter, table: Table, chosen: Assignment, found: Survey) -> None:
     coded = found.coder.encode(table)
     labels, weights = found.coder.read_labels(table), found.coder.read_weights(table)
     for number, part in enumerate(PARTS):
@@ -147,54 +145,32 @@ def _add(writer: CacheWriter, table: Table, chosen: NDArray[np.int8], found: Sur
         writer.add(part, coded.rows(here, labels, weights), table.row_numbers[here])
 
 
-def _sample(table: Table, found: Survey) -> Rows:
-    """Take the block's rows of the sample, with their text."""
-    here = np.isin(table.row_numbers, found.sample)
-    table = table.keep(here)
-    coded, every = found.coder.encode(table, text=True), np.ones(len(table), bool)
-    return coded.rows(every, found.coder.read_labels(table), found.coder.read_weights(table))
+class _Kept:
+    """Rows that are kept with their text, and those of the table's sample."""
 
+    def __init__(self) -> None:
+        self._tests: list[Table] = []
+        self._samples: list[Table] = []
+        self._chosen: list[Assignment] = []
 
-def _cells(table: Table, chosen: NDArray[np.int8], found: Survey, config: Config) -> tuple[Cells, bool]:
-    """Take the block's cells of the table's sample: test rows, or all if none is among them."""
-    assert isinstance(config.data, TableData)
-    here = np.isin(table.row_numbers, table.sample_rows)
-    small = table.keep(here)
-    coded = found.coder.encode(small, text=True)
-    test = chosen[here] == TEST
-    return cells_of(small, coded, test, config.data.strip), bool(test.any())
+    def add(self, table: Table, chosen: Assignment, found: Survey) -> None:
+        """Take what is wanted of a block."""
+        self._tests.append(table.keep(np.isin(table.row_numbers, found.sample)))
+        here = np.isin(table.row_numbers, table.sample_rows)
+        self._samples.append(table.keep(here))
+        self._chosen.append(chosen[here])
 
+    def rows(self, found: Survey) -> Rows:
+        """Encode the test rows, with their text."""
+        table, coder = join_tables(self._tests), found.coder
+        every = np.ones(len(table), bool)
+        return coder.encode(table, text=True).rows(every, coder.read_labels(table), coder.read_weights(table))
 
-def _join_rows(parts: list[Rows]) -> Rows:
-    bags = tuple(_join_bags([rows.bags[place] for rows in parts]) for place in range(len(parts[0].bags)))
-    first = parts[0]
-    return Rows(
-        np.concatenate([rows.numeric for rows in parts]),
-        np.concatenate([rows.codes for rows in parts]),
-        np.concatenate([rows.labels for rows in parts]),
-        np.concatenate([rows.text for rows in parts]),
-        bags,
-        None if first.datetimes is None else np.concatenate([r.datetimes for r in parts if r.datetimes is not None]),
-        None if first.weights is None else np.concatenate([r.weights for r in parts if r.weights is not None]),
-    )
-
-
-def _join_bags(parts: list[Bags]) -> Bags:
-    sizes = np.concatenate([np.diff(bags.offsets) for bags in parts])
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return Bags(np.concatenate([bags.values for bags in parts]), offsets)
-
-
-def _join_cells(parts: list[tuple[Cells, bool]]) -> Cells:
-    """Join the cells of test rows, or of all rows where none is one."""
-    of_test = [cells for cells, test in parts if test] or [cells for cells, _ in parts]
-    return Cells(**{field.name: _joined([getattr(cells, field.name) for cells in of_test]) for field in fields(Cells)})
-
-
-def _joined(parts: list[Any]) -> Any:
-    if isinstance(parts[0], tuple):
-        return tuple(_join_bags([bags[place] for bags in parts]) for place in range(len(parts[0])))
-    return None if parts[0] is None else np.concatenate(parts)
+    def cells(self, found: Survey, config: Config) -> Cells:
+        """Take the cells of the table's sample, those of test rows if there are any."""
+        assert isinstance(config.data, TableData)
+        table, test = join_tables(self._samples), np.concatenate(self._chosen) == TEST
+        return cells_of(table, found.coder.encode(table, text=True), test, config.data.strip)
 
 
 def _dataset(folder: Path, manifest: dict[str, Any], config: Config, source: str) -> Dataset:

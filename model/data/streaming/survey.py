@@ -1,11 +1,10 @@
 """First pass: which columns are features, and what the training rows say about each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from model.config.run import Config
@@ -18,6 +17,7 @@ from model.data.streaming.cache import RowNumberWriter
 from model.data.streaming.coder import Coder
 from model.data.streaming.columns import BagColumn, Column, column_of
 from model.data.streaming.describe import describe
+from model.data.streaming.joining import join_counts, join_tables
 from model.data.streaming.labels import label_reader
 from model.data.streaming.progress import PassProgress
 from model.data.streaming.samples import SAMPLE_SALT, LowestRows, NumberSample
@@ -30,7 +30,7 @@ from tables.config import TableData
 from tables.source import Table
 
 HEAD_ROWS = 1_000_000
-"""Rows from which the kinds of undeclared columns are decided, and remarks on columns made."""
+"""Rows from which, and the rest of their block, kinds of undeclared columns are decided."""
 
 SAMPLE_ROWS = 2_000
 """Test rows that are kept with their text."""
@@ -78,9 +78,7 @@ class _Counter:
 
     def add(self, table: Table) -> Assignment:
         """Count a block's rows; returns the split of each."""
-        for name, (count, row) in table.not_available.items():
-            before = self.not_available.get(name, (0, row))
-            self.not_available[name] = (before[0] + count, before[1])
+        self.not_available = join_counts([self.not_available, table.not_available])
         chosen = self.plan.assign(table)
         self.counts += np.bincount(chosen, minlength=len(SPLITS))
         self.sample.add(table.row_numbers[chosen == TEST])
@@ -124,7 +122,7 @@ def survey(files: Files, config: Config, plan: Plan, numbers_of: RowNumberWriter
     selection, progress = Selection(config), PassProgress("Pass 1 of 2, counting", files.rows)
     blocks = _kept(files, selection, progress)
     first = list(_head(blocks, config))
-    head = _joined(first)
+    head = join_tables(first)
     counter = _Counter(head, config, plan)
     precision = _on_precision(head, counter)
     last = head
@@ -153,17 +151,6 @@ def _head(blocks: Iterator[Table], config: Config) -> Iterator[Table]:
         rows += len(block)
         if rows >= wanted:
             return
-
-
-def _joined(blocks: Sequence[Table]) -> Table:
-    """Join blocks into the table of their rows, at most HEAD_ROWS."""
-    frame = pl.concat([block.frame for block in blocks]).head(HEAD_ROWS)
-    numbers_of_rows = np.concatenate([block.row_numbers for block in blocks])[:HEAD_ROWS]
-    found: dict[str, tuple[int, int]] = {}
-    for block in blocks:
-        for name, (count, row) in block.not_available.items():
-            found[name] = (found.get(name, (0, row))[0] + count, found.get(name, (0, row))[1])
-    return replace(blocks[0], frame=frame, row_numbers=numbers_of_rows, not_available=found)
 
 
 def _on_precision(head: Table, counter: _Counter) -> dict[str, list[str]]:
