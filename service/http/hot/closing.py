@@ -1,5 +1,6 @@
 """End of a connection: by a refusal behind the answers that are owed, or by its client."""
 
+from abc import abstractmethod
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -53,9 +54,9 @@ class ClosingProtocol(TimedProtocol):
             self._close_input()
         return not self.is_idle() and not self.transport.is_closing()
 
+    @abstractmethod
     def continue_soon(self) -> None:
         """Parse what waits in another turn of the loop."""
-        raise NotImplementedError
 
     def head(self, status: int, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
         """Return the first lines of an answer, with uvicorn's own headers, such as the date."""

@@ -1,5 +1,6 @@
 """Parsing of what comes on one connection in slices, between which the others have their turns."""
 
+from abc import abstractmethod
 from typing import Any
 
 import httptools
@@ -42,9 +43,9 @@ class SlicedProtocol(ClosingProtocol):
             self._hold(data[taken:])
         self._check_progress(first)
 
+    @abstractmethod
     def _check_progress(self, first: bytes) -> None:
         """Look at what has been parsed in a turn."""
-        raise NotImplementedError
 
     def _hold(self, rest: bytes) -> None:
         """Let the rest wait for another turn, or for the answers to what came before it."""

@@ -1,6 +1,7 @@
 """Time limits of one connection: heads, bodies, answers not taken, silence, its end."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -38,7 +39,7 @@ class HeldFlow(FlowControl):
             super().resume_reading()
 
 
-class TimedProtocol(HttpToolsProtocol):
+class TimedProtocol(HttpToolsProtocol, ABC):
     """HTTP protocol of uvicorn with time limits.
 
     Attributes:
@@ -64,13 +65,13 @@ class TimedProtocol(HttpToolsProtocol):
         """Tell whether the client is owed no answer."""
         return self.cycle is None or self.cycle.response_complete
 
+    @abstractmethod
     def head_is_late(self) -> None:
         """Give up a head that did not come in time."""
-        raise NotImplementedError
 
+    @abstractmethod
     def body_is_slow(self) -> None:
         """Give a request whose body is slow to come to where reading it has a deadline."""
-        raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
