@@ -140,10 +140,12 @@ def write_splits(path: Path, dataset: Dataset) -> None:
 def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resume: bool) -> None:
     """Train, publish, and say what came of it."""
     from model.artifact.export import export
+    from model.artifact.size import refuse_too_large
     from model.network.model import build_model, predict
     from model.training.metrics import baselines, evaluate
     from model.training.train import fit
 
+    refuse_too_large(dataset.features, config.model, dataset.tasks)
     if checkpoint.exists() and not resume:
         checkpoint.unlink()
     if checkpoint.exists():

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="trains a model: needs the trainer's packages")
 
+import torch
+
 from model.artifact.export import export
 from model.artifact.serving_module import serve
 from model.config.run import load_config
 from model.data.table import read_dataset
+from model.network.inputs import Inputs, inputs_of
 from model.network.model import build_model, predict
 from model.schema import FIRST_VALUE, MISSING
 from model.training.train import fit
@@ -71,11 +74,11 @@ def test_ablation_of_the_service_is_torch_without_that_expert(artifact: "Artifac
     batch = FeatureReader(predictor.manifest, max_rows=1000).from_instances(instances_of(artifact, 7))
     got = predictor.ablate(batch)
     module = serve(artifact.model, artifact.dataset)
-    test = artifact.dataset.test
+    inputs = inputs_of(artifact.dataset.test, slice(7))
     for expert in range(4):
         mask = np.ones(4, dtype=np.float32)
         mask[expert] = 0.0
-        expected = module.answer(test.numeric[:7], test.codes[:7], expert_mask=mask)
+        expected = module.answer(inputs, expert_mask=mask)
         for name in TASKS:
             np.testing.assert_allclose(got[name][expert], expected[name], rtol=1e-5, atol=1e-5)
 
@@ -184,13 +187,11 @@ def test_lines_of_the_census_file_are_answered_as_torch_does(tmp_path: Path) -> 
         {f.name: float(line[f.name]) for f in numbers} | {f.name: line[f.name] for f in categories} for line in lines
     ]
     numeric = np.array([[row[f.name] for f in numbers] for row in instances], dtype=np.float32)
-    codes = [{"?": MISSING} | {v: c for c, v in enumerate(f.vocabulary, FIRST_VALUE)} for f in categories]
-    expected = serve(model, dataset).answer(
-        numeric,
-        np.array(
-            [[known.get(line[f.name].strip(), 0) for known, f in zip(codes, categories, strict=True)] for line in lines]
-        ),
-    )
+    known_codes = [{"?": MISSING} | {v: c for c, v in enumerate(f.vocabulary, FIRST_VALUE)} for f in categories]
+    codes = [
+        [known.get(line[f.name].strip(), 0) for known, f in zip(known_codes, categories, strict=True)] for line in lines
+    ]
+    expected = serve(model, dataset).answer(Inputs(torch.from_numpy(numeric), torch.tensor(codes)))
     answer = ask(tmp_path, f"/v1/models/{config.name}:predict", {"instances": instances})
     assert path.parent.name == config.name
     for task in dataset.tasks:

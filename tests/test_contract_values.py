@@ -17,10 +17,11 @@ pytest.importorskip("torch", reason="makes a model: needs the trainer's packages
 import torch
 
 from model.artifact.export import build_artifact
-from model.artifact.graph import lookup_table
 from model.artifact.serving_module import ServingModule, serve
+from model.artifact.text import lookup_table
 from model.config.run import Config
 from model.data.table import read_dataset
+from model.network.inputs import inputs_of
 from model.network.model import build_model, predict
 from model.schema import MISSING, UNKNOWN, Dataset
 from service.inference.features import Batch, FeatureReader
@@ -182,9 +183,7 @@ def test_service_takes_every_cell_of_any_table_as_its_reader_did(
     dataset = made_table.dataset
     order = np.concatenate(dataset.row_numbers) - 1
     splits = (dataset.train, dataset.validation, dataset.test)
-    expected = made_table.module.answer(
-        np.concatenate([rows.numeric for rows in splits]), np.concatenate([rows.codes for rows in splits])
-    )["y"]
+    expected = np.concatenate([made_table.module.answer(inputs_of(rows))["y"] for rows in splits])
     numerals = Numerals(made.data["decimal"], made.data["thousands"])
     requests = requests_of(made.frame[order], dataset, numerals)
     np.testing.assert_allclose(made_table.answer(requests), expected, rtol=1e-5, atol=1e-5)

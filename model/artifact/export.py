@@ -69,8 +69,7 @@ def build_artifact(model: Model, dataset: Dataset, config: Config, test: Predict
     module = serve(model, dataset)
     tolerance = golden_tolerance(module, dataset)
     metrics = evaluate(test, dataset.test, dataset.tasks)
-    validation = predict(model, dataset.validation, gates=True)
-    manifest = build_manifest(config, dataset, module, golden_rows(dataset), tolerance, validation, metrics)
+    manifest = build_manifest(config, dataset, module, golden_rows(dataset), tolerance, metrics)
     table = config.data if isinstance(config.data, TableData) else None
     graph = build_graph(module) if table is None else build_graph(module, sorted(markers_of(table).texts))
     onnx.helper.set_model_props(graph, {METADATA_KEY: manifest_text(manifest)})

@@ -74,7 +74,8 @@ def fuse(module: ServingModule) -> ServingModule:
     for same in _tower_layers(network):
         if sum(layer.in_features for layer in same) * sum(layer.out_features for layer in same) > LARGEST_LAYER:
             return module
-    fused = copy.deepcopy(module)
+    encoder = module.model.encoder  # shared: its table may be large, and nothing here changes it
+    fused = copy.deepcopy(module, {id(encoder): encoder})
     fused.model.network = FusedMixture(network, module.tasks).eval()
     fused.tasks = tuple(
         dataclasses.replace(task, mean=task.mean if _keeps_mean(task) else 0.0, std=1.0) for task in module.tasks

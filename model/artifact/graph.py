@@ -1,9 +1,9 @@
-"""ONNX graph of the artifact: the served network traced, category lookup in front, masks of ones.
+"""ONNX graph of the artifact: the served network traced, text lookup in front, masks of ones.
 
-    numeric ----------------------------------------------> encoder -> network -> tasks,
-    categorical -> StringConcat(column's prefix)               ^          ^      gate_weights,
-                     -> LabelEncoder -> /codes ----------------'          |      gate_contributions
-                                  expert_mask, row_expert_mask (ones) ----'
+    numeric, datetime -------------------------> encoder -> network -> tasks,
+    categorical -> text.py -> /codes, /bag_0 ... -'          ^      gate_weights,
+                                                             |      gate_contributions
+                     expert_mask, row_expert_mask (ones) ----'
 
 Whatever else the graph names begins with INTERNAL, which no task may. docs/artifact.md is the
 contract.
@@ -21,7 +21,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from model.artifact.fused import fuse
 from model.artifact.serving_module import ServingModule
-from model.schema import FIRST_VALUE, MISSING, UNKNOWN, FeatureSchema
+from model.artifact.text import MICROSOFT, TextLookup, hashes
+from model.network.inputs import Inputs
+from model.schema import FeatureSchema
 
 OPSET, ML_OPSET, IR_VERSION = 20, 4, 10
 
@@ -35,7 +37,9 @@ MASKS = ("expert_mask", "row_expert_mask")
 
 DESCRIPTIONS = {
     "numeric": "Raw numeric features in the manifest's order; NaN is a missing value.",
-    "categorical": "Raw category values in the manifest's order; the empty string is a missing value.",
+    "categorical": "Raw texts in the manifest's order, a bag's values joined by its separator; the empty string is a "
+    "missing value.",
+    "datetime": "Epoch seconds UTC in the manifest's order; -2**63 is a missing value.",
     "gate_weights": "Each task's softmax over the experts; the rows sum to 1.",
     "gate_contributions": "Each raw feature's share in each gate logit, less its value at the average input.",
 }
@@ -46,12 +50,12 @@ def build_graph(module: ServingModule, missing_values: Sequence[str] = ()) -> on
 
     Args:
         module: the network to serve, on the CPU and in evaluation mode.
-        missing_values: strings that mean "no value" in a categorical column besides the empty one.
+        missing_values: texts that mean "no value" in a text column besides the empty one.
     """
     traced = _trace(fuse(module))
     graph = traced.graph
     _rename_values(graph, module.output_names)
-    _look_up_categories(graph, lookup_table(module.features, missing_values))
+    TextLookup(module.features, missing_values, INTERNAL).insert_into(graph)
     _keep_inputs(graph, module)
     if module.gated:
         ones = np.ones(module.experts, np.float32)
@@ -79,35 +83,44 @@ def with_mask_inputs(model: bytes) -> bytes:
 
 
 def _opsets(features: FeatureSchema) -> list[onnx.OperatorSetIdProto]:
-    ml = [helper.make_opsetid("ai.onnx.ml", ML_OPSET)] if features.categorical else []
-    return [helper.make_opsetid("", OPSET), *ml]
+    ml = [helper.make_opsetid("ai.onnx.ml", ML_OPSET)] if features.texts else []
+    hashing = [helper.make_opsetid(MICROSOFT, 1)] if hashes(features) else []
+    return [helper.make_opsetid("", OPSET), *ml, *hashing]
 
 
 def _trace(module: ServingModule) -> onnx.ModelProto:
-    """Trace the module with any number of rows.
+    """Trace the module with any number of rows, and of values in a bag.
 
-    An example of one row would be taken for a constant 1.
+    An example of one would be taken for a constant 1.
     """
-    rows, features = 3, module.features
-    numeric = torch.zeros(rows, len(features.numeric))
-    codes = torch.zeros(rows, len(features.categorical), dtype=torch.int64)
-    example = [numeric, codes]
+    rows, size, features = 3, 2, module.features
+    inputs = Inputs(
+        torch.zeros(rows, len(features.numeric)),
+        torch.zeros(rows, len(features.single), dtype=torch.int64),
+        tuple(torch.zeros(rows, size, dtype=torch.int64) for _ in features.bags),
+        torch.zeros(rows, len(features.datetimes), dtype=torch.int64) if features.datetimes else None,
+    )
     free = torch.export.Dim.DYNAMIC
-    shapes: list[dict[int, object] | None] = [{0: free} if tensor.shape[1] else None for tensor in example]
-    names = ["numeric", "codes"]
-    if module.gated:
-        example += [torch.ones(module.experts), torch.ones(1, 1, module.experts)]
-        shapes += [None, None]
-        names += MASKS
+    shapes = Inputs._make(
+        (
+            *({0: free} if tensor.shape[1] else None for tensor in inputs[:2]),
+            tuple({0: free, 1: free} for _ in features.bags),
+            {0: free} if features.datetimes else None,
+        )
+    )
+    names = ["numeric", "codes", *(f"bag_{bag}" for bag in range(len(features.bags)))]
+    names += ["datetime"] if features.datetimes else []
+    masks = [torch.ones(module.experts), torch.ones(1, 1, module.experts)] if module.gated else []
+    names += MASKS if module.gated else ()
     with _quiet():
         program = torch.onnx.export(
             module,
-            tuple(example),
+            (inputs, *masks),
             dynamo=True,
             input_names=names,
             output_names=[_placeholder(index) for index in range(len(module.output_names))],
             opset_version=OPSET,
-            dynamic_shapes=tuple(shapes),
+            dynamic_shapes=(shapes, *(None for _ in masks)),
             external_data=False,
             verbose=False,
         )
@@ -144,7 +157,7 @@ def _rename_values(graph: onnx.GraphProto, outputs: Sequence[str]) -> None:
 
     Every other name but those of the inputs is marked as internal.
     """
-    names = {"": "", **{name: name for name in ("numeric", *MASKS)}}
+    names = {"": "", **{name: name for name in ("numeric", "datetime", *MASKS)}}
     names |= {_placeholder(index): name for index, name in enumerate(outputs)}
 
     def renamed(name: str) -> str:
@@ -158,59 +171,18 @@ def _rename_values(graph: onnx.GraphProto, outputs: Sequence[str]) -> None:
         value.name = renamed(value.name)
 
 
-def lookup_table(features: FeatureSchema, missing_values: Sequence[str] = ()) -> list[dict[str, int]]:
-    """Return the code of every known string, by column; all others are unknown."""
-    tables = []
-    for feature in features.categorical:
-        codes = dict.fromkeys(("", *missing_values), MISSING)
-        codes |= {value: code for code, value in enumerate(feature.vocabulary, start=FIRST_VALUE)}
-        codes |= {given: codes[value] for given, value in feature.spellings if given not in codes}
-        tables.append(codes)
-    return tables
-
-
-def _look_up_categories(graph: onnx.GraphProto, tables: Sequence[dict[str, int]]) -> None:
-    """Insert the lookup from strings to codes before the first node.
-
-    It takes two nodes for all columns together.
-
-    The prefixes keep equal values of different columns apart; no prefix begins another one. A
-    value that is in no table gets the lookup's default, which is the code of an unknown value.
-    """
-    if not tables:
-        return
-    prefixes = [f"{index}:" for index in range(len(tables))]
-    prefixes_name, prefixed = INTERNAL + "category_prefixes", INTERNAL + "prefixed"
-    joined = {
-        prefix + value: code for prefix, table in zip(prefixes, tables, strict=True) for value, code in table.items()
-    }
-    nodes = [
-        helper.make_node("StringConcat", [prefixes_name, "categorical"], [prefixed], INTERNAL + "prefix_categories"),
-        helper.make_node(
-            "LabelEncoder",
-            [prefixed],
-            [INTERNAL + "codes"],
-            INTERNAL + "look_up_categories",
-            domain="ai.onnx.ml",
-            keys_strings=list(joined),
-            values_int64s=list(joined.values()),
-            default_int64=UNKNOWN,
-        ),
-    ]
-    graph.initializer.append(numpy_helper.from_array(np.array(prefixes, dtype=object), prefixes_name))
-    rest = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*nodes, *rest])
-
-
 def _keep_inputs(graph: onnx.GraphProto, module: ServingModule) -> None:
     """List the inputs of the contract, without kinds of features that the model does not have."""
-    widths = {"numeric": len(module.features.numeric), "categorical": len(module.features.categorical)}
-    types = {"numeric": TensorProto.FLOAT, "categorical": TensorProto.STRING}
+    features = module.features
+    inputs = (
+        ("numeric", TensorProto.FLOAT, len(features.numeric)),
+        ("categorical", TensorProto.STRING, len(features.texts)),
+        ("datetime", TensorProto.INT64, len(features.datetimes)),
+    )
     del graph.input[:]
     graph.input.extend(
-        helper.make_tensor_value_info(name, types[name], ["rows", width], DESCRIPTIONS[name])
-        for name, width in widths.items()
+        helper.make_tensor_value_info(name, kind, ["rows", width], DESCRIPTIONS[name])
+        for name, kind, width in inputs
         if width
     )
 

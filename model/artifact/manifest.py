@@ -1,5 +1,6 @@
 """The manifest: what the artifact says about itself, as docs/artifact.md fixes it."""
 
+import itertools
 import json
 import math
 import unicodedata
@@ -11,12 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact import provenance
-from model.artifact.parity import RawRows
+from model.artifact.baseline import gate_baseline, gate_batches
+from model.artifact.raw_rows import RawRows
 from model.artifact.serving_module import ServingModule
 from model.config.run import Config, config_text
 from model.mmoe import count_parameters
-from model.network.model import Predictions
-from model.schema import CategoricalFeature, Dataset, NumericFeature, Task
+from model.schema import (
+    MISSING_TIME,
+    BagFeature,
+    CategoricalFeature,
+    Dataset,
+    DatetimeFeature,
+    FeatureSchema,
+    HashedFeature,
+    NumericFeature,
+    Task,
+    TextFeature,
+)
 from model.training.metrics import Baseline, baselines
 from tables.config import TableData
 
@@ -32,7 +44,6 @@ def build_manifest(
     module: ServingModule,
     golden: RawRows,
     tolerance: float,
-    validation: Predictions,
     metrics: Metrics,
 ) -> dict[str, Any]:
     """Describe a trained model.
@@ -43,27 +54,36 @@ def build_manifest(
         module: the served network.
         golden: rows to keep with torch's answers.
         tolerance: of the golden answers, in shares of max(1, |answer|).
-        validation: predictions for the validation rows; their gate weights become the baseline.
         metrics: of the test split, by task.
     """
     constant = baselines(dataset.train, dataset.test, dataset.tasks)
     gates = None
-    if validation.gate_weights is not None:
+    if module.gated:
         names = [task.name for task in dataset.tasks]
-        gates = gate_baseline(validation.gate_weights, names, module.average_logits())
+        gates = gate_baseline(gate_batches(module.model, dataset.validation), names, module.average_logits())
     return {
         "schema_version": SCHEMA_VERSION,
         "name": config.name,
         "architecture": config.model.architecture,
         "experts": module.experts,
-        "features": [_numeric(f) for f in dataset.features.numeric]
-        + [_categorical(f) for f in dataset.features.categorical],
+        "features": feature_entries(dataset.features),
         "tasks": [_task(task, metrics.get(task.name, {}), constant.get(task.name)) for task in dataset.tasks],
         "category_text": _category_text(config, dataset),
         "gates": gates,
         "golden": _golden(golden, module, tolerance),
         "provenance": _provenance(config, dataset, module),
     }
+
+
+def feature_entries(features: FeatureSchema) -> list[dict[str, Any]]:
+    """Describe all features in their order."""
+    return [
+        *map(_numeric, features.numeric),
+        *map(_categorical, features.categorical),
+        *map(_hashed, features.hashed),
+        *map(_bag, features.bags),
+        *map(_datetime, features.datetimes),
+    ]
 
 
 def manifest_text(manifest: Mapping[str, Any]) -> str:
@@ -91,7 +111,52 @@ def _categorical(feature: CategoricalFeature) -> dict[str, Any]:
         "vocabulary": list(feature.vocabulary),
         "missing_share": feature.missing_share,
         "unknown_share": feature.unknown_share,
+        **_table(feature),
     }
+
+
+def _hashed(feature: HashedFeature) -> dict[str, Any]:
+    return {
+        "name": feature.name,
+        "kind": "hashed",
+        "buckets": feature.buckets,
+        "seed": feature.seed,
+        "missing_share": feature.missing_share,
+        "collision_share": feature.collision_share,
+        **_table(feature),
+    }
+
+
+def _bag(feature: BagFeature) -> dict[str, Any]:
+    hashed = {"buckets": feature.buckets, "seed": feature.seed}
+    return {
+        "name": feature.name,
+        "kind": "bag",
+        "separator": feature.separator,
+        "pooling": feature.pooling,
+        **(hashed if feature.buckets else {"vocabulary": list(feature.vocabulary)}),
+        "missing_share": feature.missing_share,
+        "unknown_share": feature.unknown_share,
+        "collision_share": feature.collision_share,
+        "mean_values": feature.mean_values,
+        **_table(feature),
+    }
+
+
+def _datetime(feature: DatetimeFeature) -> dict[str, Any]:
+    return {
+        "name": feature.name,
+        "kind": "datetime",
+        "parts": list(feature.parts),
+        "minimum": feature.minimum,
+        "maximum": feature.maximum,
+        "missing_value": MISSING_TIME,
+        "missing_share": feature.missing_share,
+    }
+
+
+def _table(feature: TextFeature) -> dict[str, str]:
+    return {"table": feature.table} if feature.table else {}
 
 
 def _category_text(config: Config, dataset: Dataset) -> dict[str, Any]:
@@ -100,7 +165,9 @@ def _category_text(config: Config, dataset: Dataset) -> dict[str, Any]:
     They are those of the table's reader; the graph compares values exactly.
     """
     strip = isinstance(config.data, TableData) and config.data.strip
-    values = (value for feature in dataset.features.categorical for value in feature.vocabulary)
+    features = dataset.features
+    vocabularies = [f.vocabulary for f in features.categorical] + [f.vocabulary for f in features.bags]
+    values = itertools.chain.from_iterable(vocabularies)
     composed = all(value.isascii() or unicodedata.is_normalized("NFC", value) for value in values)
     return {"strip": strip, "normalization": "NFC" if composed else None}
 
@@ -112,12 +179,14 @@ def _task(task: Task, metrics: Mapping[str, float], baseline: Baseline | None) -
 
 
 def _golden(rows: RawRows, module: ServingModule, tolerance: float) -> dict[str, Any]:
-    answers = module.answer(rows.numeric, rows.codes)
+    answers = module.answer(rows.inputs())
     entry: dict[str, Any] = {"tolerance": tolerance}
     if rows.numeric.shape[1]:
         entry["numeric"] = [_nullable(row) for row in rows.numeric]
     if rows.text.shape[1]:
         entry["categorical"] = rows.text.tolist()
+    if rows.datetimes is not None:
+        entry["datetime"] = [[None if at == MISSING_TIME else at for at in row] for row in rows.datetimes.tolist()]
     names = [name for name in module.output_names if name != "gate_contributions"]
     entry["outputs"] = {name: answers[name].tolist() for name in names}
     return entry
@@ -143,68 +212,3 @@ def _provenance(config: Config, dataset: Dataset, module: ServingModule) -> dict
         "versions": provenance.versions(),
         "commit": provenance.commit(),
     }
-
-
-HISTOGRAM_BINS = 20
-"""Bins of equal width over [0, 1] for the histogram of an expert's weight."""
-
-Weights = NDArray[np.float32]
-
-
-def gate_baseline(
-    gate_weights: Weights, task_names: Sequence[str], average_logits: NDArray[np.float64]
-) -> dict[str, Any]:
-    """Summarise gate weights (B, T, E) for the manifest's `gates` (docs/artifact.md).
-
-    Args:
-        gate_weights: of the validation rows; each row sums to 1.
-        task_names: in the order of axis T.
-        average_logits: (T, E), the gate logits at the average input.
-    """
-    edges = np.round(np.linspace(0.0, 1.0, HISTOGRAM_BINS + 1), 6)
-    return {
-        "rows": len(gate_weights),
-        "average_logits": average_logits.tolist(),
-        "histogram_edges": edges.tolist(),
-        "tasks": {name: _task_baseline(gate_weights[:, t], edges) for t, name in enumerate(task_names)},
-        "similarity": similarity(gate_weights).tolist(),
-    }
-
-
-def _task_baseline(weights: Weights, edges: NDArray[np.float64]) -> dict[str, Any]:
-    """Summarise one task's weights (B, E)."""
-    experts = weights.shape[1]
-    mean_entropy = float(entropy(weights).mean())
-    inside = np.clip(weights, 0.0, 1.0)  # rounding can carry a weight past 1, where no bin would count it
-    top = np.bincount(weights.argmax(axis=1), minlength=experts) / len(weights)
-    return {
-        "utilisation": weights.mean(axis=0, dtype=np.float64).tolist(),
-        "histogram": [np.histogram(inside[:, e], bins=edges)[0].tolist() for e in range(experts)],
-        "entropy": mean_entropy,
-        "normalised_entropy": mean_entropy / float(np.log(experts)) if experts > 1 else 0.0,
-        "top_expert_share": top.tolist(),
-    }
-
-
-def entropy(weights: Weights) -> NDArray[np.float64]:
-    """Compute the Shannon entropy in nats over the last axis; 0 log 0 counts as 0."""
-    p = weights.astype(np.float64)
-    surprise: NDArray[np.float64] = -np.log(np.where(p > 0.0, p, 1.0))
-    return np.asarray((p * surprise).sum(axis=-1))
-
-
-def similarity(gate_weights: Weights) -> NDArray[np.float64]:
-    """Compute the similarity of tasks' gates, (T, T), 1 on the diagonal.
-
-    It is the mean over rows of 1 - Jensen-Shannon divergence in base 2.
-    """
-    tasks = gate_weights.shape[1]
-    entropies = entropy(gate_weights)  # (B, T)
-    result = np.ones((tasks, tasks))
-    for first in range(tasks):
-        for second in range(first + 1, tasks):
-            middle = (gate_weights[:, first] + gate_weights[:, second]) / 2.0
-            divergence = entropy(middle) - (entropies[:, first] + entropies[:, second]) / 2.0
-            value = 1.0 - float(np.clip(divergence / np.log(2.0), 0.0, 1.0).mean())
-            result[first, second] = result[second, first] = value
-    return result

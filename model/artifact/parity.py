@@ -4,16 +4,17 @@ import copy
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.graph import with_mask_inputs
+from model.artifact.raw_rows import RawRows
 from model.artifact.serving_module import Answers, ServingModule
 from model.errors import ExportError
-from model.schema import MISSING, UNKNOWN, Cells, Dataset, FeatureSchema, Rows
+from model.network.inputs import inputs_of
+from model.schema import Cells, Dataset, Rows
 
 TOLERANCE = 1e-5
 """Distance at which an answer may lie from torch's, as a share of max(1, |answer|)."""
@@ -24,58 +25,19 @@ LARGEST_TOLERANCE = 1e-3
 BATCHES = (1, 2, 33)
 
 
-@dataclass(frozen=True)
-class RawRows:
-    """B raw rows in both forms: as a client sends them, and as the table's reader codes them.
-
-    Attributes:
-        numeric: float32 (B, N), NaN = missing.
-        text: object (B, C) of str, "" = missing.
-        codes: int64 (B, C), of schema.py.
-    """
-
-    numeric: NDArray[np.float32]
-    text: NDArray[np.object_]
-    codes: NDArray[np.integer]
-
-    @staticmethod
-    def take(rows: Rows, chosen: NDArray[np.int64]) -> "RawRows":
-        """Copy some rows of a split."""
-        return RawRows(rows.numeric[chosen].copy(), rows.text[chosen].copy(), rows.codes[chosen].copy())
-
-    def make_missing(self, where: NDArray[np.bool_]) -> None:
-        """Make values missing; where (B, N + C)."""
-        n = self.numeric.shape[1]
-        self.numeric[where[:, :n]] = np.nan
-        self.text[where[:, n:]] = ""
-        self.codes[where[:, n:]] = MISSING
-
-    def make_unknown(self, where: NDArray[np.bool_], features: FeatureSchema) -> None:
-        """Replace categories by a value that no vocabulary holds; where (B, C)."""
-        known = {value for feature in features.categorical for value in feature.vocabulary}
-        stranger = "never seen"
-        while stranger in known:
-            stranger += " before"
-        self.text[where] = stranger
-        self.codes[where] = UNKNOWN
-
-    def __len__(self) -> int:
-        return len(self.numeric)
-
-
 def golden_rows(dataset: Dataset, plain: int = 3) -> RawRows:
     """Take a few rows of the test split, with edge cases among them.
 
-    Some are as they are, one is half empty, one empty, one of unknown categories.
+    Some are as they are, one is half empty, one empty, one of unknown texts.
     """
-    features = dataset.features
-    n, c = len(features.numeric), len(features.categorical)
-    rows = RawRows.take(dataset.test, np.linspace(0, len(dataset.test) - 1, plain + 2 + (c > 0)).astype(np.int64))
-    missing = np.zeros((len(rows), n + c), dtype=bool)
+    features, source = dataset.features, rows_with_text(dataset)
+    texts = len(features.texts)
+    rows = RawRows.take(source, np.linspace(0, len(source) - 1, plain + 2 + (texts > 0)).astype(np.int64))
+    missing = np.zeros((len(rows), len(features.names)), dtype=bool)
     missing[plain, ::2] = True
     missing[plain + 1] = True
-    rows.make_missing(missing)
-    unknown = np.zeros((len(rows), c), dtype=bool)
+    rows.make_missing(missing, features)
+    unknown = np.zeros((len(rows), texts), dtype=bool)
     unknown[plain + 2 :] = True
     rows.make_unknown(unknown, features)
     return rows
@@ -84,13 +46,25 @@ def golden_rows(dataset: Dataset, plain: int = 3) -> RawRows:
 def hard_rows(dataset: Dataset, count: int, generator: np.random.Generator) -> RawRows:
     """Draw rows of the test split with gaps.
 
-    A tenth of their values are missing, and a tenth of their categories unknown.
+    A tenth of their values are missing, and a tenth of their texts unknown.
     """
-    rows = RawRows.take(dataset.test, generator.integers(len(dataset.test), size=count))
-    columns = len(dataset.features.names)
-    rows.make_unknown(generator.random(rows.text.shape) < 0.1, dataset.features)
-    rows.make_missing(generator.random((count, columns)) < 0.1)
+    features, source = dataset.features, rows_with_text(dataset)
+    rows = RawRows.take(source, generator.integers(len(source), size=count))
+    rows.make_unknown(generator.random(rows.text.shape) < 0.1, features)
+    rows.make_missing(generator.random((count, len(features.names))) < 0.1, features)
     return rows
+
+
+def empty_rows(dataset: Dataset, count: int) -> RawRows:
+    """Take rows of which every value is missing, so that no bag has a value."""
+    rows = RawRows.take(rows_with_text(dataset), np.zeros(count, np.int64))
+    rows.make_missing(np.ones((count, len(dataset.features.names)), dtype=bool), dataset.features)
+    return rows
+
+
+def rows_with_text(dataset: Dataset) -> Rows:
+    """Return the test split, or a sample of it where it comes without its text."""
+    return dataset.test if dataset.sample is None else dataset.sample
 
 
 def golden_tolerance(module: ServingModule, dataset: Dataset) -> float:
@@ -107,7 +81,7 @@ def golden_tolerance(module: ServingModule, dataset: Dataset) -> float:
     exact = copy.deepcopy(module).double()
     noise = 0.0
     for rows in _batches(dataset):
-        expected = exact.answer(rows.numeric.astype(np.float64), rows.codes)
+        expected = exact.answer(rows.inputs())
         noise = max(noise, *(_distance(value, expected[key]) for key, value in _torch(module, rows, {}).items()))
     if 4.0 * noise > LARGEST_TOLERANCE:
         raise ExportError(
@@ -147,8 +121,10 @@ def check_cells(model: bytes, module: ServingModule, cells: Cells, tolerance: fl
     Raises:
         ExportError: a row is answered in another way; the message names it.
     """
-    got = _runtime(model)(RawRows(cells.numeric, cells.text, cells.read_codes), {})
-    for name, expected in module.answer(cells.read_numeric, cells.read_codes).items():
+    got = _runtime(model)(RawRows(cells.numeric, cells.text, cells.read_codes, (), cells.datetimes), {})
+    labels = np.empty((len(cells.row_numbers), 0))
+    read = Rows(cells.read_numeric, cells.read_codes, labels, cells.text, cells.read_bags, cells.datetimes)
+    for name, expected in module.answer(inputs_of(read)).items():
         if _distance(got[name], expected) <= tolerance:
             continue
         distances = [_distance(one, other) for one, other in zip(got[name], expected, strict=True)]
@@ -165,6 +141,8 @@ def _batches(dataset: Dataset) -> Iterator[RawRows]:
     generator = np.random.default_rng(0)
     for count in BATCHES:
         yield hard_rows(dataset, count, generator)
+        if dataset.features.bags:
+            yield empty_rows(dataset, count)
 
 
 def _masks(experts: int, rows: int) -> Iterator[dict[str, NDArray[np.float32]]]:
@@ -179,7 +157,7 @@ def _masks(experts: int, rows: int) -> Iterator[dict[str, NDArray[np.float32]]]:
 
 
 def _torch(module: ServingModule, rows: RawRows, masks: dict[str, NDArray[np.float32]]) -> Answers:
-    return module.answer(rows.numeric, rows.codes, **masks)
+    return module.answer(rows.inputs(), **masks)
 
 
 def _distance(got: NDArray[Any], expected: NDArray[Any]) -> float:
@@ -205,7 +183,7 @@ def _runtime(model: bytes) -> Any:
     ones = {value.name: value.shape for value in masked.get_inputs() if value.name not in inputs}
 
     def run(rows: RawRows, masks: dict[str, NDArray[np.float32]]) -> Answers:
-        feeds = {"numeric": rows.numeric, "categorical": rows.text}
+        feeds: dict[str, Any] = {"numeric": rows.numeric, "categorical": rows.text, "datetime": rows.datetimes}
         feeds = {name: value for name, value in feeds.items() if name in inputs}
         if masks:
             free = {name: [size if isinstance(size, int) else 1 for size in shape] for name, shape in ones.items()}

@@ -1,4 +1,4 @@
-"""Serving module: raw numbers and category codes in, natural units and gate weights out."""
+"""Serving module: raw numbers, codes and moments in, natural units and gate weights out."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ class ServingModule(nn.Module):
     """Trained model with all outputs of the artifact's graph.
 
     Outputs, in this order: one tensor per task, (B,) or (B, K), in natural units; then, if the
-    model has gates, gate_weights (B, T, E) and gate_contributions (B, T, E, N + C).
+    model has gates, gate_weights (B, T, E) and gate_contributions (B, T, E, F).
 
     The gates are linear, so a gate logit falls exactly into one share per raw feature: the sum of
     (x_d - average_d) * W_d over the encoded columns d of that feature. The shares of a row and the
@@ -46,6 +46,8 @@ class ServingModule(nn.Module):
         self.tasks = model.tasks
         self.features = features
         self.register_buffer("missing_values", _marker_table(features))
+        owners = model.encoder.column_feature
+        self.one_to_one = owners.tolist() == list(range(len(features.names)))
         self.gated = isinstance(model.network, Mixture)
         self.experts = 0
         if isinstance(model.network, Mixture) and average_input is not None:
@@ -53,8 +55,8 @@ class ServingModule(nn.Module):
             self.experts = gate_matrix.shape[1]
             self.register_buffer("gate_matrix", gate_matrix.flatten(0, 1).clone())  # (T * E, D)
             self.register_buffer("average_input", average_input.to(gate_matrix))  # (D,)
-            one_hot = nn.functional.one_hot(model.encoder.column_feature, len(features.names))
-            self.register_buffer("feature_of_column", one_hot.to(gate_matrix))  # (D, N + C)
+            one_hot = nn.functional.one_hot(owners, len(features.names))
+            self.register_buffer("feature_of_column", one_hot.to(gate_matrix))  # (D, F)
         self.eval()
 
     @property
@@ -64,17 +66,16 @@ class ServingModule(nn.Module):
         return [task.name for task in self.tasks] + gates
 
     def forward(
-        self, numeric: Tensor, codes: Tensor, expert_mask: Tensor | None = None, row_expert_mask: Tensor | None = None
+        self, inputs: Inputs, expert_mask: Tensor | None = None, row_expert_mask: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """Answer B rows.
 
         Args:
-            numeric: (B, N) raw values; NaN and a feature's missing_values = missing.
-            codes: (B, C) codes of each category column.
+            inputs: numbers may be a feature's missing_values, which are missing as NaN is.
             expert_mask: (E,), 0 leaves an expert out.
             row_expert_mask: (1 or B, 1, E), the same per row.
         """
-        x = self.model.encoder(Inputs(self.without_markers(numeric), codes))  # (B, D)
+        x = self.model.encoder(inputs._replace(numeric=self.without_markers(inputs.numeric)))  # (B, D)
         mask = row_expert_mask if expert_mask is None else expert_mask
         if expert_mask is not None and row_expert_mask is not None:
             mask = expert_mask * row_expert_mask  # (1 or B, 1, E)
@@ -94,15 +95,14 @@ class ServingModule(nn.Module):
         return torch.where(marked, torch.nan, numeric)
 
     def contributions(self, x: Tensor) -> Tensor:
-        """Compute gate contributions of x (B, D): (B, T, E, N + C).
+        """Compute gate contributions of x (B, D): (B, T, E, F).
 
         They split each gate logit, less its value at the average input, over the raw features.
         """
         shares = (x - self.average_input).unsqueeze(1) * self.gate_matrix  # (B, T * E, D)
-        columns, features = self.feature_of_column.shape
-        if columns != features:
-            shares = shares @ self.feature_of_column  # (B, T * E, N + C)
-        return shares.view(-1, len(self.tasks), self.experts, features)
+        if not self.one_to_one:
+            shares = shares @ self.feature_of_column  # (B, T * E, F)
+        return shares.view(-1, len(self.tasks), self.experts, len(self.features.names))
 
     def average_logits(self) -> NDArray[np.float64]:
         """Return the gate logits at the average input, (T, E), computed in float64."""
@@ -112,14 +112,14 @@ class ServingModule(nn.Module):
     @torch.inference_mode()
     def answer(
         self,
-        numeric: NDArray[np.floating],
-        codes: NDArray[np.integer],
+        inputs: Inputs,
         expert_mask: NDArray[np.float32] | None = None,
         row_expert_mask: NDArray[np.float32] | None = None,
     ) -> Answers:
-        """Answer rows of numpy arrays; returns every output by name."""
+        """Answer rows in the module's own precision; returns every output by name."""
+        inputs = inputs._replace(numeric=inputs.numeric.to(self.missing_values))
         masks = [None if mask is None else torch.from_numpy(mask) for mask in (expert_mask, row_expert_mask)]
-        outputs = self(torch.from_numpy(numeric), torch.from_numpy(codes), *masks)
+        outputs = self(inputs, *masks)
         return {name: value.numpy() for name, value in zip(self.output_names, outputs, strict=True)}
 
 
@@ -143,13 +143,20 @@ def serve(model: Model, dataset: Dataset) -> ServingModule:
 
 @torch.inference_mode()
 def mean_encoding(model: Model, rows: Rows, chunk: int = 8192) -> Tensor:
-    """Average the encoded input (D,) over rows.
+    """Average the encoded input (D,) over rows, each as often as its weight says.
 
     In float64, so that the order of rows does not matter.
     """
     total = torch.zeros(model.encoder.width, dtype=torch.float64)
+    count = 0.0
     for start in range(0, len(rows), chunk):
         part = slice(start, start + chunk)
-        encoded = model.encoder(inputs_of(rows, part))
-        total += encoded.double().sum(dim=0)
-    return total / len(rows)
+        encoded = model.encoder(inputs_of(rows, part)).double()
+        if rows.weights is None:
+            total += encoded.sum(dim=0)
+            count += len(encoded)
+        else:
+            weights = torch.from_numpy(rows.weights[part].astype(np.float64))
+            total += weights @ encoded
+            count += float(weights.sum())
+    return total / count

@@ -1,6 +1,7 @@
 """Weights file: the trained network in torch's own form, to go on with it in Python."""
 
 import io
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,31 @@ import torch
 
 from model.config.run import Config, ModelConfig
 from model.network.model import Model, build_model
-from model.schema import CategoricalFeature, Dataset, FeatureSchema, NumericFeature, Task
+from model.schema import (
+    BagFeature,
+    CategoricalFeature,
+    Dataset,
+    DatetimeFeature,
+    FeatureSchema,
+    HashedFeature,
+    NumericFeature,
+    Task,
+)
 
-FORMAT = 2
+Feature = NumericFeature | CategoricalFeature | HashedFeature | BagFeature | DatetimeFeature
+
+FORMAT = 3
+READABLE = (2, 3)
+"""In the second there were numbers and categories alone."""
+
+KINDS: dict[str, Callable[..., Feature]] = {
+    "numeric": NumericFeature,
+    "categorical": CategoricalFeature,
+    "hashed": HashedFeature,
+    "bags": BagFeature,
+    "datetimes": DatetimeFeature,
+}
+"""Parts of a FeatureSchema."""
 
 
 def save_model(path: Path, model: Model, dataset: Dataset, config: Config) -> None:
@@ -22,8 +45,7 @@ def save_model(path: Path, model: Model, dataset: Dataset, config: Config) -> No
     held = {
         "format": FORMAT,
         "model": config.model.model_dump(mode="json"),
-        "numeric": [asdict(feature) for feature in dataset.features.numeric],
-        "categorical": [asdict(feature) for feature in dataset.features.categorical],
+        **{kind: [asdict(feature) for feature in getattr(dataset.features, kind)] for kind in KINDS},
         "tasks": [asdict(task) for task in dataset.tasks],
         "weights": model.state_dict(),
     }
@@ -39,12 +61,10 @@ def load_model(path: Path) -> tuple[Model, FeatureSchema]:
         ValueError: the file is of another format.
     """
     held: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if held.get("format") != FORMAT:
+    if held.get("format") not in READABLE:
         raise ValueError(f"{path} is of format {held.get('format')}, expected {FORMAT}: train and export it again")
-    features = FeatureSchema(
-        tuple(NumericFeature(**entry) for entry in held["numeric"]),
-        tuple(CategoricalFeature(**entry) for entry in held["categorical"]),
-    )
+    kinds: dict[str, Any] = {kind: tuple(make(**entry) for entry in held.get(kind, ())) for kind, make in KINDS.items()}
+    features = FeatureSchema(**kinds)
     tasks = tuple(Task(**entry) for entry in held["tasks"])
     model = build_model(features, tasks, ModelConfig.model_validate(held["model"]))
     model.load_state_dict(held["weights"])

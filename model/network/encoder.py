@@ -127,12 +127,10 @@ class Encoder(nn.Module):
     def _keep_offsets(self, features: FeatureSchema) -> int:
         """Lay out the embedding rows of text features; returns how many rows there are."""
         places, rows = table_places(features)
-        offsets = torch.tensor([places[feature.name] for feature in features.texts], dtype=torch.int64)
-        single = len(features.single)
-        self.register_buffer("offsets", offsets[:single].clone())
-        self.register_buffer("bag_offsets", offsets[single:].clone(), persistent=False)
-        starts = sorted(set(offsets.tolist()))
-        self.register_buffer("table_starts", torch.tensor(starts, dtype=torch.int64), persistent=False)
+        offsets, single = [places[feature.name] for feature in features.texts], len(features.single)
+        self.register_buffer("offsets", torch.tensor(offsets[:single], dtype=torch.int64))
+        self.register_buffer("bag_offsets", torch.tensor(offsets[single:], dtype=torch.int64), persistent=False)
+        self.register_buffer("table_starts", torch.tensor(sorted(set(offsets)), dtype=torch.int64), persistent=False)
         return rows
 
     def forward(self, inputs: Inputs) -> Tensor:

@@ -8,6 +8,7 @@ from model.artifact.fused import FusedMixture, fuse
 from model.artifact.serving_module import ServingModule
 from model.config.run import ModelConfig
 from model.mmoe import Architecture, Mixture
+from model.network.inputs import Inputs
 from model.network.model import build_model
 from model.schema import FeatureSchema, NumericFeature, Task
 
@@ -35,10 +36,10 @@ def test_answers_are_those_of_the_network(options: dict[str, object], tasks: tup
     random = np.random.default_rng(0)
     numeric = random.normal(size=(7, 5)).astype(np.float32) * 10
     numeric[random.random(numeric.shape) < 0.2] = np.nan
-    codes = np.zeros((7, 0), np.int64)
+    inputs = Inputs(torch.from_numpy(numeric), torch.zeros(7, 0, dtype=torch.int64))
     left_out = 1 - np.eye(3, dtype=np.float32)
     for masks in ({}, {"expert_mask": left_out[0]}, {"row_expert_mask": left_out[np.arange(7) % 3][:, None]}):
-        expected, got = plain.answer(numeric, codes, **masks), fused.answer(numeric, codes, **masks)
+        expected, got = plain.answer(inputs, **masks), fused.answer(inputs, **masks)
         assert list(got) == list(expected)
         for name in expected:
             assert got[name].shape == expected[name].shape
@@ -69,7 +70,7 @@ def test_a_large_mean_is_added_last_so_that_answers_are_no_coarser_than_float32(
     """Seconds since 1970: a mean in the last bias would swallow what the network adds to it."""
     plain = module_of((Task("ends_at", "regression", mean=1_700_000_040.0, std=300.0),))
     numeric = np.random.default_rng(0).normal(size=(50, 5)).astype(np.float32) * 10
-    codes = np.zeros((50, 0), np.int64)
-    expected, got = plain.answer(numeric, codes)["ends_at"], fuse(plain).answer(numeric, codes)["ends_at"]
+    inputs = Inputs(torch.from_numpy(numeric), torch.zeros(50, 0, dtype=torch.int64))
+    expected, got = plain.answer(inputs)["ends_at"], fuse(plain).answer(inputs)["ends_at"]
     assert len(np.unique(expected)) > 2
     assert (got != expected).sum() <= 2  # where an answer lies in the middle between two steps

@@ -11,9 +11,10 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from model.artifact.graph import INTERNAL, build_graph, lookup_table, with_mask_inputs
+from model.artifact.graph import INTERNAL, build_graph, with_mask_inputs
 from model.artifact.parity import check_parity
 from model.artifact.serving_module import serve
+from model.artifact.text import lookup_table
 from model.config.run import RESERVED, ModelConfig, TaskConfig
 from model.network.model import build_model
 from model.schema import CategoricalFeature, Dataset, FeatureSchema, NumericFeature, Rows, Task

@@ -4,14 +4,18 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model.artifact.graph import build_graph
 from model.artifact.parity import TOLERANCE, check_cells, check_parity, golden_rows, golden_tolerance, hard_rows
+from model.artifact.raw_rows import STRANGERS, stranger_to
 from model.artifact.serving_module import serve
 from model.config.run import ModelConfig
 from model.errors import ExportError
 from model.network.model import Model, build_model
-from model.schema import MISSING, UNKNOWN, Cells, Dataset
+from model.schema import MISSING, UNKNOWN, BagFeature, CategoricalFeature, Cells, Dataset
+from tests.support.every_kind import SCHEMA, code_of, make_dataset
 
 
 @pytest.fixture
@@ -39,11 +43,31 @@ def test_taking_rows_leaves_the_split_as_it_is(dataset: Dataset) -> None:
         np.testing.assert_array_equal(old, new)
 
 
-def test_stranger_is_in_no_vocabulary(dataset: Dataset) -> None:
-    first, *rest = dataset.features.categorical
-    taken = replace(first, vocabulary=("never seen", "never seen before"))
-    features = replace(dataset.features, categorical=(taken, *rest))
-    assert golden_rows(replace(dataset, features=features)).text[5, 0] == "never seen before before"
+@given(
+    vocabulary=st.lists(st.sampled_from([*STRANGERS, "never seen 1", "ever see", "ever see 1"]), unique=True),
+    separator=st.sampled_from(["|", " ", "n", "1", "never", "never seen", "x"]),
+    text=st.sampled_from(STRANGERS),
+)
+def test_stranger_is_in_no_vocabulary_and_not_cut(vocabulary: list[str], separator: str, text: str) -> None:
+    assert stranger_to(CategoricalFeature("c", tuple(vocabulary)), text) not in vocabulary
+    value = stranger_to(BagFeature("b", separator, vocabulary=tuple(vocabulary)), text)
+    assert value
+    assert value not in vocabulary
+    assert separator not in value
+
+
+def test_bags_have_empty_values_between_and_separators_alone() -> None:
+    rows = hard_rows(make_dataset(), 200, np.random.default_rng(0))
+    tags = rows.text[:, 5].tolist()
+    assert any("||" in cell for cell in tags)
+    assert "|" in tags
+    assert "" in tags
+    assert [] in rows.bags[0]
+    for cell, codes in zip(tags, rows.bags[0], strict=True):
+        expected = [code_of(SCHEMA.bags[0], value) for value in cell.split("|")]
+        assert codes == [code for code in expected if code != MISSING]
+    for text, code in zip(rows.text[:, 3], rows.codes[:, 3], strict=True):
+        assert code == code_of(SCHEMA.hashed[0], text)
 
 
 def test_tolerance_of_a_sound_network_is_the_least(model: Model, dataset: Dataset) -> None:

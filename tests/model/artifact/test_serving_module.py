@@ -13,7 +13,7 @@ from model.schema import Dataset
 def test_answers_are_in_natural_units_and_named(dataset: Dataset) -> None:
     model = build_model(dataset.features, dataset.tasks, ModelConfig(experts=3), seed=0)
     module = serve(model, dataset)
-    got = module.answer(dataset.test.numeric, dataset.test.codes)
+    got = module.answer(inputs_of(dataset.test))
     expected = predict(model, dataset.test)
     assert list(got) == ["price", "sold", "grade", "gate_weights", "gate_contributions"]
     for name, value in expected.tasks.items():
@@ -34,7 +34,7 @@ def test_contributions_sum_over_the_columns_of_a_feature(dataset: Dataset) -> No
     model = build_model(dataset.features, dataset.tasks, config, seed=0)
     module = serve(model, dataset)
     rows = dataset.test
-    got = module.answer(rows.numeric, rows.codes)["gate_contributions"]
+    got = module.answer(inputs_of(rows))["gate_contributions"]
     with torch.inference_mode():
         x = model.encoder(inputs_of(rows)).double().numpy()
     matrix = model.network.gate_matrix().detach().double().numpy()  # type: ignore[operator]
@@ -54,10 +54,10 @@ def test_mean_encoding_does_not_depend_on_how_rows_are_cut(dataset: Dataset) -> 
 
 def test_masks_multiply(dataset: Dataset, rows: Callable[..., object]) -> None:
     module = serve(build_model(dataset.features, dataset.tasks, ModelConfig(experts=3), seed=0), dataset)
-    numeric, codes = dataset.test.numeric[:2], dataset.test.codes[:2]
+    inputs = inputs_of(dataset.test, slice(2))
     one = np.array([0, 1, 1], dtype=np.float32)
     by_row = np.array([[[1, 0, 1]], [[1, 1, 1]]], dtype=np.float32)
-    weights = module.answer(numeric, codes, expert_mask=one, row_expert_mask=by_row)["gate_weights"]
+    weights = module.answer(inputs, expert_mask=one, row_expert_mask=by_row)["gate_weights"]
     assert (weights[0, :, :2] == 0.0).all()
     assert (weights[1, :, 0] == 0.0).all()
     np.testing.assert_allclose(weights.sum(axis=-1), 1.0, atol=1e-6)

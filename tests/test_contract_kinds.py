@@ -1,0 +1,135 @@
+"""Hashed ids, bags and moments: table -> reader -> file -> plain onnxruntime, by the document."""
+
+import csv
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="makes a model: needs the trainer's packages")
+
+from model.artifact.export import build_artifact
+from model.artifact.serving_module import ServingModule, serve
+from model.config.run import Config
+from model.data.table import read_dataset
+from model.network.inputs import inputs_of
+from model.network.model import build_model, predict
+from model.schema import Dataset
+
+FEATURES = {
+    "min_count": 2,
+    "numeric": ["amount"],
+    "categorical": ["city"],
+    "hashed": {"user": 100, "item": 64},
+    "bag": {"tags": {"separator": "|"}, "seen": {"separator": ";", "pooling": "sum", "buckets": 64}},
+    "datetime": {"clicked_at": ["hour", "weekday", "day_of_year", "days"]},
+    "share": [["item", "seen"]],
+}
+TASKS = [
+    {"name": "price", "column": "price", "kind": "regression"},
+    {"name": "click", "column": "click", "kind": "binary", "positive": "yes"},
+]
+
+
+@dataclass(frozen=True)
+class Made:
+    """Untrained model and its file, read from a table."""
+
+    path: Path
+    lines: list[dict[str, str]]
+    dataset: Dataset
+    manifest: dict[str, Any]
+    module: ServingModule
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("kinds")
+    random = np.random.default_rng(0)
+    lines = []
+    for row in range(200):
+        at = datetime.fromtimestamp(int(random.integers(-(10**9), 2 * 10**9)), UTC)
+        line = {
+            "amount": f"{random.normal(5, 2):.2f}",
+            "city": str(random.choice(["Oslo", "São Paulo", "?"])),
+            "user": str(random.choice(["", "?", "é" * 30, *(f"u-{n}" for n in range(40))])),
+            "item": f"i-{random.integers(30)}",
+            "tags": "|".join(random.choice(["new", "São Paulo", " blue ", "", "?", f"rare {row}"], random.integers(4))),
+            "seen": ";".join(f"i-{n}" for n in random.integers(30, size=random.integers(4))),
+            "clicked_at": "" if row % 9 == 0 else f"{at:%Y-%m-%dT%H:%M:%S}Z",
+            "price": f"{random.normal(100, 9):.3f}",
+            "click": str(random.choice(["yes", "no"])),
+            "weight": str(random.integers(1, 4)),
+        }
+        lines.append({**line, "clicked_at": line["clicked_at"].replace(" ", "0")})
+    with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(lines[0]))
+        table.writeheader()
+        table.writerows(lines)
+    data = {"kind": "table", "path": str(folder / "table.csv"), "missing": ["?"], "weight": "weight"}
+    model_config = {"experts": 3, "embedding_dim": 4}
+    config = Config.model_validate(
+        {"name": "kinds", "data": data, "features": FEATURES, "tasks": TASKS, "model": model_config}
+    )
+    dataset = read_dataset(config)
+    model = build_model(dataset.features, dataset.tasks, config.model, seed=0)
+    content, manifest = build_artifact(model, dataset, config, predict(model, dataset.test))
+    (folder / "model.onnx").write_bytes(content)
+    return Made(folder / "model.onnx", lines, dataset, manifest, serve(model, dataset))
+
+
+def sent(line: dict[str, str]) -> dict[str, Any]:
+    """Write a line of the table as a row of the document's example."""
+    row: dict[str, Any] = {"amount": float(line["amount"]), **{name: line[name] for name in ("city", "user", "item")}}
+    row["tags"], row["seen"] = line["tags"].split("|"), line["seen"].split(";")
+    row["clicked_at"] = int(datetime.fromisoformat(line["clicked_at"]).timestamp()) if line["clicked_at"] else None
+    return row
+
+
+def test_rows_of_the_table_are_answered_by_the_document_as_torch_answers_what_was_read(made: Made) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "artifact.md").read_text(encoding="utf-8")
+    example = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0]
+    numbers = made.dataset.row_numbers[2]
+    expected = made.module.answer(inputs_of(made.dataset.test))
+    assert len(numbers) >= 15
+    for place, number in enumerate(numbers):
+        (given,) = re.findall(r"(?m)^row = .*$", example)
+        code = example.replace(given, f"row = {sent(made.lines[number - 1])!r}")
+        names: dict[str, Any] = {"path": str(made.path), "print": lambda *_: None}
+        exec(code, names)
+        for name in ("price", "click", "gate_weights"):
+            np.testing.assert_allclose(names["answer"][name][0], expected[name][place], rtol=1e-5, atol=1e-5)
+
+
+def test_manifest_has_an_entry_of_each_kind(made: Made) -> None:
+    entries = {entry["name"]: entry for entry in made.manifest["features"]}
+    kinds = ["numeric", "categorical", "hashed", "hashed", "bag", "bag", "datetime"]
+    assert [entry["kind"] for entry in made.manifest["features"]] == kinds
+    assert list(entries) == list(made.dataset.features.names)
+    assert {"vocabulary", "buckets"} & entries["tags"].keys() == {"vocabulary"}
+    assert {"vocabulary", "buckets"} & entries["seen"].keys() == {"buckets"}
+    assert entries["seen"]["table"] == "item"
+    assert "table" not in entries["item"]
+    assert entries["user"]["collision_share"] > 0.0
+    assert entries["clicked_at"]["missing_value"] == -(2**63)
+    golden = made.manifest["golden"]
+    assert [len(golden[name][0]) for name in ("numeric", "categorical", "datetime")] == [1, 5, 1]
+    assert golden["datetime"][4] == [None]
+
+
+def test_weighted_rows_count_in_the_gate_baseline(made: Made) -> None:
+    weights = made.dataset.validation.weights
+    assert weights is not None
+    assert made.manifest["gates"]["rows"] == weights.sum() > len(made.dataset.validation)
+
+
+def test_contributions_average_to_nothing_over_the_weighted_training_rows(made: Made) -> None:
+    train = made.dataset.train
+    assert train.weights is not None
+    shares = made.module.answer(inputs_of(train))["gate_contributions"]
+    average = np.tensordot(train.weights.astype(np.float64), shares, 1) / train.weights.sum()
+    np.testing.assert_allclose(average, 0.0, atol=1e-5)
