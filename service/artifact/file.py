@@ -1,7 +1,8 @@
 """Model file: its manifest and its graph, checked against each other before anything is run."""
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from service.artifact.manifest import (
 )
 from service.artifact.protobuf import Interface, Tensor, holds_external_data, interface, metadata
 from service.errors import ArtifactError
-from service.system.files import OutsideError, open_beneath, read_descriptor
+from service.system.files import OutsideError, open_beneath, parts_of_descriptor, read_descriptor
 from service.system.quoting import listed, quote
 
 MANIFEST_KEY = "mmoe.manifest"
@@ -136,10 +137,40 @@ def read_bytes(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
             `read_model`.
         OSError: the system cannot read it now.
     """
+    with _as_faults(max_bytes):
+        model = read_descriptor(_open(path), max_bytes)
+    if not model:
+        raise _empty(max_bytes)
+    return model
+
+
+def read_parts(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> Iterator[bytes]:
+    """Read a model file like `read_bytes`, a part at a time."""
+    with _as_faults(max_bytes):
+        parts = parts_of_descriptor(_open(path), max_bytes)
+    is_empty = True
+    while True:
+        with _as_faults(max_bytes):
+            part = next(parts, b"")
+        if not part:
+            break
+        is_empty = False
+        yield part
+    if is_empty:
+        raise _empty(max_bytes)
+
+
+def _open(path: Path) -> int:
     path = path.absolute()
     root = path.parents[min(2, len(path.parents) - 1)]
+    return open_beneath(root, path.relative_to(root))
+
+
+@contextmanager
+def _as_faults(max_bytes: int) -> Iterator[None]:
+    """Raise what lies in a file, and not in the system, as ArtifactError."""
     try:
-        model = read_descriptor(open_beneath(root, path.relative_to(root)), max_bytes)
+        yield
     except OutsideError:
         raise outside() from None
     except OSError as error:
@@ -148,9 +179,10 @@ def read_bytes(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
         raise ArtifactError(f"The file cannot be read: {error.strerror}", "Check that it exists and its mode") from None
     except ValueError as error:
         raise ArtifactError(f"The file is too large: {error}; expected 1 to {max_bytes}") from None
-    if not model:
-        raise ArtifactError(f"The file has 0 bytes; expected 1 to {max_bytes}")
-    return model
+
+
+def _empty(max_bytes: int) -> ArtifactError:
+    return ArtifactError(f"The file has 0 bytes; expected 1 to {max_bytes}")
 
 
 def _check_tensor(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:

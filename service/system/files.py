@@ -9,10 +9,15 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
+from typing import BinaryIO
 
 _MOST_LINKS = 40
 """As many as the kernel follows on one path."""
+
+_PART_BYTES = 1 << 20
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _STEP = _READ | os.O_NOFOLLOW
@@ -68,22 +73,44 @@ def read_descriptor(descriptor: int, most_bytes: int) -> bytes:
 
     Errors are those of `read_file`.
     """
+    with _regular(descriptor, most_bytes) as (file, size):
+        content = file.read(size + 1)
+        while len(content) <= most_bytes and (more := file.read(_PART_BYTES)):  # somebody appends to it
+            content += more
+        if len(content) > most_bytes:
+            raise _too_large(most_bytes)
+        return content
+
+
+def parts_of_descriptor(descriptor: int, most_bytes: int) -> Iterator[bytes]:
+    """Read a file like `read_descriptor`, a part at a time, so that it is never held whole."""
+    with _regular(descriptor, most_bytes) as (file, _):
+        left = most_bytes
+        while part := file.read(_PART_BYTES):
+            left -= len(part)
+            if left < 0:
+                raise _too_large(most_bytes)
+            yield part
+
+
+@contextmanager
+def _regular(descriptor: int, most_bytes: int) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file that is not too large, with its size; the descriptor is closed."""
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a FIFO, a socket or a device"
             raise OSError(errno.EINVAL, f"It is {kind}; expected a regular file")
-        content = b""
-        if status.st_size <= most_bytes:
-            with open(descriptor, "rb", closefd=False) as file:
-                content = file.read(status.st_size + 1)
-                while len(content) <= most_bytes and (more := file.read(1 << 16)):  # somebody appends to it
-                    content += more
-        if max(status.st_size, len(content)) > most_bytes:
-            raise ValueError(f"it has more than {most_bytes} bytes")
-        return content
+        if status.st_size > most_bytes:
+            raise _too_large(most_bytes)
+        with open(descriptor, "rb", closefd=False) as file:
+            yield file, status.st_size
     finally:
         os.close(descriptor)
+
+
+def _too_large(most_bytes: int) -> ValueError:
+    return ValueError(f"it has more than {most_bytes} bytes")
 
 
 def open_beneath(root: Path, relative: PurePath) -> int:

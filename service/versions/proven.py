@@ -25,7 +25,7 @@ from concurrent.futures import wait
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from service.artifact.file import read_bytes
+from service.artifact.file import read_parts
 from service.errors import ArtifactError
 from service.inference.predictor import MODEL, Predictor
 from service.versions.checker import PATIENCE, CheckLimits, CheckRequest
@@ -246,14 +246,16 @@ def _seal(path: Path, copy: Path) -> bool:
         ArtifactError: it cannot be read, or is not a file.
         OSError: the system fails.
     """
-    content = read_bytes(path)
-    try:
-        copy.write_bytes(content)
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        copy.unlink(missing_ok=True)
-        return False
+    with copy.open("wb", buffering=0) as file:
+        for part in read_parts(path):
+            try:
+                while part:
+                    part = part[file.write(part) :]
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+                copy.unlink()
+                return False
     return True
 
 

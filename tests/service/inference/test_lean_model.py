@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.artifact import detach
 from service.artifact.abridge import MOST_LISTED_VALUES
 from service.artifact.file import MANIFEST_KEY
 from service.artifact.protobuf import metadata
 from service.inference.features import Batch
 from service.inference.lean_model import LEAN, forget_stored, open_stored
 from service.inference.predictor import MODEL, Predictor
-from tests.support.hand_weights import HandWeights, raw_rows
+from tests.support.hand_weights import HandWeights, raw_rows, raw_times
 from tests.support.large_model import MANY, TABLE_ROWS, inputs_of, large_weights, write_large_model
 
 SIZES = [(2, TABLE_ROWS), (MANY, 0), (MANY, TABLE_ROWS)]
@@ -130,3 +131,30 @@ def test_a_long_vocabulary_is_listed_in_part(path: Path, folder: Path, weights: 
         assert list(feature.vocabulary) == values[:MOST_LISTED_VALUES]
         assert feature.vocabulary_size == (count if count > MOST_LISTED_VALUES else None)
     assert len(metadata(open_stored(folder).model)[MANIFEST_KEY]) < 40 * MOST_LISTED_VALUES
+
+
+@pytest.mark.parametrize("rows", [1, 40, 1100])
+def test_features_of_every_kind_answer_alike_whatever_is_taken_out(
+    hand_model: Callable[..., Path],
+    hand_weights: Callable[..., HandWeights],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
+) -> None:
+    path, weights = hand_model(tmp_path, kind="kinds"), hand_weights("kinds")
+    numeric, categorical = raw_rows(weights, rows, seed=rows)
+    times = raw_times(weights, rows, seed=rows)
+    batch = Batch(numeric, categorical, rows, datetime=times)
+    whole = Predictor.load(path).contributions(batch)
+    monkeypatch.setattr(detach, "MANY_KEYS", 2)
+    monkeypatch.setattr(detach, "LARGE_TABLE_BYTES", 64)
+    monkeypatch.setattr(detach, "_KEY_BYTES", 0)
+    (tmp_path / "saved").mkdir()
+    Predictor.load(path, save=tmp_path / "saved")
+    lean = open_stored(tmp_path / "saved")
+    assert lean.tables
+    assert len(lean.lookups) > 1
+    assert lean.texts is not None, "a bag is split before it is looked up"
+    came = Predictor.load_saved(tmp_path / "saved", "kinds").contributions(batch)
+    for one, other in zip(came.arrays(), whole.arrays(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

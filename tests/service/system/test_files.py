@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from service.system.files import OutsideError, open_beneath, read_descriptor, read_file
+from service.system.files import OutsideError, open_beneath, parts_of_descriptor, read_descriptor, read_file
 
 
 def read_beneath(root: Path, relative: str) -> bytes:
@@ -150,3 +150,30 @@ def test_a_file_that_is_longer_than_it_says_is_read_whole() -> None:
     assert read_file(Path("/proc/self/status"), 1 << 20).startswith(b"Name:"), "it says 0 bytes"
     with pytest.raises(ValueError, match="more than 10 bytes"):
         read_file(Path("/proc/self/status"), 10)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, 3_000_000])
+def test_parts_are_those_of_the_file(tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    (tmp_path / "file").write_bytes(content)
+
+    def parts(most: int) -> list[bytes]:
+        return list(parts_of_descriptor(os.open(tmp_path / "file", os.O_RDONLY), most))
+
+    assert b"".join(parts(size)) == content
+    assert all(len(part) <= 1 << 20 for part in parts(size))
+    if size:
+        with pytest.raises(ValueError, match=f"more than {size - 1} bytes"):
+            parts(size - 1)
+    with pytest.raises(OSError, match="It is a directory; expected a regular file"):
+        list(parts_of_descriptor(os.open(tmp_path, os.O_RDONLY), 1))
+
+
+def test_a_file_that_grows_while_it_is_read_is_too_large(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 10)
+    parts = parts_of_descriptor(os.open(tmp_path / "file", os.O_RDONLY), 15)
+    assert next(parts) == b"x" * 10
+    with (tmp_path / "file").open("ab") as file:
+        file.write(b"x" * 10)
+    with pytest.raises(ValueError, match="more than 15 bytes"):
+        next(parts)

@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service.artifact.abridge import MOST_LISTED_VALUES
 from service.inference.features import Batch
 from service.inference.lean_model import LEAN
 from service.inference.predictor import MODEL
@@ -63,6 +64,18 @@ def test_without_room_for_them_the_model_is_served_all_the_same(
     numeric, categorical = raw_rows(weights, 9, seed=3)
     prices = model.run(Batch(numeric, categorical, 9)).tasks["price"]
     np.testing.assert_allclose(prices, weights.answer(numeric, categorical)["price"], rtol=1e-4, atol=1e-5)
+
+
+def test_metadata_lists_a_long_vocabulary_in_part(start_service: Callable[..., Any], path: Path) -> None:
+    with start_service(path.parents[2]) as service, httpx.Client(base_url=service.url) as client:
+        features = client.get("/v1/models/large/metadata").json()["features"]
+        row = dict.fromkeys((feature["name"] for feature in features), 1)
+        refused = client.post("/v1/models/large:predict", json={"instances": [row]})
+    short, long = features[-2:]
+    assert (len(short["vocabulary"]), short["vocabulary_size"]) == (3, None)
+    assert (len(long["vocabulary"]), long["vocabulary_size"]) == (MOST_LISTED_VALUES, MANY)
+    assert refused.status_code == 422
+    assert [error["feature"] for error in refused.json()["errors"]] == ["colour", "city"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
