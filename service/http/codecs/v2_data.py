@@ -108,7 +108,7 @@ def rows_of(each: Input, bags: Mapping[int, Bag]) -> list[list[Any]]:
     Null stands for a missing one.
 
     Args:
-        each: the input.
+        each: as it came.
         bags: of the tensor `categorical`, by column.
     """
     rows = array_of(each).tolist() if isinstance(each.data, memoryview) else _rows_of_json(each)

@@ -139,7 +139,7 @@ def test_the_commands_of_the_page_write_and_ask_what_it_shows(url: str, tmp_path
         write.replace(".venv/bin/python", sys.executable).replace("build/documented", str(tmp_path / "made")),
         shell=True, cwd=ROOT, check=True, timeout=60,
     )  # fmt: skip
-    assert {path.name for path in (tmp_path / "made").iterdir()} == {"demo", "grades"}
+    assert {path.name for path in (tmp_path / "made").iterdir()} == {"demo", "grades", "shop"}
     assert {"MMOE_MODELS=build/documented", f"MMOE_DEFAULT_MODEL={DEFAULT_MODEL}"} <= set(serve.split())
     if not shutil.which("curl"):
         pytest.skip("there is no curl")
@@ -177,7 +177,7 @@ def test_every_path_of_the_service_is_on_the_page(url: str) -> None:
         named |= {path.replace("[/versions/{version}]", ""), path.replace("[", "").replace("]", "")}
     named |= {path + "/ready" for path in named if path.startswith("/v2/models/{name}")}  # as .../ready
     served = set(httpx.get(f"{url}/openapi.json", timeout=30).json()["paths"])
-    general = {re.sub(r"/models/(demo|grades)", "/models/{name}", path) for path in served}
+    general = {re.sub(r"/models/(demo|grades|shop)", "/models/{name}", path) for path in served}
     assert general - named == set()
 
 

@@ -42,6 +42,7 @@ TOKENS = [
     b'"binary_data_size":-1', b'"binary_data_size":99999999999999999999', b'"datatype":"BOOL"', b'"datatype":"FP16"',
     "é".encode("utf-16"),
 ]  # fmt: skip
+NOW = "2026-11-28T18:30:00"
 NOISE = [b"\x00", b"\r\n", b"\xff", b":", b"transfer-encoding: chunked\r\n", b"content-length: 5\r\n"]
 
 
@@ -55,6 +56,22 @@ class Sent(NamedTuple):
 
 def as_json(value: Any) -> bytes:
     return json.dumps(value).encode()
+
+
+def _kinds_tensors(rows: int, binary: bool) -> tuple[dict[str, Any], bytes]:
+    """Make the same of the model with features of every kind."""
+    heads = [
+        {"name": "numeric", "datatype": "FP32", "shape": [rows, 3]},
+        {"name": "categorical", "datatype": "BYTES", "shape": [rows, 5]},
+        {"name": "datetime", "datatype": "INT64", "shape": [rows, 1]},
+    ]
+    values: list[list[Any]] = [NUMERIC, KINDS_TEXTS, [1795890600]]
+    if not binary:
+        return {"inputs": [head | {"data": data * rows} for head, data in zip(heads, values, strict=True)]}, b""
+    texts = b"".join(struct.pack("<I", len(text)) + text.encode() for text in KINDS_TEXTS)
+    raw = [struct.pack("<3f", *NUMERIC) * rows, texts * rows, struct.pack("<q", 1795890600) * rows]
+    inputs = [head | {"parameters": {"binary_data_size": len(data)}} for head, data in zip(heads, raw, strict=True)]
+    return {"inputs": inputs}, b"".join(raw)
 
 
 def _tensors(rows: int, binary: bool) -> tuple[dict[str, Any], bytes]:
@@ -86,6 +103,14 @@ OUTPUTS: list[dict[str, Any]] = [
     {}, {"id": "7"}, {"outputs": [{"name": "gate_weights"}]}, {"parameters": {"binary_data_output": True}},
     {"outputs": [{"name": "sold", "parameters": {"binary_data": True}}, {"name": "gate_contributions"}]},
 ]  # fmt: skip
+KINDS_TEXTS = ["red", "Oslo", "user 7", "art|news", "x, 7"]
+KINDS_ROW: dict[str, Any] = ROW | {
+    "user": "user 7", "tags": ["art", "news"], "seen": ["x", 7], "clicked_at": "2026-11-28T18:30:00Z"
+}  # fmt: skip
+KINDS_ROWS: list[dict[str, Any]] = [
+    {"instances": [KINDS_ROW, {**KINDS_ROW, "user": 7, "tags": None, "clicked_at": 1.5}]},
+    {"instances": [[*KINDS_ROW.values()]]}, {"inputs": {name: [value] * 3 for name, value in KINDS_ROW.items()}},
+]  # fmt: skip
 HEADERS = {
     "content-type": ["application/json", "text/plain", "application/octet-stream", "application/x+json", "", "x" * 300],
     "content-encoding": ["gzip", "deflate", "br", "identity", "gzip, gzip", ""],
@@ -107,6 +132,8 @@ JSON_VALUES = st.recursive(
 class Mutator:
     """Make requests from valid ones; a seed makes the same again."""
 
+    predict, infer, rows, tensors = PREDICT, INFER, ROWS, staticmethod(_tensors)
+
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
 
@@ -114,9 +141,9 @@ class Mutator:
         pick = self.random.choice
         headers = {"content-type": "application/json"}
         if self.random.random() < 0.5:
-            path, body = pick(PREDICT), self._rows()
+            path, body = pick(self.predict), self._rows()
         else:
-            path, tensors = pick(INFER), _tensors(pick([1, 1, 3]), self.random.random() < 0.6)
+            path, tensors = pick(self.infer), self.tensors(pick([1, 1, 3]), self.random.random() < 0.6)
             head, raw = as_json(tensors[0] | pick(OUTPUTS)), tensors[1]
             if raw:
                 headers["inference-header-content-length"] = str(len(head))
@@ -130,7 +157,7 @@ class Mutator:
         return Sent(path, headers, body)
 
     def _rows(self) -> bytes:
-        document = dict(self.random.choice(ROWS)) | self.random.choice(OPTIONS)
+        document = dict(self.random.choice(self.rows)) | self.random.choice(OPTIONS)
         if self.random.random() < 0.6:
             document = {key: self._nudged(value) for key, value in document.items()}
         return as_json(document)
@@ -143,7 +170,9 @@ class Mutator:
         if isinstance(value, list) and value:
             at = self.random.randrange(len(value))
             return [*value[:at], self._nudged(value[at]), *value[at + 1 :]]
-        return self.random.choice([None, True, "", "x", [], {}, 0, -1, 1e38, 1e39, 2**70, [[[]]], {"a": {}}, "\x00"])
+        return self.random.choice(
+            [None, True, "", "x", [], {}, 0, -1, 1e38, 1e39, 2**70, [[[]]], {"a": {}}, "\x00", NOW]
+        )
 
     def _mutated(self, body: bytes) -> bytes:
         chance, at = self.random, self.random.randint(0, len(body))
@@ -167,6 +196,13 @@ class Mutator:
             headers[name] = self.random.choice(HEADERS[name])
         if self.random.random() < 0.05:
             headers.pop(self.random.choice([*headers]))
+
+
+class KindsMutator(Mutator):
+    """Make requests of the model with features of every kind."""
+
+    predict, infer = ["/v1/models/kinds:predict", "/v1/models/kinds:gates"], ["/v2/models/kinds/infer"]
+    rows, tensors = KINDS_ROWS, staticmethod(_kinds_tensors)
 
 
 def check(sent: Sent, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -202,8 +238,9 @@ def strict(text: bytes) -> Any:
 
 
 @pytest.fixture
-def engine(own_hand: Path, open_engine: Callable[..., Engine]) -> Engine:
-    return open_engine(own_hand, max_rows=50, max_body_bytes=200_000, max_inflated_bytes=400_000)
+def engine(own_hand: Path, hand_model: Callable[..., Path], open_engine: Callable[..., Engine]) -> Engine:
+    hand_model(own_hand, "kinds", kind="kinds")
+    return open_engine(own_hand, default_model="hand", max_rows=50, max_body_bytes=200_000, max_inflated_bytes=400_000)
 
 
 class InProcess:
@@ -241,14 +278,19 @@ class InProcess:
         check(sent, status, headers, body)
 
 
+KINDS_GOOD = [
+    Sent("/v1/models/kinds:predict", {"content-type": "application/json"}, as_json(KINDS_ROWS[0])),
+    Sent("/v2/models/kinds/infer", {}, as_json(_kinds_tensors(1, False)[0])),
+]
 GOOD = [
     Sent("/v1/predict", {"content-type": "application/json"}, as_json({"instances": [ROW]})),
     Sent("/v2/models/hand/infer", {}, as_json(_tensors(1, False)[0])),
 ]
 
 
+@pytest.mark.parametrize(("mutator", "good"), [(Mutator, GOOD), (KindsMutator, KINDS_GOOD)], ids=["hand", "kinds"])
 def test_mutated_bodies_are_answered_in_form_and_harm_nobody(
-    engine: Engine, effort: Effort, measured: Callable[[str], None]
+    engine: Engine, effort: Effort, measured: Callable[[str], None], mutator: type[Mutator], good: list[Sent]
 ) -> None:
     """Send them many at a time, so that bad ones and good ones meet in a run.
 
@@ -256,12 +298,12 @@ def test_mutated_bodies_are_answered_in_form_and_harm_nobody(
     """
 
     async def run() -> None:
-        asking, make = InProcess(engine), Mutator(random.randrange(2**32) if effort.soak else 0)
-        expected = [await asking.ask(sent) for sent in GOOD]
+        asking, make = InProcess(engine), mutator(random.randrange(2**32) if effort.soak else 0)
+        expected = [await asking.ask(sent) for sent in good]
         assert {status for status, _, _ in expected} == {200}
         for _ in range(effort.bodies // 20):
             await asyncio.gather(*[asking.ask_and_check(make()) for _ in range(20)])
-            for sent, (status, _, body) in zip(GOOD, expected, strict=True):
+            for sent, (status, _, body) in zip(good, expected, strict=True):
                 again = await asking.ask(sent)
                 assert (again[0], again[2]) == (status, body)
         measured(f"{asking.statuses.total()} bodies: {dict(sorted(asking.statuses.items()))}")
@@ -274,16 +316,20 @@ def test_mutated_bodies_are_answered_in_form_and_harm_nobody(
 def test_whatever_json_is_sent_is_answered_in_form(engine: Engine, effort: Effort) -> None:
     asking = InProcess(engine)
     any_json = JSON_VALUES.map(as_json) | st.binary(max_size=100)
-    rows = st.lists(JSON_VALUES | st.dictionaries(st.sampled_from([*ROW]), JSON_VALUES), max_size=4)
+    rows = st.lists(JSON_VALUES | st.dictionaries(st.sampled_from([*KINDS_ROW]), JSON_VALUES), max_size=4)
     in_form = st.builds(lambda key, value: as_json({key: value}), st.sampled_from(["instances", "inputs"]), rows)
 
+    paths = [*PREDICT, *INFER, *KindsMutator.predict, *KindsMutator.infer]
     with asyncio.Runner() as runner:
 
         @settings(
             max_examples=max(effort.bodies // 10, 300), deadline=None, database=None, phases=[Phase.generate],
             suppress_health_check=[*HealthCheck],
         )  # fmt: skip
-        @given(path=st.sampled_from([*PREDICT, *INFER]), body=any_json | in_form)
+        @given(
+            path=st.sampled_from([*PREDICT, *INFER, *KindsMutator.predict, *KindsMutator.infer]),
+            body=any_json | in_form,
+        )
         def send(path: str, body: bytes) -> None:
             runner.run(asking.ask_and_check(Sent(path, {"content-type": "application/json"}, body)))
 
