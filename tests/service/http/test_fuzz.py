@@ -326,10 +326,7 @@ def test_whatever_json_is_sent_is_answered_in_form(engine: Engine, effort: Effor
             max_examples=max(effort.bodies // 10, 300), deadline=None, database=None, phases=[Phase.generate],
             suppress_health_check=[*HealthCheck],
         )  # fmt: skip
-        @given(
-            path=st.sampled_from([*PREDICT, *INFER, *KindsMutator.predict, *KindsMutator.infer]),
-            body=any_json | in_form,
-        )
+        @given(path=st.sampled_from(paths), body=any_json | in_form)
         def send(path: str, body: bytes) -> None:
             runner.run(asking.ask_and_check(Sent(path, {"content-type": "application/json"}, body)))
 
