@@ -19,6 +19,11 @@ from model.data.table import read_dataset
 from model.network.inputs import inputs_of
 from model.network.model import build_model, predict
 from model.schema import Dataset
+from service.artifact import detach
+from service.artifact.file import read_model
+from service.inference.features import Batch
+from service.inference.lean_model import LeanModel
+from service.inference.predictor import Predictor
 
 FEATURES = {
     "min_count": 2,
@@ -133,3 +138,27 @@ def test_contributions_average_to_nothing_over_the_weighted_training_rows(made: 
     shares = made.module.answer(inputs_of(train))["gate_contributions"]
     average = np.tensordot(train.weights.astype(np.float64), shares, 1) / train.weights.sum()
     np.testing.assert_allclose(average, 0.0, atol=1e-5)
+
+
+def test_the_service_takes_large_parts_out_of_the_file_and_answers_alike(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, least in {"LARGE_TABLE_BYTES": 1024, "MANY_KEYS": 2, "_KEY_BYTES": 0}.items():
+        monkeypatch.setattr(detach, name, least)
+    lean = LeanModel.of(made.path.read_bytes(), read_model(made.path)[1])
+    assert [table.shape[1] for table in lean.tables.values()] == [4], "one table for all features"
+    looked_up = [(lookup.columns, lookup.prefixes) for lookup in lean.lookups]
+    assert looked_up[0] == ((0,), ("0:",)), "categories"
+    assert (None, None) in looked_up, "values of a bag"
+    Predictor.load(made.path, save=tmp_path)
+    test = made.dataset.test
+    batch = Batch(test.numeric, test.text, len(test.text), datetime=test.datetimes)
+    answer, expected = Predictor.load_saved(tmp_path, "kinds").contributions(batch), made.module.answer(inputs_of(test))
+    assert answer.gate_weights is not None
+    assert answer.contributions is not None
+    for came, name in (
+        (answer.tasks["price"], "price"),
+        (answer.gate_weights, "gate_weights"),
+        (answer.contributions, "gate_contributions"),
+    ):
+        np.testing.assert_allclose(came, expected[name], rtol=1e-5, atol=1e-4)
