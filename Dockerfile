@@ -25,9 +25,11 @@ RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requireme
 FROM base AS trainer-packages
 # A second place where pip looks for packages, such as PyTorch's index of CPU builds: see docs/deploy.md.
 ARG PIP_EXTRA_INDEX_URL
-COPY deploy/requirements/service.txt deploy/requirements/trainer.txt requirements/
+# EXTRA=stores brings what reads tables from object stores.
+ARG EXTRA
+COPY deploy/requirements/service.txt deploy/requirements/trainer.txt deploy/requirements/stores.txt requirements/
 RUN python3 -m venv /opt/venv
-RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt -r requirements/trainer.txt
+RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt -r requirements/trainer.txt ${EXTRA:+-r requirements/$EXTRA.txt}
 # torch alone comes without hashes, with the packages of CUDA that it pins: its builds differ by index.
 COPY deploy/requirements/torch.txt requirements/
 RUN pip install --no-cache-dir -r requirements/torch.txt

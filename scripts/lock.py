@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ROOT / "deploy" / "requirements"
-SECTIONS = {"service": "the service", "trainer": "[train]", "otel": "[otel]"}
+SECTIONS = {"service": "the service", "trainer": "[train]", "otel": "[otel]", "stores": "[stores]"}
 """Lock file by the section of constraints.txt that it holds."""
 
 UNHASHED = frozenset({"torch"})

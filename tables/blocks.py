@@ -93,13 +93,18 @@ class Files:
             start_row += frame.height
 
 
-def open_table(data: TableData) -> Files:
+def open_table(data: TableData, work: Path | None = None) -> Files:
     """Find the files that a configuration names and look at each.
+
+    Args:
+        data: names them.
+        work: directory for copies of files from object stores and of packed Parquet; None for the
+            system's. They are removed with the result.
 
     Raises:
         DataError: there is none, one cannot be read, or they are not files of one table.
     """
-    return Files(data, open_files(data))
+    return Files(data, open_files(data, work))
 
 
 def large_table(data: TableData) -> Files | None:
@@ -158,7 +163,7 @@ def blocks_of(frames: Iterator[pl.DataFrame], rows: int = BLOCK_ROWS) -> Iterato
 
 def _block(frame: pl.DataFrame, files: Files, start: int, wanted: NDArray[np.int64]) -> Table:
     """Make a table of a block; its sample is its share of the whole table's."""
-    table = table_of(frame, files.data, files.typed, files.files.files[0].path)
+    table = table_of(frame, files.data, files.typed, files.files.files[0].where)
     here = wanted[(wanted >= start) & (wanted < start + frame.height)] - start
     if not start:  # the first block also has each column's first cells with a marker
         here = np.union1d(here, table.sample_rows - 1)

@@ -4,14 +4,13 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from tables.config import TableData
-from tables.errors import DataError
+from tables.errors import DataError, Where
 from tables.files.csv_files import read_csv
 from tables.files.paths import single_file
 from tables.files.several import open_files
@@ -86,7 +85,7 @@ def read_table(data: TableData) -> tuple[Table, str]:
     if path is None:
         files = open_files(data)
         frame = pl.concat(list(files.frames()), rechunk=True) if files.rows else pl.DataFrame(schema=files.schema)
-        return table_of(frame, data, files.typed, Path(data.paths[0]), files.notes), files.digest()
+        return table_of(frame, data, files.typed, data.paths[0], files.notes), files.digest()
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -99,7 +98,7 @@ def read_table(data: TableData) -> tuple[Table, str]:
     return table_of(frame, data, kind != "csv", path), f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
-def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Path, notes: tuple[str, ...] = ()) -> Table:
+def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Where, notes: tuple[str, ...] = ()) -> Table:
     """Make a table of a file's frame: names composed, values trimmed, missing ones null.
 
     Raises:
@@ -126,7 +125,7 @@ def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Path, note
     )
 
 
-def _with_composed_names(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _with_composed_names(frame: pl.DataFrame, path: Where) -> pl.DataFrame:
     """Write the columns' names in Unicode's form NFC, as the configuration is read."""
     names = [unicodedata.normalize("NFC", name) for name in frame.columns]
     if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):

@@ -3,22 +3,23 @@
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote
 
 from tables.config import TableData
-from tables.errors import DataError
+from tables.errors import DataError, Where
+from tables.files.stores import MARKS, StoredFile, is_stored, list_stored
 from tables.files.unpack import SUFFIXES
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 """Value of a partition without one, as Hive and Spark write it."""
 
+Partitions = tuple[tuple[str, str | None], ...]
+"""Names and values of columns, from the outermost folder inwards."""
+
 KNOWN = frozenset({*SUFFIXES, ".csv", ".tsv"})
 PACKED = frozenset({".gz", ".zip"})
-
-MARKS = ("*", "?", "[")
-"""Characters by which a path is a pattern."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,21 @@ class TableFile:
     """File of a table.
 
     Attributes:
-        path: where it lies.
+        path: where it lies; of a stored one its key.
         name: path below what all files of the table have in common, with "/".
         partitions: columns and values that its folders name; None for a missing value.
+        stored: in which object store it is, if it is in one.
     """
 
     path: Path
     name: str
-    partitions: tuple[tuple[str, str | None], ...] = ()
+    partitions: Partitions = ()
+    stored: StoredFile | None = None
+
+    @property
+    def where(self) -> Where:
+        """Path or address, for messages."""
+        return self.path if self.stored is None else self.stored.url
 
 
 def locate(path: str) -> Path:
@@ -42,8 +50,8 @@ def locate(path: str) -> Path:
 
 
 def single_file(data: TableData) -> Path | None:
-    """Return the file that a configuration names by itself, if it does so."""
-    if len(data.paths) != 1:
+    """Return the local file that a configuration names by itself, if it does so."""
+    if len(data.paths) != 1 or is_stored(data.paths[0]):
         return None
     path = locate(data.paths[0])
     return None if path.is_dir() or (_is_pattern(data.paths[0]) and not path.exists()) else path
@@ -59,19 +67,38 @@ def find_files(data: TableData) -> list[TableFile]:
     Raises:
         DataError: a path names nothing, or folders name partitions that differ.
     """
-    one = single_file(data)
-    if one is not None:
-        return [TableFile(one, one.name)]
-    found: dict[Path, tuple[tuple[str, str | None], ...]] = {}
+    found: dict[str, TableFile] = {}
     for path in data.paths:
-        matches = list(_below(path))
+        matches = list(_stored(path) if is_stored(path) else _local(path))
         if not matches:
-            raise DataError(f"{locate(path)}: {_nothing(path)}")
-        found |= {match: _partitions(match, path) for match in matches}
-    paths = sorted(found, key=lambda path: path.parts)
-    _same_partitions([(path, found[path]) for path in paths])
-    common = os.path.commonpath([path.parent for path in paths]) if paths else ""
-    return [TableFile(path, Path(os.path.relpath(path, common)).as_posix(), found[path]) for path in paths]
+            raise DataError(f"{path if is_stored(path) else locate(path)}: {_nothing(path)}")
+        found |= {str(match.where): match for match in matches}
+    files = sorted(found.values(), key=lambda file: str(file.where).split("/"))
+    if len(files) == 1 and named_alone(data, files[0]):
+        return [replace(files[0], name=files[0].path.name, partitions=())]
+    _same_partitions(files)
+    common = os.path.commonpath([file.path.parent for file in files])
+    return [replace(file, name=Path(os.path.relpath(file.path, common)).as_posix()) for file in files]
+
+
+def named_alone(data: TableData, file: TableFile) -> bool:
+    """Check whether a configuration names a file itself, not a folder or a pattern."""
+    return len(data.paths) == 1 and str(file.where) in (data.paths[0], str(locate(data.paths[0])))
+
+
+def _stored(url: str) -> Iterator[TableFile]:
+    def wanted(name: str) -> bool:
+        return _known(name) and not any(part.startswith(("_", ".")) for part in name.split("/"))
+
+    for stored in list_stored(url, wanted):
+        path = Path(stored.key)
+        yield TableFile(path, path.name, _partitions(path.parts[:-1]), stored)
+
+
+def _local(path: str) -> Iterator[TableFile]:
+    root = len(locate("").parts) if not os.path.isabs(path) else 0
+    for match in _below(path):
+        yield TableFile(match, match.name, _partitions(match.parts[root:-1]))
 
 
 def _is_pattern(path: str) -> bool:
@@ -109,6 +136,8 @@ def _known(name: str) -> bool:
 
 
 def _nothing(path: str) -> str:
+    if is_stored(path):
+        return "the store has no such file, and no file of a known kind below; mend data.path"
     located = locate(path)
     if located.is_dir():
         return (
@@ -120,25 +149,23 @@ def _nothing(path: str) -> str:
     return "the table cannot be read: No such file or directory; set data.path, or MMOE_DATA to the directory it is in"
 
 
-def _partitions(match: Path, path: str) -> tuple[tuple[str, str | None], ...]:
-    """List the partitions that the folders of a file name, below where its path begins."""
-    root = locate("").parts if not os.path.isabs(path) else ()
-    folders = match.parts[len(root) : -1]
+def _partitions(folders: Sequence[str]) -> Partitions:
+    """List the partitions that folders name."""
     pairs = (folder.partition("=") for folder in folders if "=" in folder.strip("="))
     return tuple((unquote(key), None if value == NULL_PARTITION else unquote(value)) for key, _, value in pairs)
 
 
-def _same_partitions(files: Sequence[tuple[Path, tuple[tuple[str, str | None], ...]]]) -> None:
+def _same_partitions(files: Sequence[TableFile]) -> None:
     """Refuse files whose folders name other partitions, or one of them twice."""
-    first, wanted = files[0]
-    names = [key for key, _ in wanted]
+    names = [key for key, _ in files[0].partitions]
     if len(set(names)) < len(names):
-        raise DataError(f"{first}: its folders name a partition twice; rename one")
-    for path, given in files:
-        if [key for key, _ in given] != names:
+        raise DataError(f"{files[0].where}: its folders name a partition twice; rename one")
+    for file in files:
+        given = [key for key, _ in file.partitions]
+        if given != names:
             raise DataError(
-                f"{path}: its folders name the partitions {_listed([key for key, _ in given])}, and those of {first} "
-                f"name {_listed(names)}; a table's files lie in folders of one kind"
+                f"{file.where}: its folders name the partitions {_listed(given)}, and those of {files[0].where} name "
+                f"{_listed(names)}; a table's files lie in folders of one kind"
             )
 
 
