@@ -168,7 +168,7 @@ def _mapped(path: Path) -> NDArray[Any]:
 
 
 class Feeder:
-    """What every run of a lean model is fed beside its rows; for several threads at once."""
+    """Inputs of every run of a lean model beside its rows; for several threads at once."""
 
     def __init__(self, lean: LeanModel, threads: int) -> None:
         self._tables, self._unread = dict(lean.tables), lean.unread
