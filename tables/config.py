@@ -177,6 +177,12 @@ class TableData(Section):
         description="Training rows that are shuffled together; where there are more, blocks of rows are permuted and "
         "rows within such a buffer.",
     )
+    cache_gib: float = Field(
+        default=0.0,
+        ge=0,
+        description="The most disk space for that cache, in GiB, which is estimated before it is written; 0: as much "
+        "as is free.",
+    )
     drop: Names = Field(default=(), description="Columns that are never features.")
     keep: Names = Field(
         default=(),

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from model.config.run import Config
 from model.data.cells import cells_of
 from model.data.splits import SPLITS, TEST, Assignment
+from model.data.streaming.budget import check_space
 from model.data.streaming.cache import PARTS, CacheWriter, RowNumberWriter, map_rows, read_manifest
 from model.data.streaming.joining import join_tables
 from model.data.streaming.packing import pack, pack_schema, unpack_cells, unpack_rows, unpack_schema
@@ -89,28 +89,6 @@ def cache_key(config: Config, digest: str) -> str:
         "edges": [config.model.numeric_encoding, config.model.bins],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def bytes_needed(found: Survey) -> int:
-    """Compute the size of the cache."""
-    schema = found.coder.features
-    row = 4 * len(schema.numeric) + 4 * len(schema.single) + 8 * (len(found.tasks) + len(schema.datetimes) + 1)
-    row += 8 * len(schema.bags) + (4 if found.coder.weight is not None else 0)
-    return int(found.counts.sum()) * row + 4 * found.bag_values
-
-
-def check_space(found: Survey, folder: Path, config: Config) -> None:
-    """Refuse to write a cache that the disk, or the configuration, has no room for."""
-    assert isinstance(config.data, TableData)
-    needed = bytes_needed(found)
-    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    held = sum(file.stat().st_size for file in folder.glob("*")) if folder.is_dir() else 0
-    free = shutil.disk_usage(place).free + held
-    if needed > free:
-        raise DataError(
-            f"{folder}: the cache of {int(found.counts.sum()):,} rows takes {needed / 2**30:.1f} GiB, and "
-            f"{free / 2**30:.1f} GiB are free; make room, or choose another disk with --models"
-        )
 
 
 def _write(files: Files, config: Config, plan: Plan, found: Survey, folder: Path, facts: dict[str, Any]) -> None:

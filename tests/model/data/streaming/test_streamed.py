@@ -1,111 +1,18 @@
 """Tables that memory need not hold: what is read from them is what is read from them whole."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from model.config.run import Config
+from model.data.streaming.place import CACHE
 from model.data.table import read_dataset
-from model.schema import Dataset, FeatureSchema, Rows
-from tables import blocks
+from model.schema import FeatureSchema
+from tables.errors import DataError
+from tests.support.streamed_tables import assert_same, assert_same_rows, config_of, made, streamed
 
-ROWS = 3_000
-
-
-def made(rows: int = ROWS) -> pl.DataFrame:
-    """Make a table with every kind of column, missing cells, markers and several labels."""
-    draw = np.random.default_rng(5)
-    words = np.array(["ash", "birch", "cedar", "dögwood", " elm ", "NA"])
-    lists = [[f"t{n}" for n in draw.integers(0, 30, size)] for size in draw.integers(0, 5, rows)]
-    shares = draw.random(rows)
-    return pl.DataFrame(
-        {
-            "width": np.where(draw.random(rows) < 0.1, np.nan, draw.normal(3.0, 2.0, rows)),
-            "height": pl.Series(draw.integers(-999, -990, rows) + 0).cast(pl.Int32),
-            "tree": words[draw.integers(0, 6, rows)],
-            "grade": pl.Series(draw.integers(1, 9, rows).astype(float)).set(pl.Series(shares < 0.05), None),
-            "user": draw.integers(0, 400, rows),
-            "item": pl.Series(draw.integers(0, 90, rows)).cast(pl.String),
-            "last_item": pl.Series(draw.integers(0, 95, rows)).cast(pl.String),
-            "tags": lists,
-            "more": pl.Series([",".join(tags[:2]) for tags in lists]),
-            "seen": pl.Series(1_600_000_000 + draw.integers(0, 10**8, rows)).cast(pl.Int64),
-            "split": np.where(shares < 0.6, "train", np.where(shares < 0.8, "validation", "test")),
-            "times": draw.integers(1, 4, rows),
-            "bought": pl.Series(draw.integers(0, 2, rows)).set(pl.Series(draw.random(rows) < 0.1), None),
-            "stars": draw.integers(1, 6, rows),
-            "spent": np.where(draw.random(rows) < 0.2, np.nan, draw.gamma(2.0, 20.0, rows)),
-        },
-        strict=False,
-    )
-
-
-def config_of(path: Path, data: dict[str, object], **features: object) -> Config:
-    """Configure a table with the columns of `made`."""
-    split = {"kind": "given", "by": "split"}
-    told = {"kind": "table", "path": str(path), "missing": ["-999"], "keep": ["grade >= 2"], "split": split} | data
-    kinds = {
-        "hashed": {"user": 300, "item": 64, "last_item": 64},
-        "bag": {"tags": {}, "more": {"separator": ",", "buckets": 16}},
-        "datetime": {"seen": ["hour", "days"]},
-        "share": [["item", "last_item"]],
-        "categorical": ["grade"],
-    }
-    tasks = [
-        {"name": "bought", "column": "bought", "kind": "binary"},
-        {"name": "many", "column": "stars", "kind": "binary", "positive_if": "> 3"},
-        {"name": "stars", "column": "stars", "kind": "multiclass"},
-        {"name": "spent", "column": "spent", "kind": "regression", "weight": 0.5},
-    ]
-    model = {"numeric_encoding": "piecewise_linear", "bins": 6}
-    return Config.model_validate(
-        {"name": "made", "data": told, "features": kinds | features, "tasks": tasks, "model": model}
-    )
-
-
-def streamed(config: Config, work: Path) -> Dataset:
-    """Read a table in two passes, however small it is."""
-    data = config.data.model_copy(update={"stream_above_rows": 0})
-    return read_dataset(config.model_copy(update={"data": data}), work)
-
-
-@pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut the table into many blocks."""
-    monkeypatch.setattr(blocks, "BLOCK_ROWS", 256)
-    monkeypatch.setattr(blocks.blocks_of, "__defaults__", (256,))
-
-
-def assert_same_features(one: FeatureSchema, other: FeatureSchema) -> None:
-    """Compare all that is known of features; means and deviations up to the order of sums."""
-    assert one.names == other.names
-    for mine, theirs in zip(
-        (*one.numeric, *one.texts, *one.datetimes), (*other.numeric, *other.texts, *other.datetimes), strict=True
-    ):
-        assert type(mine) is type(theirs)
-        for name, value in vars(mine).items():
-            held = getattr(theirs, name)
-            assert value == (pytest.approx(held, rel=1e-12) if isinstance(value, float) else held), (mine.name, name)
-
-
-def assert_same_rows(one: Rows, other: Rows) -> None:
-    """Compare all arrays of rows but their text."""
-    np.testing.assert_array_equal(one.numeric, other.numeric)
-    np.testing.assert_array_equal(one.codes, other.codes)
-    np.testing.assert_array_equal(one.labels, other.labels)
-    for mine, theirs in zip(one.bags, other.bags, strict=True):
-        np.testing.assert_array_equal(mine.values, theirs.values)
-        np.testing.assert_array_equal(mine.offsets, theirs.offsets)
-    for here, there in ((one.datetimes, other.datetimes), (one.weights, other.weights)):
-        assert (here is None) == (there is None)
-        if here is not None:
-            np.testing.assert_array_equal(here, there)
-
-
-Write = Callable[[pl.DataFrame, Path], None]
+PARTS = ("train", "validation", "test")
 
 
 def as_csv(frame: pl.DataFrame, path: Path) -> None:
@@ -113,20 +20,31 @@ def as_csv(frame: pl.DataFrame, path: Path) -> None:
     frame.with_columns(pl.col("tags").list.join("|")).write_csv(path)
 
 
+def assert_same_features(one: FeatureSchema, other: FeatureSchema) -> None:
+    """Compare all that is known of features; means and deviations up to the order of sums."""
+    assert one.names == other.names
+    mine, theirs = ((*schema.numeric, *schema.texts, *schema.datetimes) for schema in (one, other))
+    for left, right in zip(mine, theirs, strict=True):
+        assert type(left) is type(right)
+        for name, value in vars(left).items():
+            held = getattr(right, name)
+            assert value == (pytest.approx(held, rel=1e-12) if isinstance(value, float) else held), (left.name, name)
+
+
 @pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("weight", [None, "times"])
+@pytest.mark.parametrize("data", [{}, {"weight": "times"}, {"split": {"kind": "random", "key": ["user", "item"]}}])
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
-def test_a_streamed_table_is_the_table_in_memory(tmp_path: Path, kind: str, weight: str | None) -> None:
-    """A split that a column names is the same in both ways, and so must be all that follows."""
+def test_a_streamed_table_is_the_table_in_memory(tmp_path: Path, kind: str, data: dict[str, object]) -> None:
+    """A split that follows from the cells is the same in both ways; so must all the rest be."""
     path = tmp_path / f"t.{kind}"
     as_csv(made(), path) if kind == "csv" else made().write_parquet(path)
-    config = config_of(path, {"weight": weight} if weight else {"drop": ["times"]})
+    config = config_of(path, data)
     whole, cut = read_dataset(config), streamed(config, tmp_path / "work")
     assert_same_features(cut.features, whole.features)
     assert cut.tasks[:3] == whole.tasks[:3]
     scale = {"mean": pytest.approx(whole.tasks[3].mean), "std": pytest.approx(whole.tasks[3].std)}
     assert vars(cut.tasks[3]) == vars(whole.tasks[3]) | scale
-    for part in ("train", "validation", "test"):
+    for part in PARTS:
         assert_same_rows(getattr(cut, part), getattr(whole, part))
     for mine, theirs in zip(cut.row_numbers, whole.row_numbers, strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -134,3 +52,157 @@ def test_a_streamed_table_is_the_table_in_memory(tmp_path: Path, kind: str, weig
     assert cut.source == whole.source
     assert sorted(cut.remarks) == sorted(whole.remarks)
     assert sorted(cut.notes) == sorted(whole.notes)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_the_way_rows_are_cut_into_files_has_no_say(tmp_path: Path) -> None:
+    """One file, and files and row groups of odd sizes, give the same bytes."""
+    frame = made()
+    one, many = tmp_path / "one", tmp_path / "many"
+    one.mkdir()
+    many.mkdir()
+    frame.write_parquet(one / "all.parquet")
+    for number, (start, rows) in enumerate([(0, 1), (1, 700), (701, 256), (957, 2043)]):
+        frame.slice(start, rows).write_parquet(many / f"part-{number}.parquet", row_group_size=97)
+    random = {"split": {"kind": "random"}, "weight": "times"}
+    first, second = (streamed(config_of(path, random), tmp_path / f"work-{path.name}") for path in (one, many))
+    assert_same(first, second)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_the_sample_is_of_test_rows_with_the_text_that_a_client_would_send(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    made().write_parquet(path)
+    config = config_of(path)
+    cut, whole = streamed(config, tmp_path), read_dataset(config)
+    assert cut.sample is not None
+    assert len(cut.test.text) == 0
+    assert_same_rows(cut.sample, whole.test)  # fewer than are kept: all of them
+    np.testing.assert_array_equal(cut.sample.text, whole.test.text)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_split_by_time_divides_no_moment_and_is_that_of_memory(tmp_path: Path) -> None:
+    frame = made().with_columns(day=pl.Series(np.random.default_rng(0).integers(0, 50, 3_000)))
+    frame.write_parquet(tmp_path / "t.parquet")
+    config = config_of(tmp_path / "t.parquet", {"split": {"kind": "time", "by": ["day", "stars"]}})
+    cut, whole = streamed(config, tmp_path), read_dataset(config)
+    for mine, theirs in zip(cut.row_numbers, whole.row_numbers, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_split_by_group_divides_no_group(tmp_path: Path) -> None:
+    frame = made()
+    frame.write_parquet(tmp_path / "t.parquet")
+    config = config_of(tmp_path / "t.parquet", {"split": {"kind": "group", "by": "user"}})
+    users = [set(frame["user"].gather(numbers - 1)) for numbers in streamed(config, tmp_path).row_numbers]
+    assert len(set.union(*users)) == sum(map(len, users))
+    assert len(users[1]) == pytest.approx(40, abs=20)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_shares_are_met_about_and_rows_stay_when_the_table_grows(tmp_path: Path) -> None:
+    config = config_of(tmp_path / "t.parquet", {"split": {"kind": "random", "seed": 3}})
+    made(4_000).head(3_000).write_parquet(tmp_path / "t.parquet")
+    before = streamed(config, tmp_path).row_numbers
+    made(4_000).write_parquet(tmp_path / "t.parquet")
+    after = streamed(config, tmp_path).row_numbers
+    rows = sum(map(len, before))
+    assert [len(numbers) / rows for numbers in before] == pytest.approx([0.7, 0.1, 0.2], abs=0.03)
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old, new[: len(old)])
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_validation_split_is_carved_where_no_row_is_named_for_it(tmp_path: Path) -> None:
+    frame = made().with_columns(pl.col("split").replace("validation", "train"))
+    frame.write_parquet(tmp_path / "t.parquet")
+    cut = streamed(config_of(tmp_path / "t.parquet"), tmp_path)
+    named = [set(frame["split"].gather(numbers - 1)) for numbers in cut.row_numbers]
+    assert named == [{"train"}, {"train"}, {"test"}]
+    assert len(cut.validation) / (len(cut.train) + len(cut.validation)) == pytest.approx(0.1, abs=0.03)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_without_rows_there_are_features_notes_and_row_numbers(tmp_path: Path) -> None:
+    """What `--check` reads, in one pass and without a cache."""
+    made().write_parquet(tmp_path / "t.parquet")
+    config = config_of(tmp_path / "t.parquet")
+    told, whole = streamed(config, None, rows=False), streamed(config, tmp_path)
+    assert (told.features, told.tasks, told.notes) == (whole.features, whole.tasks, whole.notes)
+    for mine, theirs in zip(told.row_numbers, whole.row_numbers, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert [len(getattr(told, part)) for part in PARTS] == [0, 0, 0]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_rows_without_a_folder_of_a_run_are_cached_in_a_temporary_one(tmp_path: Path) -> None:
+    made().write_parquet(tmp_path / "t.parquet")
+    config = config_of(tmp_path / "t.parquet")
+    assert_same(streamed(config, None), streamed(config, tmp_path))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_cache_that_is_there_is_used_until_the_table_or_the_configuration_differs(tmp_path: Path) -> None:
+    path, manifest = tmp_path / "t.parquet", tmp_path / CACHE / "manifest.json"
+    made().write_parquet(path)
+    first = streamed(config_of(path), tmp_path)
+    written = manifest.stat().st_mtime_ns
+    tasks = tuple(task.model_copy(update={"weight": 3.0}) for task in config_of(path).tasks)
+    again = streamed(config_of(path).model_copy(update={"tasks": tasks}), tmp_path)
+    assert manifest.stat().st_mtime_ns == written
+    assert [task.weight for task in again.tasks] == [3.0] * 4
+    assert_same_rows(again.train, first.train)
+    streamed(config_of(path, min_count=6), tmp_path)
+    assert manifest.stat().st_mtime_ns > written
+    written = manifest.stat().st_mtime_ns
+    made().head(2_900).write_parquet(path)
+    assert len(streamed(config_of(path, min_count=6), tmp_path).train) < len(first.train)
+    assert manifest.stat().st_mtime_ns > written
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_file_that_was_cut_short_is_written_anew(tmp_path: Path) -> None:
+    made().write_parquet(tmp_path / "t.parquet")
+    config = config_of(tmp_path / "t.parquet")
+    whole = streamed(config, tmp_path / "whole")
+    streamed(config, tmp_path)
+    with (tmp_path / CACHE / "train.codes").open("r+b") as file:
+        file.truncate(100)
+    assert_same(streamed(config, tmp_path), whole)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_budget_of_disk_is_kept_before_anything_is_written(tmp_path: Path) -> None:
+    made().write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"takes 0\.00 GiB, and data\.cache_gib allows 1e-06; raise it"):
+        streamed(config_of(tmp_path / "t.parquet", {"cache_gib": 1e-6}), tmp_path)
+    assert not (tmp_path / CACHE).exists()
+
+
+def odd_table(head: int, later: list[str], path: Path) -> None:
+    """Write text: numbers in the first rows, then some other values."""
+    n = np.arange(head).astype(str).tolist() + later
+    pl.DataFrame({"n": n, "y": np.arange(len(n)) % 2}).write_csv(path)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(("odd", "refused"), [(20, False), (400, True)])
+def test_kinds_are_those_of_the_first_rows_and_later_odd_values_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: int, refused: bool
+) -> None:
+    from model.data.streaming import survey
+
+    monkeypatch.setattr(survey, "HEAD_ROWS", 512)
+    odd_table(1_000, ["n/k"] * odd, tmp_path / "t.csv")
+    task = {"name": "y", "column": "y", "kind": "binary"}
+    data = {"kind": "table", "path": str(tmp_path / "t.csv")}
+    config = type(config_of(tmp_path)).model_validate({"name": "odd", "data": data, "tasks": [task]})
+    if refused:
+        with pytest.raises(DataError, match=r"400 of all 1,400 values are none \(the first in row 1001\)"):
+            streamed(config, tmp_path)
+        return
+    cut = streamed(config, tmp_path)
+    assert "20 values are not numbers (the first in row 1001): taken as missing" in " ".join(cut.remarks)
+    assert np.isnan(np.concatenate([getattr(cut, part).numeric for part in PARTS])).sum() == odd
