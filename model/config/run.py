@@ -45,7 +45,7 @@ class TaskConfig(Section):
     name: str = Field(
         pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$",
         description="Name of the task in requests, answers and reports: a letter, then letters, digits, `_`, `.`, `-`. "
-        "The tensor names `numeric`, `categorical`, `expert_mask`, `row_expert_mask`, `gate_weights` and "
+        "The tensor names `numeric`, `categorical`, `datetime`, `expert_mask`, `row_expert_mask`, `gate_weights` and "
         "`gate_contributions` are taken.",
     )
     column: str = Field(min_length=1, description="Column that holds the labels; never a feature. Tasks may share one.")
