@@ -8,34 +8,25 @@ the published file, a map of them stays readable.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.artifact.abridge import abridge
 from service.artifact.detach import Detached, detach
-from service.artifact.file import MANIFEST_KEY
-from service.artifact.manifest import CATEGORICAL, Manifest
+from service.artifact.file import MANIFEST_KEY, read_model
+from service.artifact.manifest import CATEGORICAL, Manifest, parse_manifest
+from service.artifact.protobuf import metadata
 from service.artifact.trim import with_metadata
-from service.inference.session import open_session
-from service.inference.vocabulary import StringCodes, VocabularyIndex
+from service.inference.vocabulary import VocabularyIndex
 
-if TYPE_CHECKING:
-    from service.inference.answer import Floats
-
-LEAN, TEXTS = "lean.onnx", "texts.onnx"
-"""Files of the model without its large parts, and of the one that computes strings to look up."""
+MODEL, LEAN, TEXTS = "model.onnx", "lean.onnx", "texts.onnx"
+"""Files of a model, of one without its large parts, and of one that computes strings."""
 _PARTS = "parts.json"
 _SEALED = 0o400
-
-
-class Runnable(Protocol):
-    """Session of onnxruntime, as far as it is used."""
-
-    def run(self, names: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]], /) -> "list[Floats]":
-        """Compute the named outputs; all by default."""
 
 
 class IndexedLookup(NamedTuple):
@@ -109,6 +100,37 @@ def _indexed(detached: Detached) -> tuple[IndexedLookup, ...]:
     )
 
 
+def read_lean(path: Path, save: Path | None) -> tuple[LeanModel, Manifest]:
+    """Read a model file, checked, without its large parts, and its manifest, abridged.
+
+    Args:
+        path: of the file.
+        save: directory where to leave large parts, to be mapped; None copies them.
+
+    Raises:
+        ArtifactError: the file must not be served; says why.
+        OSError: the system cannot read it now, or there is no room to save.
+    """
+    content, manifest = read_model(path)
+    manifest = abridge(manifest)
+    lean = LeanModel.of(content, manifest)
+    return (lean.copied() if save is None or lean.is_whole else store(lean, save)), manifest
+
+
+def read_saved(folder: Path) -> tuple[LeanModel, Manifest]:
+    """Read a model and its manifest from a directory where `read_lean` has saved its parts.
+
+    One without such parts lies there as MODEL.
+
+    Raises:
+        OSError: the files cannot be read now.
+    """
+    stored = open_stored(folder) if (folder / LEAN).exists() else None
+    content = stored.model if stored is not None else (folder / MODEL).read_bytes()
+    manifest = abridge(parse_manifest(metadata(content)[MANIFEST_KEY]))
+    return stored or LeanModel.of(content, manifest).copied(), manifest
+
+
 def store(lean: LeanModel, folder: Path) -> LeanModel:
     """Write a model that has large parts to a folder, and return it with its arrays mapped.
 
@@ -165,45 +187,3 @@ def _save(path: Path, array: NDArray[Any]) -> None:
 def _mapped(path: Path) -> NDArray[Any]:
     mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     return mapped
-
-
-class Feeder:
-    """Inputs of every run of a lean model beside its rows; for several threads at once."""
-
-    def __init__(self, lean: LeanModel, threads: int) -> None:
-        self._tables, self._unread = dict(lean.tables), lean.unread
-        self._of_columns = [
-            (one.codes, one.columns, StringCodes(one.vocabulary, one.prefixes, one.default))
-            for one in lean.lookups
-            if one.prefixes is not None
-        ]
-        self._of_texts = [
-            (one.codes, StringCodes(one.vocabulary, ("",), one.default)) for one in lean.lookups if one.prefixes is None
-        ]
-        self._texts = None if lean.texts is None else open_session(lean.texts, threads)
-        self._read_by_texts = [] if self._texts is None else [value.name for value in self._texts.get_inputs()]
-
-    def feed(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Return the inputs of a session for these of the file."""
-        fed = {**inputs, **self._tables}
-        for codes, columns, strings in self._of_columns:
-            texts = inputs[CATEGORICAL]
-            fed[codes] = strings.of(texts if columns is None else texts[:, columns])
-        if self._texts is not None:
-            computed = self._texts.run(None, {name: inputs[name] for name in self._read_by_texts})
-            for (codes, strings), found in zip(self._of_texts, computed, strict=True):
-                fed[codes] = strings.of(found)
-        for name in self._unread:
-            del fed[name]
-        return fed
-
-
-class FedSession:
-    """Session of a lean model that takes the inputs of the file."""
-
-    def __init__(self, session: Runnable, feeder: Feeder) -> None:
-        self._session, self._feed = session, feeder.feed
-
-    def run(self, names: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]], /) -> "list[Floats]":
-        """Compute the named outputs; all by default."""
-        return self._session.run(names, self._feed(inputs))

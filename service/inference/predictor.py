@@ -15,8 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.abridge import abridge
-from service.artifact.file import MANIFEST_KEY, golden_inputs, read_model
+from service.artifact.file import golden_inputs
 from service.artifact.manifest import (
     EXPERT_MASK,
     GATE_CONTRIBUTIONS,
@@ -24,14 +23,13 @@ from service.artifact.manifest import (
     NUMERIC,
     ROW_EXPERT_MASK,
     Manifest,
-    parse_manifest,
 )
-from service.artifact.protobuf import metadata
 from service.artifact.trim import Shapes, for_complete_rows, keep_outputs
 from service.errors import ArtifactError, GatesUnavailable
 from service.inference.answer import Answer, Floats, Outputs
 from service.inference.features import Batch
-from service.inference.lean_model import LEAN, FedSession, Feeder, LeanModel, Runnable, open_stored, store
+from service.inference.feeding import FedSession, Feeder, Runnable
+from service.inference.lean_model import LeanModel, read_lean, read_saved
 from service.inference.session import open_session
 from service.system.quoting import quote
 
@@ -42,9 +40,8 @@ run small."""
 CONTRIBUTION_RUN_ROWS = 64
 """The same where contributions are computed: a row then needs T x E x D numbers on the way."""
 
-MODEL, ANY_ROWS, COMPLETE_ROWS = "model.onnx", "any_rows.ort", "complete_rows.ort"
-"""Files that a predictor saves for another process: the model, and the optimised graphs of its two
-sessions."""
+ANY_ROWS, COMPLETE_ROWS = "any_rows.ort", "complete_rows.ort"
+"""Files that a predictor saves for another process: the optimised graphs of its two sessions."""
 
 _NONE: Mapping[str, bytes] = MappingProxyType({})
 
@@ -112,12 +109,7 @@ class Predictor:
         Raises:
             ArtifactError: the file must not be served; says why.
         """
-        content, whole_manifest = read_model(path)
-        manifest = abridge(whole_manifest)
-        del whole_manifest
-        model = LeanModel.of(content, manifest)
-        del content
-        model = store(model, save) if save is not None and not model.is_whole else model.copied()
+        model, manifest = read_lean(path, save)
         predictor = cls(model, manifest, name, threads, save=save)
         predictor.warm_up(min(largest_batch, RUN_ROWS))
         return predictor
@@ -131,11 +123,7 @@ class Predictor:
         Raises:
             OSError: the files cannot be read now.
         """
-        model = open_stored(folder) if (folder / LEAN).exists() else None
-        content = model.model if model is not None else (folder / MODEL).read_bytes()
-        manifest = abridge(parse_manifest(metadata(content)[MANIFEST_KEY]))
-        model = model or LeanModel.of(content, manifest).copied()
-        del content
+        model, manifest = read_saved(folder)
         graphs = {file.name: file.read_bytes() for file in folder.glob("*.ort")}
         predictor = cls(model, manifest, name, threads, graphs)
         predictor.warm_up(min(largest_batch, RUN_ROWS))

@@ -20,8 +20,8 @@ from service.artifact.file import golden_inputs
 from service.artifact.manifest import GATE_WEIGHTS
 from service.errors import ArtifactError
 from service.inference.features import Batch
-from service.inference.lean_model import LEAN, forget_stored
-from service.inference.predictor import MODEL, Predictor
+from service.inference.lean_model import LEAN, MODEL, forget_stored
+from service.inference.predictor import Predictor
 from service.inference.session import runtime
 from service.versions.checker import SMALLER, CheckLimits, CheckRequest, Verdict
 

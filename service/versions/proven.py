@@ -27,7 +27,8 @@ from pathlib import Path
 
 from service.artifact.file import read_parts
 from service.errors import ArtifactError
-from service.inference.predictor import MODEL, Predictor
+from service.inference.lean_model import MODEL
+from service.inference.predictor import Predictor
 from service.versions.checker import PATIENCE, CheckLimits, CheckRequest
 from service.versions.checks import BeingChecked, Checks, Job, Postponed
 from service.versions.disk import fingerprint

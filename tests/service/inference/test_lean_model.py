@@ -13,8 +13,8 @@ from service.artifact.abridge import MOST_LISTED_VALUES
 from service.artifact.file import MANIFEST_KEY
 from service.artifact.protobuf import metadata
 from service.inference.features import Batch
-from service.inference.lean_model import LEAN, forget_stored, open_stored
-from service.inference.predictor import MODEL, Predictor
+from service.inference.lean_model import LEAN, MODEL, forget_stored, open_stored
+from service.inference.predictor import Predictor
 from tests.support.hand_weights import HandWeights, raw_rows, raw_times
 from tests.support.large_model import MANY, TABLE_ROWS, inputs_of, large_weights, write_large_model
 

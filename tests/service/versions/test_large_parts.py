@@ -11,8 +11,7 @@ import pytest
 
 from service.artifact.abridge import MOST_LISTED_VALUES
 from service.inference.features import Batch
-from service.inference.lean_model import LEAN
-from service.inference.predictor import MODEL
+from service.inference.lean_model import LEAN, MODEL
 from service.versions.checker import CheckLimits
 from service.versions.proven import ProvenFiles
 from tests.support.checker_targets import crash, have_no_room
