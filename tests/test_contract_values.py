@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,10 +20,12 @@ pytest.importorskip("torch", reason="makes a model: needs the trainer's packages
 import torch
 
 from model.artifact.export import build_artifact
+from model.artifact.parity import TOLERANCE, check_cells
 from model.artifact.serving_module import ServingModule, serve
 from model.artifact.text import lookup_table
 from model.config.run import Config
 from model.data.table import read_dataset
+from model.errors import ExportError
 from model.network.inputs import inputs_of
 from model.network.model import build_model, predict
 from model.schema import FIRST_VALUE, MISSING, UNKNOWN, Dataset
@@ -143,6 +145,28 @@ def test_other_numbers_near_a_marker_are_values(tmp_path: Path) -> None:
     answers = made.answer([{"z": 1, "x": x} for x in (-1, -1.0001, -0.9999, 1)])
     assert len(set(answers.tolist())) == 4
     assert MISSING not in made.dataset.train.codes
+
+
+def test_id_and_bag_that_the_graph_takes_otherwise_than_the_reader_did_are_found(tmp_path: Path) -> None:
+    columns = {
+        "id": [row % 9 for row in range(60)],
+        "tags": [[f"t{row % 5}", "t1"][: row % 3] for row in range(60)],
+        "at": [datetime(2026, 1, 1 + row % 28, tzinfo=UTC) for row in range(60)],
+    }
+    features = {"hashed": {"id": 100}, "bag": {"tags": {}}, "datetime": {"at": ["weekday", "days"]}}
+    made = make(tmp_path, pl.DataFrame({**rows(), **columns}), parquet=True, features=features)
+    cells, file = made.dataset.cells, (tmp_path / "model.onnx").read_bytes()
+    assert cells is not None
+    check_cells(file, made.module, cells, TOLERANCE)
+    (tags,) = cells.read_bags
+    assert cells.datetimes is not None
+    for changed in (
+        replace(cells, read_codes=cells.read_codes + 1),
+        replace(cells, read_bags=(replace(tags, values=5 - tags.values),)),
+        replace(cells, text=np.where(cells.text == "t1", "t1|t1|t2", cells.text)),
+    ):
+        with pytest.raises(ExportError, match=r"row \d+ of the table, sent as a request"):
+            check_cells(file, made.module, changed, TOLERANCE)
 
 
 @contextmanager

@@ -124,3 +124,5 @@ def test_weights_are_not_a_feature() -> None:
     assert "times" not in read(frame(), "times").features.names
     with pytest.raises(DataError, match=r"data\.weight names the column 'nowhere'"):
         read(frame(), "nowhere")
+    with pytest.raises(DataError, match=r"features\.hashed names 'user', which holds the weights of data\.weight"):
+        read(frame().with_columns(user="times"), "user")
