@@ -26,12 +26,11 @@ class PassProgress:
         self._name, self._rows, self._every_s = name, rows, every_s
         self._done, self._began = 0, time.perf_counter()
         self._said = self._began
-        terminal = self._out.isatty()
-        self._bar = (
-            tqdm(total=rows or None, desc=name, unit="rows", unit_scale=True, file=self._out, leave=False)
-            if (terminal)
-            else None
-        )
+        self._bar = None
+        if self._out.isatty():
+            self._bar = tqdm(total=rows or None, desc=name, unit="rows", unit_scale=True, file=self._out, leave=False)
+        else:
+            self._say(f"{name}: {rows:,} rows")
 
     def add(self, rows: int) -> None:
         """Count further rows as done."""
@@ -42,15 +41,17 @@ class PassProgress:
         now = time.perf_counter()
         if now - self._said >= self._every_s and self._done < self._rows:
             self._said = now
-            self._out.write(f"{self._line(now)}\n")
-            self._out.flush()
+            self._say(self._line(now))
 
     def end(self) -> None:
         """Say how long the pass took."""
         if self._bar is not None:
             self._bar.close()
         seconds = time.perf_counter() - self._began
-        self._out.write(f"{self._name}: {self._done:,} rows in {seconds:,.0f} s ({self._rate(seconds)}).\n")
+        self._say(f"{self._name}: {self._done:,} rows in {seconds:,.0f} s ({self._rate(seconds)})")
+
+    def _say(self, line: str) -> None:
+        self._out.write(f"{line}\n")
         self._out.flush()
 
     def _line(self, now: float) -> str:

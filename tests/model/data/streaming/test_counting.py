@@ -66,7 +66,8 @@ def test_progress_says_which_pass_how_fast_and_how_long_it_takes_yet() -> None:
     progress.add(250)
     progress.add(750)
     progress.end()
-    first, last = out.getvalue().splitlines()
+    begin, first, last = out.getvalue().splitlines()
+    assert begin == "Pass 1 of 2, counting: 1,000 rows"
     assert first.startswith("Pass 1 of 2, counting: 250 of 1,000 rows, ")
     assert first.endswith(" s left")
     assert " rows/s, " in first
