@@ -20,8 +20,6 @@ from service.inference.reading.numbers import NumberReader, all_finite
 from service.inference.reading.texts import hashed_fault, text_reader
 from service.inference.reading.values import NOT_PLAIN, Row, describe
 
-_NO_CELLS: list[Row] = []
-
 
 class Batch(NamedTuple):
     """Batch of rows ready to run; B >= 1.
@@ -54,13 +52,14 @@ class Batch(NamedTuple):
             return batches[0]
         numeric = [b.numeric for b in batches if b.numeric is not None]
         categorical = [b.categorical for b in batches if b.categorical is not None]
-        datetime = [b.datetime for b in batches if b.datetime is not None]
         return cls(
             np.concatenate(numeric) if numeric else None,
             np.concatenate(categorical) if categorical else None,
             sum(b.rows for b in batches),
             all(b.complete for b in batches),
-            np.concatenate(datetime) if datetime else None,
+            None
+            if batches[0].datetime is None
+            else np.concatenate([b.datetime for b in batches if b.datetime is not None]),
         )
 
     def slice(self, start: int, stop: int) -> Self:
@@ -101,9 +100,8 @@ class FeatureReader:
         self.numeric, self.categorical, self.datetime = len(numeric), len(texts), len(datetimes)
         self.max_rows = max_rows
         self._known = frozenset(self.names)
-        self._pick_numbers, self._pick_texts, self._pick_times = map(_picker, (numeric, texts, datetimes))
-        times = self.numeric + self.categorical
-        self._parts = slice(0, self.numeric), slice(self.numeric, times), slice(times, None)
+        self._pick_numbers, self._pick_others = _picker(numeric), _picker(texts + datetimes)
+        self._numbers_first = slice(0, self.numeric), slice(self.numeric, None)
         texts_of = text_reader(manifest)
         self._read_numbers, self._read_texts, self._prepared = (
             NumberReader(self.numeric).read, texts_of.read, texts_of.prepared
@@ -122,8 +120,8 @@ class FeatureReader:
             raise MalformedRequest(f'"instances" is {describe(instances)}', "an array of rows")
         self.check_rows(len(instances))
         try:
-            numbers, texts, times = self._split(instances)
-            return self._batch(numbers, texts, times, len(instances))
+            numbers, others = self._split(instances)
+            return self._batch(numbers, others, len(instances))
         except NOT_PLAIN:
             raise InvalidFeatures(*row_problems(instances, self._features)) from None
 
@@ -149,10 +147,9 @@ class FeatureReader:
         absent = [None] * rows
         columns = [inputs.get(name, absent) for name in self.names]
         try:
-            first, second, third = self._parts
-            numbers, texts = zip(*columns[first], strict=True), zip(*columns[second], strict=True)
-            times: list[Row] = list(zip(*columns[third], strict=True)) if self.datetime else _NO_CELLS
-            return self._batch(list(numbers), list(texts), times, rows)
+            numbers = zip(*columns[: self.numeric], strict=True)
+            others = zip(*columns[self.numeric :], strict=True)
+            return self._batch(list(numbers), list(others), rows)
         except NOT_PLAIN:
             raise InvalidFeatures(*column_problems(inputs, self._features)) from None
 
@@ -198,16 +195,15 @@ class FeatureReader:
             return False
         raise InvalidFeatures(*tensor_problems(numeric, self.names, nan_is_missing))
 
-    def _split(self, instances: list[Any]) -> tuple[list[Row], list[Row], list[Row]]:
-        """Return the rows' numbers, texts and moments in manifest order.
+    def _split(self, instances: list[Any]) -> tuple[list[Row], list[Row]]:
+        """Return the rows' numbers, and their texts and moments, in manifest order.
 
         Raises one of NOT_PLAIN where a row does not fit.
         """
         kinds = set(map(type, instances))
         if kinds == {dict}:
             if set(map(len, instances)) == {len(self.names)}:
-                times = list(map(self._pick_times, instances)) if self.datetime else _NO_CELLS
-                return list(map(self._pick_numbers, instances)), list(map(self._pick_texts, instances)), times
+                return list(map(self._pick_numbers, instances)), list(map(self._pick_others, instances))
             if not all(row.keys() <= self._known for row in instances):
                 raise KeyError
             complete: list[Row] = [tuple(map(row.get, self.names)) for row in instances]
@@ -219,14 +215,16 @@ class FeatureReader:
             raise TypeError
         if set(map(len, complete)) != {len(self.names)}:
             raise ValueError
-        first, second, third = self._parts
-        times = [row[third] for row in complete] if self.datetime else _NO_CELLS
-        return [row[first] for row in complete], [row[second] for row in complete], times
+        first, rest = self._numbers_first
+        return [row[first] for row in complete], [row[rest] for row in complete]
 
-    def _batch(self, numbers: list[Row], texts: list[Row], times: list[Row], rows: int) -> Batch:
+    def _batch(self, numbers: list[Row], others: list[Row], rows: int) -> Batch:
         numeric, complete = self._read_numbers(numbers) if self.numeric else (None, True)
-        categorical = self._read_texts(texts) if self.categorical else None
-        return Batch(numeric, categorical, rows, complete, read_datetimes(times) if self.datetime else None)
+        if not self.datetime:
+            return Batch(numeric, self._read_texts(others) if self.categorical else None, rows, complete)
+        texts = self.categorical
+        categorical = self._read_texts([row[:texts] for row in others]) if texts else None
+        return Batch(numeric, categorical, rows, complete, read_datetimes([row[texts:] for row in others]))
 
 
 def _features(manifest: Manifest) -> Features:
