@@ -163,9 +163,12 @@ def blocks_of(frames: Iterator[pl.DataFrame], rows: int = BLOCK_ROWS) -> Iterato
 
 def _block(frame: pl.DataFrame, files: Files, start: int, wanted: NDArray[np.int64]) -> Table:
     """Make a table of a block; its sample is its share of the whole table's."""
-    table = table_of(frame, files.data, files.typed, files.files.files[0].where)
     here = wanted[(wanted >= start) & (wanted < start + frame.height)] - start
-    if not start:  # the first block also has each column's first cells with a marker
+    where = files.files.files[0].where
+    if start:
+        table = table_of(frame, files.data, files.typed, where, sample=here)
+    else:  # the first block also has each column's first cells with a marker
+        table = table_of(frame, files.data, files.typed, where)
         here = np.union1d(here, table.sample_rows - 1)
     return replace(
         table,

@@ -32,16 +32,19 @@ class Markers:
 
         Boolean, false where null.
         """
-        if series.dtype == pl.String:
-            marked = series.is_in(list(self.texts))
-        elif series.dtype == pl.Boolean:
-            marked = series.cast(pl.String).is_in(list(self.texts))
-        elif series.dtype.is_numeric() and self.numbers:
-            floats = series if series.dtype.is_float() else series.cast(pl.Float64)
+        marked = self.marked(pl.col(series.name), series.dtype)
+        return pl.Series(np.zeros(len(series), bool)) if marked is None else series.to_frame().select(marked)[:, 0]
+
+    def marked(self, column: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+        """Express which values of a column mean "no value"; None if no value of its type does."""
+        if dtype in (pl.String, pl.Boolean):
+            marked = (column if dtype == pl.String else column.cast(pl.String)).is_in(list(self.texts))
+        elif dtype.is_numeric() and self.numbers:
+            kept = dtype if dtype.is_float() else pl.Float64()
             values = [*self.numbers, *(-number for number in self.numbers if math.isinf(number))]
-            marked = floats.is_in(pl.Series(values=values, dtype=floats.dtype).to_list())
+            marked = column.cast(kept).is_in(pl.Series(values=values, dtype=kept).to_list())
         else:
-            return pl.Series(np.zeros(len(series), bool))
+            return None
         return marked.fill_null(False)
 
 

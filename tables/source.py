@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tables.cleaning import clean
 from tables.config import TableData
 from tables.errors import DataError, Where
 from tables.files.csv_files import read_csv
@@ -98,8 +99,23 @@ def read_table(data: TableData) -> tuple[Table, str]:
     return table_of(frame, data, kind != "csv", path), f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
-def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Where, notes: tuple[str, ...] = ()) -> Table:
+def table_of(
+    frame: pl.DataFrame,
+    data: TableData,
+    typed: bool,
+    path: Where,
+    notes: tuple[str, ...] = (),
+    sample: NDArray[np.int64] | None = None,
+) -> Table:
     """Make a table of a file's frame: names composed, values trimmed, missing ones null.
+
+    Args:
+        frame: of the file.
+        data: says how its values are read.
+        typed: whether the file tells numbers from text.
+        path: of the file, for messages.
+        notes: facts worth a line in the report.
+        sample: rows of the table's sample, rising from 0; None to choose them.
 
     Raises:
         DataError: it has no rows, or two names are one.
@@ -108,9 +124,8 @@ def table_of(frame: pl.DataFrame, data: TableData, typed: bool, path: Where, not
         raise DataError(f"{path}: the table has no rows")
     frame = _with_composed_names(frame, path)
     markers = markers_of(data)
-    not_available = {} if data.missing_only is not None or "NA" in data.missing else _not_available(frame, data.strip)
-    cleaned = frame.with_columns(_clean(series, markers, data.strip) for series in frame.iter_columns())
-    sample = _sample(frame, cleaned)
+    cleaned, not_available = clean(frame, data, markers)
+    sample = _sample(frame, cleaned) if sample is None else sample
     return Table(
         cleaned,
         np.arange(1, frame.height + 1),
@@ -144,33 +159,3 @@ def _sample(frame: pl.DataFrame, cleaned: pl.DataFrame) -> NDArray[np.int64]:
         for given, read in zip(frame.iter_columns(), cleaned.iter_columns(), strict=True)
     ]
     return np.unique(np.concatenate([chosen, *marked])).astype(np.int64)
-
-
-def _not_available(frame: pl.DataFrame, strip: bool) -> dict[str, tuple[int, int]]:
-    """Find the columns of text with "NA": how many cells, and the first row, from 1."""
-    found = {}
-    for series in frame.iter_columns():
-        if series.dtype not in (pl.String, pl.Categorical, pl.Enum):
-            continue
-        text = series.cast(pl.String)
-        held = (text.str.strip_chars() if strip else text) == "NA"
-        if count := int(held.sum()):
-            found[series.name] = (count, int(held.arg_max() or 0) + 1)
-    return found
-
-
-def _clean(series: pl.Series, markers: Markers, strip: bool) -> pl.Series:
-    """Make values that mean "no value" null, in columns of every type.
-
-    Text is trimmed and in Unicode's form NFC.
-    """
-    if series.dtype in (pl.Categorical, pl.Enum):
-        series = series.cast(pl.String)
-    if series.dtype == pl.String:
-        if (series.str.len_bytes() != series.str.len_chars()).any():  # ASCII is in NFC as it is
-            series = series.str.normalize("NFC")
-        series = series.str.strip_chars() if strip else series
-    elif series.dtype.is_float():
-        series = series.fill_nan(None)
-    marked = markers.mask(series)
-    return series.set(marked, None) if marked.any() else series

@@ -16,10 +16,10 @@ from tables.files.csv_files import read_rows, refuse_other_texts, without_separa
 from tables.files.csv_structure import Before, count_rows, rows_end
 from tables.files.unpack import pieces
 
-PIECE_BYTES = 16 << 20
+PIECE_BYTES = 8 << 20
 """Bytes that are read at once."""
 
-MOST_PIECES = 16
+MOST_PIECES = 32
 """Pieces in which a row must end; else the text is read as it is, and what is wrong is said."""
 
 

@@ -11,7 +11,7 @@ from tables.files.dtypes import joined
 from tables.files.typed_files import bad_line
 from tables.files.unpack import pieces
 
-PIECE_BYTES = 16 << 20
+PIECE_BYTES = 8 << 20
 """Bytes that are read at once."""
 
 

@@ -1,5 +1,8 @@
 """The same rows, however they are cut into files and row groups."""
 
+import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -167,3 +170,87 @@ def test_the_digest_is_of_names_and_contents(tmp_path: Path) -> None:
     assert opened(first).digest() != opened(second).digest()
     single = first / "part-000.parquet"
     assert opened(single).digest() == read_table(TableData(kind="table", path=str(single)))[1]
+
+
+def broken(content: bytes) -> bytes:
+    """Damage the pages of a Parquet file, and leave what it says of itself whole."""
+    footer = len(content) - int.from_bytes(content[-8:-4], "little") - 8
+    return content[:4] + bytes(value ^ 0x5A for value in content[4:footer]) + content[footer:]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_a_damaged_file_among_good_ones_is_named(tmp_path: Path, kind: str) -> None:
+    cut(made(90), tmp_path, 3, kind)
+    path = tmp_path / f"part-001.{kind}"
+    content = path.read_bytes()
+    path.write_bytes(broken(content) if kind == "parquet" else content[:-7] + b"\xff" + content[-6:])
+    with pytest.raises(DataError) as caught:
+        list(opened(tmp_path).blocks())
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match=f"part-001.{kind}: "):
+        read(tmp_path)
+
+
+def test_a_file_that_changed_since_it_was_looked_at_is_refused(tmp_path: Path) -> None:
+    cut(made(30), tmp_path, 3, "csv")
+    table = opened(tmp_path)
+    with (tmp_path / "part-001.csv").open("a") as file:
+        file.write("1,2,3\n")
+    with pytest.raises(DataError, match=r"part-001\.csv: the file has .* rows, and had .* before; it was changed"):
+        list(table.blocks())
+
+
+MEMORY = """
+import sys
+from tables.blocks import open_table
+from tables.config import TableData
+
+def anonymous():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
+
+table = open_table(TableData(kind="table", path=sys.argv[1]))
+start = peak = anonymous()
+for block in table.blocks():
+    peak = max(peak, anonymous())
+print(peak - start)
+"""
+
+
+def grown(path: Path) -> int:
+    """Measure the bytes by which anonymous memory grows while a table is read, at the most."""
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(path)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(run.stdout) * 1024
+
+
+def wide(rows: int, kind: str) -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    if kind == "csv":  # short texts: sixteen bytes each in memory, three in the file
+        return pl.DataFrame({f"n{i}": rng.integers(10, 99, rows) for i in range(16)})
+    return pl.DataFrame({f"n{i}": rng.normal(size=rows) for i in range(16)})
+
+
+LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells anonymous memory")
+
+
+@LINUX
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_memory_does_not_grow_with_the_table(tmp_path: Path, kind: str) -> None:
+    for rows in (500_000, 2_000_000):
+        write(wide(rows, kind), tmp_path / f"{rows}.{kind}", kind, 100_000)
+    small, large = (grown(tmp_path / f"{rows}.{kind}") for rows in (500_000, 2_000_000))
+    assert large < small + 100_000_000  # the large table has at least 192 MB more
+
+
+@LINUX
+def test_a_row_group_is_held_once_at_the_most(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write(wide(2_000_000, "parquet"), path, "parquet", 2_000_000)
+    assert grown(path) < path.stat().st_size + 150_000_000

@@ -1,0 +1,54 @@
+"""Cleaning of a frame: text trimmed and in Unicode's form NFC, what means missing null."""
+
+import polars as pl
+
+from tables.config import TableData
+from tables.missing import Markers
+
+TEXTS = (pl.String, pl.Categorical, pl.Enum)
+
+
+def clean(frame: pl.DataFrame, data: TableData, markers: Markers) -> tuple[pl.DataFrame, dict[str, tuple[int, int]]]:
+    """Clean all columns; categories become text.
+
+    Args:
+        frame: of a file, as it stands there.
+        data: says whether text is trimmed, and whether "NA" means missing by default.
+        markers: what means missing.
+
+    Returns:
+        The frame, and how many cells of a column hold "NA" where that means missing by default,
+        with the row of the first, from 1.
+    """
+    frame = frame.with_columns(
+        pl.col(pl.Categorical, pl.Enum).cast(pl.String), pl.col(pl.Float32, pl.Float64).fill_nan(None)
+    )
+    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    frame = _trimmed(frame, texts, data.strip)
+    by_default = data.missing_only is None and "NA" not in data.missing
+    not_available = _not_available(frame, texts) if by_default else {}
+    able = {name: markers.marked(pl.col(name), dtype) for name, dtype in frame.schema.items()}
+    marked = {name: mark for name, mark in able.items() if mark is not None}
+    held = _where_any(frame, marked)
+    return frame.with_columns(pl.when(~marked[name]).then(pl.col(name)).alias(name) for name in held), not_available
+
+
+def _trimmed(frame: pl.DataFrame, texts: list[str], strip: bool) -> pl.DataFrame:
+    """Compose and trim columns of text; what is ASCII is in NFC as it is."""
+    other = {name: pl.col(name).str.len_bytes() != pl.col(name).str.len_chars() for name in texts}
+    frame = frame.with_columns(pl.col(name).str.normalize("NFC") for name in _where_any(frame, other))
+    return frame.with_columns(pl.col(name).str.strip_chars() for name in texts) if strip else frame
+
+
+def _not_available(frame: pl.DataFrame, texts: list[str]) -> dict[str, tuple[int, int]]:
+    """Find the columns of text with "NA": how many cells, and the first row, from 1."""
+    held = {name: frame[name] == "NA" for name in _where_any(frame, {name: pl.col(name) == "NA" for name in texts})}
+    return {name: (int(cells.sum()), int(cells.arg_max() or 0) + 1) for name, cells in held.items()}
+
+
+def _where_any(frame: pl.DataFrame, conditions: dict[str, pl.Expr]) -> list[str]:
+    """List the columns in which a condition holds for any value."""
+    if not conditions:
+        return []
+    held = frame.select(condition.any().alias(name) for name, condition in conditions.items()).row(0, named=True)
+    return [name for name, any_held in held.items() if any_held]
