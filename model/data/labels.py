@@ -304,6 +304,10 @@ def _check(task: Task, labels: Labels, chosen: Assignment) -> None:
     check_presence(task, [len(held) for held in here], of_class)
 
 
+class AbsentError(DataError):
+    """A split lacks a task, or one of its classes."""
+
+
 def check_presence(task: Task, labelled: Sequence[int], of_class: Sequence[Sequence[int]]) -> None:
     """Refuse a split from which a task, or one of its classes, is absent.
 
@@ -314,14 +318,14 @@ def check_presence(task: Task, labelled: Sequence[int], of_class: Sequence[Seque
     """
     for split, count, classes in zip(SPLITS, labelled, of_class, strict=True):
         if not count:
-            raise DataError(f"task '{task.name}' has no labels in the {split} split; choose another data.split")
+            raise AbsentError(f"task '{task.name}' has no labels in the {split} split; choose another data.split")
         for index, name in enumerate(task.classes):
             if not classes[index]:
                 total = sum(counts[index] for counts in of_class)
                 do = "choose another data.split or other classes"
                 if 0 < total < len(SPLITS):
                     do = "every split needs one: give more rows, or leave these out by data.keep"
-                raise DataError(
+                raise AbsentError(
                     f"task '{task.name}': no row of class '{name}' is in the {split} split ({total:,} in the whole "
                     f"table); {do}"
                 )

@@ -7,7 +7,7 @@ configuration, is written anew.
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -82,22 +82,23 @@ class RowNumberWriter:
     """Files of the row numbers of each split alone."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._files = folder, ExitStack()
+        self._files = ExitStack()
         self._open = [self._files.enter_context((folder / f"{part}.rows").open("wb")) for part in PARTS]
-        self._counts = [0] * len(PARTS)
 
     def add(self, numbers: NDArray[np.int64], chosen: NDArray[np.int8]) -> None:
         """Append the numbers (R,) of rows with their splits (R,)."""
         for part, file in enumerate(self._open):
-            here = numbers[chosen == part]
-            self._counts[part] += len(here)
-            file.write(here.tobytes())
+            file.write(numbers[chosen == part].tobytes())
 
-    def finish(self) -> tuple[NDArray[np.int64], ...]:
-        """Map the numbers of each split."""
+    def close(self) -> None:
+        """Close the files."""
         self._files.close()
-        arrays = ({"dtype": "<i8", "shape": [count]} for count in self._counts)
-        return tuple(_map(self._folder / f"{part}.rows", array) for part, array in zip(PARTS, arrays, strict=True))
+
+
+def map_row_numbers(folder: Path, counts: Sequence[int]) -> tuple[NDArray[np.int64], ...]:
+    """Map the row numbers of each split, so many of each."""
+    arrays = ({"dtype": "<i8", "shape": [count]} for count in counts)
+    return tuple(_map(folder / f"{part}.rows", array) for part, array in zip(PARTS, arrays, strict=True))
 
 
 def read_manifest(folder: Path, key: str) -> dict[str, Any] | None:

@@ -66,7 +66,12 @@ class ClassLabels:
     def add(self, table: Table, chosen: Assignment, weights: Weights | None) -> None:
         """Count the distinct values of a block in each split."""
         frame = pl.DataFrame(
-            {"key": self._keys(table), "split": chosen, "row": table.row_numbers, "value": self._values(table)}
+            {
+                "key": class_keys(table, self._config),
+                "split": chosen,
+                "row": table.row_numbers,
+                "value": table.column(self._config.column, f"task '{self._config.name}'"),
+            }
         )
         found = (
             frame.filter(pl.col("key").is_not_null())
@@ -108,23 +113,26 @@ class ClassLabels:
     def encode(self, table: Table) -> NDArray[np.float64]:
         """Read the labels of a block, (R,); `task` was called before."""
         assert self._labels is not None
-        keys = self._keys(table)
+        keys = class_keys(table, self._config)
         labels = keys.replace_strict(self._labels["key"], self._labels["label"], default=None, return_dtype=pl.Float64)
         if labels.null_count() > keys.null_count():
             raise DataError("the table has changed while it was read; start again")
         return np.asarray(labels.fill_null(float("nan")).to_numpy(), np.float64)
 
-    def _values(self, table: Table) -> pl.Series:
-        return table.column(self._config.column, f"task '{self._config.name}'")
 
-    def _keys(self, table: Table) -> pl.Series:
-        """Return what tells labels apart, null = none: values, or outcomes of `positive_if`."""
-        if self._config.positive_if is None:
-            return self._values(table)
-        match = CONDITION.match(self._config.positive_if)
-        assert match is not None  # the configuration was checked
-        held = compare(table, self._config.column, match["operator"], match["value"], f"task '{self._config.name}'")
-        return pl.Series(held).fill_nan(None)
+def class_keys(table: Table, config: TaskConfig) -> pl.Series:
+    """Return what tells labels of a task apart, (R,), null = none.
+
+    These are values or, with `positive_if`, outcomes; of a regression whether there is a label.
+    """
+    name = f"task '{config.name}'"
+    if config.kind == "regression":
+        return table.column(config.column, name).is_not_null().replace(False, None)
+    if config.positive_if is None:
+        return table.column(config.column, name)
+    match = CONDITION.match(config.positive_if)
+    assert match is not None  # the configuration was checked
+    return pl.Series(compare(table, config.column, match["operator"], match["value"], name)).fill_nan(None)
 
 
 def label_reader(config: TaskConfig) -> NumberLabels | ClassLabels:

@@ -10,14 +10,16 @@ import numpy as np
 
 from model.config.run import Config
 from model.data.cells import cells_of
+from model.data.labels import AbsentError
 from model.data.splits import SPLITS, TEST, Assignment
 from model.data.streaming.budget import check_space
-from model.data.streaming.cache import PARTS, CacheWriter, RowNumberWriter, map_rows, read_manifest
+from model.data.streaming.cache import PARTS, CacheWriter, map_row_numbers, map_rows, read_manifest
 from model.data.streaming.joining import join_tables
 from model.data.streaming.packing import pack, pack_schema, unpack_cells, unpack_rows, unpack_schema
 from model.data.streaming.progress import PassProgress
 from model.data.streaming.selection import Selection
 from model.data.streaming.splits import Plan, plan_of
+from model.data.streaming.strata import stratified
 from model.data.streaming.survey import Survey, survey
 from model.schema import Bags, Cells, Dataset, Rows
 from tables.blocks import Files
@@ -44,8 +46,7 @@ def stream_dataset(files: Files, config: Config, folder: Path) -> Dataset:
     key = cache_key(config, digest)
     manifest = read_manifest(folder, key)
     if manifest is None:
-        plan = plan_of(files, config)
-        found = survey(files, config, plan)
+        plan, found = _surveyed(files, config)
         check_space(found, folder, config)
         _write(files, config, plan, found, folder, {"key": key, "digest": digest})
         manifest = read_manifest(folder, key)
@@ -61,8 +62,7 @@ def inspect_table(files: Files, config: Config, folder: Path) -> Dataset:
     Raises:
         DataError: as `stream_dataset`.
     """
-    writer = RowNumberWriter(folder)
-    found = survey(files, config, plan_of(files, config), writer)
+    _, found = _surveyed(files, config, folder)
     schema = found.coder.features
     none = Rows(
         np.zeros((0, len(schema.numeric)), np.float32),
@@ -73,8 +73,26 @@ def inspect_table(files: Files, config: Config, folder: Path) -> Dataset:
     )
     return Dataset(
         *(schema, found.tasks, none, none, none, files.source, files.digest(), found.notes, found.remarks),
-        row_numbers=writer.finish(),
+        row_numbers=map_row_numbers(folder, found.counts.tolist()),
     )
+
+
+def _surveyed(files: Files, config: Config, numbers: Path | None = None) -> tuple[Plan, Survey]:
+    """Make the first pass; once more, stratified, where a random split lacks a class otherwise.
+
+    Row numbers of each split are written to the folder `numbers`, if there is one.
+    """
+    assert isinstance(config.data, TableData)
+    split = config.data.split
+    by_row = split.kind == "random" and not split.keys
+    plan = stratified(files, config) if by_row and split.stratify else plan_of(files, config)
+    try:
+        return plan, survey(files, config, plan, numbers)
+    except AbsentError:
+        if not by_row or split.stratify is not None:
+            raise
+    plan = stratified(files, config)
+    return plan, survey(files, config, plan, numbers)
 
 
 def cache_key(config: Config, digest: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,14 +108,14 @@ class _WeightRange:
             self.total, self.rows = self.total + float(weights.sum(dtype=np.float64)), self.rows + len(weights)
 
 
-def survey(files: Files, config: Config, plan: Plan, numbers_of: RowNumberWriter | None = None) -> Survey:
+def survey(files: Files, config: Config, plan: Plan, numbers: Path | None = None) -> Survey:
     """Read the whole table once.
 
     Args:
         files: of the table.
         config: names columns and tasks.
         plan: how to split.
-        numbers_of: takes the row numbers of each split, if somebody wants them.
+        numbers: folder for files of the row numbers of each split, if somebody wants them.
 
     Raises:
         DataError: for a table that does not fit the configuration.
@@ -126,11 +127,14 @@ def survey(files: Files, config: Config, plan: Plan, numbers_of: RowNumberWriter
     counter = _Counter(head, config, plan)
     precision = _on_precision(head, counter)
     last = head
+    writer = None if numbers is None else RowNumberWriter(numbers)
     for block in chain(first, blocks):
         chosen = counter.add(block)
-        if numbers_of is not None:
-            numbers_of.add(block.row_numbers, chosen)
+        if writer is not None:
+            writer.add(block.row_numbers, chosen)
         last = block
+    if writer is not None:
+        writer.close()
     progress.end()
     if last is not head and len(head) < files.rows:
         counter.said.add_all(on_totals(last))

@@ -126,7 +126,7 @@ def test_a_validation_split_is_carved_where_no_row_is_named_for_it(tmp_path: Pat
 
 @pytest.mark.usefixtures("small_blocks")
 def test_without_rows_there_are_features_notes_and_row_numbers(tmp_path: Path) -> None:
-    """What `--check` reads, in one pass and without a cache."""
+    """`--check` makes one pass, and no cache."""
     made().write_parquet(tmp_path / "t.parquet")
     config = config_of(tmp_path / "t.parquet")
     told, whole = streamed(config, None, rows=False), streamed(config, tmp_path)
@@ -206,3 +206,30 @@ def test_kinds_are_those_of_the_first_rows_and_later_odd_values_are_counted(
     cut = streamed(config, tmp_path)
     assert "20 values are not numbers (the first in row 1001): taken as missing" in " ".join(cut.remarks)
     assert np.isnan(np.concatenate([getattr(cut, part).numeric for part in PARTS])).sum() == odd
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("told", [None, True])
+def test_a_rare_class_is_in_every_split(tmp_path: Path, told: bool | None) -> None:
+    """Asked for or not: a hash of 3,000 rows may leave a class of three rows out of a split."""
+    stars = pl.Series(np.random.default_rng(2).integers(1, 4, 3_000))
+    stars = stars.scatter([5, 1_300, 2_900], [4, 4, 4]).scatter(list(range(100, 160)), [5] * 60)
+    made().with_columns(stars=stars).write_parquet(tmp_path / "t.parquet")
+    split = {"kind": "random"} | ({} if told is None else {"stratify": told})
+    cut = streamed(config_of(tmp_path / "t.parquet", {"split": split, "keep": []}), tmp_path)
+    assert cut.tasks[2].classes == ("1", "2", "3", "4", "5")
+    classes = [getattr(cut, part).labels[:, 2] for part in PARTS]
+    assert [int((held == 3).sum()) for held in classes] == [1, 1, 1]
+    assert [int((held == 4).sum()) for held in classes] == pytest.approx([42, 6, 12], abs=1)
+    assert "stratified by class" in " ".join(cut.notes)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_class_that_a_split_lacks_is_refused_where_nothing_may_be_stratified(tmp_path: Path) -> None:
+    made().with_columns(stars=pl.Series(np.arange(3_000) % 2 * 4 + 1).scatter([5, 6, 7], [2, 2, 2])).write_parquet(
+        tmp_path / "t.parquet"
+    )
+    split = {"kind": "random", "stratify": False, "seed": 0}
+    config = config_of(tmp_path / "t.parquet", {"split": split, "keep": []})
+    with pytest.raises(DataError, match=r"task 'stars': no row of class '2' is in the \w+ split \(3 in the whole"):
+        streamed(config, tmp_path)

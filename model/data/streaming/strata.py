@@ -1,0 +1,78 @@
+"""Stratified split of a table that is read block by block: rare classes are shared out."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model.config.run import Config, TaskConfig
+from model.data.splits import Assignment
+from model.data.stratify import stratify
+from model.data.streaming.labels import class_keys
+from model.data.streaming.selection import Selection
+from model.data.streaming.splits import ByRow, Plan, places
+from tables.blocks import Files
+from tables.config import Split, TableData
+from tables.source import Table
+
+RARE_ROWS = 10_000
+"""Rows up to which a class is shared out by number; a hash is even enough for more."""
+
+
+class Stratified(Plan):
+    """Random split in which rows of rare classes have the splits that are given for them."""
+
+    def __init__(self, split: Split, rows: NDArray[np.int64], chosen: Assignment) -> None:
+        """Take the row numbers (S,), rising, and the split of each."""
+        self._others = ByRow(split)
+        self._rows, self._chosen = rows, chosen
+        self.how = f"{self._others.how}, stratified by class"
+
+    def assign(self, table: Table) -> Assignment:
+        """Choose the split of each row of a block, (R,)."""
+        chosen = self._others.assign(table)
+        _, here, there = np.intersect1d(table.row_numbers, self._rows, assume_unique=True, return_indices=True)
+        chosen[here] = self._chosen[there]
+        return chosen
+
+
+class _RareRows:
+    """Rows of a task's rare classes."""
+
+    def __init__(self, config: TaskConfig) -> None:
+        self._config = config
+        self._counts: pl.DataFrame | None = None
+        self.rows: pl.DataFrame | None = None
+
+    def add(self, table: Table) -> None:
+        """Take in a block."""
+        keys = class_keys(table, self._config)
+        new = pl.DataFrame({"key": keys, "row": table.row_numbers}).drop_nulls("key")
+        counts = new.group_by("key").agg(pl.len().cast(pl.Int64).alias("rows"))
+        before = counts if self._counts is None else pl.concat([self._counts, counts])
+        self._counts = before.group_by("key").agg(pl.col("rows").sum())
+        rare = self._counts.filter(pl.col("rows") <= RARE_ROWS)
+        held = new if self.rows is None else pl.concat([self.rows, new])
+        self.rows = held.join(rare.select("key"), on="key", how="semi", maintain_order="left")
+
+
+def stratified(source: Files, config: Config) -> Plan:
+    """Share out the rows of rare classes, which are found by reading the whole table once."""
+    assert isinstance(config.data, TableData)
+    split, selection = config.data.split, Selection(config)
+    tasks = [_RareRows(task) for task in config.tasks]
+    for block in source.blocks():
+        table = selection.keep(block)
+        for task in tasks:
+            task.add(table)
+    found = [task.rows for task in tasks if task.rows is not None]
+    rows = np.unique(np.concatenate([frame["row"].to_numpy() for frame in found]))
+    strata = {}
+    for place, frame in enumerate(found):
+        classes: NDArray[np.float64] = np.full(len(rows), np.nan)
+        numbers = frame["key"].rank("dense").to_numpy()
+        classes[np.searchsorted(rows, frame["row"].to_numpy())] = numbers
+        strata[str(place)] = classes
+    bounds = np.round(len(rows) * np.cumsum([1 - split.validation - split.test, split.validation])).astype(np.int64)
+    sizes = np.diff([0, *bounds, len(rows)])
+    order = np.argsort(places(rows, split.seed))
+    return Stratified(split, rows, stratify(order, sizes, strata) if len(rows) else np.zeros(0, np.int8))
