@@ -15,12 +15,12 @@ from tables.config import TableData
 
 @dataclass(frozen=True)
 class Before:
-    """What of a file comes before a part of it that is read by itself.
+    """Position in a file of a part of it that is read by itself.
 
     Attributes:
-        rows: of the table.
-        lines: less the line of a header that the part was given.
-        bytes: less those of such a header.
+        rows: that come before it.
+        lines: likewise, less those of a header that the part was given.
+        bytes: likewise, less those of such a header.
     """
 
     rows: int = 0
