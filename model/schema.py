@@ -1,5 +1,6 @@
 """Schema of the offline half: features, tasks, and the rows of a table after reading."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -195,6 +196,11 @@ class Task:
             std.
         std: of the training labels (regression; else 1.0).
         weight: of this task's loss.
+        after: name of the task that has to come true before; empty if none has. The tower's output
+            is then the logit given that, and the label that of both together.
+        negatives_kept: share of the negative rows that the table holds, in (0, 1].
+        slope: of the calibrated logit, above 0 (binary).
+        intercept: of the calibrated logit.
     """
 
     name: str
@@ -203,11 +209,29 @@ class Task:
     mean: float = 0.0
     std: float = 1.0
     weight: float = 1.0
+    after: str = ""
+    negatives_kept: float = 1.0
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    @property
+    def conditional(self) -> str:
+        """Return the name of its conditional output; empty where it has none."""
+        return f"{self.name}.given.{self.after}" if self.after else ""
 
     @property
     def outputs(self) -> int:
         """Count the tower's output units: K for multiclass, else 1."""
         return len(self.classes) if self.kind == "multiclass" else 1
+
+
+def funnel(tasks: Sequence[Task], task: Task) -> list[int]:
+    """Return the places of a task and of those that have to come true before it, nearest first."""
+    place = {known.name: t for t, known in enumerate(tasks)}
+    chain = [place[task.name]]
+    while after := tasks[chain[-1]].after:
+        chain.append(place[after])
+    return chain
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from model.mmoe import Mixture
 from model.network.inputs import Inputs, inputs_of
-from model.network.model import Model, in_units
+from model.network.model import Model, in_units, output_names
 from model.schema import Dataset, FeatureSchema, Rows
 
 Answers = dict[str, NDArray[np.floating]]
@@ -63,7 +63,7 @@ class ServingModule(nn.Module):
     def output_names(self) -> list[str]:
         """List the names of the outputs in their order."""
         gates = ["gate_weights", "gate_contributions"] if self.gated else []
-        return [task.name for task in self.tasks] + gates
+        return output_names(self.tasks) + gates
 
     def forward(
         self, inputs: Inputs, expert_mask: Tensor | None = None, row_expert_mask: Tensor | None = None
@@ -80,7 +80,7 @@ class ServingModule(nn.Module):
         if expert_mask is not None and row_expert_mask is not None:
             mask = expert_mask * row_expert_mask  # (1 or B, 1, E)
         output = self.model.network(x, mask)
-        answers = tuple(in_units(raw, task) for raw, task in zip(output.outputs, self.tasks, strict=True))
+        answers = tuple(in_units(output.outputs, self.tasks))
         if not self.gated:
             return answers
         return (*answers, output.gate_weights, self.contributions(x))

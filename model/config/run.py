@@ -22,8 +22,8 @@ from tables.config import CONDITION, Names, Section, TableData, Value
 
 METRICS: dict[TaskKind, tuple[str, ...]] = {
     "regression": ("rmse", "mae", "r2"),
-    "binary": ("auc", "log_loss", "accuracy", "macro_f1"),
-    "multiclass": ("log_loss", "accuracy", "macro_f1"),
+    "binary": ("auc", "pr_auc", "log_loss", "ece", "accuracy", "macro_f1"),
+    "multiclass": ("auc", "log_loss", "accuracy", "macro_f1"),
 }
 """The metrics of each kind of task, as reports and `train.monitor` name them."""
 
@@ -68,6 +68,23 @@ class TaskConfig(Section):
         "sorted). Binary: two words, what negative and positive mean.",
     )
     weight: float = Field(default=1.0, gt=0, description="Weight of the task's loss.")
+    after: str | None = Field(
+        default=None,
+        description="Binary: the binary task that has to come true before this one can, as a click before a "
+        "conversion; chains are allowed. The task's probability is then the joint one, and the conditional one is an "
+        "output of its own; docs/tasks.md.",
+    )
+    negatives_kept: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Binary: share of the negative rows that the table holds, where the others were sampled away. "
+        "Probabilities are those of the whole table.",
+    )
+    calibrate: bool = Field(
+        default=False,
+        description="Binary: whether a slope and an intercept of the logit are fitted on validation rows (Platt).",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -82,6 +99,14 @@ class TaskConfig(Section):
             match = CONDITION.match(self.positive_if)
             if match is None or match["column"]:
                 raise ValueError(f"'positive_if' is {self.positive_if!r}; write an operator and a value: '> 0'")
+        of_binary = {"after": self.after, "negatives_kept": self.negatives_kept < 1, "calibrate": self.calibrate}
+        if self.kind != "binary" and (key := next((key for key, given in of_binary.items() if given), None)):
+            raise ValueError(f"'{key}' belongs to a binary task, and this one is {self.kind}")
+        if self.after is not None and self.negatives_kept < 1:
+            raise ValueError(
+                f"'negatives_kept' belongs to the first task of a funnel, and this one comes after '{self.after}'; "
+                "give it there"
+            )
         if self.classes and self.kind == "regression":
             raise ValueError("'classes' belongs to a binary or multiclass task, and this one is regression")
         if self.classes and (len(set(self.classes)) < max(2, len(self.classes))):
@@ -195,6 +220,23 @@ class Config(Section):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"two tasks are named '{twice}'; a task's name must be its own")
+        funnel = {task.name: task.after for task in self.tasks}
+        kinds = {task.name: task.kind for task in self.tasks}
+        for name, after in funnel.items():
+            if after is None:
+                continue
+            if kinds.get(after) != "binary":
+                raise ValueError(f"task '{name}' comes after '{after}', which is not a binary task")
+            chain = [name]
+            while (behind := funnel[chain[-1]]) is not None:
+                if behind in chain:
+                    raise ValueError(f"tasks {' and '.join(map(repr, chain))} come after each other; one must be first")
+                chain.append(behind)
+            if f"{name}.given.{after}" in names:
+                raise ValueError(
+                    f"'{name}.given.{after}' is the name of the conditional output of task '{name}'; choose another "
+                    "task name"
+                )
         if self.train.monitor != "loss":
             known = [f"{task.name}.{metric}" for task in self.tasks for metric in METRICS[task.kind]]
             if self.train.monitor not in known:

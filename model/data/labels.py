@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from model.config.run import TaskConfig
 from model.data.coding.numeric import Statistics, statistics_of
+from model.data.funnels import joint_labels
 from model.data.splits import SPLITS, TRAIN, Assignment
 from model.data.weights import Weights
 from model.schema import Task
@@ -119,8 +120,10 @@ def read_labels(
             training = chosen == TRAIN
             found = statistics_of(labels[training, place], None if weights is None else weights[training])
             task = scaled(task, found)
-        _check(task, labels[:, place], chosen)
         tasks.append(task)
+    labels = joint_labels(labels, configs, table.row_numbers)
+    for place, task in enumerate(tasks):
+        _check(task, labels[:, place], chosen)
     return labels, tuple(tasks)
 
 
@@ -130,7 +133,8 @@ def read_task(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDA
     No split is checked, and a regression has no scale yet.
     """
     read = {"regression": _regression, "binary": _binary, "multiclass": _multiclass}[config.kind]
-    return read(table, config, chosen)
+    labels, task = read(table, config, chosen)
+    return labels, replace(task, after=config.after or "", negatives_kept=config.negatives_kept)
 
 
 def _regression(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:

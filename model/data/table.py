@@ -16,6 +16,7 @@ from model.config.data import SyntheticData
 from model.config.run import Config
 from model.data.cells import cells_of
 from model.data.features import code_features
+from model.data.funnels import notes_on_funnels
 from model.data.labels import coarse_answers, labelled_rows, read_labels, read_strata
 from model.data.splits import TEST, TRAIN, VALIDATION, assign
 from model.data.streaming.place import CACHE
@@ -91,7 +92,17 @@ def dataset_of(table: Table, digest: str, source: str, config: Config) -> Datase
         source=source,
         digest=digest,
         row_numbers=tuple(table.row_numbers[chosen == part] for part in (TRAIN, VALIDATION, TEST)),
-        notes=(*table.notes, *notes, *dropped, *how, *weighed, *kinds, *remarks, *coarse_answers(tasks)),
+        notes=(
+            *table.notes,
+            *notes,
+            *dropped,
+            *how,
+            *weighed,
+            *kinds,
+            *notes_on_funnels(config.tasks),
+            *remarks,
+            *coarse_answers(tasks),
+        ),
         remarks=remarks,
         cells=cells_of(table, coded, chosen == TEST, data.strip) if isinstance(data, TableData) else None,
     )

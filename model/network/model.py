@@ -1,7 +1,9 @@
 """Multi-task model: raw features in, predictions in natural units out."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from model.mmoe import Output, build
 from model.network.encoder import Encoder
 from model.network.fast import fast
 from model.network.inputs import BATCH_ROWS, Inputs, batches_of
-from model.schema import FeatureSchema, Rows, Task
+from model.schema import FeatureSchema, Rows, Task, funnel
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Predictions:
 
     Attributes:
         tasks: by task name: value of a regression task (B,) in the label units, probability of a
-            binary one (B,), class probabilities of a multiclass one (B, K).
+            binary one (B,), class probabilities of a multiclass one (B, K); behind them the
+            conditional probabilities of funnel tasks, by output name.
         gate_weights: (B, T, E), rows sum to 1; None for a network without gates, and where nobody
             asked for them.
     """
@@ -80,11 +83,37 @@ def build_model(features: FeatureSchema, tasks: Sequence[Task], config: ModelCon
         return Model(encoder, network, tasks)
 
 
-def in_units(raw: Tensor, task: Task) -> Tensor:
-    """Convert a tower's raw output to natural units: a label's value, or probabilities."""
+def output_names(tasks: Sequence[Task]) -> list[str]:
+    """List the answers to a row: the tasks, then the conditionals of funnel tasks."""
+    return [task.name for task in tasks] + [task.conditional for task in tasks if task.after]
+
+
+def in_units(raw: Sequence[Tensor], tasks: Sequence[Task]) -> list[Tensor]:
+    """Convert the towers' raw outputs to natural units: values in a label's, or probabilities.
+
+    A funnel task's is the joint probability, the product along its chain.
+
+    Returns:
+        Tensors in the order of `output_names`.
+    """
+    alone = [_alone(output, task) for output, task in zip(raw, tasks, strict=True)]
+    joint = [reduce(torch.mul, [alone[place] for place in funnel(tasks, task)]) for task in tasks]
+    return [*joint, *(own for own, task in zip(alone, tasks, strict=True) if task.after)]
+
+
+def _alone(raw: Tensor, task: Task) -> Tensor:
+    """Convert one tower's output, given what has to come before.
+
+    A binary task's logit z is calibrated, slope z + intercept, and then moved by ln
+    `negatives_kept`: dropping negatives has multiplied the odds by its inverse.
+    """
     if task.kind == "regression":
         return raw * task.std + task.mean
-    return raw.sigmoid() if task.kind == "binary" else raw.softmax(dim=-1)
+    if task.kind == "multiclass":
+        return raw.softmax(dim=-1)
+    if (task.slope, task.intercept, task.negatives_kept) == (1.0, 0.0, 1.0):
+        return raw.sigmoid()
+    return (task.slope * raw + (task.intercept + math.log(task.negatives_kept))).sigmoid()
 
 
 @torch.inference_mode()
@@ -107,7 +136,8 @@ def raw_outputs(model: Model, batches: Iterable[Inputs], gates: bool = False) ->
 
 def predictions_of(output: Output, tasks: Sequence[Task]) -> Predictions:
     """Turn raw outputs into arrays in natural units, by task name."""
-    answers = {task.name: in_units(raw, task).cpu().numpy() for raw, task in zip(output.outputs, tasks, strict=True)}
+    values = in_units(output.outputs, tasks)
+    answers = {name: value.cpu().numpy() for name, value in zip(output_names(tasks), values, strict=True)}
     return Predictions(answers, None if output.gate_weights is None else output.gate_weights.cpu().numpy())
 
 

@@ -1,5 +1,6 @@
 """Losses: one per task over its labelled rows, and their sum with fixed or learned weights."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.schema import Rows, Task, TaskKind
+from model.schema import Rows, Task, TaskKind, funnel
 
 TaskWeighting = Literal["fixed", "uncertainty"]
 
@@ -71,6 +72,8 @@ def targets_of(rows: Rows, tasks: Sequence[Task], device: torch.device) -> Targe
 class TaskLosses(nn.Module):
     """Loss of every task: squared error of the standardised label, or cross-entropy.
 
+    A funnel task's is that of the joint probability over all rows (Ma et al., SIGIR 2018, eq. 3).
+
     With `uncertainty` the weights are learned: exp(-s) L + s / 2 for a classification loss L and
     exp(-s) L / 2 + s / 2 for a squared error, s the task's log variance (Kendall et al., CVPR
     2018, eq. 7 and 10). The given weights then have no say, because s would only take them back. A
@@ -84,6 +87,7 @@ class TaskLosses(nn.Module):
     def __init__(self, tasks: Sequence[Task], weighting: TaskWeighting = "fixed") -> None:
         super().__init__()
         self.kinds: tuple[TaskKind, ...] = tuple(task.kind for task in tasks)
+        self.funnels = {t: funnel(tasks, task) for t, task in enumerate(tasks) if task.after}
         self.register_buffer("weight", torch.tensor([task.weight for task in tasks]))
         halves = [0.5 if kind == "regression" else 1.0 for kind in self.kinds]
         self.register_buffer("factor", torch.tensor(halves))
@@ -97,7 +101,11 @@ class TaskLosses(nn.Module):
         losses, counts = [], targets.counts()
         for t, (kind, raw) in enumerate(zip(self.kinds, outputs, strict=True)):
             times = None if counts is None else counts[:, t]
-            loss = _row_losses(kind, raw, targets.values[:, t], "mean" if times is None else "none")
+            reduction = "mean" if times is None else "none"
+            if chain := self.funnels.get(t):
+                loss = joint_loss([outputs[place] for place in chain], targets.values[:, t], reduction)
+            else:
+                loss = _row_losses(kind, raw, targets.values[:, t], reduction)
             losses.append(loss if times is None else (loss * times).sum() / times.sum().clamp(min=TINY))
         return torch.stack(losses)
 
@@ -125,3 +133,18 @@ def _row_losses(kind: TaskKind, raw: Tensor, target: Tensor, reduction: str) -> 
     if kind == "binary":
         return F.binary_cross_entropy_with_logits(raw, target, reduction=reduction)
     return F.cross_entropy(raw, target.long(), reduction=reduction)
+
+
+def joint_loss(logits: Sequence[Tensor], target: Tensor, reduction: str) -> Tensor:
+    """Compute the cross-entropy of a product of probabilities, from their logits (B,).
+
+    log p is a sum of log-sigmoids, and log(1 - p) = log(-expm1(log p)), which keeps its digits
+    where p is near 1; where p is small, log1p(-exp(log p)) does (Maechler, "Accurately computing
+    log(1 - exp(-|a|))", 2012).
+    """
+    log_p = torch.stack([F.logsigmoid(logit) for logit in logits]).sum(0).clamp(max=-TINY)
+    near = log_p > -math.log(2.0)
+    small, large = torch.where(near, -1.0, log_p), torch.where(near, log_p, -0.5)  # neither branch's gradient is NaN
+    log_rest = torch.where(near, torch.log(-torch.expm1(large)), torch.log1p(-torch.exp(small)))
+    loss = -(target * log_p + (1.0 - target) * log_rest)
+    return loss.mean() if reduction == "mean" else loss

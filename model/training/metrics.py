@@ -8,17 +8,21 @@ from numpy.typing import NDArray
 from sklearn import metrics as sk
 
 from model.network.model import Predictions
-from model.schema import Rows, Task
+from model.schema import Rows, Task, funnel
 
 Times = NDArray[np.float64] | None
 """(B,), how often each labelled row counts; None for once each."""
 
+CALIBRATION_BINS = 15
+
 HIGHER_IS_BETTER = {
     "auc": True,
+    "pr_auc": True,
     "accuracy": True,
     "macro_f1": True,
     "r2": True,
     "log_loss": False,
+    "ece": False,
     "rmse": False,
     "mae": False,
 }
@@ -29,9 +33,18 @@ def evaluate(predictions: Predictions, rows: Rows, tasks: Sequence[Task]) -> dic
     """Compute each task's metrics over the rows that have its label.
 
     A metric that these rows do not define (AUC with one class, R² of a constant, anything without
-    a label) is absent, so that no NaN reaches a report. Each row counts by its weight.
+    a label) is absent, so that no NaN reaches a report. Each row counts by its weight, and a
+    negative one of a task whose negatives were sampled as often as those that it stands for.
+
+    Returns:
+        Metrics by name, by task; and by conditional output, over the rows in which the task before
+        came true.
     """
-    return {task.name: _measure(task, predictions.tasks[task.name], rows, t) for t, task in enumerate(tasks)}
+    found = {task.name: _measure(task, predictions.tasks[task.name], rows, tasks, t) for t, task in enumerate(tasks)}
+    for t, task in enumerate(tasks):
+        if task.after:
+            found[task.conditional] = _measure(task, predictions.tasks[task.conditional], rows, tasks, t, True)
+    return found
 
 
 @dataclass(frozen=True)
@@ -58,32 +71,57 @@ class Baseline:
 def baselines(train: Rows, test: Rows, tasks: Sequence[Task]) -> dict[str, Baseline]:
     """Measure the best constant answers that the training rows give, by task.
 
-    A task without labels there is absent.
+    A task without labels there is absent; the conditional outputs of funnel tasks are there too.
     """
     found = {}
-    for t, task in enumerate(tasks):
-        labels = train.labels[:, t]
-        labelled = ~np.isnan(labels)
-        known, times = labels[labelled], _weights(train, labelled)
-        if not known.size:
+    for t, task, given in [(t, task, given) for t, task in enumerate(tasks) for given in (False, True)]:
+        labelled = _judged(train, tasks, t, given)
+        known, times = train.labels[labelled, t], _weights(train, tasks, t, labelled)
+        if not known.size or (given and not task.after):
             continue
         constant: float | list[float] = float(np.average(known, weights=times))
         if task.kind == "multiclass":
             counts = np.bincount(known.astype(np.int64), times, len(task.classes))
             constant = (counts / counts.sum()).tolist()
         everywhere = np.broadcast_to(np.asarray(constant), (len(test), *np.shape(constant)))
-        found[task.name] = Baseline(constant, _measure(task, everywhere, test, t))
+        name = task.conditional if given else task.name
+        found[name] = Baseline(constant, _measure(task, everywhere, test, tasks, t, given))
     return found
 
 
-def _weights(rows: Rows, chosen: NDArray[np.bool_]) -> Times:
-    return None if rows.weights is None else rows.weights[chosen].astype(np.float64)
+def _judged(rows: Rows, tasks: Sequence[Task], column: int, given: bool) -> NDArray[np.bool_]:
+    """Choose the rows with a label; for a conditional those in which the task before came true."""
+    labelled: NDArray[np.bool_] = ~np.isnan(rows.labels[:, column])
+    if given and tasks[column].after:
+        labelled &= rows.labels[:, funnel(tasks, tasks[column])[1]] == 1.0
+    return labelled
 
 
-def _measure(task: Task, predicted: NDArray[np.floating], rows: Rows, column: int) -> dict[str, float]:
-    labels = rows.labels[:, column]
-    labelled = ~np.isnan(labels)
-    answer, truth, times = predicted[labelled].astype(np.float64), labels[labelled], _weights(rows, labelled)
+def _weights(rows: Rows, tasks: Sequence[Task], column: int, chosen: NDArray[np.bool_]) -> Times:
+    """Say how often each chosen row counts for a task.
+
+    Only the first task of a funnel can have sampled negatives, and then so have those behind it.
+    """
+    times = None if rows.weights is None else rows.weights[chosen].astype(np.float64)
+    first = funnel(tasks, tasks[column])[-1]
+    kept = tasks[first].negatives_kept
+    if kept == 1.0:
+        return times
+    dropped = np.where(rows.labels[chosen, first] == 0.0, 1.0 / kept, 1.0)
+    return dropped if times is None else times * dropped
+
+
+def _measure(
+    task: Task,
+    predicted: NDArray[np.floating],
+    rows: Rows,
+    tasks: Sequence[Task],
+    column: int,
+    given: bool = False,
+) -> dict[str, float]:
+    labelled = _judged(rows, tasks, column, given)
+    answer, truth = predicted[labelled].astype(np.float64), rows.labels[labelled, column].astype(np.float64)
+    times = _weights(rows, tasks, column, labelled)
     if not len(truth):
         return {}
     if task.kind == "regression":
@@ -106,16 +144,36 @@ def _regression(answer: NDArray[np.float64], truth: NDArray[np.float64], times: 
 def _binary(answer: NDArray[np.float64], classes: NDArray[np.int64], times: Times) -> dict[str, float]:
     decided = (answer >= 0.5).astype(np.int64)
     found = {"log_loss": sk.log_loss(classes, answer, labels=[0, 1], sample_weight=times)}
-    found |= _decisions(decided, classes, times)
+    found |= {"ece": calibration_error(answer, classes, times), **_decisions(decided, classes, times)}
     if 0 < classes.sum() < len(classes):
-        found = {"auc": sk.roc_auc_score(classes, answer, sample_weight=times), **found}
+        auc = sk.roc_auc_score(classes, answer, sample_weight=times)
+        found = {"auc": auc, "pr_auc": sk.average_precision_score(classes, answer, sample_weight=times), **found}
     return found
+
+
+def calibration_error(answer: NDArray[np.float64], classes: NDArray[np.int64], times: Times) -> float:
+    """Compute the expected calibration error of a binary task, in [0, 1].
+
+    The mean distance between predicted and observed shares over CALIBRATION_BINS bins of as many
+    rows each, by their probabilities (Naeini et al., AAAI 2015, with bins of equal mass, so that
+    rare labels do not all fall into one).
+    """
+    counts = np.ones(len(answer)) if times is None else times
+    order = np.argsort(answer, kind="stable")
+    middle = np.cumsum(counts[order]) - counts[order] / 2
+    bins = np.minimum((middle / counts.sum() * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    excess = np.bincount(bins, (counts * (answer - classes))[order], CALIBRATION_BINS)
+    return float(np.abs(excess).sum() / counts.sum())
 
 
 def _multiclass(answer: NDArray[np.float64], classes: NDArray[np.int64], times: Times) -> dict[str, float]:
     shares = answer / answer.sum(axis=1, keepdims=True)  # float32 rows miss 1 by more than scikit-learn allows
     found = {"log_loss": sk.log_loss(classes, shares, labels=np.arange(answer.shape[1]), sample_weight=times)}
-    return found | _decisions(answer.argmax(axis=1), classes, times)
+    found |= _decisions(answer.argmax(axis=1), classes, times)
+    if len(np.unique(classes)) == answer.shape[1]:
+        each = [sk.roc_auc_score(classes == k, shares[:, k], sample_weight=times) for k in range(answer.shape[1])]
+        found = {"auc": float(np.mean(each)), **found}
+    return found
 
 
 def _decisions(decided: NDArray[np.int64], classes: NDArray[np.int64], times: Times) -> dict[str, float]:

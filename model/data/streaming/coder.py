@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.config.run import TaskConfig
 from model.data.features import Coded
+from model.data.funnels import joint_labels
 from model.data.streaming.columns import BagColumn, CategoryColumn, Column, IdColumn, MomentColumn, NumberColumn
 from model.data.streaming.labels import ClassLabels, NumberLabels
 from model.data.text_columns import objects
@@ -24,12 +26,14 @@ class Coder:
         features: what the readers are bound to.
         columns: a reader for each feature, by name.
         labels: of each task.
+        tasks: their configuration.
         weight: column of weights, if there is one.
     """
 
     features: FeatureSchema
     columns: dict[str, Column]
     labels: tuple[NumberLabels | ClassLabels, ...]
+    tasks: tuple[TaskConfig, ...]
     weight: str | None = None
 
     def encode(self, table: Table, text: bool = False) -> Coded:
@@ -51,7 +55,8 @@ class Coder:
 
     def read_labels(self, table: Table) -> NDArray[np.float64]:
         """Read the labels of a block, (R, T)."""
-        return np.stack([label.encode(table) for label in self.labels], axis=1)
+        columns = np.stack([label.encode(table) for label in self.labels], axis=1)
+        return joint_labels(columns, self.tasks, table.row_numbers)
 
     def read_weights(self, table: Table) -> Weights | None:
         """Read the weights of a block, (R,)."""

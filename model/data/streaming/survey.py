@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from model.config.run import Config
 from model.data.features import read_numbers
+from model.data.funnels import notes_on_funnels
 from model.data.kinds import choose_kinds
 from model.data.labels import coarse_answers
 from model.data.remarks import on_not_available, on_precision, on_totals
@@ -179,12 +180,21 @@ def _concluded(
     remarks = tuple(counter.said.lines())
     bags = sum(column.values for column in columns.values() if isinstance(column, BagColumn))
     return Survey(
-        Coder(features, columns, counter.labels, counter.data.weight),
+        Coder(features, columns, counter.labels, counter.config.tasks, counter.data.weight),
         tasks,
         counter.counts,
         bags,
         counter.sample.rows(),
-        (*files.notes, *kept, how, *_weighed(counter), *notes, *remarks, *coarse_answers(tasks)),
+        (
+            *files.notes,
+            *kept,
+            how,
+            *_weighed(counter),
+            *notes,
+            *notes_on_funnels(counter.config.tasks),
+            *remarks,
+            *coarse_answers(tasks),
+        ),
         remarks,
     )
 
