@@ -142,6 +142,7 @@ def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resu
     from model.artifact.export import export
     from model.artifact.size import refuse_too_large
     from model.network.model import build_model, predict
+    from model.training.calibration import calibrate
     from model.training.metrics import baselines, evaluate
     from model.training.train import fit
 
@@ -153,15 +154,19 @@ def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resu
     model = build_model(dataset.features, dataset.tasks, config.model, config.train.seed)
     buffer_rows = config.data.buffer_rows if isinstance(config.data, TableData) else None
     history = fit(model, dataset, config.train, checkpoint, buffer_rows=buffer_rows)
+    known = len(dataset.notes)
+    dataset = calibrate(model, dataset, [task.name for task in config.tasks if task.calibrate])
+    print(*dataset.notes[known:], sep="\n", end="", file=sys.stderr)
     version = export(model, dataset, config, history, models)
     checkpoint.unlink(missing_ok=True)
     metrics = evaluate(predict(model, dataset.test), dataset.test, dataset.tasks)
     constant = baselines(dataset.train, dataset.test, dataset.tasks)
     lines = {}
     for task in dataset.tasks:
-        lines[task.name] = metrics[task.name]
-        if baseline := constant.get(task.name):
-            lines[f"  {task.name}: {baseline.describe(task)}"] = baseline.metrics
+        for name in filter(None, (task.name, task.conditional)):
+            lines[name] = metrics[name]
+            if baseline := constant.get(name):
+                lines[f"  {name}: {baseline.describe(task)}"] = baseline.metrics
     print(f"\nTest metrics ({len(dataset.test):,} rows):\n{tabulate(lines)}\n")
     print(f"Published {version} (report: {version / 'report.md'})")
     print(f"Serve it:  MMOE_MODELS={models} {_python()} -m service")

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from model.network.inputs import batches_of
 from model.network.model import Model, raw_outputs
 from model.schema import Dataset, Task, funnel
-
-STEPS = 50
-"""Newton steps at most; a handful are enough."""
 
 
 def calibrate(model: Model, dataset: Dataset, wanted: Sequence[str]) -> Dataset:
@@ -61,11 +60,11 @@ def uncalibrated(task: Task) -> str:
 
 
 def platt(
-    logits: NDArray[np.floating], labels: NDArray[np.floating], weights: NDArray[np.floating] | None = None
+    logits: NDArray[np.floating], labels: NDArray[np.floating], weights: NDArray[np.number] | None = None
 ) -> tuple[float, float] | None:
     """Fit P(label) = sigmoid(slope logit + intercept) by maximum likelihood.
 
-    By Newton steps on Platt's smoothed targets, (n+ + 1) / (n+ + 2) and 1 / (n- + 2), which keep
+    On Platt's smoothed targets, (n+ + 1) / (n+ + 2) and 1 / (n- + 2), which keep
     the slope finite where the classes part (Platt, "Probabilistic outputs for support vector
     machines", 1999).
 
@@ -85,14 +84,13 @@ def platt(
     target = np.where(y == 1.0, (positive + 1.0) / (positive + 2.0), 1.0 / (negative + 2.0))
     centre, scale = float(np.average(z, weights=w)), max(float(z.std()), 1e-12)
     x = np.stack([(z - centre) / scale, np.ones(len(z))], axis=1)  # (B, 2), well conditioned
-    found = np.array([scale, centre])  # the logit as it is
-    for _ in range(STEPS):
-        p = 0.5 * (1.0 + np.tanh(0.5 * (x @ found)))
-        gradient = x.T @ (w * (p - target))
-        curvature = (x * (w * p * (1.0 - p))[:, None]).T @ x + 1e-9 * w.sum() * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        found = found - step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-12))
-        if float(np.abs(step).max()) < 1e-9:
-            break
+
+    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logit = x @ parameters
+        value = w @ (np.logaddexp(0.0, logit) - target * logit) / w.sum()
+        return float(value), x.T @ (w * (expit(logit) - target)) / w.sum()
+
+    start = np.array([scale, centre])  # the logit as it is
+    found = minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-9}).x
     slope, intercept = float(found[0] / scale), float(found[1] - found[0] * centre / scale)
     return (slope, intercept) if slope > 0.0 and math.isfinite(slope + intercept) else None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.schema import Rows, Task
-from model.training.losses import Targets, TaskLosses, targets_of
+from model.training.losses import Targets, TaskLosses, joint_loss, targets_of
 
 TASKS = (
     Task("price", "regression", mean=100.0, std=20.0, weight=2.0),
@@ -159,3 +159,33 @@ def test_labels_are_standardised_before_they_are_rounded() -> None:
     found = targets_of(rows, [task], torch.device("cpu")).values[:, 0]
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), (seconds - seconds.mean()) / seconds.std(), rtol=1e-6, atol=1e-7)
+
+
+FUNNEL = (Task("click", "binary", ("no", "yes")), Task("conversion", "binary", ("no", "yes"), after="click"))
+
+
+def test_a_funnel_task_s_loss_is_that_of_the_joint_probability() -> None:
+    click, conversion = torch.tensor([0.3, -2.0, 1.0]), torch.tensor([-0.7, 0.5, 2.0])
+    labels = Targets(torch.tensor([[1.0, 1.0], [0.0, 0.0], [1.0, 0.0]]), None)
+    p = click.sigmoid() * conversion.sigmoid()
+    expected = torch.nn.functional.binary_cross_entropy(p, torch.tensor([1.0, 0.0, 0.0]))
+    torch.testing.assert_close(TaskLosses(FUNNEL).per_task((click, conversion), labels)[1], expected)
+
+
+@pytest.mark.parametrize("size", [0.0, 15.0, 50.0, 1000.0])
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_a_joint_loss_and_its_gradient_are_finite_at_any_logits(size: float, label: float) -> None:
+    logits = [torch.tensor([size, -size, size, -size], requires_grad=True), torch.tensor([size, size, -size, -size])]
+    loss = joint_loss(logits, torch.full((4,), label), "none")
+    loss.sum().backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(loss).all()
+    assert (loss >= 0.0).all()
+    assert logits[0].grad is not None
+    assert torch.isfinite(logits[0].grad).all()
+
+
+def test_a_joint_loss_keeps_its_digits_near_certainty() -> None:
+    logits = [torch.tensor([12.0], requires_grad=True), torch.tensor([12.0])]
+    loss = joint_loss(logits, torch.zeros(1), "mean")
+    exact = torch.tensor([12.0, 12.0], dtype=torch.float64).sigmoid().prod()
+    torch.testing.assert_close(loss.double(), -torch.log1p(-exact), rtol=1e-5, atol=0.0)
