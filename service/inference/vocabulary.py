@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 MOST_REMEMBERED = 4096
 """Codes that a column remembers; those of values that the vocabulary knows alone."""
 _HASH_BITS = 32
+_MANY_ROWS = 16
+"""Rows from which columns are looked up one after the other, which takes half the time."""
 
 
 class VocabularyIndex(NamedTuple):
@@ -60,13 +62,19 @@ class StringCodes:
         self._columns = [_Column(index, prefix.encode(), default) for prefix in prefixes]
 
     def of(self, texts: NDArray[np.object_]) -> NDArray[np.int64]:
-        """Return the code of each string, in the same shape."""
-        values = texts.ravel().tolist()
-        if len(self._columns) == 1:
-            found = [*map(self._columns[0].__getitem__, values)]
-        else:
-            found = [column[value] for column, value in zip(itertools.cycle(self._columns), values, strict=False)]
-        return np.array(found, np.int64).reshape(texts.shape)
+        """Return the code of each string, in the same shape; columns are the last axis."""
+        values: list[str] = texts.ravel().tolist()
+        columns = self._columns
+        if len(columns) == 1:
+            return np.fromiter(map(columns[0].__getitem__, values), np.int64, len(values)).reshape(texts.shape)
+        if len(texts) < _MANY_ROWS:
+            found = [column[value] for column, value in zip(itertools.cycle(columns), values, strict=False)]
+            return np.array(found, np.int64).reshape(texts.shape)
+        codes = np.empty(texts.shape, np.int64)
+        for place, column in enumerate(columns):
+            of_column = values[place :: len(columns)]
+            codes[:, place] = np.fromiter(map(column.__getitem__, of_column), np.int64, len(of_column))
+        return codes
 
 
 class _Column(dict[str, int]):
