@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.artifact.file import read_model
+from service.artifact.manifest import Manifest
 from service.engine import Engine
 from service.errors import ModelNotFound, VersionConflict
 from service.inference.answer import RunResult, RunSlice
@@ -213,3 +215,25 @@ def test_the_candidate_may_order_its_features_otherwise_and_take_fewer(
     none = rows_reader("hand", (1, ours), (2, ours.model_copy(update={"features": numeric})))(batch)
     assert none.categorical is None
     assert rows_reader("hand", (1, ours), (2, ours))(batch) is batch
+
+
+def test_a_candidate_of_fewer_ids_bags_and_moments_reads_the_columns_it_needs(
+    tmp_path: Path, hand_model: HandModel
+) -> None:
+    _, ours = read_model(hand_model(tmp_path, kind="kinds"))
+    texts = np.array([["red", "Oslo", "u", "a|b", "c, d"]], object)
+    batch = Batch(np.ones((1, 3), np.float32), texts, 1, datetime=np.array([[7]]))
+    by_name = {feature.name: feature for feature in ours.features}
+
+    def candidate(*names: str, **changed: Any) -> Manifest:
+        features = tuple(by_name[name].model_copy(update=changed) for name in names)
+        return ours.model_copy(update={"features": features})
+
+    fewer = rows_reader("hand", (1, ours), (2, candidate("age", "user", "seen")))(batch)
+    assert fewer.categorical is not None
+    assert fewer.categorical.tolist() == [["u", "c, d"]]
+    assert fewer.datetime is None
+    of_moments = rows_reader("hand", (1, ours), (2, candidate("clicked_at")))(batch)
+    assert list(of_moments.inputs()) == ["datetime"]
+    with pytest.raises(VersionConflict, match="takes 'tags', which version 1 does not"):
+        rows_reader("hand", (1, ours), (2, candidate("tags", separator=";")))
