@@ -104,6 +104,11 @@ class Engine:
             note = f"its gates are not recorded: {error}"
             sentence = "%s %d is served without statistics of its gates: %s"
             log_event(log, logging.WARNING, "unrecorded", sentence, name, version, error, model=name, version=version)
+        if predictor.is_unshared:
+            unshared = "each worker has a copy of its large parts, for which the run directory has no room"
+            note = f"{note}; {unshared}" if note else unshared
+            sentence = "%s %d: " + unshared
+            log_event(log, logging.WARNING, "unshared", sentence, name, version, model=name, version=version)
         model = Model(name, version, predictor, self.batcher, self.settings, recorder)
         model.note = note
         return model

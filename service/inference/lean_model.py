@@ -58,6 +58,7 @@ class LeanModel(NamedTuple):
             the outputs of `texts`.
         texts: model that computes strings to look up; None where there are none.
         unread: inputs of the file that only lookups read.
+        shared: whether the large parts, if there are any, are maps that other processes share.
     """
 
     model: bytes
@@ -65,6 +66,7 @@ class LeanModel(NamedTuple):
     lookups: tuple[IndexedLookup, ...]
     texts: bytes | None
     unread: frozenset[str]
+    shared: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -168,7 +170,8 @@ def open_stored(folder: Path) -> LeanModel:
         columns, prefixes = (None if value is None else tuple(value) for value in (columns, prefixes))
         lookups.append(IndexedLookup(codes, columns, prefixes, default, index))
     texts = (folder / TEXTS).read_bytes() if (folder / TEXTS).exists() else None
-    return LeanModel((folder / LEAN).read_bytes(), tables, tuple(lookups), texts, frozenset(about["unread"]))
+    model, unread = (folder / LEAN).read_bytes(), frozenset(about["unread"])
+    return LeanModel(model, tables, tuple(lookups), texts, unread, shared=True)
 
 
 def forget_stored(folder: Path) -> None:

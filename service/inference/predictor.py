@@ -58,6 +58,9 @@ class Predictor:
             in half the time.
         save: directory to save such graphs to.
 
+    Attributes:
+        is_unshared: whether this process has a copy of its own of large parts of the model.
+
     Raises:
         ArtifactError: onnxruntime refuses the file, or its golden rows are not reproduced.
     """
@@ -75,6 +78,7 @@ class Predictor:
         self.name = name or manifest.name
         self._model, self._threads = model.model, threads
         self._feeder = None if model.is_whole else Feeder(model, threads)
+        self.is_unshared = not (model.is_whole or model.shared)
         self._lock = threading.Lock()
         self._tasks = list(manifest.task_names)
         self._names = [*self._tasks, *([GATE_WEIGHTS] if manifest.has_gates else [])]

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from service.artifact.abridge import MOST_LISTED_VALUES
+from service.engine import Engine
 from service.inference.features import Batch
 from service.inference.lean_model import LEAN, MODEL
+from service.settings import Settings
 from service.versions.checker import CheckLimits
 from service.versions.proven import ProvenFiles
 from tests.support.checker_targets import crash, have_no_room
@@ -40,6 +42,7 @@ def test_they_are_taken_out_once_for_all_workers_and_go_with_the_version(
         with contextlib.closing(ProvenFiles(tmp_path, 64, limits, target=crash)) as second:
             models.append(second.load(path, "large"))
             (folder,) = (tmp_path / "prepared").glob("*/")
+            assert not any(model.is_unshared for model in models)
             assert (folder / LEAN).exists()
             assert not (folder / MODEL).exists(), "the whole file is not kept beside its parts"
             path.unlink()
@@ -58,11 +61,26 @@ def test_without_room_for_them_the_model_is_served_all_the_same(
 ) -> None:
     with contextlib.closing(ProvenFiles(tmp_path, 64, target=have_no_room)) as proven:
         model = proven.load(path, "large")
+    assert model.is_unshared
     (folder,) = (tmp_path / "prepared").glob("*/")
     assert {file.name for file in folder.iterdir()} == {MODEL, "about.json"}
     numeric, categorical = raw_rows(weights, 9, seed=3)
     prices = model.run(Batch(numeric, categorical, 9)).tasks["price"]
     np.testing.assert_allclose(prices, weights.answer(numeric, categorical)["price"], rtol=1e-4, atol=1e-5)
+
+
+def test_an_operator_is_told_of_parts_that_are_not_shared(
+    tmp_path: Path, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.closing(ProvenFiles(tmp_path, 64, target=have_no_room)) as proven:
+        engine = Engine(Settings(models=path.parents[2]))
+        with contextlib.closing(engine):
+            engine.catalogue.open = proven.load
+            engine.catalogue.scan()
+            (state,) = engine.models()
+    expected = "each worker has a copy of its large parts, for which the run directory has no room"
+    assert (state.served, state.note) == (1, expected)
+    assert [record.getMessage() for record in caplog.records if expected in record.getMessage()]
 
 
 def test_metadata_lists_a_long_vocabulary_in_part(start_service: Callable[..., Any], path: Path) -> None:
