@@ -162,18 +162,29 @@ AnyFeature = NumericFeature | TextFeature | DatetimeFeature
 Feature = Annotated[AnyFeature, Field(discriminator="kind")]
 
 
+class Conditional(Entry):
+    """Conditional output of a funnel task; metrics over the rows that met its condition."""
+
+    output: Name
+    metrics: Mapping[str, float | None] = Field(default_factory=dict)
+
+
 class Task(Entry):
     """Name one thing predicted.
 
     Attributes:
         classes: negative and positive for a binary task, K for multiclass, none for regression.
         metrics: of the test split, by name.
+        after: name of the task that has to come true before; None if none has. The task's
+            probability is that of both, and `given` is that of this one if the other came true.
     """
 
     name: Name
     kind: Literal["regression", "binary", "multiclass"]
     classes: tuple[str, ...] = ()
     metrics: Mapping[str, float | None] = Field(default_factory=dict)
+    after: Name | None = None
+    given: Conditional | None = None
 
     @property
     def width(self) -> int | None:
@@ -186,6 +197,8 @@ class Task(Entry):
         expected = {"regression": count == 0, "binary": count == 2, "multiclass": count >= 2}
         if not expected[self.kind]:
             raise ValueError(f"a {self.kind} task with {count} classes")
+        if (self.after is None) != (self.given is None) or (self.after is not None and self.kind != "binary"):
+            raise ValueError("'after' and 'given' belong together, to a binary task")
         return self
 
 

@@ -97,6 +97,11 @@ class Manifest(Entry):
         """List the task names in the order of axis T."""
         return tuple(task.name for task in self.tasks)
 
+    @cached_property
+    def predicted(self) -> tuple[str, ...]:
+        """List the outputs that are predictions: the tasks, then conditionals of funnel tasks."""
+        return self.task_names + tuple(task.given.output for task in self.tasks if task.given is not None)
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the entries, without the lists that properties keep."""
         copied = super().model_copy(update=update, deep=deep)
@@ -117,8 +122,8 @@ class Manifest(Entry):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """List every output of the graph: the tasks, then the gates' two where there are gates."""
-        return self.task_names + ((GATE_WEIGHTS, GATE_CONTRIBUTIONS) if self.has_gates else ())
+        """List every output of the graph: predictions, then the gates' two where there are."""
+        return self.predicted + ((GATE_WEIGHTS, GATE_CONTRIBUTIONS) if self.has_gates else ())
 
     def input_shape(self, name: str, rows: int) -> tuple[int, ...]:
         """Return the shape of an input for that many rows."""
@@ -140,11 +145,17 @@ class Manifest(Entry):
 
     @cached_property
     def _widths(self) -> dict[str, int | None]:
-        return {task.name: task.width for task in self.tasks}
+        return dict.fromkeys(self.predicted) | {task.name: task.width for task in self.tasks}
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        for fault in (*_name_faults(self), *_table_faults(self), *_gate_faults(self), *_golden_faults(self)):
+        for fault in (
+            *_name_faults(self),
+            *_funnel_faults(self),
+            *_table_faults(self),
+            *_gate_faults(self),
+            *_golden_faults(self),
+        ):
             raise ValueError(fault)
         return self
 
@@ -185,13 +196,31 @@ def names_of(names: Collection[str]) -> str:
 def _name_faults(manifest: Manifest) -> Iterator[str]:
     reserved = {NUMERIC, CATEGORICAL, EXPERT_MASK, ROW_EXPERT_MASK, GATE_WEIGHTS, GATE_CONTRIBUTIONS}
     reserved |= {DATETIME} if manifest.datetimes else set()  # older files may have such a task
-    for what, names in (("feature", manifest.feature_names), ("task", manifest.task_names)):
+    for what, names in (("feature", manifest.feature_names), ("task", manifest.predicted)):
         if twice := min((name for name, count in Counter(names).items() if count > 1), default=None):
             yield f"{what} {quote(twice)} is listed twice"
-    if taken := sorted(reserved & set(manifest.task_names)):
+    if taken := sorted(reserved & set(manifest.predicted)):
         yield f"a task is called {quote(taken[0])}, which is the name of another tensor"
     if manifest.features != (*manifest.numeric, *manifest.texts, *manifest.datetimes):
         yield f"features must stand kind by kind: {', '.join(_ORDER)}"
+
+
+def _funnel_faults(manifest: Manifest) -> Iterator[str]:
+    after = {task.name: task.after for task in manifest.tasks}
+    binary = {task.name for task in manifest.tasks if task.kind == "binary"}
+    for name, before in after.items():
+        if before is not None and before not in binary:
+            yield f"task {quote(name)} comes after {quote(before)}, which is not a binary task"
+            return
+    for name in after:
+        chain: list[str] = []
+        place: str | None = name
+        while place is not None and place not in chain:
+            chain.append(place)
+            place = after[place]
+        if place is not None:
+            yield f"task {quote(name)} comes after itself"
+            return
 
 
 def _table_faults(manifest: Manifest) -> Iterator[str]:
@@ -275,7 +304,7 @@ def _golden_faults(manifest: Manifest) -> Iterator[str]:
             yield f"golden.{name} has shape {came}; expected {expected}"
     if golden.rows == 0:
         yield "golden has no rows"
-    needed = {*manifest.task_names, *([GATE_WEIGHTS] if manifest.has_gates else [])}
+    needed = {*manifest.predicted, *([GATE_WEIGHTS] if manifest.has_gates else [])}
     if not needed <= set(golden.outputs) <= set(manifest.outputs):
         yield f"golden.outputs names {names_of(golden.outputs)}; expected {names_of(needed)}"
         return

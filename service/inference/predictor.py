@@ -80,7 +80,7 @@ class Predictor:
         self._feeder = None if model.is_whole else Feeder(model, threads)
         self.is_unshared = not (model.is_whole or model.shared)
         self._lock = threading.Lock()
-        self._tasks = list(manifest.task_names)
+        self._tasks = list(manifest.predicted)
         self._names = [*self._tasks, *([GATE_WEIGHTS] if manifest.has_gates else [])]
         self._default = frozenset(self._names)
         self._gated = manifest.has_gates

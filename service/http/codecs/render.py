@@ -50,8 +50,7 @@ class Renderer:
     def __init__(self, name: str, version: int, manifest: Manifest) -> None:
         head = dumps({"model": name, "version": version})[:-1]
         self._rows_head, self._columns_head = head + b',"predictions":[', head + b',"outputs":'
-        self._task_names = manifest.task_names
-        self._widths = [task.width for task in manifest.tasks]
+        self._predicted, self._task_names = manifest.predicted, manifest.task_names
         self._row = _row_template(manifest)
 
     def rows(self, part: RunSlice) -> bytes:
@@ -76,13 +75,13 @@ class Renderer:
     def _render_one(self, answer: Answer) -> bytes:
         """Write the only row of a run."""
         weights = answer.gate_weights
-        tasks = dict(zip(self._task_names, [values[0] for values in answer.tasks.values()], strict=True))
+        tasks = dict(zip(self._predicted, [values[0] for values in answer.tasks.values()], strict=True))
         gates = None if weights is None else dict(zip(self._task_names, weights[0], strict=True))
         return orjson.dumps({"tasks": tasks, "gate_weights": gates}, option=_NUMPY)
 
     def _render(self, answer: Answer) -> Iterator[bytes]:
         """Write every row of a run: {"tasks": {...}, "gate_weights": {...}}."""
-        columns: list[Iterable[bytes]] = [_texts(answer.tasks[name]) for name in self._task_names]
+        columns: list[Iterable[bytes]] = [_texts(answer.tasks[name]) for name in self._predicted]
         if answer.gate_weights is not None:
             rows, tasks, experts = answer.gate_weights.shape
             weights = _texts(answer.gate_weights.reshape(rows * tasks, experts))
@@ -98,7 +97,8 @@ def _texts(values: NDArray[np.float32]) -> Sequence[bytes]:
 
 def _row_template(manifest: Manifest) -> bytes:
     """Return the text of one row with a place for each task's value and each gate's weights."""
-    tasks = [(_key(task.name), b"%b" if task.width is None else b"[%b]") for task in manifest.tasks]
+    widths = [manifest.output_shape(name, 1)[1:] for name in manifest.predicted]
+    tasks = [(_key(name), b"[%b]" if width else b"%b") for name, width in zip(manifest.predicted, widths, strict=True)]
     gates = b"null"
     if manifest.has_gates:
         gates = b"{%s}" % b",".join(_key(name) + b":[%b]" for name in manifest.task_names)

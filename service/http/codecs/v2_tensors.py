@@ -48,7 +48,7 @@ class Signature:
         self._numbers_alone = list(self._inputs) == [NUMERIC]
         first = reader.categorical - len(manifest.bags)
         self._bags = {first + place: Bag(feature.separator) for place, feature in enumerate(manifest.bags)}
-        self.outputs = manifest.task_names + ((GATE_WEIGHTS,) if manifest.has_gates else ())
+        self.outputs = manifest.predicted + ((GATE_WEIGHTS,) if manifest.has_gates else ())
         self.known = manifest.outputs
 
     def describe(self) -> Tensors:

@@ -218,14 +218,23 @@ def _prediction(manifest: Manifest, of: Callable[[Schema], Schema]) -> Schema:
         length, sentence = manifest.experts, "The weight of each expert; they sum to 1."
         weights = array(NUMBER, minItems=length, maxItems=length, description=sentence)
         gates = obj(dict.fromkeys(manifest.task_names, of(weights)))
-    return obj({"tasks": obj({task.name: of(_task(task)) for task in manifest.tasks}), "gate_weights": gates})
+    predicted = {task.name: of(_task(task)) for task in manifest.tasks}
+    for task in manifest.tasks:
+        if task.given is not None:
+            words = f"The probability of {task.classes[1]!r}, given {task.after!r}."
+            predicted[task.given.output] = of({"type": "number", "description": words})
+    return obj({"tasks": obj(predicted), "gate_weights": gates})
+
+
+def _both(task: Task) -> str:
+    return "" if task.after is None else f" and of task {task.after!r} before it"
 
 
 def _task(task: Task) -> Schema:
     if task.kind == "regression":
         return {"type": "number", "description": "The predicted value."}
     if task.kind == "binary":
-        return {"type": "number", "description": f"The probability of {task.classes[1]!r}."}
+        return {"type": "number", "description": f"The probability of {task.classes[1]!r}{_both(task)}."}
     return {
         "type": "array",
         "items": {"type": "number"},
