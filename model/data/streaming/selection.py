@@ -6,9 +6,18 @@ from numpy.typing import NDArray
 from model.config.run import Config
 from model.data.labels import labels_held, notes_on_labels
 from tables.columns import left_out, meets
-from tables.config import TableData
+from tables.config import CONDITION, TableData
 from tables.errors import DataError
 from tables.source import Table
+
+
+def columns_wanted(config: Config) -> tuple[str, ...]:
+    """List the columns that decide which rows are kept, and into which split they go."""
+    assert isinstance(config.data, TableData)
+    matches = [CONDITION.match(condition) for condition in config.data.keep]
+    conditions = [match["column"] for match in matches if match is not None]
+    labels = [task.column for task in config.tasks]
+    return tuple(dict.fromkeys([*conditions, *labels, *config.data.split.columns]))
 
 
 class Selection:

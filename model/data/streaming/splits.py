@@ -24,7 +24,7 @@ from model.data.splits import (
     named_splits,
     ranks_in_time,
 )
-from model.data.streaming.selection import Selection
+from model.data.streaming.selection import Selection, columns_wanted
 from tables.blocks import Files
 from tables.config import Split, TableData
 from tables.source import Table
@@ -136,7 +136,7 @@ def plan_of(source: Files, config: Config) -> Plan:
 
 def _kept(source: Files, config: Config) -> Iterator[Table]:
     selection = Selection(config)
-    for block in source.blocks():
+    for block in source.blocks(columns_wanted(config)):
         yield selection.keep(block)
 
 

@@ -8,7 +8,7 @@ from model.config.run import Config, TaskConfig
 from model.data.splits import Assignment
 from model.data.stratify import stratify
 from model.data.streaming.labels import class_keys
-from model.data.streaming.selection import Selection
+from model.data.streaming.selection import Selection, columns_wanted
 from model.data.streaming.splits import ByRow, Plan, places
 from tables.blocks import Files
 from tables.config import Split, TableData
@@ -56,11 +56,11 @@ class _RareRows:
 
 
 def stratified(source: Files, config: Config) -> Plan:
-    """Share out the rows of rare classes, which are found by reading the whole table once."""
+    """Share out the rows of rare classes, which are found by a pass over a few columns."""
     assert isinstance(config.data, TableData)
     split, selection = config.data.split, Selection(config)
     tasks = [_RareRows(task) for task in config.tasks]
-    for block in source.blocks():
+    for block in source.blocks(columns_wanted(config)):
         table = selection.keep(block)
         for task in tasks:
             task.add(table)
