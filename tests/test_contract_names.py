@@ -33,7 +33,7 @@ FEATURES = [
     "price",
     "How often? " * 95,
 ]
-TASKS = ["x", "codes", "add", "a" * 64, "a.b-c_d", "numeric", "gate_weights", "", "1", "a" * 65, "a b", "é"]
+TASKS = ["x", "codes", "add", "a" * 64, "a.b-c_d", "numeric", "datetime", "gate_weights", "", "1", "a" * 65, "a b", "é"]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Metrics per kind of task, by scikit-learn's definitions, over the labelled rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ Times = NDArray[np.float64] | None
 """(B,), how often each labelled row counts; None for once each."""
 
 CALIBRATION_BINS = 15
+
+CHUNK_ROWS = 1 << 20
+"""Rows whose labels are copied at a time."""
 
 HIGHER_IS_BETTER = {
     "auc": True,
@@ -75,14 +78,9 @@ def baselines(train: Rows, test: Rows, tasks: Sequence[Task]) -> dict[str, Basel
     """
     found = {}
     for t, task, given in [(t, task, given) for t, task in enumerate(tasks) for given in (False, True)]:
-        labelled = _judged(train, tasks, t, given)
-        known, times = train.labels[labelled, t], _weights(train, tasks, t, labelled)
-        if not known.size or (given and not task.after):
+        constant = best_constant(train, tasks, t, given) if task.after or not given else None
+        if constant is None:
             continue
-        constant: float | list[float] = float(np.average(known, weights=times))
-        if task.kind == "multiclass":
-            counts = np.bincount(known.astype(np.int64), times, len(task.classes))
-            constant = (counts / counts.sum()).tolist()
         everywhere = np.broadcast_to(np.asarray(constant), (len(test), *np.shape(constant)))
         name = task.conditional if given else task.name
         found[name] = Baseline(constant, _measure(task, everywhere, test, tasks, t, given))
@@ -95,6 +93,36 @@ def _judged(rows: Rows, tasks: Sequence[Task], column: int, given: bool) -> NDAr
     if given and tasks[column].after:
         labelled &= rows.labels[:, funnel(tasks, tasks[column])[1]] == 1.0
     return labelled
+
+
+def best_constant(
+    train: Rows, tasks: Sequence[Task], column: int, given: bool = False, chunk: int = CHUNK_ROWS
+) -> float | list[float] | None:
+    """Compute the mean of a task's labels, or the share of each class; None without a label.
+
+    Args:
+        train: in memory or mapped from files.
+        tasks: all of them.
+        column: the task's.
+        given: whether only rows count in which the task before came true.
+        chunk: rows that are copied at a time.
+    """
+    task = tasks[column]
+    classes = len(task.classes) if task.kind == "multiclass" else 1
+    summed, counted = np.zeros(classes), 0.0
+    for begin in range(0, len(train), chunk):
+        part = slice(begin, begin + chunk)
+        rows = replace(train, labels=train.labels[part], weights=None if train.weights is None else train.weights[part])
+        labelled = _judged(rows, tasks, column, given)
+        known, times = rows.labels[labelled, column].astype(np.float64), _weights(rows, tasks, column, labelled)
+        counted += len(known) if times is None else float(times.sum())
+        if task.kind == "multiclass":
+            summed += np.bincount(known.astype(np.int64), times, classes)
+        else:
+            summed += known.sum() if times is None else (known * times).sum()
+    if counted == 0.0:
+        return None
+    return (summed / counted).tolist() if task.kind == "multiclass" else float(summed[0] / counted)
 
 
 def _weights(rows: Rows, tasks: Sequence[Task], column: int, chosen: NDArray[np.bool_]) -> Times:

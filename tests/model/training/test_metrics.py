@@ -3,12 +3,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from model.config.run import METRICS
 from model.network.model import Predictions
 from model.schema import Rows, Task, TaskKind
-from model.training.metrics import HIGHER_IS_BETTER, baselines, evaluate
+from model.training.metrics import HIGHER_IS_BETTER, baselines, best_constant, evaluate
 
 NAN = math.nan
 CLASSES: dict[TaskKind, tuple[str, ...]] = {"regression": (), "binary": ("no", "yes"), "multiclass": ("a", "b", "c")}
@@ -155,3 +157,24 @@ def test_a_baseline_counts_rows_by_their_weight(kind: TaskKind) -> None:
     found, repeated = baselines(rows, rows, [task])["t"], baselines(often, often, [task])["t"]
     assert found.constant == pytest.approx(repeated.constant)
     assert found.metrics == pytest.approx(repeated.metrics)
+
+
+@given(count=st.integers(1, 40), chunk=st.integers(1, 9), weighted=st.booleans(), seed=st.integers(0, 99))
+def test_best_constant_does_not_depend_on_how_rows_are_cut(count: int, chunk: int, weighted: bool, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    labels = np.column_stack([random.normal(1e6, 1.0, count), random.integers(3, size=count)])
+    labels[random.random((count, 2)) < 0.3] = np.nan
+    weights = random.integers(0, 3, count).astype(np.float32) if weighted else None
+    rows = Rows(np.empty((count, 0), np.float32), np.empty((count, 0), np.int64), labels, np.empty((count, 0), object))
+    rows = replace(rows, weights=weights)
+    tasks = (Task("price", "regression"), Task("grade", "multiclass", ("a", "b", "c")))
+    for column in range(2):
+        cut, whole = best_constant(rows, tasks, column, chunk=chunk), best_constant(rows, tasks, column)
+        assert (cut is None) == (whole is None)
+        if cut is not None and whole is not None:
+            np.testing.assert_allclose(cut, whole, rtol=1e-12)
+            times = np.ones(count) if weights is None else weights
+            known = ~np.isnan(labels[:, column])
+            one_hot = labels[:, :1] if column == 0 else labels[:, 1:] == np.arange(3)
+            mean = np.average(one_hot[known], axis=0, weights=times[known])
+            np.testing.assert_allclose(np.atleast_1d(whole), mean, rtol=1e-12)
