@@ -197,6 +197,27 @@ def test_hash_is_that_of_scikit_learn_for_every_kind_of_text(codes: Any) -> None
     assert single[:, 4].tolist() == [code_of(SCHEMA.hashed[1], text) for text in texts]
 
 
+@pytest.fixture(scope="module")
+def moments(served: Callable[..., Served]) -> tuple[Runtime, ServingModule]:
+    model, module, _ = served("datetimes")
+    return Runtime(model), module
+
+
+SECONDS = st.integers(-62_135_596_800, 253_402_300_799)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seconds=st.lists(st.tuples(SECONDS, st.one_of(SECONDS, st.just(MISSING_TIME))), min_size=1, max_size=5))
+def test_any_moment_of_the_years_1_to_9999_is_answered_as_torch_does(
+    moments: tuple[Runtime, ServingModule], seconds: list[tuple[int, int]]
+) -> None:
+    runtime, module = moments
+    rows = rows_of([[]] * len(seconds), np.empty((len(seconds), 0)), seconds, PARTS["datetimes"])
+    got = runtime.run(rows)
+    for name, expected in module.answer(inputs_of(rows)).items():
+        np.testing.assert_allclose(got[name], expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_batch_in_which_every_bag_is_empty(served: Callable[..., Served], count: int) -> None:
     model, module, _ = served("bags")
