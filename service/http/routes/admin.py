@@ -46,7 +46,7 @@ def versions_router(engine: Engine, commands: VersionCommands, guard: Guard, adm
         "/v1/models/{name}:pin",
         summary="Serve a certain version, or the highest again",
         openapi_extra=asks(PinRequest),
-        responses=answers(Pinned, 400, 401, 403, 404, 408, 409, 413, 415),
+        responses=answers(Pinned, 400, 401, 403, 404, 408, 409, 413, 415, 503),
     )
     async def pin(name: PathName, request: Request) -> Response:
         """Pin a version, or none: then the highest is served, or the one that a setting pins.
