@@ -24,6 +24,7 @@ from model.data.splits import (
     named_splits,
     ranks_in_time,
 )
+from model.data.streaming.moments import MomentCounter, by_thresholds, in_order
 from model.data.streaming.selection import Selection, columns_wanted
 from tables.blocks import Files
 from tables.config import Split, TableData
@@ -120,6 +121,18 @@ class ByMoment(Plan):
         return keys.join(self._bounds, on=self._columns, how="left", maintain_order="left")["split"].to_numpy()
 
 
+class ByThreshold(Plan):
+    """Split by time of one column, by the first moments of validation and of test."""
+
+    def __init__(self, split: Split, thresholds: tuple[int, int]) -> None:
+        self._split, self._thresholds = split, thresholds
+        self.how = f"by time ({named(split.columns)}), the latest rows for test"
+
+    def assign(self, table: Table) -> Assignment:
+        """Choose the split of each row of a block, (R,)."""
+        return by_thresholds(table, self._split, self._thresholds)
+
+
 def plan_of(source: Files, config: Config) -> Plan:
     """Choose how to split; reads the columns of a split by name or by time first.
 
@@ -130,7 +143,7 @@ def plan_of(source: Files, config: Config) -> Plan:
     if split.kind == "given":
         return ByName(split, carve=not _any_validation(source, config))
     if split.kind == "time":
-        return ByMoment(split, _bounds(source, config))
+        return _by_time(source, config)
     return ByKey(split) if split.keys or split.kind == "group" else ByRow(split)
 
 
@@ -148,6 +161,16 @@ def _split_of(config: Config) -> Split:
 def _any_validation(source: Files, config: Config) -> bool:
     split = _split_of(config)
     return any((named_splits(block, split) == VALIDATION).any() for block in _kept(source, config))
+
+
+def _by_time(source: Files, config: Config) -> Plan:
+    split = _split_of(config)
+    if len(split.columns) > 1 or not in_order(source.dtypes.get(split.columns[0], pl.Null()), split):
+        return ByMoment(split, _bounds(source, config))
+    counter = MomentCounter(split)
+    for block in _kept(source, config):
+        counter.add(block)
+    return ByThreshold(split, counter.thresholds())
 
 
 def _bounds(source: Files, config: Config) -> pl.DataFrame:

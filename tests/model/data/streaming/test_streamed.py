@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from model.data.streaming import moments
 from model.data.streaming.place import CACHE
 from model.data.table import read_dataset
 from model.schema import FeatureSchema
@@ -82,10 +83,12 @@ def test_the_sample_is_of_test_rows_with_the_text_that_a_client_would_send(tmp_p
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_a_split_by_time_divides_no_moment_and_is_that_of_memory(tmp_path: Path) -> None:
-    frame = made().with_columns(day=pl.Series(np.random.default_rng(0).integers(0, 50, 3_000)))
-    frame.write_parquet(tmp_path / "t.parquet")
-    config = config_of(tmp_path / "t.parquet", {"split": {"kind": "time", "by": ["day", "stars"]}})
+@pytest.mark.parametrize("by", ["day", "at", ["day", "stars"]])
+def test_a_split_by_time_divides_no_moment_and_is_that_of_memory(tmp_path: Path, by: str | list[str]) -> None:
+    day = pl.Series(np.random.default_rng(0).integers(-20, 50, 3_000))
+    frame = made().with_columns(day=day, at=day.cast(pl.Int32).cast(pl.Date))
+    frame.drop("day" if by == "at" else "at").write_parquet(tmp_path / "t.parquet")
+    config = config_of(tmp_path / "t.parquet", {"split": {"kind": "time", "by": by}})
     cut, whole = streamed(config, tmp_path), read_dataset(config)
     for mine, theirs in zip(cut.row_numbers, whole.row_numbers, strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -232,4 +235,27 @@ def test_a_class_that_a_split_lacks_is_refused_where_nothing_may_be_stratified(t
     split = {"kind": "random", "stratify": False, "seed": 0}
     config = config_of(tmp_path / "t.parquet", {"split": split, "keep": []})
     with pytest.raises(DataError, match=r"task 'stars': no row of class '2' is in the \w+ split \(3 in the whole"):
+        streamed(config, tmp_path)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_many_moments_are_joined_with_their_neighbours_and_none_is_in_two_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moments, "MOST_MOMENTS", 200)
+    at = np.random.default_rng(4).integers(-(10**9), 10**9, 1_500)
+    made().with_columns(at=np.concatenate([at, at])).write_parquet(tmp_path / "t.parquet")
+    config = config_of(tmp_path / "t.parquet", {"split": {"kind": "time", "by": "at"}, "keep": []})
+    splits = [np.concatenate([at, at])[numbers - 1] for numbers in streamed(config, tmp_path).row_numbers]
+    assert splits[0].max() < splits[1].min()
+    assert splits[1].max() < splits[2].min()
+    assert [len(held) / 3_000 for held in splits] == pytest.approx([0.7, 0.1, 0.2], abs=0.02)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_row_without_a_moment_is_refused_by_its_number(tmp_path: Path) -> None:
+    at = pl.Series(np.arange(3_000)).scatter([1_234], [None])
+    made().with_columns(at=at).write_parquet(tmp_path / "t.parquet")
+    config = config_of(tmp_path / "t.parquet", {"split": {"kind": "time", "by": "at"}, "keep": []})
+    with pytest.raises(DataError, match=r"'at' of data\.split\.by is missing in row 1235"):
         streamed(config, tmp_path)
