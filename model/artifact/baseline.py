@@ -28,22 +28,27 @@ def gate_batches(model: Model, rows: Rows, size: int = BATCH_ROWS) -> Iterator[B
             yield weights.cpu().numpy(), None if rows.weights is None else rows.weights[part]
 
 
-def gate_baseline(batches: Iterable[Batch], task_names: Sequence[str], average_logits: Doubles) -> dict[str, Any]:
+def gate_baseline(
+    batches: Iterable[Batch], task_names: Sequence[str], average_logits: Doubles, seen: NDArray[np.bool_] | None = None
+) -> dict[str, Any]:
     """Summarise gate weights for the manifest's `gates` (docs/artifact.md).
 
     Args:
         batches: of the validation rows; the gate weights of a row and task sum to 1.
         task_names: in the order of axis T.
         average_logits: (T, E), the gate logits at the average input.
+        seen: (T, E), which experts each task's gate sees; by default all.
     """
-    sums = GateSums(*average_logits.shape)
+    sums, seen = GateSums(*average_logits.shape), np.ones_like(average_logits, np.bool_) if seen is None else seen
+    logits = average_logits.astype(object)
+    logits[~seen] = None
     for weights, counts in batches:
         sums.add(weights, np.ones(len(weights)) if counts is None else counts.astype(np.float64))
     return {
         "rows": round(sums.count * sums.scale),
-        "average_logits": average_logits.tolist(),
+        "average_logits": logits.tolist(),
         "histogram_edges": sums.edges.tolist(),
-        "tasks": {name: sums.describe(t) for t, name in enumerate(task_names)},
+        "tasks": {name: sums.describe(t, int(seen[t].sum())) for t, name in enumerate(task_names)},
         "similarity": sums.similarity().tolist(),
     }
 
@@ -87,14 +92,14 @@ class GateSums:
                 divergence = entropy(middle) - (entropies[:, task] + entropies[:, other]) / 2.0
                 self._divergence[task, other] += counts @ np.clip(divergence / np.log(2.0), 0.0, 1.0)
 
-    def describe(self, task: int) -> dict[str, Any]:
-        """Describe one task's gate."""
-        experts, mean_entropy = self._weights.shape[1], float(self._entropy[task] / self.count)
+    def describe(self, task: int, seen: int) -> dict[str, Any]:
+        """Describe one task's gate, which sees so many experts."""
+        mean_entropy = float(self._entropy[task] / self.count)
         return {
             "utilisation": (self._weights[task] / self.count).tolist(),
             "histogram": np.rint(self._histogram[task] * self.scale).astype(np.int64).tolist(),
             "entropy": mean_entropy,
-            "normalised_entropy": mean_entropy / float(np.log(experts)) if experts > 1 else 0.0,
+            "normalised_entropy": mean_entropy / float(np.log(seen)) if seen > 1 else 0.0,
             "top_expert_share": (self._top[task] / self.count).tolist(),
         }
 

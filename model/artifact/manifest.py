@@ -60,19 +60,30 @@ def build_manifest(
     gates = None
     if module.gated:
         names = [task.name for task in dataset.tasks]
-        gates = gate_baseline(gate_batches(module.model, dataset.validation), names, module.average_logits())
+        batches = gate_batches(module.model, dataset.validation)
+        gates = gate_baseline(batches, names, module.average_logits(), module.seen_experts())
     return {
         "schema_version": SCHEMA_VERSION,
         "name": config.name,
         "architecture": config.model.architecture,
         "experts": module.experts,
+        **_own_experts(module),
         "features": feature_entries(dataset.features),
-        "tasks": [_task(task, metrics.get(task.name, {}), constant.get(task.name)) for task in dataset.tasks],
+        "tasks": [_task(task, metrics, constant) for task in dataset.tasks],
         "category_text": _category_text(config, dataset),
         "gates": gates,
         "golden": _golden(golden, module, tolerance),
         "provenance": _provenance(config, dataset, module),
     }
+
+
+def _own_experts(module: ServingModule) -> dict[str, Any]:
+    """Name the experts that one task's gate alone sees, by task; nothing where there are none."""
+    seen = module.seen_experts()
+    if seen.all():
+        return {}
+    alone = seen & (seen.sum(axis=0) == 1)
+    return {"own_experts": {t.name: np.flatnonzero(row).tolist() for t, row in zip(module.tasks, alone, strict=True)}}
 
 
 def feature_entries(features: FeatureSchema) -> list[dict[str, Any]]:
@@ -172,10 +183,22 @@ def _category_text(config: Config, dataset: Dataset) -> dict[str, Any]:
     return {"strip": strip, "normalization": "NFC" if composed else None}
 
 
-def _task(task: Task, metrics: Mapping[str, float], baseline: Baseline | None) -> dict[str, Any]:
+def _task(task: Task, metrics: Metrics, constant: Mapping[str, Baseline]) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": task.name, "kind": task.kind, "classes": list(task.classes)}
-    entry["metrics"] = dict(metrics)
-    return entry if baseline is None else entry | {"baseline": asdict(baseline)}
+    entry |= _judged(task.name, metrics, constant)
+    if task.after:
+        conditional = {"output": task.conditional, **_judged(task.conditional, metrics, constant)}
+        entry |= {"after": task.after, "given": conditional}
+    if task.negatives_kept < 1.0:
+        entry["negatives_kept"] = task.negatives_kept
+    if (task.slope, task.intercept) != (1.0, 0.0):
+        entry["calibration"] = {"slope": task.slope, "intercept": task.intercept}
+    return entry
+
+
+def _judged(output: str, metrics: Metrics, constant: Mapping[str, Baseline]) -> dict[str, Any]:
+    entry: dict[str, Any] = {"metrics": dict(metrics.get(output, {}))}
+    return entry | {"baseline": asdict(constant[output])} if output in constant else entry
 
 
 def _golden(rows: RawRows, module: ServingModule, tolerance: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from model.training.progress import History
 ARCHITECTURES = {
     "mmoe": "multi-gate mixture of experts (MMoE)",
     "omoe": "one-gate mixture of experts (OMoE)",
+    "cgc": "customized gate control (CGC): shared experts and the tasks' own",
     "shared_bottom": "shared bottom",
     "single_task": "single-task networks",
 }
@@ -110,10 +111,13 @@ def _metrics(entries: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> str
     columns = list(dict.fromkeys(name for entry in entries for name in entry["metrics"]))
     rows = []
     for entry, task in zip(entries, tasks, strict=True):
-        rows.append([f"`{task.name}`", task.kind, *(_number(entry["metrics"].get(name)) for name in columns)])
-        if "baseline" in entry:
-            baseline = Baseline(**entry["baseline"])
-            rows.append([baseline.describe(task), "", *(_number(baseline.metrics.get(name)) for name in columns)])
+        for found, output in ((entry, task.name), (entry.get("given"), task.conditional)):
+            if found is None:
+                continue
+            rows.append([f"`{output}`", task.kind, *(_number(found["metrics"].get(name)) for name in columns)])
+            if "baseline" in found:
+                baseline = Baseline(**found["baseline"])
+                rows.append([baseline.describe(task), "", *(_number(baseline.metrics.get(n)) for n in columns)])
     return (
         "## Test metrics\n\n" + table(["task", "kind", *columns], rows) + "\n\nBelow each task: what the best "
         "constant answer of the training rows gives on the same test rows. A model is worth what it gains on that."

@@ -109,6 +109,13 @@ class ServingModule(nn.Module):
         logits = self.gate_matrix.double() @ self.average_input.double()
         return logits.view(len(self.tasks), self.experts).numpy()
 
+    def seen_experts(self) -> NDArray[np.bool_]:
+        """Return which experts each task's gate sees, (T, E); (T, 0) without gates."""
+        network = self.model.network
+        if not isinstance(network, Mixture):
+            return np.ones((len(self.tasks), 0), np.bool_)
+        return network.gate.visible().cpu().numpy()
+
     @torch.inference_mode()
     def answer(
         self,
