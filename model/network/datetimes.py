@@ -70,7 +70,7 @@ class DatetimeEncoding(nn.Module):
         missing = times == MISSING_TIME  # (B, K)
         known = torch.where(missing, 0, times)
         seconds = known.remainder(DAY)  # of the day, also before 1970
-        days = torch.div(known - seconds, DAY, rounding_mode="trunc")
+        days = known // DAY  # floor, of whole numbers in the graph too; a mode of torch.div goes through float32
         columns: list[Tensor] = []
         if self.parts:
             turns = torch.cat([_turns(part, days, seconds) for part in self.parts], dim=-1)

@@ -218,6 +218,15 @@ def test_any_moment_of_the_years_1_to_9999_is_answered_as_torch_does(
         np.testing.assert_allclose(got[name], expected, rtol=1e-5, atol=1e-5)
 
 
+def test_midnights_of_all_years_are_on_their_day(moments: tuple[Runtime, ServingModule]) -> None:
+    runtime, module = moments
+    midnights = np.arange(-719_162, 2_932_896, 97) * 86_400
+    times = np.column_stack([midnights, midnights - 1])
+    rows = rows_of([[]] * len(times), np.empty((len(times), 0)), times, PARTS["datetimes"])
+    got, expected = runtime.run(rows)["price"], module.answer(inputs_of(rows))["price"]
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-3)  # a day off is more
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_batch_in_which_every_bag_is_empty(served: Callable[..., Served], count: int) -> None:
     model, module, _ = served("bags")
