@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from model.config.run import TaskConfig
 from model.data.features import Coded
 from model.data.funnels import joint_labels
-from model.data.streaming.columns import BagColumn, CategoryColumn, Column, IdColumn, MomentColumn, NumberColumn
+from model.data.streaming.columns import Column, MomentColumn, NumberColumn
 from model.data.streaming.labels import ClassLabels, NumberLabels
+from model.data.streaming.text_columns import BagColumn, CategoryColumn, IdColumn
 from model.data.text_columns import objects
 from model.data.weights import Weights, read_weights
 from model.schema import FeatureSchema

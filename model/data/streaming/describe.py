@@ -15,8 +15,9 @@ from model.data.coding.text_kinds import TextStatistics, describe_texts, tells_n
 from model.data.features import left_out_for, rewritten
 from model.data.kinds import Kind, declared_names
 from model.data.remarks import STRAY_SHARE, Remarks, on_constant
-from model.data.streaming.columns import BagColumn, Column, IdColumn, MomentColumn, NumberColumn
+from model.data.streaming.columns import Column, MomentColumn, NumberColumn
 from model.data.streaming.samples import NumberSample
+from model.data.streaming.text_columns import BagColumn, IdColumn
 from model.data.text_columns import remarks_on
 from model.schema import (
     BagFeature,

@@ -17,7 +17,7 @@ from model.data.remarks import on_not_available, on_precision, on_totals
 from model.data.splits import SPLITS, TEST, TRAIN, Assignment, note_on_split
 from model.data.streaming.cache import RowNumberWriter
 from model.data.streaming.coder import Coder
-from model.data.streaming.columns import BagColumn, Column, column_of
+from model.data.streaming.columns import Column, column_of
 from model.data.streaming.describe import describe
 from model.data.streaming.joining import join_counts, join_tables
 from model.data.streaming.labels import label_reader
@@ -25,6 +25,7 @@ from model.data.streaming.progress import PassProgress
 from model.data.streaming.samples import SAMPLE_SALT, LowestRows, NumberSample
 from model.data.streaming.selection import Selection
 from model.data.streaming.splits import Plan
+from model.data.streaming.text_columns import BagColumn
 from model.data.weights import Weights, note_on_weights, read_weights
 from model.schema import Task
 from tables.blocks import Files

@@ -1,0 +1,195 @@
+"""Columns of categories, ids and bags that are read block by block."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model.data.coding.bags import Fill, encode_bags, fill_of, take_values, weights_of_values
+from model.data.coding.categorical import spellings_of
+from model.data.coding.text_kinds import TextStatistics, encode_texts
+from model.data.coding.vocabulary import Counts, ValueIndex, count, merge
+from model.data.streaming.distinct import Distinct
+from model.data.weights import Weights
+from model.schema import MISSING, UNKNOWN, BagFeature, Bags, CategoricalFeature, HashedFeature
+from tables.columns import texts, without_decimals, written
+from tables.lists import Lists, lists
+from tables.source import Table
+
+Mask = NDArray[np.bool_]
+
+
+class CategoryColumn:
+    """Column of categories, whose distinct values are counted as the table's type has them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._parts: list[pl.DataFrame] = []
+        self._merged = self._pending = 0
+        self._table: Table | None = None
+        self._codes: pl.DataFrame | None = None
+        self._decimals = False
+
+    def add(self, table: Table, training: Mask, weights: Weights | None) -> None:
+        """Count the values of a block; those of rows that do not train count 0 times."""
+        counts = np.where(training, 1.0 if weights is None else weights.astype(np.float64), 0.0)
+        frame = pl.DataFrame({"value": table.frame[self._name], "count": counts})
+        self._parts.append(_added([frame]))
+        self._pending += self._parts[-1].height
+        if self._pending > self._merged + 10_000:
+            self._merge()
+        self._table = self._table or replace(table, frame=table.frame.clear(), row_numbers=table.row_numbers[:0])
+
+    def _merge(self) -> None:
+        self._parts = [_added(self._parts)]
+        self._merged, self._pending = self._parts[0].height, 0
+
+    def statistics(self) -> TextStatistics:
+        """Sum up what was counted, and see how the table's spellings become text."""
+        self._merge()
+        values = self._parts[0]["value"]
+        plain, given, text = self._texts(values)
+        self._decimals = not text.equals(plain)
+        weighed = merge([Counts(text.fill_null(""), self._parts[0]["count"].to_numpy())])
+        trained = weighed.counts > 0
+        counts = Counts(weighed.values.filter(pl.Series(trained)), weighed.counts[trained])
+        fill = Fill(counts.total, counts.missing, counts.total - counts.missing)
+        return TextStatistics(fill, counts, spellings=spellings_of(given, text))
+
+    def _texts(self, values: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
+        """Turn values into text; as the type writes them; without decimals that say nothing."""
+        assert self._table is not None
+        table = replace(
+            self._table, frame=pl.DataFrame({self._name: values}), row_numbers=np.zeros(len(values), np.int64)
+        )
+        plain, given = (read(table, self._name, "features.categorical") for read in (texts, written))
+        return plain, given, without_decimals(plain, table.numerals.decimal)
+
+    def bind(self, feature: CategoricalFeature) -> None:
+        """Prepare to encode by a feature."""
+        values = self._parts[0]["value"]
+        codes = encode_texts(feature, self._texts(values)[2])
+        known = pl.DataFrame({"value": values, "code": codes.astype(np.int32)})
+        self._codes = known.filter(pl.col("code") > MISSING)
+        self._parts = []
+
+    def encode(self, table: Table) -> NDArray[np.int32]:
+        """Encode a block, (R,)."""
+        assert self._codes is not None
+        values = table.frame[self._name]
+        if not self._codes.height:
+            codes = pl.Series([UNKNOWN], dtype=pl.Int32).new_from_index(0, len(values))
+        else:
+            codes = values.replace_strict(
+                self._codes["value"], self._codes["code"], default=UNKNOWN, return_dtype=pl.Int32
+            )
+        return codes.set(values.is_null(), MISSING).to_numpy()
+
+    def cells(self, table: Table) -> pl.Series:
+        """Write the text of a block's cells that a caller would send; null = missing."""
+        text = texts(table, self._name, "features.categorical")
+        return without_decimals(text, table.numerals.decimal) if self._decimals else text
+
+
+class IdColumn:
+    """Column of ids that are hashed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._fill = Fill()
+        self.distinct = Distinct()
+        self._feature: HashedFeature | None = None
+
+    def add(self, table: Table, training: Mask, weights: Weights | None) -> None:
+        """Count the values of a block's training rows."""
+        text = self.cells(table).filter(pl.Series(training))
+        missing = (text.is_null() | (text == "")).to_numpy()
+        times = np.ones(len(text)) if weights is None else weights[training].astype(np.float64)
+        rows, empty = float(times.sum()), float(times[missing].sum())
+        self._fill = self._fill.merge(Fill(rows, empty, rows - empty))
+        self.distinct.add(text.filter(pl.Series(~missing)))
+
+    def statistics(self) -> TextStatistics:
+        """Sum up what was counted."""
+        return TextStatistics(self._fill, distinct=self.distinct.count)
+
+    def bind(self, feature: HashedFeature) -> None:
+        """Prepare to encode by a feature."""
+        self._feature = feature
+
+    def encode(self, table: Table) -> NDArray[np.int32]:
+        """Encode a block, (R,)."""
+        assert self._feature is not None
+        return encode_texts(self._feature, self.cells(table)).astype(np.int32)
+
+    def cells(self, table: Table) -> pl.Series:
+        """Write the text of a block's cells that a caller would send; null = missing."""
+        return texts(table, self._name, "features.hashed")
+
+
+class BagColumn:
+    """Column of several values a cell.
+
+    Attributes:
+        sizes: values of all rows, and of all blocks.
+    """
+
+    def __init__(self, name: str, separator: str, buckets: int) -> None:
+        self._name, self._separator, self._buckets = name, separator, buckets
+        self._fill = Fill()
+        self._counts: list[Counts] = []
+        self._merged = self._pending = 0
+        self.distinct = Distinct()
+        self.values = 0
+        self._feature: BagFeature | None = None
+        self._index: ValueIndex | None = None
+
+    def _read(self, table: Table) -> Lists:
+        return lists(table, self._name, f"features.bag.{self._name}", self._separator)
+
+    def add(self, table: Table, training: Mask, weights: Weights | None) -> None:
+        """Count the values of a block's training rows."""
+        read = self._read(table)
+        self.values += len(read.values)
+        values, offsets = take_values(read.values, read.offsets, training)
+        times = None if weights is None else weights[training]
+        self._fill = self._fill.merge(fill_of(offsets, times))
+        if self._buckets:
+            self.distinct.add(values)
+            return
+        self._counts.append(count(values, weights_of_values(offsets, times)))
+        self._pending += len(self._counts[-1].values)
+        if self._pending > self._merged + 10_000:
+            self._merge()
+
+    def _merge(self) -> None:
+        self._counts = [merge(self._counts)]
+        self._merged, self._pending = len(self._counts[0].values), 0
+
+    def statistics(self) -> TextStatistics:
+        """Sum up what was counted."""
+        if self._buckets:
+            return TextStatistics(self._fill, distinct=self.distinct.count)
+        self._merge()
+        return TextStatistics(self._fill, self._counts[0])
+
+    def bind(self, feature: BagFeature) -> None:
+        """Prepare to encode by a feature."""
+        self._feature, self._counts = feature, []
+        self._index = None if feature.buckets else ValueIndex(feature.vocabulary)
+
+    def encode(self, table: Table) -> Bags:
+        """Encode a block of R rows."""
+        assert self._feature is not None
+        read = self._read(table)
+        return encode_bags(read.values, read.offsets, self._feature, self._index)
+
+    def cells(self, table: Table) -> pl.Series:
+        """Write the text of a block's cells that a caller would send, values joined."""
+        return self._read(table).joined(self._separator)
+
+
+def _added(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(parts).group_by("value").agg(pl.col("count").sum())
