@@ -8,9 +8,10 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,11 @@ from model.data.streaming.place import CACHE, is_whole
 from model.schema import Dataset, FeatureSchema
 from tables.config import TableData
 from tables.errors import UserError
+
+if TYPE_CHECKING:
+    from model.network.model import Model
+    from model.training.progress import History
+    from model.training.ranks import Ranks
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -31,33 +37,65 @@ GIVEN = ("train", "validation", "test")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
+    """Run the command, as one of several processes where `torchrun` has started it.
 
     Returns its exit code: 0, 2 for what the user can mend, 130 when interrupted.
     """
     options = parse(arguments)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return run(options)
+    from model.training.ranks import joined
+
+    try:
+        with joined() as ranks:
+            return run(options, ranks)
+    except UserError as error:
+        return _fail(*map(str, error.args))
+
+
+def run(options: argparse.Namespace, ranks: "Ranks | None" = None) -> int:
+    """Run the command by itself or together with other ranks, one of which tells of an error."""
     checkpoint: Path | None = None
+    first = ranks is None or ranks.first
     try:
         config = load_config(options.config, options.set)
         if options.check:
-            prepare(config, options)
+            if first:
+                prepare(config, options)
             return 0
         checkpoint = options.models / ".training" / config.name / "checkpoint.pt"
         _check_writable(options.models / config.name)
         _check_writable(checkpoint.parent)
-        with _alone(checkpoint.parent):
-            dataset = prepare(config, options, checkpoint.parent)
-            train(config, dataset, options.models, checkpoint, options.resume)
-            if not options.keep_cache:
-                shutil.rmtree(checkpoint.parent / CACHE, ignore_errors=True)
+        with _alone(checkpoint.parent) if first else nullcontext():
+            run_to_the_end(config, options, checkpoint, ranks)
     except UserError as error:
-        return _fail(*map(str, error.args))
+        return _fail(*map(str, error.args), ranks=ranks)
     except OSError as error:
-        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", ranks=ranks)
     except KeyboardInterrupt:
-        print(f"\nInterrupted; {_what_is_left(checkpoint)}.", file=sys.stderr)
+        if ranks is None or ranks.speaks():
+            print(f"\nInterrupted; {_what_is_left(checkpoint)}.", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def run_to_the_end(config: Config, options: argparse.Namespace, checkpoint: Path, ranks: "Ranks | None") -> None:
+    """Read, train and publish; other ranks than the first read and train."""
+    from model.data.table import read_dataset
+
+    work = checkpoint.parent
+    if ranks is None:
+        train(config, prepare(config, options, work), options.models, checkpoint, options.resume)
+    elif ranks.first:
+        dataset = ranks.in_turn(lambda: prepare(config, options, work))
+        train(config, dataset, options.models, checkpoint, options.resume, ranks)
+    else:
+        dataset = ranks.in_turn(lambda: read_dataset(config, work))
+        fit_model(config, dataset, None, ranks)
+    if ranks is not None:
+        ranks.agree(0)  # the first one has published
+    if not options.keep_cache and (ranks is None or ranks.local == 0):
+        shutil.rmtree(work / CACHE, ignore_errors=True)
 
 
 def _what_is_left(checkpoint: Path | None) -> str:
@@ -137,23 +175,27 @@ def write_splits(path: Path, dataset: Dataset) -> None:
             writer.writerows(sorted(rows))
 
 
-def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resume: bool) -> None:
+def train(
+    config: Config,
+    dataset: Dataset,
+    models: Path,
+    checkpoint: Path,
+    resume: bool,
+    ranks: "Ranks | None" = None,
+) -> None:
     """Train, publish, and say what came of it."""
     from model.artifact.export import export
     from model.artifact.size import refuse_too_large
-    from model.network.model import build_model, predict
+    from model.network.model import predict
     from model.training.calibration import calibrate
     from model.training.metrics import baselines, evaluate
-    from model.training.train import fit
 
     refuse_too_large(dataset.features, config.model, dataset.tasks)
     if checkpoint.exists() and not resume:
         checkpoint.unlink()
     if checkpoint.exists():
         print(f"Going on from {checkpoint}; --no-resume starts afresh.", file=sys.stderr)
-    model = build_model(dataset.features, dataset.tasks, config.model, config.train.seed)
-    buffer_rows = config.data.buffer_rows if isinstance(config.data, TableData) else None
-    history = fit(model, dataset, config.train, checkpoint, buffer_rows=buffer_rows)
+    model, history = fit_model(config, dataset, checkpoint, ranks)
     known = len(dataset.notes)
     dataset = calibrate(model, dataset, [task.name for task in config.tasks if task.calibrate])
     print(*dataset.notes[known:], sep="\n", end="", file=sys.stderr)
@@ -170,6 +212,18 @@ def train(config: Config, dataset: Dataset, models: Path, checkpoint: Path, resu
     print(f"\nTest metrics ({len(dataset.test):,} rows):\n{tabulate(lines)}\n")
     print(f"Published {version} (report: {version / 'report.md'})")
     print(f"Serve it:  MMOE_MODELS={models} {_python()} -m service")
+
+
+def fit_model(
+    config: Config, dataset: Dataset, checkpoint: Path | None, ranks: "Ranks | None"
+) -> "tuple[Model, History]":
+    """Build a model and train it."""
+    from model.network.model import build_model
+    from model.training.train import fit
+
+    model = build_model(dataset.features, dataset.tasks, config.model, config.train.seed)
+    buffer_rows = config.data.buffer_rows if isinstance(config.data, TableData) else None
+    return model, fit(model, dataset, config.train, checkpoint, buffer_rows=buffer_rows, ranks=ranks)
 
 
 def _python() -> Path:
@@ -242,8 +296,8 @@ def _alone(work: Path) -> Iterator[None]:
                         place.rmdir()
 
 
-def _fail(*sentences: str) -> int:
-    for sentence in sentences:
+def _fail(*sentences: str, ranks: "Ranks | None" = None) -> int:
+    for sentence in sentences if ranks is None or ranks.speaks() else ():
         print(f"error: {sentence}", file=sys.stderr)
     return 2
 

@@ -53,9 +53,13 @@ class Batches:
         bags = tuple(padded(bag, numbers) for bag in self.rows.bags)
         times = None if datetimes is None else datetimes.index_select(0, place)
         inputs = Inputs(numeric.index_select(0, place), codes.index_select(0, place), bags, times)
+        return Batch(inputs.to(self.device), self.labels(index))
+
+    def labels(self, index: Tensor) -> Targets:
+        """Pick the labels of rows by number, int64 (B,) on the CPU."""
         if self.targets is not None:
-            return Batch(inputs.to(self.device), self.targets.take(index.to(self.device)))
-        return Batch(inputs.to(self.device), self._targets(numbers))
+            return self.targets.take(index.to(self.device))
+        return self._targets(index.numpy())
 
     def slices(self, size: int = BATCH_ROWS) -> Iterator[Batch]:
         """Read all rows in their order, `size` at a time; of no rows, one batch of none."""

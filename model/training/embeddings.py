@@ -1,6 +1,6 @@
 """Lazy updates of a large embedding table: a step costs what its batch touches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,11 +31,13 @@ class LazyAdam:
         table: whose weight gets no gradient of its own while `watch` lasts.
         weight_decay: of the rows touched.
         steps: taken.
+        collected: codes (n,), none of them twice, and their gradients (n, width), before a step.
     """
 
     def __init__(self, table: EmbeddingTable, weight_decay: float = 0.0) -> None:
         self.table, self.weight_decay, self.steps = table, weight_decay, 0
         self.first, self.second = torch.zeros_like(table.weight), torch.zeros_like(table.weight)
+        self.collected: tuple[Tensor, Tensor] | None = None
         self._looked_up: list[tuple[Tensor, Tensor]] = []
         self._place = torch.empty(len(table.weight), dtype=torch.int32, device=table.weight.device)
 
@@ -51,16 +53,32 @@ class LazyAdam:
             self.table.weight.requires_grad_(True)
             self._looked_up.clear()
 
-    def gradient(self) -> tuple[Tensor, Tensor]:
-        """Add up the gradients of all lookups since the last call.
+    def collect(self) -> int:
+        """Add up the gradients of all lookups since the last step.
 
-        Returns codes (n,), none of them twice, and their gradients (n, width). Codes whose lookups
-        did not enter the loss have a gradient of 0.
+        Codes whose lookups did not enter the loss have a gradient of 0.
+
+        Returns:
+            How many codes there are, each counted once.
         """
         codes = torch.cat([codes for codes, _ in self._looked_up])
         of_lookups = [leaf.new_zeros(leaf.shape) if leaf.grad is None else leaf.grad for _, leaf in self._looked_up]
         self._looked_up.clear()
-        return self.add_up(codes, torch.cat(of_lookups))
+        self.collected = self.add_up(codes, torch.cat(of_lookups))
+        return len(self.collected[0])
+
+    def exchange(self, gather: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> None:
+        """Replace what was collected by the sums over all that `gather` makes of it."""
+        assert self.collected is not None
+        self.collected = self.add_up(*gather(*self.collected))
+
+    def update(self, rate: float) -> None:
+        """Take a step on what was collected, or else on the lookups since the last step."""
+        if self.collected is None:
+            self.collect()
+        assert self.collected is not None
+        self.step(*self.collected, rate)
+        self.collected = None
 
     def add_up(self, codes: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
         """Add gradients (m, width) of the same code (m,), without sorting the codes."""

@@ -93,11 +93,19 @@ class TaskLosses(nn.Module):
         self.register_buffer("factor", torch.tensor(halves))
         self.log_variance = nn.Parameter(torch.zeros(len(self.kinds))) if weighting == "uncertainty" else None
 
-    def per_task(self, outputs: Sequence[Tensor], targets: Targets) -> Tensor:
+    def per_task(self, outputs: Sequence[Tensor], targets: Targets, totals: Tensor | None = None) -> Tensor:
         """Compute the mean loss of each task over its labelled rows by their weights, (T,).
 
         It is 0 for a task without any.
+
+        Args:
+            outputs: raw, of each task.
+            targets: of the same rows.
+            totals: (T,), for a part of a batch: `Targets.totals` of the whole one. The sums of all
+                parts are the batch's means then.
         """
+        if totals is not None:
+            return self._parts_of_means(outputs, targets, totals)
         losses, counts = [], targets.counts()
         for t, (kind, raw) in enumerate(zip(self.kinds, outputs, strict=True)):
             times = None if counts is None else counts[:, t]
@@ -109,6 +117,14 @@ class TaskLosses(nn.Module):
             losses.append(loss if times is None else (loss * times).sum() / times.sum().clamp(min=TINY))
         return torch.stack(losses)
 
+    def _parts_of_means(self, outputs: Sequence[Tensor], targets: Targets, totals: Tensor) -> Tensor:
+        counts = targets.counts()
+        losses = []
+        for t, (kind, raw) in enumerate(zip(self.kinds, outputs, strict=True)):
+            loss = _row_losses(kind, raw, targets.values[:, t], "none")
+            losses.append((loss if counts is None else loss * counts[:, t]).sum())
+        return torch.stack(losses) / totals.clamp(min=TINY).to(losses[0])
+
     def total(self, per_task: Tensor) -> Tensor:
         """Sum with the given weights.
 
@@ -116,14 +132,17 @@ class TaskLosses(nn.Module):
         """
         return (self.weight * per_task).sum()
 
-    def objective(self, per_task: Tensor, targets: Targets) -> Tensor:
+    def objective(self, per_task: Tensor, targets: Targets, share: float = 1.0) -> Tensor:
         """Sum as training minimises it.
 
-        `targets` are those of `per_task`, and say which tasks the batch labels.
+        Args:
+            per_task: mean losses, or a part of them.
+            targets: of the whole batch; they say which tasks it labels.
+            share: of the batch's regulariser; those of all parts of a batch sum to 1.
         """
         if self.log_variance is None:
             return self.total(per_task)
-        charged = self.factor * torch.exp(-self.log_variance) * per_task + 0.5 * self.log_variance  # (T,)
+        charged = self.factor * torch.exp(-self.log_variance) * per_task + 0.5 * share * self.log_variance  # (T,)
         return (charged if targets.present is None else charged * targets.present.amax(dim=0)).sum()
 
 

@@ -19,6 +19,7 @@ from model.training.batches import Batches
 from model.training.embeddings import LazyAdam
 from model.training.losses import TaskLosses
 from model.training.progress import EpochRecord, Watcher
+from model.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class RunContext:
     watcher: Watcher
     checkpoint: Path | None
     identity: dict[str, str]
+    ranks: Ranks
 
     @property
     def steps(self) -> int:

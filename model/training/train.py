@@ -15,13 +15,17 @@ from model.errors import TrainError
 from model.mmoe import count_parameters
 from model.network.model import Model
 from model.schema import Dataset
-from model.training.batches import Batch, Batches
+from model.training.batches import Batches
 from model.training.embeddings import LazyAdam, lazy_updates
 from model.training.losses import TaskLosses
 from model.training.order import RowOrder
-from model.training.progress import History, ProgressBar, Watcher
+from model.training.progress import EpochRecord, History, ProgressBar, Watcher
+from model.training.ranks import Ranks
 from model.training.state import RunContext, RunState, load_checkpoint, save_checkpoint
 from model.training.validation import monitored, validate
+
+RANKS_APART = 7_919
+"""Distance between the seeds of two ranks' dropout."""
 
 
 def fit(
@@ -31,6 +35,7 @@ def fit(
     checkpoint: Path | None = None,
     watcher: Watcher | None = None,
     buffer_rows: int | None = None,
+    ranks: Ranks | None = None,
 ) -> History:
     """Train until the last epoch or until patience ends, and leave the best weights in the model.
 
@@ -49,39 +54,47 @@ def fit(
         watcher: hears of every step and epoch; a progress bar on standard error by default.
         buffer_rows: training rows that are shuffled together; all of them by default
             (model/training/order.py).
+        ranks: this process among those that train together: all of them call this alike and get
+            the same weights, the first one also checkpoints and a history. The result is that of
+            one process up to rounding, dropout aside, which each rank draws by itself.
 
     Raises:
         TrainError: one sentence, if the run cannot start, resume or go on.
     """
     config = config.model_copy(update={"batch_size": batch_size_for(config, len(dataset.train))})
-    device = pick_device(config.device)
+    ranks = ranks or Ranks()
+    device = pick_device(config.device, ranks)
     model.to(device)
     train, validation = (Batches(rows, dataset.tasks, device) for rows in (dataset.train, dataset.validation))
     counts = model.encoder.count_codes(dataset.train)
-    watcher = watcher or ProgressBar(config.epochs, len(dataset.train))
+    watcher = watcher or (ProgressBar(config.epochs, len(dataset.train)) if ranks.first else Watcher())
     buffer_rows = min(buffer_rows or len(train), len(train))
     identity = identity_of(model, dataset, config, buffer_rows)
-    context = RunContext(dataset, config, train, validation, counts, buffer_rows, watcher, checkpoint, identity)
+    context = RunContext(dataset, config, train, validation, counts, buffer_rows, watcher, checkpoint, identity, ranks)
     threads = threads_for(model, config.batch_size)
     with cpu_threads(threads), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(config.seed)
+        torch.manual_seed(config.seed + ranks.rank * RANKS_APART)
         lazy = lazy_updates(model.encoder.embedding, config.embedding_updates, config.weight_decay)
         with lazy.watch() if lazy is not None else nullcontext():
             run = start(model, context, device, lazy)
             while run.epoch < config.epochs and not out_of_patience(run, config):
                 run_epoch(run, context)
-    model.load_state_dict(run.best_state)
+    if ranks.first:
+        model.load_state_dict(run.best_state)
+    ranks.take_over(model.state_dict().values())
     model.eval()
     stopped_early = run.epoch < config.epochs
     return History(run.records, run.best_epoch, config.monitor, stopped_early, device.type, run.seconds)
 
 
-def pick_device(wanted: str) -> torch.device:
-    """Choose where to train; "auto" takes a GPU if torch finds one."""
+def pick_device(wanted: str, ranks: Ranks | None = None) -> torch.device:
+    """Choose where to train; "auto" takes a GPU if torch finds one, each rank its own."""
     found = torch.cuda.is_available()
     if wanted == "cuda" and not found:
         raise TrainError("train.device is 'cuda', but torch finds no GPU here; set it to 'auto' or 'cpu'")
-    return torch.device("cuda" if found and wanted != "cpu" else "cpu")
+    if not found or wanted == "cpu":
+        return torch.device("cpu")
+    return torch.device("cuda") if ranks is None or ranks.world == 1 else torch.device("cuda", ranks.local)
 
 
 def batch_size_for(config: TrainConfig, rows: int) -> int:
@@ -134,13 +147,26 @@ def identity_of(model: Model, dataset: Dataset, config: TrainConfig, buffer_rows
 
 
 def start(model: Model, context: RunContext, device: torch.device, lazy: LazyAdam | None) -> RunState:
-    """Begin a run, or go on with the one in the checkpoint."""
+    """Begin a run, or go on with the one in the checkpoint, all ranks alike.
+
+    Raises:
+        TrainError: also, if this rank's run is another than that of the first one.
+    """
+    ranks = context.ranks
+    if (first := ranks.agree(context.identity)) != context.identity:
+        apart = ", ".join(key for key in first if first[key] != context.identity.get(key))
+        raise TrainError(f"rank {ranks.rank} is about another run than rank 0: {apart} differ; start all alike")
     losses = TaskLosses(model.tasks, context.config.task_weighting).to(device)
     optimizer = make_optimizer([model, losses], context.config)
     run = RunState(model, losses, optimizer, torch.zeros((), dtype=torch.float64, device=device), lazy)
-    state = load_checkpoint(context.checkpoint, context.identity) if context.checkpoint is not None else None
+    path = context.checkpoint if ranks.first else None
+    state = ranks.copy_of(load_checkpoint(path, context.identity) if path is not None else None)
     if state is not None:
         run.restore(state)
+        if not ranks.first:  # the state's generator is that of the first
+            done = run.epoch * context.steps + run.step
+            torch.manual_seed(context.config.seed + ranks.rank * RANKS_APART + done)
+    ranks.take_over(model.state_dict().values())
     return run
 
 
@@ -165,7 +191,7 @@ def run_epoch(run: RunState, context: RunContext) -> None:
     earlier = run.epoch_seconds
     run.learner.train()
     for batch in order.batches(config.batch_size, first=run.step):
-        run.loss_sum += len(batch) * train_step(run, context.train.take(batch), learning_rate(run, context))
+        run.loss_sum += len(batch) * train_step(run, context, batch, learning_rate(run, context))
         run.step += 1
         now = time.perf_counter()
         run.epoch_seconds = earlier + now - began
@@ -188,41 +214,89 @@ def learning_rate(run: RunState, context: RunContext) -> float:
     return context.config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def train_step(run: RunState, batch: Batch, rate: float) -> Tensor:
-    """Take an optimizer step on one batch.
+def train_step(run: RunState, context: RunContext, rows: Tensor, rate: float) -> Tensor:
+    """Take an optimizer step on one batch, this rank on its part of it.
 
-    Returns its loss, tasks summed with their given weights.
+    Args:
+        run: its state.
+        context: its constants.
+        rows: numbers of the batch's rows.
+        rate: learning rate.
+
+    Returns:
+        The batch's loss, tasks summed with their given weights.
     """
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     run.optimizer.zero_grad(set_to_none=True)
-    per_task = run.losses.per_task(run.learner(batch.inputs).outputs, batch.targets)
-    run.losses.objective(per_task, batch.targets).backward()  # type: ignore[no-untyped-call]
+    per_task = backward(run, context, rows) if context.ranks.world == 1 else backward_together(run, context, rows)
     run.optimizer.step()
     if run.lazy is not None:
-        run.lazy.step(*run.lazy.gradient(), rate)
-    return run.losses.total(per_task.detach())
+        run.lazy.update(rate)
+    return run.losses.total(per_task)
+
+
+def backward(run: RunState, context: RunContext, rows: Tensor) -> Tensor:
+    """Compute the gradients of a batch; returns each task's mean loss, (T,)."""
+    batch = context.train.take(rows)
+    per_task = run.losses.per_task(run.learner(batch.inputs).outputs, batch.targets)
+    run.losses.objective(per_task, batch.targets).backward()  # type: ignore[no-untyped-call]
+    return per_task.detach()
+
+
+def backward_together(run: RunState, context: RunContext, rows: Tensor) -> Tensor:
+    """Compute the gradients of a batch whose parts the ranks have; otherwise as `backward`.
+
+    Each rank divides its sums of losses by the labelled rows of the whole batch, whose labels it
+    reads, so that losses and gradients of all ranks sum to those of the batch.
+    """
+    ranks, lazy, whole = context.ranks, run.lazy, context.train.labels(rows)
+    own = rows[ranks.part(len(rows))]
+    batch = context.train.take(own if len(own) else rows[:1])
+    per_task = run.losses.per_task(run.learner(batch.inputs).outputs, batch.targets, whole.totals())
+    per_task = per_task if len(own) else per_task * 0.0  # fewer rows than ranks: a row of another one
+    run.losses.objective(per_task, whole, 1.0 / ranks.world).backward()  # type: ignore[no-untyped-call]
+    parameters = [p for group in run.optimizer.param_groups for p in group["params"] if p.grad is not None]
+    touched = 0 if lazy is None else lazy.collect()
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    *sums, per_task, sizes = ranks.add([*gradients, per_task.detach(), ranks.sizes(touched, per_task.device)])
+    for parameter, gradient in zip(parameters, sums, strict=True):
+        parameter.grad = gradient
+    if lazy is not None:
+        lazy.exchange(lambda codes, gradients: ranks.gather(codes, gradients, sizes))
+    return per_task
 
 
 def finish_epoch(run: RunState, context: RunContext) -> None:
-    """Validate and record the epoch.
+    """Validate and record the epoch, on the first rank; all go on with what it found.
 
     Keeps a copy of the weights if the monitor has improved.
     """
+    if context.ranks.first:
+        record = measured_epoch(run, context)
+        best = run.best_epoch == run.epoch + 1
+        context.ranks.agree(run.best_epoch)
+        context.watcher.epoch(record, best)
+    else:
+        run.model.encoder.average_unseen(context.code_counts)
+        run.best_epoch = context.ranks.agree(0)
+    run.epoch += 1
+    run.step, run.epoch_seconds = 0, 0.0
+    run.loss_sum = torch.zeros_like(run.loss_sum)
+
+
+def measured_epoch(run: RunState, context: RunContext) -> EpochRecord:
+    """Validate the epoch that has ended, record it, and keep the weights if they are the best."""
     train_loss = run.loss_sum.item() / len(context.dataset.train)
     began = time.perf_counter()
     record = validate(run, context, train_loss)
     value = monitored(record, context)
     run.records.append(record)
-    run.epoch += 1
     run.seconds += run.epoch_seconds + time.perf_counter() - began
-    best = run.best_epoch == 0 or value > run.best_value
-    if best:
-        run.best_value, run.best_epoch = value, run.epoch
+    if run.best_epoch == 0 or value > run.best_value:
+        run.best_value, run.best_epoch = value, run.epoch + 1
         run.keep_weights()
-    run.step, run.epoch_seconds = 0, 0.0
-    run.loss_sum = torch.zeros_like(run.loss_sum)
-    context.watcher.epoch(record, best)
+    return record
 
 
 def out_of_patience(run: RunState, config: TrainConfig) -> bool:
@@ -232,5 +306,5 @@ def out_of_patience(run: RunState, config: TrainConfig) -> bool:
 
 def save(run: RunState, context: RunContext) -> None:
     """Write the checkpoint, if there is to be one."""
-    if context.checkpoint is not None:
+    if context.checkpoint is not None and context.ranks.first:
         save_checkpoint(context.checkpoint, {"identity": context.identity, **run.state()})

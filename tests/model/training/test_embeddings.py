@@ -39,7 +39,7 @@ def lazily(weight: torch.Tensor, codes: list[torch.Tensor]) -> torch.Tensor:
         for batch in codes:
             half = len(batch) // 2  # two lookups, as of two features
             loss(torch.cat([table(batch[:half]), table(batch[half:])])).backward()  # type: ignore[no-untyped-call]
-            lazy.step(*lazy.gradient(), RATE)
+            lazy.update(RATE)
     assert table.weight.requires_grad
     return table.weight.detach()
 
@@ -87,9 +87,11 @@ def test_a_lookup_that_does_not_enter_the_loss_has_no_gradient() -> None:
     with lazy.watch():
         used, _ = table(torch.tensor([4, 4])), table(torch.tensor([5]))
         used.sum().backward()
-        codes, gradients = lazy.gradient()
+        assert lazy.collect() == 2
         with torch.no_grad():
             table(torch.tensor([6]))  # not part of training
+    assert lazy.collected is not None
+    codes, gradients = lazy.collected
     found = dict(zip(codes.tolist(), gradients.tolist(), strict=True))
     assert found == {4: [2.0] * WIDTH, 5: [0.0] * WIDTH}
 
