@@ -215,16 +215,9 @@ def learning_rate(run: RunState, context: RunContext) -> float:
 
 
 def train_step(run: RunState, context: RunContext, rows: Tensor, rate: float) -> Tensor:
-    """Take an optimizer step on one batch, this rank on its part of it.
+    """Take an optimizer step on the batch of some row numbers, this rank on its part of it.
 
-    Args:
-        run: its state.
-        context: its constants.
-        rows: numbers of the batch's rows.
-        rate: learning rate.
-
-    Returns:
-        The batch's loss, tasks summed with their given weights.
+    Returns the batch's loss, tasks summed with their given weights.
     """
     for group in run.optimizer.param_groups:
         group["lr"] = rate
