@@ -104,26 +104,22 @@ class TaskLosses(nn.Module):
             totals: (T,), for a part of a batch: `Targets.totals` of the whole one. The sums of all
                 parts are the batch's means then.
         """
-        if totals is not None:
-            return self._parts_of_means(outputs, targets, totals)
-        losses, counts = [], targets.counts()
-        for t, (kind, raw) in enumerate(zip(self.kinds, outputs, strict=True)):
-            times = None if counts is None else counts[:, t]
-            reduction = "mean" if times is None else "none"
-            if chain := self.funnels.get(t):
-                loss = joint_loss([outputs[place] for place in chain], targets.values[:, t], reduction)
-            else:
-                loss = _row_losses(kind, raw, targets.values[:, t], reduction)
-            losses.append(loss if times is None else (loss * times).sum() / times.sum().clamp(min=TINY))
+        counts = targets.counts()
+        if counts is None and totals is None:
+            return torch.stack([self._loss(t, outputs, targets, "mean") for t in range(len(self.kinds))])
+        times = torch.ones_like(targets.values) if counts is None else counts  # (B, T)
+        losses = []
+        for t in range(len(self.kinds)):
+            total = times[:, t].sum() if totals is None else totals[t]
+            summed = (self._loss(t, outputs, targets, "none") * times[:, t]).sum()
+            losses.append(summed / total.clamp(min=TINY).to(summed))
         return torch.stack(losses)
 
-    def _parts_of_means(self, outputs: Sequence[Tensor], targets: Targets, totals: Tensor) -> Tensor:
-        counts = targets.counts()
-        losses = []
-        for t, (kind, raw) in enumerate(zip(self.kinds, outputs, strict=True)):
-            loss = _row_losses(kind, raw, targets.values[:, t], "none")
-            losses.append((loss if counts is None else loss * counts[:, t]).sum())
-        return torch.stack(losses) / totals.clamp(min=TINY).to(losses[0])
+    def _loss(self, t: int, outputs: Sequence[Tensor], targets: Targets, reduction: str) -> Tensor:
+        """Compute the loss of one task, of each row (B,) or their mean."""
+        if chain := self.funnels.get(t):
+            return joint_loss([outputs[place] for place in chain], targets.values[:, t], reduction)
+        return _row_losses(self.kinds[t], outputs[t], targets.values[:, t], reduction)
 
     def total(self, per_task: Tensor) -> Tensor:
         """Sum with the given weights.

@@ -40,9 +40,8 @@ def fit(
     """Train until the last epoch or until patience ends, and leave the best weights in the model.
 
     The seed decides row order and dropout; on a CPU two runs of the same seed end bit for bit
-    alike (those of a large
-    network: with the same number of threads), and so does a run that was interrupted at any moment
-        and resumed.
+    alike (those of a large network: with the same number of threads), and so does a run that was
+    interrupted at any moment and resumed.
 
     Args:
         model: with the weights to start from; moved to the device and left in evaluation mode.
