@@ -153,19 +153,22 @@ def test_a_check_that_does_not_end_holds_up_no_other_and_is_given_up(
     proven = make(limits=CheckLimits(timeout_s=600))
     with pytest.raises(BeingChecked):
         proven.load_checked(endless, "endless")
+    while not proven.busy:  # until its check has begun, so that the good file comes second
+        time.sleep(0.01)
     good = hand_model(tmp_path / "models", "hand", 1)
     assert proven.load(good, "hand").manifest.name == "hand"
     with pytest.raises(BeingChecked) as going_on:
         proven.load_checked(endless, "endless")
     assert going_on.value.slow
+    other = make()
     with pytest.raises(BeingChecked) as seen_by_another:  # which waits for the lock, and knows how long it is held
-        make().load_checked(endless, "endless")
+        other.load_checked(endless, "endless")
     while not seen_by_another.value.job.slow:
         time.sleep(0.01)
+    other.close()  # before the lock is free, or it would check the file itself, within its own limits
     proven.close()
-    monkeypatch.setattr(
-        "service.versions.checker.PATIENCE", 600
-    )  # a machine that has others to run: processor time decides
+    # Where others use the machine too, processor time alone decides.
+    monkeypatch.setattr("service.versions.checker.PATIENCE", 600)
     with pytest.raises(ArtifactError, match=r"takes longer than 1 s.*MMOE_CHECK_TIMEOUT_S"):
         make(limits=CheckLimits(timeout_s=1)).load(endless, "endless")
 
