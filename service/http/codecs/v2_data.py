@@ -1,5 +1,7 @@
-"""Data of v2's input tensors: raw bytes or lists of JSON -> arrays, or rows of values."""
+"""Data of v2's inputs: raw bytes or lists of JSON -> arrays, or rows or columns of values."""
 
+import base64
+import binascii
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -22,23 +24,33 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 }  # fmt: skip
 """Types of numbers that are taken for `numeric`; true and false are no numbers, so BOOL is not
 among them."""
+TEXT = "BYTES"
 
 _LENGTH = struct.Struct("<I")
 
 
 class Input(NamedTuple):
-    """Input tensor of a request, as it came.
+    """Input of a request, as it came: a tensor of the model, or one of its features.
 
     Attributes:
-        shape: as declared, checked against the model and the most rows.
+        shape: (rows, columns) as declared, checked against the model and the most rows.
         data: nested or flat lists of JSON, or raw bytes, as many as the shape needs (of strings at
             least).
+        tensor: of the model that the values belong to; its own name, but for a feature.
+        base64: whether its texts are coded so.
     """
 
     name: str
     datatype: str
-    shape: tuple[int, ...]
+    shape: tuple[int, int]
     data: Any
+    tensor: str
+    base64: bool = False
+
+    @property
+    def is_raw(self) -> bool:
+        """Tell whether the data came as bytes."""
+        return isinstance(self.data, memoryview)
 
 
 def encode_strings(values: Sequence[str]) -> bytes:
@@ -47,7 +59,7 @@ def encode_strings(values: Sequence[str]) -> bytes:
     return b"".join([part for each in encoded for part in (_LENGTH.pack(len(each)), each)])
 
 
-def check_size(name: str, datatype: str, shape: tuple[int, ...], size: int) -> None:
+def check_size(name: str, datatype: str, shape: tuple[int, int], size: int) -> None:
     """Refuse raw bytes that are not what a shape claims, before anything of that shape is made.
 
     Raises:
@@ -55,7 +67,7 @@ def check_size(name: str, datatype: str, shape: tuple[int, ...], size: int) -> N
             many strings.
     """
     count = shape[0] * shape[1]
-    if name == CATEGORICAL:
+    if datatype == TEXT:
         if size < _LENGTH.size * count:
             expected = f"at least {_LENGTH.size * count}, {_LENGTH.size} for the length of each of {count} elements"
             raise MalformedRequest(f"input {name!r} has {size} bytes", expected)
@@ -65,24 +77,26 @@ def check_size(name: str, datatype: str, shape: tuple[int, ...], size: int) -> N
 
 
 def array_of(each: Input) -> NDArray[Any]:
-    """Turn raw bytes, of a checked size, into the graph's type.
+    """Turn raw bytes, of a checked size, into the type of their tensor in the graph.
 
-    Float32 (B, N), str as object (B, C + H + G), or int64 (B, K).
+    Float32, str as object, or int64, of the input's shape.
     """
-    rows, width = each.shape
-    if each.name == CATEGORICAL:
-        strings = np.empty(rows * width, np.object_)
-        strings[:] = list(_strings(each, rows * width))
-        return strings.reshape(rows, width)
-    if each.name == DATETIME:
-        return np.frombuffer(each.data, "<i8").reshape(rows, width).astype(np.int64)
-    dtype = DTYPES[each.datatype]
-    numbers = np.frombuffer(each.data, dtype).reshape(rows, width)
-    if dtype.kind in "iu" and dtype.itemsize == 8:
+    if each.datatype == TEXT:
+        strings = np.empty(each.shape[0] * each.shape[1], np.object_)
+        strings[:] = list(_strings(each, len(strings)))
+        return strings.reshape(each.shape)
+    numbers = _numbers(each)
+    if each.tensor == DATETIME:
+        return numbers.astype(np.int64)
+    if numbers.dtype.kind in "iu" and numbers.dtype.itemsize == 8:
         numbers = numbers.astype(np.float64)  # rounded as the same number in JSON, or in a table, is
     with np.errstate(over="ignore"):
         # Behind a JSON header numbers are rarely aligned; this copy spares one in the run.
         return numbers.astype(np.float32, copy=not numbers.flags.aligned)
+
+
+def _numbers(each: Input) -> NDArray[Any]:
+    return np.frombuffer(each.data, DTYPES[each.datatype]).reshape(each.shape)
 
 
 def _strings(each: Input, count: int) -> Iterator[str]:
@@ -94,16 +108,25 @@ def _strings(each: Input, count: int) -> Iterator[str]:
         position = start + _LENGTH.unpack_from(data, position)[0]
         if position > end:
             raise MalformedRequest(f"element {index} of input {each.name!r} reaches beyond its bytes", "all its bytes")
-        try:
-            yield data[start:position].decode()
-        except UnicodeDecodeError:
-            raise MalformedRequest(f"element {index} of input {each.name!r} is not UTF-8", "text in UTF-8") from None
+        yield _text(each, index, data[start:position])
     if position != end:
         raise MalformedRequest(f"input {each.name!r} has {end - position} bytes too many", f"{count} elements")
 
 
+def _text(each: Input, index: int, coded: bytes) -> str:
+    """Return an element of text, decoded as the input says."""
+    try:
+        return (base64.b64decode(coded, validate=True) if each.base64 else coded).decode()
+    except binascii.Error:
+        raise MalformedRequest(
+            f"element {index} of input {each.name!r} is not base64, its content type", "text in UTF-8 as base64"
+        ) from None
+    except UnicodeDecodeError:
+        raise MalformedRequest(f"element {index} of input {each.name!r} is not UTF-8", "text in UTF-8") from None
+
+
 def rows_of(each: Input, bags: Mapping[int, Bag]) -> list[list[Any]]:
-    """Return an input as rows of values fit for `from_instances`.
+    """Return a tensor as rows of values fit for `from_instances`.
 
     Null stands for a missing one.
 
@@ -111,15 +134,28 @@ def rows_of(each: Input, bags: Mapping[int, Bag]) -> list[list[Any]]:
         each: as it came.
         bags: of the tensor `categorical`, by column.
     """
-    rows = array_of(each).tolist() if isinstance(each.data, memoryview) else _rows_of_json(each)
-    if each.name == DATETIME:
+    rows = array_of(each).tolist() if each.is_raw else _rows_of_json(each)
+    if each.tensor == DATETIME:
         return [list(map(_moment, row)) for row in rows]
-    if each.name == CATEGORICAL:
+    if each.tensor == CATEGORICAL:
         if bags:
-            return [[_bag(cell, bags.get(place)) for place, cell in enumerate(row)] for row in rows]
-    elif isinstance(each.data, memoryview):
+            return [[_bag(each, cell, bags.get(place)) for place, cell in enumerate(row)] for row in rows]
+    elif each.is_raw:
         return [[None if value != value else value for value in row] for row in rows]
     return rows
+
+
+def column_of(each: Input, bag: Bag | None) -> list[Any]:
+    """Return a feature's input as a column of values fit for `from_inputs`; null is missing."""
+    if each.is_raw:
+        cells = (array_of(each) if each.datatype == TEXT else _numbers(each)).ravel().tolist()
+        if each.datatype.startswith("FP"):
+            return [None if value != value else value for value in cells]
+    else:
+        cells = list(chain.from_iterable(_rows_of_json(each)))
+    if each.tensor == DATETIME:
+        return [None if cell in ("", MISSING_TIME) else cell for cell in cells]
+    return cells if bag is None else [_bag(each, cell, bag) for cell in cells]
 
 
 def _moment(value: object) -> int | None:
@@ -131,13 +167,13 @@ def _moment(value: object) -> int | None:
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
-def _bag(cell: object, bag: Bag | None) -> object:
+def _bag(each: Input, cell: object, bag: Bag | None) -> object:
     """Return the cell of a bag as an array; another as it is."""
     if bag is None or cell is None:
         return cell
     if type(cell) is not str:
         expected = f"a string, such as {quote(bag.join(['a', 'b']))}: a bag's values with its separator between them"
-        raise MalformedRequest(f"input {CATEGORICAL!r} has {describe(cell)} for a bag", expected)
+        raise MalformedRequest(f"input {quote(each.name)} has {describe(cell)} for a bag", expected)
     return bag.split(cell)
 
 
@@ -148,17 +184,30 @@ def _rows_of_json(each: Input) -> list[list[Any]]:
         raise MalformedRequest(f'the "data" of input {each.name!r} is no array', "a flat or a nested array")
     if len(data) not in (rows, rows * width):
         raise _other_length(each)
-    if each.name != CATEGORICAL and DTYPES[each.datatype].kind in "iu":
+    if each.datatype != TEXT and DTYPES[each.datatype].kind in "iu":
         _check_whole(each)
     if len(data) == rows * width and (width > 1 or not any(type(value) is list for value in data)):
-        return [data[start : start + width] for start in range(0, len(data), width)]
+        return _decoded(each, [data[start : start + width] for start in range(0, len(data), width)])
     if len(data) == rows and all(type(row) is list for row in data):
         for index, row in enumerate(data):
             if len(row) != width:
                 problem = ValueProblem(index, None, f"has {len(row)} values; expected {width}")
                 raise InvalidFeatures([problem])
-        return data
+        return _decoded(each, data)
     raise _other_length(each)
+
+
+def _decoded(each: Input, rows: list[list[Any]]) -> list[list[Any]]:
+    if not each.base64:
+        return rows
+    width = each.shape[1]
+    return [
+        [
+            _text(each, index * width + place, cell.encode()) if type(cell) is str else cell
+            for place, cell in enumerate(row)
+        ]
+        for index, row in enumerate(rows)
+    ]
 
 
 def _other_length(each: Input) -> MalformedRequest:

@@ -11,7 +11,8 @@ from service.errors import MalformedRequest
 from service.http.body import CONTENT_TYPE, whole_number
 from service.http.codecs.render import dumps
 from service.http.codecs.rows import load_object
-from service.http.codecs.v2_tensors import Signature, optional_object, refuse_unsupported
+from service.http.codecs.v2_parameters import OF_OUTPUTS, OF_REQUESTS, optional_object, refuse_unsupported
+from service.http.codecs.v2_tensors import Signature
 from service.http.openapi.answers import InferHead, InferOutput
 from service.http.types import Headers, RawHeaders
 from service.inference.answer import RunSlice
@@ -136,6 +137,7 @@ def _wanted(signature: Signature, request: dict[str, Any]) -> RequestedOutputs:
         raise MalformedRequest('the request\'s "id" is no string', "a string, or none")
     if parameters is None:
         raise MalformedRequest('the request\'s "parameters" are no object', "an object, or none")
+    refuse_unsupported(parameters, "the request", OF_REQUESTS)
     binary = _flag(parameters, "binary_data_output", False, "the request")
     if not outputs:
         return RequestedOutputs(identity, signature.outputs, [binary] * len(signature.outputs))
@@ -156,7 +158,7 @@ def _output(signature: Signature, output: object, binary: bool) -> tuple[str, bo
         raise MalformedRequest(f"the output {quote(name)} is unknown", quotes(signature.known, " or "))
     if parameters is None:
         raise MalformedRequest(f'output {quote(name)} has "parameters" that are no object', "an object, or none")
-    refuse_unsupported(parameters, f"output {quote(name)}")
+    refuse_unsupported(parameters, f"output {quote(name)}", OF_OUTPUTS)
     return name, _flag(parameters, "binary_data", binary, f"output {quote(name)}")
 
 

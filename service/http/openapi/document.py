@@ -82,12 +82,15 @@ _INFER_REQUEST = obj(
             obj(
                 {
                     "name": {"type": "string"},
-                    "shape": array({"type": "integer", "minimum": 1}, minItems=2, maxItems=2),
+                    "shape": array({"type": "integer", "minimum": 1}, minItems=1, maxItems=2),
                     "datatype": {"type": "string"},
                 },
                 {
                     "data": or_null(array({"anyOf": [SCALAR, array(SCALAR)]}, description="Flat or nested, in rows.")),
-                    "parameters": {"type": ["object", "null"], "description": "`binary_data_size` for raw data."},
+                    "parameters": {
+                        "type": ["object", "null"],
+                        "description": "`binary_data_size` for raw data; `content_type`.",
+                    },
                 },
             ),
             minItems=1,

@@ -146,6 +146,41 @@ def test_v2_as_raw_tensors_and_both_at_once(kinds: httpx.Client, case: Case) -> 
     assert_expected(arrays(post_raw(kinds, header, b"".join(raw[1:]), INFER)), case.expected)
 
 
+def test_v2_with_one_input_per_feature(kinds: httpx.Client, case: Case) -> None:
+    numbers = [tensor(name, column.tolist()) for name, column in zip(case.names[:3], case.numeric.T, strict=True)]
+    for each in numbers:
+        each["data"] = [None if value != value else value for value in each["data"]]
+    texts = [tensor(name, c.tolist(), "BYTES") for name, c in zip(case.names[3:8], case.texts.T, strict=True)]
+    seconds = case.times[:, 0].tolist()
+    iso = [None if at == MISSING_TIME else f"{np.datetime64(int(at), 's')}Z" for at in seconds]
+    for moments in (tensor("clicked_at", seconds, "INT64"), tensor("clicked_at", iso, "BYTES", [ROWS, 1])):
+        given = {"inputs": [*numbers, *texts, moments]}
+        assert_expected(arrays(post(kinds, given, INFER)), case.expected)
+    columns = [
+        *(
+            (name, column.astype("<f4").tobytes(), "FP32")
+            for name, column in zip(case.names[:3], case.numeric.T, strict=True)
+        ),
+        *((name, strings(column), "BYTES") for name, column in zip(case.names[3:8], case.texts.T, strict=True)),
+    ]
+    for last in (case.times[:, 0].astype("<i8").tobytes(), "INT64"), (strings([at or "" for at in iso]), "BYTES"):
+        every = [*columns, ("clicked_at", *last)]
+        heads = [binary(name, raw, [ROWS], datatype) for name, raw, datatype in every]
+        body = b"".join(raw for _, raw, _ in every)
+        assert_expected(arrays(post_raw(kinds, {"inputs": heads}, body, INFER)), case.expected)
+
+
+def test_v2_takes_whole_numbers_for_ids_and_fractions_for_moments(kinds: httpx.Client, case: Case) -> None:
+    def answer(raw: bytes, *given: dict[str, Any]) -> Any:
+        return arrays(post_raw(kinds, {"inputs": given}, raw, INFER))["price"]
+
+    ids, (name,) = np.array([7, 1 << 40], "<i8").tobytes(), case.weights.hashed
+    expected = answer(b"", tensor(name, ["7", str(1 << 40)], "BYTES"), tensor("clicked_at", [5, 6], "INT64"))
+    seconds = tensor("clicked_at", [5.5, 6.0], "FP64")
+    np.testing.assert_array_equal(answer(ids, binary(name, ids, [2], "INT64"), seconds), expected)
+    np.testing.assert_array_equal(answer(b"", tensor(name, [7, 1 << 40], "UINT64"), seconds), expected)
+
+
 @pytest.mark.parametrize(
     ("texts", "moments", "datatype", "told"),
     [
