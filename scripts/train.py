@@ -22,12 +22,16 @@ from tables.config import TableData
 from tables.errors import UserError
 
 if TYPE_CHECKING:
+    from model.artifact.comparison import Comparison
     from model.network.model import Model
     from model.training.progress import History
     from model.training.ranks import Ranks
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+
+WORSE = 3
+"""Exit code where a model was trained and not published, by `--unless-worse`."""
 
 WRITTEN_ROWS = 1_000_000
 """Rows of the table whose splits are written together."""
@@ -39,7 +43,8 @@ GIVEN = ("train", "validation", "test")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, as one of several processes where `torchrun` has started it.
 
-    Returns its exit code: 0, 2 for what the user can mend, 130 when interrupted.
+    Returns its exit code: 0, 2 for what the user can mend, 3 for a model that is worse than the
+    published one by more than `--unless-worse` allows, 130 when interrupted.
     """
     options = parse(arguments)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -67,7 +72,7 @@ def run(options: argparse.Namespace, ranks: "Ranks | None" = None) -> int:
         _check_writable(options.models / config.name)
         _check_writable(checkpoint.parent)
         with _alone(checkpoint.parent) if first else nullcontext():
-            run_to_the_end(config, options, checkpoint, ranks)
+            return 0 if run_to_the_end(config, options, checkpoint, ranks) else WORSE
     except UserError as error:
         return _fail(*map(str, error.args), ranks=ranks)
     except OSError as error:
@@ -76,19 +81,21 @@ def run(options: argparse.Namespace, ranks: "Ranks | None" = None) -> int:
         if ranks is None or ranks.speaks():
             print(f"\nInterrupted; {_what_is_left(checkpoint)}.", file=sys.stderr)
         return INTERRUPTED
-    return 0
 
 
-def run_to_the_end(config: Config, options: argparse.Namespace, checkpoint: Path, ranks: "Ranks | None") -> None:
-    """Read, train and publish; other ranks than the first read and train."""
+def run_to_the_end(config: Config, options: argparse.Namespace, checkpoint: Path, ranks: "Ranks | None") -> bool:
+    """Read, train and publish; other ranks than the first read and train.
+
+    Returns whether the model was good enough to be published, by `--unless-worse`.
+    """
     from model.data.table import read_dataset
 
-    work = checkpoint.parent
+    work, published = checkpoint.parent, True
     if ranks is None:
-        train(config, prepare(config, options, work), options.models, checkpoint, options.resume)
+        published = train(config, prepare(config, options, work), options, checkpoint)
     elif ranks.first:
         dataset = ranks.in_turn(lambda: prepare(config, options, work))
-        train(config, dataset, options.models, checkpoint, options.resume, ranks)
+        published = train(config, dataset, options, checkpoint, ranks)
     else:
         dataset = ranks.in_turn(lambda: read_dataset(config, work))
         fit_model(config, dataset, None, ranks)
@@ -96,6 +103,7 @@ def run_to_the_end(config: Config, options: argparse.Namespace, checkpoint: Path
         ranks.agree(0)  # the first one has published
     if not options.keep_cache and (ranks is None or ranks.local == 0):
         shutil.rmtree(work / CACHE, ignore_errors=True)
+    return published
 
 
 def _what_is_left(checkpoint: Path | None) -> str:
@@ -124,6 +132,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--keep-cache",
         action="store_true",
         help="keep the rows of a large table as training reads them, for the next run",
+    )
+    parser.add_argument(
+        "--unless-worse",
+        action="append",
+        default=[],
+        metavar="TASK.METRIC=MARGIN",
+        help="publish unless the metric is worse than the published version's on the same test rows by more than that; "
+        "may be given several times; exit code 3 if it is",
     )
     parser.add_argument("--check", action="store_true", help="read the table, say what was understood, and stop there")
     parser.add_argument(
@@ -178,20 +194,31 @@ def write_splits(path: Path, dataset: Dataset) -> None:
 def train(
     config: Config,
     dataset: Dataset,
-    models: Path,
+    options: argparse.Namespace,
     checkpoint: Path,
-    resume: bool,
     ranks: "Ranks | None" = None,
-) -> None:
-    """Train, publish, and say what came of it."""
+) -> bool:
+    """Train, publish, and say what came of it.
+
+    Returns whether the model was published: not where it is worse than the published one by more
+    than the margins of `--unless-worse`.
+    """
+    from model.artifact.comparison import compare, read_bar
     from model.artifact.export import export
+    from model.artifact.judgement import Judgement
+    from model.artifact.published import check_comparable, read_published
     from model.artifact.size import refuse_too_large
     from model.network.model import predict
     from model.training.calibration import calibrate
     from model.training.metrics import baselines, evaluate
 
+    bars = [read_bar(text, config) for text in options.unless_worse]
+    models = options.models
+    published = read_published(models, config.name) if bars else None
+    if published is not None:
+        check_comparable(published, dataset, [bar.task for bar in bars])
     refuse_too_large(dataset.features, config.model, dataset.tasks)
-    if checkpoint.exists() and not resume:
+    if checkpoint.exists() and not options.resume:
         checkpoint.unlink()
     if checkpoint.exists():
         print(f"Going on from {checkpoint}; --no-resume starts afresh.", file=sys.stderr)
@@ -199,9 +226,12 @@ def train(
     known = len(dataset.notes)
     dataset = calibrate(model, dataset, [task.name for task in config.tasks if task.calibrate])
     print(*dataset.notes[known:], sep="\n", end="", file=sys.stderr)
-    version = export(model, dataset, config, history, models)
-    checkpoint.unlink(missing_ok=True)
-    metrics = evaluate(predict(model, dataset.test), dataset.test, dataset.tasks)
+    published = read_published(models, config.name) if bars else None  # perhaps another one by now
+    judgement = Judgement(
+        predict(model, dataset.test),
+        None if published is None else compare(published, model, dataset, config, bars),
+    )
+    metrics = evaluate(judgement.test, dataset.test, dataset.tasks)
     constant = baselines(dataset.train, dataset.test, dataset.tasks)
     lines = {}
     for task in dataset.tasks:
@@ -210,8 +240,17 @@ def train(
             if baseline := constant.get(name):
                 lines[f"  {name}: {baseline.describe(task)}"] = baseline.metrics
     print(f"\nTest metrics ({len(dataset.test):,} rows):\n{tabulate(lines)}\n")
+    if judgement.comparison is not None:
+        print(f"{beside(judgement.comparison)}\n")
+        if failures := judgement.comparison.failures:
+            checkpoint.unlink(missing_ok=True)
+            print("Not published: ", "; ".join(failures), ".", sep="", file=sys.stderr)
+            return False
+    version = export(model, dataset, config, history, models, judgement)
+    checkpoint.unlink(missing_ok=True)
     print(f"Published {version} (report: {version / 'report.md'})")
     print(f"Serve it:  MMOE_MODELS={models} {_python()} -m service")
+    return True
 
 
 def fit_model(
@@ -257,6 +296,17 @@ def tabulate(metrics: Mapping[str, Mapping[str, float]]) -> str:
         "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
         for line in lines
     )
+
+
+def beside(comparison: "Comparison") -> str:
+    """Lay out the metrics of the published version and of this one, and their differences."""
+    lines = {}
+    for name, found in comparison.metrics.items():
+        lines[name] = {metric: now for metric, (_, now) in found.items()}
+        lines[f"  {name}: version {comparison.version}"] = {metric: before for metric, (before, _) in found.items()}
+        lines[f"  {name}: difference"] = {metric: now - before for metric, (before, now) in found.items()}
+    cautions = [f"\n{comparison.caution}"] if comparison.caution else []
+    return "\n".join([f"On the same {comparison.rows:,} test rows:", tabulate(lines), *cautions])
 
 
 def _check_writable(directory: Path) -> None:

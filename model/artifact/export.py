@@ -4,12 +4,14 @@ The version holds the artifact, its manifest, and a report for people.
 """
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import onnx
 
 from model.artifact.graph import build_graph
+from model.artifact.judgement import Judgement
 from model.artifact.manifest import METADATA_KEY, build_manifest, manifest_text
 from model.artifact.parity import check_cells, check_parity, golden_rows, golden_tolerance
 from model.artifact.publish import publish
@@ -26,7 +28,14 @@ from tables.config import TableData
 from tables.missing import markers_of
 
 
-def export(model: Model, dataset: Dataset, config: Config, history: History, models_dir: Path) -> Path:
+def export(
+    model: Model,
+    dataset: Dataset,
+    config: Config,
+    history: History,
+    models_dir: Path,
+    judgement: Judgement | None = None,
+) -> Path:
     """Publish a trained model as models_dir / config.name / next version.
 
     The version holds model.onnx, checkpoint.pt, config.toml, report.md and pictures. The graph is
@@ -39,6 +48,8 @@ def export(model: Model, dataset: Dataset, config: Config, history: History, mod
         config: of the run.
         history: of the run, for the report.
         models_dir: directory of all models.
+        judgement: of the model, for the report and the manifest; without one they have the
+            metrics alone.
 
     Returns:
         The directory of the new version.
@@ -47,14 +58,16 @@ def export(model: Model, dataset: Dataset, config: Config, history: History, mod
         ExportError: the file does not answer as torch does, or cannot be written.
     """
     model = copy.deepcopy(model).cpu().eval()
-    test = predict(model, dataset.test)
-    content, manifest = build_artifact(model, dataset, config, test)
+    judgement = judgement or Judgement(predict(model, dataset.test))
+    comparison = judgement.comparison
+    facts = {} if comparison is None else {"compared_with": comparison.entry()}
+    content, manifest = build_artifact(model, dataset, config, judgement.test, facts)
 
     def write(directory: Path) -> None:
         (directory / "model.onnx").write_bytes(content)
         (directory / "config.toml").write_text(config_text(config), encoding="utf-8")
         save_model(directory / "checkpoint.pt", model, dataset, config)
-        write_report(directory, manifest, dataset, history, test)
+        write_report(directory, manifest, dataset, history, judgement)
 
     try:
         return publish(models_dir, config.name, write)
@@ -64,12 +77,15 @@ def export(model: Model, dataset: Dataset, config: Config, history: History, mod
         ) from error
 
 
-def build_artifact(model: Model, dataset: Dataset, config: Config, test: Predictions) -> tuple[bytes, dict[str, Any]]:
-    """Make the ONNX file, checked against torch, and its manifest."""
+def build_artifact(
+    model: Model, dataset: Dataset, config: Config, test: Predictions, facts: Mapping[str, Any] | None = None
+) -> tuple[bytes, dict[str, Any]]:
+    """Make the ONNX file, checked against torch, and its manifest; facts add to its provenance."""
     module = serve(model, dataset)
     tolerance = golden_tolerance(module, dataset)
     metrics = evaluate(test, dataset.test, dataset.tasks)
     manifest = build_manifest(config, dataset, module, golden_rows(dataset), tolerance, metrics)
+    manifest["provenance"] |= facts or {}
     table = config.data if isinstance(config.data, TableData) else None
     graph = build_graph(module) if table is None else build_graph(module, sorted(markers_of(table).texts))
     onnx.helper.set_model_props(graph, {METADATA_KEY: manifest_text(manifest)})

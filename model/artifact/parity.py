@@ -177,7 +177,7 @@ def _runtime(model: bytes) -> Any:
 
     Returns a function of raw rows and masks.
     """
-    plain, masked = _session(model), _session(with_mask_inputs(model))
+    plain, masked = session_of(model), session_of(with_mask_inputs(model))
     names = [output.name for output in plain.get_outputs()]
     inputs = {value.name for value in plain.get_inputs()}
     ones = {value.name: value.shape for value in masked.get_inputs() if value.name not in inputs}
@@ -194,7 +194,8 @@ def _runtime(model: bytes) -> Any:
     return run
 
 
-def _session(model: bytes) -> Any:
+def session_of(model: bytes) -> Any:
+    """Load a file into onnxruntime, on one thread."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # must be set before the import
     import onnxruntime
 

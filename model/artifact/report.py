@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from model.artifact.judgement import Judgement
+from model.artifact.report_judgement import comparison_section, number
 from model.markdown import table, wrap
 from model.network.model import Predictions
 from model.plots import gate_heatmap, loss_curves, save_png, task_picture
@@ -31,7 +33,7 @@ CAPTIONS = {
 
 
 def write_report(
-    directory: Path, manifest: Mapping[str, Any], dataset: Dataset, history: History, test: Predictions
+    directory: Path, manifest: Mapping[str, Any], dataset: Dataset, history: History, judgement: Judgement
 ) -> None:
     """Write report.md and its pictures into a directory.
 
@@ -40,12 +42,13 @@ def write_report(
         manifest: of the model; figures come from there, so that report and service agree.
         dataset: whose test rows the pictures show.
         history: of the training.
-        test: predictions for the test rows.
+        judgement: of the model, with its answers to the test rows.
     """
-    pictures = _draw(directory, manifest, dataset, history, test)
+    pictures = _draw(directory, manifest, dataset, history, judgement.test)
     sections = [
         _head(manifest, history),
         _metrics(manifest["tasks"], dataset.tasks),
+        *([] if judgement.comparison is None else [comparison_section(judgement.comparison)]),
         *([_gates(manifest)] if manifest["gates"] else []),
         *([_features(dataset.features)] if dataset.features.texts else []),
         _training(history),
@@ -114,10 +117,10 @@ def _metrics(entries: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> str
         for found, output in ((entry, task.name), (entry.get("given"), task.conditional)):
             if found is None:
                 continue
-            rows.append([f"`{output}`", task.kind, *(_number(found["metrics"].get(name)) for name in columns)])
+            rows.append([f"`{output}`", task.kind, *(number(found["metrics"].get(name)) for name in columns)])
             if "baseline" in found:
                 baseline = Baseline(**found["baseline"])
-                rows.append([baseline.describe(task), "", *(_number(baseline.metrics.get(n)) for n in columns)])
+                rows.append([baseline.describe(task), "", *(number(baseline.metrics.get(n)) for n in columns)])
     return (
         "## Test metrics\n\n" + table(["task", "kind", *columns], rows) + "\n\nBelow each task: what the best "
         "constant answer of the training rows gives on the same test rows. A model is worth what it gains on that."
@@ -190,10 +193,6 @@ def _files(manifest: Mapping[str, Any]) -> str:
         "`model.onnx` is what is served; `config.toml` repeats the training; `checkpoint.pt` holds the network for "
         "torch (`model.artifact.weights.load_model`)."
     )
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
 
 
 def _duration(seconds: float) -> str:

@@ -86,6 +86,11 @@ class TaskConfig(Section):
         description="Binary: whether a slope and an intercept of the logit are fitted on validation rows (Platt).",
     )
 
+    @property
+    def conditional(self) -> str:
+        """Return the name of its conditional output; empty where it has none."""
+        return f"{self.name}.given.{self.after}" if self.after else ""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.name in RESERVED:

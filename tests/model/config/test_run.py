@@ -1,7 +1,8 @@
+import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.config.run import METRICS, Config, TaskConfig, config_text, load_config
@@ -65,7 +66,17 @@ def test_the_effective_text_reads_back_to_the_same_config(tmp_path: Path, path: 
     assert load(tmp_path, config_text(config)) == config
 
 
-@given(name=st.text(min_size=1), values=st.lists(st.text(), max_size=4), share=st.floats(0.01, 0.4))
+def composed(text: str) -> str:
+    """Text as `load_config` reads it: in Unicode's form NFC."""
+    return unicodedata.normalize("NFC", text)
+
+
+@given(
+    name=st.text(min_size=1).map(composed),
+    values=st.lists(st.text().map(composed), max_size=4),
+    share=st.floats(0.01, 0.4),
+)
+@example(name=composed("\uf900"), values=[], share=0.25)  # a letter that has another form
 def test_any_text_survives_the_way_through_toml(
     tmp_path_factory: pytest.TempPathFactory, name: str, values: list[str], share: float
 ) -> None:

@@ -1,0 +1,150 @@
+"""The highest published version of a model: loaded, found comparable, asked raw rows."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifact.manifest import METADATA_KEY
+from model.artifact.parity import session_of
+from model.artifact.publish import versions
+from model.network.inputs import BATCH_ROWS
+from model.schema import BagFeature, CategoricalFeature, Dataset, FeatureSchema, HashedFeature, Rows, Task
+from tables.errors import UserError
+
+KINDS = {CategoricalFeature: "categorical", HashedFeature: "hashed", BagFeature: "bag"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """Version that is published.
+
+    Attributes:
+        number: of the version.
+        manifest: of its file.
+        session: of onnxruntime.
+    """
+
+    number: int
+    manifest: Mapping[str, Any]
+    session: Any
+
+
+def read_published(models_dir: Path, name: str) -> Published | None:
+    """Load the highest published version of a model; None if there is none.
+
+    Raises:
+        UserError: its file cannot be read.
+    """
+    found = versions(models_dir / name)
+    if not found:
+        return None
+    path = models_dir / name / str(found[-1]) / "model.onnx"
+    try:
+        session = session_of(path.read_bytes())
+        manifest = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+    except Exception as error:  # onnxruntime has exceptions of many types
+        raise UserError(
+            f"{path}: the published version cannot be read to compare with: {error}; train without --unless-worse"
+        ) from None
+    return Published(found[-1], manifest, session)
+
+
+def check_comparable(published: Published, dataset: Dataset, outputs: Sequence[str]) -> None:
+    """Refuse to compare with a version that answers other tasks or reads what these rows lack.
+
+    Args:
+        published: version to compare with.
+        dataset: whose test rows both would answer.
+        outputs: tasks, and conditional outputs, that have to be in both.
+
+    Raises:
+        UserError: one sentence.
+    """
+    reasons = [reason for name in outputs if (reason := _other_task(published.manifest, dataset, name))]
+    reasons += [reason for entry in published.manifest["features"] if (reason := _lacks(dataset.features, entry))]
+    if reasons:
+        raise UserError(
+            f"version {published.number} of '{published.manifest['name']}' cannot be compared with, since "
+            f"{reasons[0]}; train without --unless-worse, or under another name"
+        )
+
+
+def _other_task(manifest: Mapping[str, Any], dataset: Dataset, output: str) -> str:
+    """Say what keeps a task, or the conditional output of one, from being compared."""
+    task = next(task for task in dataset.tasks if output in (task.name, task.conditional))
+    entry = next((entry for entry in manifest["tasks"] if entry["name"] == task.name), None)
+    if entry is None:
+        return f"it has no task '{task.name}'"
+    if entry["kind"] != task.kind:
+        return f"its task '{task.name}' is {entry['kind']}, and here it is {task.kind}"
+    if task.kind == "multiclass" and sorted(entry["classes"]) != sorted(task.classes):
+        return f"its task '{task.name}' has other classes"
+    if (after := entry.get("after", "")) != task.after:
+        there, here = (f"comes after '{name}'" if name else "comes after no other" for name in (after, task.after))
+        return f"its task '{task.name}' {there}, and here it {here}"
+    return ""
+
+
+def _lacks(features: FeatureSchema, entry: Mapping[str, Any]) -> str:
+    """Say why a feature of a version cannot be given to it."""
+    name, kind = entry["name"], entry["kind"]
+    here = {f.name: "numeric" for f in features.numeric} | {f.name: KINDS[type(f)] for f in features.texts}
+    here |= {f.name: "datetime" for f in features.datetimes}
+    if name not in here:
+        return f"it reads the feature '{name}', which is not a feature here"
+    if kind != here[name]:
+        return f"it reads '{name}' as {kind}, and here the feature is {here[name]}"
+    separators = {bag.name: bag.separator for bag in features.bags}
+    if kind == "bag" and entry["separator"] != separators[name]:
+        return f"it parts the values of '{name}' by {entry['separator']!r}, and here it is {separators[name]!r}"
+    return ""
+
+
+def answers(published: Published, dataset: Dataset, rows: Rows) -> dict[str, NDArray[np.float32]]:
+    """Let a version answer rows as a client would send them, by outputs that both have."""
+    names = [o.name for o in published.session.get_outputs() if not o.name.startswith("gate_")]
+    names = [name for name in names if _shared(published.manifest, dataset, name)]
+    batches = [
+        published.session.run(names, _feeds(published, dataset.features, rows, begin))
+        for begin in range(0, len(rows), BATCH_ROWS)
+    ]
+    found = {name: np.concatenate(parts) for name, parts in zip(names, zip(*batches, strict=True), strict=True)}
+    for task in dataset.tasks:
+        if task.kind == "multiclass" and task.name in found:
+            found[task.name] = found[task.name][:, _places(published.manifest, task)]
+    return found
+
+
+def _shared(manifest: Mapping[str, Any], dataset: Dataset, output: str) -> bool:
+    """Check whether an output is a task of both versions, or the conditional one of such."""
+    known = [name for task in dataset.tasks for name in (task.name, task.conditional)]
+    return output in known and not _other_task(manifest, dataset, output)
+
+
+def _places(manifest: Mapping[str, Any], task: Task) -> list[int]:
+    """Find the places of a task's classes in a version."""
+    theirs: list[str] = next(entry["classes"] for entry in manifest["tasks"] if entry["name"] == task.name)
+    return [theirs.index(name) for name in task.classes]
+
+
+def _feeds(published: Published, features: FeatureSchema, rows: Rows, begin: int) -> dict[str, Any]:
+    """Take a batch of raw rows in the order of a version's features."""
+    part = slice(begin, begin + BATCH_ROWS)
+    wanted: dict[str, list[str]] = {"numeric": [], "datetime": [], "categorical": []}
+    for entry in published.manifest["features"]:
+        wanted[entry["kind"] if entry["kind"] in wanted else "categorical"].append(entry["name"])
+    held: dict[str, tuple[list[str], Any]] = {
+        "numeric": ([f.name for f in features.numeric], rows.numeric),
+        "categorical": ([f.name for f in features.texts], rows.text),
+        "datetime": ([f.name for f in features.datetimes], rows.datetimes),
+    }
+    return {
+        tensor: held[tensor][1][part][:, [held[tensor][0].index(name) for name in names]]
+        for tensor, names in wanted.items()
+        if names
+    }
