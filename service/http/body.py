@@ -129,21 +129,6 @@ def timeout_s(headers: Headers, most: float) -> float:
     return min(timeout_ms / 1000, most)
 
 
-def check_json(headers: Headers) -> None:
-    """Let JSON pass, and what names no type.
-
-    Raises:
-        UnsupportedMediaType: another type, for example the form that curl claims to send by
-            default.
-    """
-    value = headers.get(CONTENT_TYPE)
-    if value is None or value == b"application/json":
-        return
-    kind = value.partition(b";")[0].strip().lower()
-    if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
-        raise UnsupportedMediaType("Content-Type", value.decode("latin-1"), ("application/json",))
-
-
 def _has_zlib_header(body: bytes) -> bool:
     return len(body) >= 2 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
 

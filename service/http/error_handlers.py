@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from service.errors import MalformedRequest, ServiceError
 from service.http.body import Disconnected
-from service.http.errors import RawResponse, error_status, http_error, write
+from service.http.errors import RawResponse, error_status, http_error, wants_json, write
 from service.http.journal import Journal
 from service.http.middleware import RequestContext
 from service.http.paths import methods_at, names_a_call
@@ -78,7 +78,7 @@ class ErrorHandlers:
             self._telemetry.rejected(error_status(error).code)
         if not isinstance(error, ServiceError):
             self._journal.failed(context.ids, path, error)
-        return _response(write(error, path, request_id))
+        return _response(write(error, path, request_id, wants_json(dict(request.scope["headers"]))))
 
     def _request_id(self, request: Request) -> bytes:
         context = _context(request)

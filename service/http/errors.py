@@ -11,7 +11,7 @@ import orjson
 
 from service import errors
 from service.http.openapi import answers
-from service.http.types import RawHeaders
+from service.http.types import Headers, RawHeaders
 from service.system.quoting import cut
 
 MOST_BYTES = 7 << 10
@@ -80,13 +80,19 @@ def error_status(error: BaseException) -> ErrorStatus:
     return INTERNAL
 
 
-def problem_json(error: BaseException, path: str, request_id: bytes) -> RawResponse:
+def wants_json(headers: Headers) -> bool:
+    """Tell whether a caller takes plain JSON and nothing else; KServe's client reads no other."""
+    return headers.get(b"accept") == JSON
+
+
+def problem_json(error: BaseException, path: str, request_id: bytes, plain: bool = False) -> RawResponse:
     """Write an error as problem+json.
 
     Args:
         error: any; the sentence of an error outside of the tree is not shown.
         path: of the request.
         request_id: goes into the body and the header, so that it can be quoted.
+        plain: whether the content type is to be that of plain JSON.
     """
     status, _, code = error_status(error)
     detail = str(error) if code != INTERNAL.code else INTERNAL_SENTENCE
@@ -95,7 +101,7 @@ def problem_json(error: BaseException, path: str, request_id: bytes) -> RawRespo
         body["errors"] = [_entry(problem) for problem in error.problems]
         if error.more:
             body["more_errors"] = error.more
-    return _response(status, PROBLEM_JSON, _bounded(body), error, request_id)
+    return _response(status, JSON if plain else PROBLEM_JSON, _bounded(body), error, request_id)
 
 
 def v2_error(error: BaseException, request_id: bytes) -> RawResponse:
@@ -105,9 +111,9 @@ def v2_error(error: BaseException, request_id: bytes) -> RawResponse:
     return _response(status, JSON, _bounded({"error": sentence}), error, request_id)
 
 
-def write(error: BaseException, path: str, request_id: bytes) -> RawResponse:
+def write(error: BaseException, path: str, request_id: bytes, plain: bool = False) -> RawResponse:
     """Write an error in the shape of the protocol that a path belongs to."""
-    return v2_error(error, request_id) if is_v2(path) else problem_json(error, path, request_id)
+    return v2_error(error, request_id) if is_v2(path) else problem_json(error, path, request_id, plain)
 
 
 def is_v2(path: str) -> bool:
@@ -134,6 +140,7 @@ def _body(status: int, detail: str, path: str, code: str, request_id: bytes) -> 
         "instance": cut(path, _MOST_INSTANCE),
         "code": code,
         "request_id": request_id.decode(),
+        "error": detail,
         "errors": [],
     }
 
@@ -149,13 +156,13 @@ def _bounded(answer: answers.Problem | answers.Refusal) -> bytes:
     Problems are counted rather than listed, and the sentence is cut, to fit.
     """
     content, body = orjson.dumps(answer), cast(dict[str, Any], answer)
-    sentence = "error" if "error" in answer else "detail"
     while len(content) > MOST_BYTES:
         if body.get("errors"):
             body["errors"].pop()
             body["more_errors"] = body.get("more_errors", 0) + 1
         else:
-            body[sentence] = cut(body[sentence], len(body[sentence]) // 2)
+            shorter = cut(body["error"], len(body["error"]) // 2)
+            body |= {sentence: shorter for sentence in ("error", "detail") if sentence in body}
         content = orjson.dumps(body)
     return content
 

@@ -90,6 +90,11 @@ async def ask_v1(question: dict[str, Any]) -> dict[str, Any]:
             "v1": await client.infer(url, {"instances": question["instances"]}, model_name="hand"),
             "v1, no such model": await refusal(client.infer(url, {"instances": [{}]}, model_name="nope")),
             "v1, a wrong value": await refusal(client.infer(url, {"instances": [{"age": "x"}]}, model_name="hand")),
+            "v1, a wrong value, JSON alone": await refusal(
+                client.infer(
+                    url, {"instances": [{"age": "x"}]}, headers={"accept": "application/json"}, model_name="hand"
+                )
+            ),
         }
 
 

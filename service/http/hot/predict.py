@@ -12,12 +12,12 @@ import functools
 from service.engine import Engine
 from service.errors import Overloaded, ServiceError, TooManyWrongKeys
 from service.http.admission import APART_BYTES, Admission, IncomingBody
-from service.http.body import CONTENT_TYPE, REQUEST_ID, TIMEOUT, Disconnected, check_json, timeout_s
+from service.http.body import REQUEST_ID, TIMEOUT, Disconnected, timeout_s
 from service.http.codecs import v2_infer
 from service.http.codecs.endpoint import Endpoint, Endpoints
 from service.http.codecs.json_size import FREE_BYTES
 from service.http.correlation import TRACEPARENT, CorrelationIds
-from service.http.errors import RawResponse, error_status, http_error, problem_json, v2_error
+from service.http.errors import RawResponse, error_status, http_error, wants_json, write
 from service.http.front import Front, MetricsSink
 from service.http.guard import Guard, peer_of
 from service.http.hosts import Hosts
@@ -150,8 +150,6 @@ class HotPath(Front):
         allowed_s = self.settings.request_timeout_s
         if TIMEOUT in headers:
             allowed_s = timeout_s(headers, allowed_s)
-        if not route.v2 and headers.get(CONTENT_TYPE) != b"application/json":
-            check_json(headers)
         if body is None:
             assert incoming is not None
             body = await incoming.read(headers)
@@ -215,7 +213,7 @@ class HotPath(Front):
         if not isinstance(error, ServiceError):
             self._journal.failed(ids, call.path, error)
         known = ids.request_id or b""
-        answer = v2_error(error, known) if call.route.v2 else problem_json(error, call.path, known)
+        answer = write(error, call.path, known, wants_json(call.headers))
         return answer if ids.trace is None else answer._replace(headers=answer.headers + ids.trace.headers())
 
     def _not_post(self, call: Call, ids: CorrelationIds) -> RawResponse:

@@ -38,6 +38,7 @@ class Problem(TypedDict):
     instance: str
     code: Annotated[str, Field(description="A name for programs.")]
     request_id: str
+    error: Annotated[str, Field(description="The same as `detail`, for clients that read no other.")]
     errors: list[ProblemEntry]
     more_errors: NotRequired[Annotated[Count, Field(description="How many more there are than `errors` lists.")]]
 
@@ -234,6 +235,24 @@ class ShadowRequest(PinRequest):
     share: NotRequired[Annotated[float | None, Field(gt=0, le=1, description="Share of the runs to compare.")]]
 
 
+class LoadRequest(TypedDict):
+    """Nothing: what is loaded is what lies on disk."""
+
+    parameters: NotRequired[Annotated[dict[str, None] | None, Field(description="None.")]]
+
+
+class UnloadParameters(TypedDict):
+    """Parameters of Triton's clients, which change nothing here."""
+
+    unload_dependents: NotRequired[bool | None]
+
+
+class UnloadRequest(TypedDict):
+    """Nothing that changes what is unloaded."""
+
+    parameters: NotRequired[UnloadParameters | None]
+
+
 class IndexRequest(TypedDict):
     """Choice of the versions that the index lists."""
 
@@ -243,7 +262,7 @@ class IndexRequest(TypedDict):
 TYPED: tuple[Any, ...] = (
     Problem, Refusal, Version, Model, Models, Pinned, ShadowAsked, Shadow, InspectionAnswer, TrafficAnswer, Live, Ready,
     Alive, ServerMetadata, ServerHealth, ModelNames, ModelMetadata, ModelReady, RepositoryIndex, InferAnswer,
-    PinRequest, ShadowRequest, IndexRequest,
+    PinRequest, ShadowRequest, IndexRequest, LoadRequest, UnloadRequest,
 )  # fmt: skip
 
 

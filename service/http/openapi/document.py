@@ -39,7 +39,7 @@ ERRORS = {
     "408": "The body was too slow to come",
     "409": "The model has no gates to inspect, or must not be served",
     "413": "The body or the number of rows is over the limit",
-    "415": "A content type or encoding not spoken here",
+    "415": "An encoding not spoken here",
     "421": "The host that the request names is not the service's",
     "422": "Rows or features are wrong; `errors` says which",
     "429": "Too many rows are waiting, or too many wrong keys came; try again after Retry-After seconds",

@@ -14,12 +14,24 @@ from service.http.codecs.json_size import FEW_VALUES
 from service.http.codecs.render import JsonAnswer
 from service.http.codecs.rows import as_integer, load_object
 from service.http.guard import Guard
-from service.http.openapi.answers import IndexEntry, IndexRequest, Pinned, PinRequest, RepositoryIndex, answers, asks
+from service.http.openapi.answers import (
+    IndexEntry,
+    IndexRequest,
+    LoadRequest,
+    Pinned,
+    PinRequest,
+    RepositoryIndex,
+    UnloadRequest,
+    answers,
+    asks,
+)
 from service.http.types import PathName
 from service.system.quoting import quote
 from service.versions.commands import VersionCommands
 from service.versions.states import ModelState
 
+_LOADED_FROM_DISK = "no parameters: a model is loaded from its directory, as it is there; publish what is to be served"
+_UNLOADED_ALONE = 'no parameters but "unload_dependents", which are none'
 _EXPECTED = '{"version": 3}, or {"version": null} to serve the highest again'
 
 
@@ -78,6 +90,27 @@ async def read_object(admission: Admission, request: Request, expected: str, emp
     return {} if empty and not body else load_object(body, expected)
 
 
+def refuse_parameters(document: dict[str, Any], known: dict[str, type], expected: str) -> None:
+    """Refuse parameters that would be ignored, such as a configuration or files to load.
+
+    Args:
+        document: the request's body.
+        known: parameters that it may have, of which null is absent, and their types.
+        expected: what may be sent, for the sentence.
+
+    Raises:
+        MalformedRequest: it has another.
+    """
+    parameters = document.get("parameters")
+    if parameters is None:
+        return
+    if type(parameters) is not dict:
+        raise MalformedRequest(f'"parameters" is {quote(parameters)}', expected)
+    for key, value in parameters.items():
+        if value is not None and type(value) is not known.get(key):
+            raise MalformedRequest(f"the parameter {quote(key)} is {quote(value)}", expected)
+
+
 def read_version(document: dict[str, Any], keys: set[str], expected: str) -> int | None:
     """Take a version, or null, from a document.
 
@@ -117,13 +150,15 @@ def repository_router(engine: Engine, commands: VersionCommands, guard: Guard, a
         "/models/{name}/load",
         summary="Load a model",
         dependencies=[Depends(guard.admin)],
-        responses=answers(None, 401, 403, 404, 409),
+        openapi_extra=asks(LoadRequest, required=False),
+        responses=answers(None, 400, 401, 403, 404, 408, 409, 413, 415),
     )
-    async def load(name: PathName) -> Response:
+    async def load(name: PathName, request: Request) -> Response:
         """Look at the disk, load what is new, and this model even if it was unloaded.
 
         200 when the model answers, in all workers. An admin call.
         """
+        refuse_parameters(await read_object(admission, request, _LOADED_FROM_DISK, empty=True), {}, _LOADED_FROM_DISK)
         await commands.load(name)
         return Response(status_code=200)
 
@@ -131,15 +166,18 @@ def repository_router(engine: Engine, commands: VersionCommands, guard: Guard, a
         "/models/{name}/unload",
         summary="Unload a model",
         dependencies=[Depends(guard.admin)],
-        responses=answers(None, 401, 403, 404, 409),
+        openapi_extra=asks(UnloadRequest, required=False),
+        responses=answers(None, 400, 401, 403, 404, 408, 409, 413, 415),
     )
-    async def unload(name: PathName) -> Response:
+    async def unload(name: PathName, request: Request) -> Response:
         """Let go of a model until it is loaded again or the service restarts.
 
         Requests in flight are answered.
 
         200 when it answers no more, in all workers. An admin call.
         """
+        document = await read_object(admission, request, _UNLOADED_ALONE, empty=True)
+        refuse_parameters(document, {"unload_dependents": bool}, _UNLOADED_ALONE)
         await commands.unload(name)
         return Response(status_code=200)
 

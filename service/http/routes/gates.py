@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from service.engine import Engine
 from service.errors import MalformedRequest
 from service.http.admission import APART_BYTES, Admission, IncomingBody
-from service.http.body import check_json, timeout_s
+from service.http.body import timeout_s
 from service.http.codecs.endpoint import Endpoint, Endpoints
 from service.http.codecs.render import JsonAnswer
 from service.http.codecs.rows import EXPECTED, as_integer, load_object
@@ -52,7 +52,6 @@ async def _inspected(engine: Engine, endpoint: Endpoint, headers: Headers, incom
     arrived, model = engine.clock(), endpoint.model
     model.need_gates()
     engine.batcher.refuse_if_full()
-    check_json(headers)
     allowed_s = timeout_s(headers, engine.settings.request_timeout_s)
     body = await incoming.read_json(headers, endpoint.limits)
     read = functools.partial(_read, endpoint, body)

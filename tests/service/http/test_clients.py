@@ -180,9 +180,10 @@ def test_kserve_predicts_by_its_first_protocol(kserve: dict[str, Any], expected:
         ("a wrong shape", 400, "Input 'numeric' has shape [1, 2]"),
         ("v1, no such model", 404, ""),
         ("v1, a wrong value", 422, ""),
+        ("v1, a wrong value, JSON alone", 422, "1 problem in the rows sent: row 0, feature 'age'"),
     ],
 )
 def test_kserve_raises_our_sentence(kserve: dict[str, Any], case: str, status: int, words: str) -> None:
-    """For the first protocol it cannot: it reads no problem+json."""
+    """For the first protocol only where it is told to accept JSON alone."""
     assert kserve[case]["status"] == status
     assert kserve[case]["sentence"].startswith(words)

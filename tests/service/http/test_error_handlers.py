@@ -63,7 +63,7 @@ def test_an_error_of_the_service_itself_is_logged_and_not_told(
     answer = ask(engine, telemetry, "GET", path)
     assert (answer.status_code, answer.headers["x-request-id"]) == (500, "order-7")
     assert "secret" not in answer.text
-    assert ("error" in answer.json()) == path.startswith("/v2")
+    assert ("detail" in answer.json()) == path.startswith("/v1")
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info
     assert "order-7" in record.getMessage()

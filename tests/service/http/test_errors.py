@@ -14,7 +14,7 @@ from service.errors import (
     Unauthorised,
     ValueProblem,
 )
-from service.http.errors import INTERNAL, STATUSES, error_status, http_error, problem_json, v2_error
+from service.http.errors import INTERNAL, STATUSES, error_status, http_error, problem_json, v2_error, wants_json
 from service.monitoring.instruments import REASONS
 
 
@@ -54,9 +54,20 @@ def test_a_problem_has_all_members() -> None:
         "instance": "/v1/predict",
         "code": "invalid_features",
         "request_id": "id-1",
+        "error": str(error),
         "errors": [{"row": 3, "feature": "age", "message": "too old"}],
         "more_errors": 5,
     }
+
+
+def test_who_takes_json_alone_is_given_a_problem_as_such() -> None:
+    """KServe's client shows the sentence of no other content type."""
+    assert wants_json({b"accept": b"application/json"})
+    assert not any(wants_json(headers) for headers in ({}, {b"accept": b"*/*"}, {b"accept": b"application/json, */*"}))
+    error = InvalidFeatures([ValueProblem(3, "age", "too old")])
+    plain, usual = (problem_json(error, "/v1/predict", b"i", wanted) for wanted in (True, False))
+    assert dict(plain.headers)[b"content-type"] == b"application/json"
+    assert plain.body == usual.body
 
 
 def test_v2_says_error_and_nothing_else() -> None:

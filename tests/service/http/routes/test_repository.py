@@ -3,7 +3,9 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from service.engine import Engine
@@ -61,3 +63,34 @@ def test_what_is_not_there_can_be_neither_loaded_nor_unloaded(engine: Engine, tm
     assert refused.status_code == 409
     assert "no version of model 'hand'" in refused.json()["error"]
     assert engine.get("hand").version == 1, "it is served on until another can be"
+
+
+@pytest.mark.parametrize(
+    ("call", "parameters"),
+    [
+        ("load", {"config": "{}"}), ("load", {"file:1/model.onnx": "AAAA"}), ("load", {"unload_dependents": True}),
+        ("load", "config"), ("load", []), ("unload", {"unload_dependents": 1}), ("unload", {"config": "{}"}),
+    ],
+)  # fmt: skip
+def test_parameters_that_would_be_ignored_are_refused(engine: Engine, call: str, parameters: Any) -> None:
+    (answer,) = ask(create_app(engine), ("POST", f"/v2/repository/models/hand/{call}", {"parameters": parameters}))
+    assert answer.status_code == 400
+    assert "Expected no parameters" in answer.json()["error"]
+    assert engine.get("hand").version == 1
+
+
+@pytest.mark.parametrize("parameters", [None, {}, {"config": None}, {"unload_dependents": None}])
+def test_parameters_that_ask_for_nothing_are_taken(engine: Engine, parameters: Any) -> None:
+    body = {"parameters": parameters}
+    for call in ("load", "unload"):
+        (answer,) = ask(create_app(engine), ("POST", f"/v2/repository/models/hand/{call}", body))
+        assert answer.status_code == 200
+    unload = {"parameters": {"unload_dependents": False}}
+    assert ask(create_app(engine), (*UNLOAD[:2], unload))[0].status_code == 200
+
+
+@pytest.mark.parametrize("content", [b"not json", b"[]", b'"config"', b"{"])
+def test_a_body_that_is_not_an_object_is_refused(client: httpx.Client, content: bytes) -> None:
+    for call in ("load", "unload"):
+        answer = client.post(f"/v2/repository/models/hand/{call}", content=content)
+        assert (answer.status_code, list(answer.json())) == (400, ["error"])
