@@ -201,6 +201,9 @@ class Task:
         negatives_kept: share of the negative rows that the table holds, in (0, 1].
         slope: of the calibrated logit, above 0 (binary).
         intercept: of the calibrated logit.
+        column: of the table that holds the labels; empty where unknown.
+        values: texts of the column and the class that each means (binary, unless `positive_if`).
+        positive_if: comparison that is true for positive rows; empty for none.
     """
 
     name: str
@@ -213,6 +216,9 @@ class Task:
     negatives_kept: float = 1.0
     slope: float = 1.0
     intercept: float = 0.0
+    column: str = ""
+    values: tuple[tuple[str, int], ...] = ()
+    positive_if: str = ""
 
     @property
     def conditional(self) -> str:

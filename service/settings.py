@@ -200,6 +200,16 @@ class Settings(BaseModel):
     """Most bytes of a file of the prediction log."""
     prediction_log_files: int = Field(default=8, ge=2, le=100_000)
     """Files that each worker keeps of it; older ones are deleted."""
+    label_log: Path | None = None
+    """Directory of the label log, which keeps the labels that callers report later; unset: they
+    cannot."""
+    label_log_file_bytes: int = Field(default=64 << 20, ge=1 << 16)
+    """Most bytes of a file of the label log."""
+    label_log_files: int = Field(default=8, ge=2, le=100_000)
+    """Files that each worker keeps of it; older ones are deleted."""
+    log_days: float = Field(default=0, ge=0, le=36_500, allow_inf_nan=False)
+    """Days after which files of the prediction log and of the label log are deleted; 0: when there
+    are too many alone."""
 
     @field_validator("max_queue_rows")
     @classmethod

@@ -185,7 +185,7 @@ def _category_text(config: Config, dataset: Dataset) -> dict[str, Any]:
 
 def _task(task: Task, metrics: Metrics, constant: Mapping[str, Baseline]) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": task.name, "kind": task.kind, "classes": list(task.classes)}
-    entry |= _judged(task.name, metrics, constant)
+    entry |= _judged(task.name, metrics, constant) | _label(task)
     if task.after:
         conditional = {"output": task.conditional, **_judged(task.conditional, metrics, constant)}
         entry |= {"after": task.after, "given": conditional}
@@ -194,6 +194,18 @@ def _task(task: Task, metrics: Metrics, constant: Mapping[str, Baseline]) -> dic
     if (task.slope, task.intercept) != (1.0, 0.0):
         entry["calibration"] = {"slope": task.slope, "intercept": task.intercept}
     return entry
+
+
+def _label(task: Task) -> dict[str, Any]:
+    """Describe the labels in the table's own terms."""
+    if not task.column:
+        return {}
+    rule: dict[str, Any] = {"column": task.column}
+    if task.values:
+        rule["values"] = dict(task.values)
+    if task.positive_if:
+        rule["positive_if"] = task.positive_if
+    return {"label": rule}
 
 
 def _judged(output: str, metrics: Metrics, constant: Mapping[str, Baseline]) -> dict[str, Any]:

@@ -28,6 +28,10 @@ COARSE = 0.01
 """Step of an answer, in standard deviations of the labels, above which a note warns of it."""
 
 
+MOST_VALUES = 1000
+"""Texts of a binary label's column that the model file keeps; of more it keeps none."""
+
+
 def labelled_rows(table: Table, tasks: Sequence[TaskConfig]) -> tuple[Table, list[str]]:
     """Drop the rows that have a label for no task.
 
@@ -134,7 +138,14 @@ def read_task(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDA
     """
     read = {"regression": _regression, "binary": _binary, "multiclass": _multiclass}[config.kind]
     labels, task = read(table, config, chosen)
-    return labels, replace(task, after=config.after or "", negatives_kept=config.negatives_kept)
+    column, positive_if = config.column, config.positive_if or ""
+    return labels, replace(
+        task,
+        after=config.after or "",
+        negatives_kept=config.negatives_kept,
+        column=column,
+        positive_if=positive_if,
+    )
 
 
 def _regression(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:
@@ -166,6 +177,7 @@ def coarse_answers(tasks: Sequence[Task]) -> list[str]:
 
 def _binary(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:
     key = f"task '{config.name}'"
+    meanings: tuple[tuple[str, int], ...] = ()
     if config.positive_if is not None:
         match = CONDITION.match(config.positive_if)
         assert match is not None  # the configuration was checked
@@ -176,8 +188,8 @@ def _binary(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArr
         text = texts(table, config.column, key)
         found = [t for value in given for t in _find(value, text, config)] or _obvious(text, table, config)
         values = _among(text, found)
-        words = _words(text, found)
-    return values, Task(config.name, "binary", classes=config.classes or words, weight=config.weight)
+        words, meanings = _words(text, found), _meanings(text, found)
+    return values, Task(config.name, "binary", config.classes or words, weight=config.weight, values=meanings)
 
 
 def _find(value: Value, column: pl.Series, config: TaskConfig) -> list[str]:
@@ -240,6 +252,12 @@ def _words(text: pl.Series, positive: Sequence[str]) -> tuple[str, str]:
     others = [value for value in others if value not in positive]
     yes = positive[0] if len(positive) == 1 else "one of " + ", ".join(positive)
     return (others[0] if len(others) == 1 else f"not {yes}"), yes
+
+
+def _meanings(text: pl.Series, positive: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """Pair each text of a column with its class; nothing where there are too many to list."""
+    known = text.drop_nulls().unique().sort().to_list()
+    return tuple((value, int(value in positive)) for value in known) if len(known) <= MOST_VALUES else ()
 
 
 def _multiclass(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArray[np.float64], Task]:

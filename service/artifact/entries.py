@@ -169,6 +169,21 @@ class Conditional(Entry):
     metrics: Mapping[str, float | None] = Field(default_factory=dict)
 
 
+class LabelRule(Entry):
+    """Labels of a task in the terms of the table that it was trained on.
+
+    Attributes:
+        column: that holds them.
+        values: texts and the class that each means, of a binary task; None where the rule is
+            another, or where there are too many.
+        positive_if: comparison with a number or a text that is true for positive rows.
+    """
+
+    column: Name
+    values: Mapping[str, Literal[0, 1]] | None = None
+    positive_if: Annotated[str, Field(pattern=r"^(>=|<=|==|!=|>|<)\s*\S")] | None = None
+
+
 class Task(Entry):
     """Name one thing predicted.
 
@@ -177,6 +192,7 @@ class Task(Entry):
         metrics: of the test split, by name.
         after: name of the task that has to come true before; None if none has. The task's
             probability is that of both, and `given` is that of this one if the other came true.
+        label: how its labels are told; None where the file does not say.
     """
 
     name: Name
@@ -185,6 +201,7 @@ class Task(Entry):
     metrics: Mapping[str, float | None] = Field(default_factory=dict)
     after: Name | None = None
     given: Conditional | None = None
+    label: LabelRule | None = None
 
     @property
     def width(self) -> int | None:

@@ -29,6 +29,7 @@ from service.http.openapi.answers import answer_schemas
 from service.http.openapi.document import document
 from service.http.routes.admin import repository_router, versions_router
 from service.http.routes.gates import gates_router
+from service.http.routes.labels import labels_router
 from service.http.routes.metrics import metrics_router
 from service.http.routes.models import health_router, models_router
 from service.http.routes.page import web_router
@@ -142,7 +143,7 @@ class _Routers(NamedTuple):
 
 
 def _routers(shared: _Shared) -> _Routers:
-    engine, telemetry, _, reconciler, _, guard, endpoints, admission = shared
+    engine, telemetry, journal, reconciler, _, guard, endpoints, admission = shared
     commands = VersionCommands(reconciler)
     return _Routers(
         probes=[health_router(engine), v2_health_router(engine)],
@@ -153,6 +154,7 @@ def _routers(shared: _Shared) -> _Routers:
             gates_router(engine, endpoints, admission),
             v2_router(engine, endpoints),
             traffic_router(engine, telemetry),
+            labels_router(engine, endpoints, admission, journal.labels),
         ],
         admin=[
             repository_router(engine, commands, guard, admission),

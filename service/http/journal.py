@@ -17,6 +17,7 @@ from service.http.types import Headers
 from service.inference.answer import RunSlice
 from service.inference.features import Batch
 from service.inference.model import Model
+from service.logs.labels import LabelLog
 from service.logs.log import is_json, log_event
 from service.logs.prediction_lines import ModelVersion
 from service.logs.predictions import PredictionLog
@@ -80,6 +81,7 @@ class Journal:
 
     Attributes:
         everything: whether successes are wanted too; `answered` is always told of errors.
+        labels: the label log; None where none is kept.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Journal:
     ) -> None:
         self._new_ids, self._count = RequestIdSource(), count
         self._predictions = PredictionLog(settings, count) if settings.prediction_log else None
+        self.labels = LabelLog(settings, count) if settings.label_log else None
         self._lines = None
         if settings.log_requests != "off":
             as_json = is_json(settings.log_format, sys.stderr)
@@ -164,6 +167,8 @@ class Journal:
         """Write what is still to be written."""
         if self._predictions is not None:
             self._predictions.close()
+        if self.labels is not None:
+            self.labels.close()
         if self._tracer is not None:
             self._tracer.close()
         if self._lines is not None:

@@ -32,6 +32,8 @@ class Batch(NamedTuple):
         complete: whether `numeric` is known to hold no NaN, which makes a run cheaper.
         datetime: int64 (B, K), epoch seconds UTC, MISSING_TIME = missing; None if K = 0. May be
             read-only.
+        keys: the caller's own name of each row, for the prediction log; None where none were
+            given, and of what several requests share.
     """
 
     numeric: NDArray[np.float32] | None
@@ -39,6 +41,7 @@ class Batch(NamedTuple):
     rows: int
     complete: bool = False
     datetime: NDArray[np.int64] | None = None
+    keys: tuple[str, ...] | None = None
 
     @classmethod
     def of_inputs(cls, inputs: Mapping[str, NDArray[Any]], rows: int) -> "Batch":

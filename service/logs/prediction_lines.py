@@ -121,9 +121,9 @@ def _texts(values: NDArray[np.float32]) -> Sequence[bytes]:
     return text[1:-1].split(b",") if values.ndim == 1 else text[2:-2].split(b"],[")
 
 
-def _who(group: Sequence[LoggedPrediction]) -> tuple[list[bytes], list[bytes], list[bytes], list[int]]:
-    """Return the time, the request's id, the trace's id and the number of each row."""
-    times, requests, traces = list[bytes](), list[bytes](), list[bytes]()
+def _who(group: Sequence[LoggedPrediction]) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes], list[int]]:
+    """Return the time, the request's id, the trace's id, the key and the number of each row."""
+    times, requests, traces, keys = list[bytes](), list[bytes](), list[bytes](), list[bytes]()
     numbers: list[int] = []
     known, text = -1, b""
     for prediction in group:
@@ -134,15 +134,17 @@ def _who(group: Sequence[LoggedPrediction]) -> tuple[list[bytes], list[bytes], l
         times += [b"%b.%06d" % (text, fraction)] * rows
         requests += [orjson.dumps(prediction.request_id.decode())] * rows
         traces += [prediction.trace_id.encode()] * rows
+        given = prediction.batch.keys
+        keys += map(orjson.dumps, given[prediction.row : prediction.row + rows]) if given else [b'""'] * rows
         numbers += range(prediction.row, prediction.row + rows)
-    return times, requests, traces, numbers
+    return times, requests, traces, keys, numbers
 
 
 def _template(of: ModelVersion, features: bool) -> bytes:
     """Return the line of a row with a place for everything that `lines_of` gives, in its order."""
     manifest = of.manifest
     tasks = [b'{"task":%b,"prediction":[%%b],"gate_weights":[%%b]}' % _key(name) for name in manifest.task_names]
-    text = b'{"time_utc":"%b","request_id":%b,"trace_id":"%b","model":' + _key(of.name)
+    text = b'{"time_utc":"%b","request_id":%b,"trace_id":"%b","key":%b,"model":' + _key(of.name)
     text += b',"version":%d,"row":%%d,"tasks":[' % of.version + b",".join(tasks) + b"]"
     if features:
         plain, quoted = b'{"feature":%b,"value":"%%b"}', b'{"feature":%b,"value":%%b}'

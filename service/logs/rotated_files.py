@@ -3,6 +3,9 @@
     directory/rows-<writer>-<number>.jsonl  the highest is written to, the lowest are deleted
     directory/.writer-<writer>.lock         held by the process that writes rows-<writer>-*
 
+With a retention time, files that were last written to before it are deleted, whoever wrote them,
+and a file is ended when a quarter of the time has gone by, so that no record is kept much longer.
+
 Processes that share a directory take the lowest free writer each, and a restarted one goes on
 where the dead one was: so a directory never holds more than files x size x the most processes
 there were at a time.
@@ -11,11 +14,18 @@ there were at a time.
 import contextlib
 import os
 import re
+import time
+from calendar import timegm
+from collections.abc import Callable
 from pathlib import Path
 
 from service.system.files import try_lock, write_all
 
 _FILE = re.compile(r"rows-(\d+)-(\d+)\.jsonl")
+_TIME = re.compile(rb'"time_utc":"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)')
+_DAY_S = 86_400.0
+_LOOK_S = 60.0
+"""Seconds between two looks for files that are too old."""
 _MOST_WRITERS = 10_000
 _TAIL_BYTES = 1 << 20
 _MODE = 0o640
@@ -28,10 +38,21 @@ class RotatedFiles:
         directory: made if it is not there.
         file_bytes: most bytes of a file; a single write of more has a file of its own.
         files: how many to keep.
+        days: after which a file is deleted; 0 for never.
+        clock: seconds since 1970.
     """
 
-    def __init__(self, directory: Path, file_bytes: int, files: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        file_bytes: int,
+        files: int,
+        days: float = 0.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._directory, self._file_bytes, self._files = directory, file_bytes, files
+        self._keep_s, self._clock = days * _DAY_S, clock
+        self._began = self._looked = 0.0
         self._lock: int | None = None
         self._writer = 0
         self._file: int | None = None
@@ -50,8 +71,9 @@ class RotatedFiles:
     def write(self, lines: bytes) -> None:
         """Append whole lines; if that fails, none of them is in the file."""
         self.open()
-        if self._size and self._size + len(lines) > self._file_bytes:
+        if self._size and (self._size + len(lines) > self._file_bytes or self._is_old()):
             self._rotate()
+        self._expire()
         assert self._file is not None
         try:
             write_all(self._file, lines)
@@ -102,6 +124,29 @@ class RotatedFiles:
         if torn:
             os.ftruncate(self._file, size - torn)
         self._size = size - torn
+        self._began = self._first_time() if self._size and self._keep_s else self._clock()
+
+    def _first_time(self) -> float:
+        """Return when the first record of the open file was made, in seconds since 1970."""
+        assert self._file is not None
+        found = _TIME.search(os.pread(self._file, 200, 0))
+        return timegm(time.strptime(found[1].decode(), "%Y-%m-%d %H:%M:%S")) if found else self._clock()
+
+    def _is_old(self) -> bool:
+        return bool(self._keep_s) and self._clock() - self._began > self._keep_s / 4
+
+    def _expire(self) -> None:
+        """Delete the files that are too old, once in a while."""
+        now = self._clock()
+        if not self._keep_s or 0.0 <= now - self._looked < _LOOK_S:
+            return
+        self._looked = now
+        for name in os.listdir(self._directory):
+            path = self._directory / name
+            if _FILE.fullmatch(name) and path != self._path(self._number):
+                with contextlib.suppress(FileNotFoundError):
+                    if now - path.stat().st_mtime > self._keep_s:
+                        path.unlink()
 
     def _rotate(self) -> None:
         """Begin the next file, and delete what is one too many."""

@@ -23,6 +23,8 @@ RECORDS = (
     "prediction_rows_written",
     "prediction_rows_dropped_queue",
     "prediction_rows_dropped_disk",
+    "label_rows_written",
+    "label_rows_dropped_disk",
     "log_lines_dropped",
     "trace_requests_dropped_queue",
     "trace_requests_dropped_export",

@@ -30,6 +30,7 @@ ROUTES = (
     "traffic",
     "models",
     "metadata",
+    "labels",
     "v2_infer",
     "v2",
     "admin",

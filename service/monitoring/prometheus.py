@@ -93,12 +93,14 @@ def _records(workers: Workers) -> Iterator[Metric]:
             counts[record] += count
     for name, text, record, reasons in (
         ("prediction_log_dropped_rows", "Rows lost to the prediction log.", "prediction_rows", ("queue", "disk")),
+        ("label_log_dropped_rows", "Rows of labels lost to the label log.", "label_rows", ("disk",)),
         ("trace_dropped_requests", "Requests whose spans are lost.", "trace_requests", ("queue", "export")),
     ):
         dropped: Samples = {(reason,): counts[f"{record}_dropped_{reason}"] for reason in reasons}
         yield _counter(f"mmoe_{name}", text, ("reason",), dropped)
     for name, text, record in (
         ("prediction_log_written_rows", "Rows written to the prediction log.", "prediction_rows_written"),
+        ("label_log_written_rows", "Rows of labels written to the label log.", "label_rows_written"),
         ("log_dropped_lines", "Lines of requests lost to the log.", "log_lines_dropped"),
     ):
         yield _counter(f"mmoe_{name}", text, (), {(): counts[record]})

@@ -45,7 +45,8 @@ class NumberLabels:
         Raises:
             DataError: for a split without labels.
         """
-        task = scaled(Task(self._config.name, "regression", weight=self._config.weight), self._statistics)
+        task = Task(self._config.name, "regression", weight=self._config.weight, column=self._config.column)
+        task = scaled(task, self._statistics)
         check_presence(task, self._counts, [[]] * len(SPLITS))
         return task
 

@@ -6,6 +6,7 @@ from service.http.codecs.numbers import NumberParser
 from service.http.codecs.render import Renderer
 from service.http.codecs.rows import RowParser
 from service.http.codecs.v2_tensors import Signature
+from service.inference.labels import LabelReader
 from service.inference.model import Model
 
 VERSION = b"x-model-version"
@@ -17,15 +18,17 @@ class Endpoint:
     Attributes:
         version_header: names the version that answers, for the answer's head.
         codes: numbers under which its successful requests count, by route.
+        labels: reads labels of its tasks.
         limits: of the JSON of its requests.
     """
 
-    __slots__ = ("codes", "limits", "model", "parser", "renderer", "signature", "version_header")
+    __slots__ = ("codes", "labels", "limits", "model", "parser", "renderer", "signature", "version_header")
 
     def __init__(self, model: Model, numbers: NumberParser) -> None:
         self.model = model
         self.version_header = VERSION, b"%d" % model.version
         self.codes: dict[str, int] = {}
+        self.labels = LabelReader(model.manifest)
         outputs = len(model.manifest.outputs)
         self.limits = JsonLimits.of_rows(model.reader.max_rows, len(model.reader.names), outputs)
         self.parser = RowParser(model.reader, numbers)

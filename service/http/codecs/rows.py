@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from service.errors import MalformedRequest
+from service.http.codecs.keys import keyed
 from service.http.codecs.numbers import NumberParser
 from service.inference.features import Batch, FeatureReader
 from service.system.quoting import quote
@@ -18,6 +19,8 @@ from service.system.quoting import quote
 EXPECTED = 'JSON such as {"instances": [{"feature": 1.5}]} for rows, or {"inputs": {"feature": [1.5]}} for columns'
 IGNORED_KEYS = frozenset({"signature_name"})
 """TensorFlow Serving's clients may send this one; there is one signature here."""
+
+PREDICT_OPTIONS = frozenset({"keys"})
 
 
 class RowParser:
@@ -58,7 +61,10 @@ class RowParser:
     def parse_objects(self, body: bytes) -> tuple[Batch, bool]:
         """Do what `parse` does with any body, on any thread."""
         document = load_object(body, EXPECTED)
-        return self.read(document), document.get("inputs") is not None
+        batch = self.read(document, PREDICT_OPTIONS)
+        if (keys := document.get("keys")) is not None:
+            batch = keyed(batch, keys)
+        return batch, document.get("inputs") is not None
 
     def read(self, document: dict[str, Any], options: Set[str] = frozenset()) -> Batch:
         """Return the rows of a parsed body, which may hold `options` beside them.

@@ -16,6 +16,7 @@ from service.http.body import REQUEST_ID, TIMEOUT, Disconnected, timeout_s
 from service.http.codecs import v2_infer
 from service.http.codecs.endpoint import Endpoint, Endpoints
 from service.http.codecs.json_size import FREE_BYTES
+from service.http.codecs.keys import ROW_KEY, keyed_by_header
 from service.http.correlation import TRACEPARENT, CorrelationIds
 from service.http.errors import RawResponse, error_status, http_error, wants_json, write
 from service.http.front import Front, MetricsSink
@@ -159,6 +160,8 @@ class HotPath(Front):
         came = self._clock()
         if route.v2:
             batch, wanted = v2_infer.parse(endpoint.signature, headers, body)
+            if ROW_KEY in headers:
+                batch = keyed_by_header(batch, headers[ROW_KEY])
             parsed = self._clock()
             part = await v2_infer.infer(endpoint.model, batch, wanted, arrived, allowed_s)
             ran = self._clock()
@@ -169,6 +172,8 @@ class HotPath(Front):
                 batch, columns = endpoint.parser.parse(body)
             else:
                 batch, columns = await self._parse_large(endpoint, body)
+            if ROW_KEY in headers:
+                batch = keyed_by_header(batch, headers[ROW_KEY])
             parsed = self._clock()
             part = await endpoint.model.predict(batch, arrived, allowed_s)
             ran = self._clock()

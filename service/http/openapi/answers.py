@@ -253,6 +253,43 @@ class UnloadRequest(TypedDict):
     parameters: NotRequired[UnloadParameters | None]
 
 
+class LabelsOfRow(TypedDict):
+    """Labels of one row, named by its request or by a key."""
+
+    request_id: NotRequired[Annotated[str | int | None, Field(description="That the answer carried.")]]
+    row: NotRequired[Annotated[int | None, Field(ge=0, description="Place in the request; 0 by default.")]]
+    key: NotRequired[Annotated[str | int | None, Field(description="That the row was sent with.")]]
+    tasks: Annotated[dict[str, str | float | bool | None], Field(description="Label by task; null is none.")]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class LabelRows(TypedDict):
+    """Labels, row by row."""
+
+    labels: Annotated[list[LabelsOfRow], Field(min_length=1)]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class LabelColumns(TypedDict):
+    """Labels as columns of one length."""
+
+    request_id: NotRequired[list[str | int] | None]
+    row: NotRequired[list[Annotated[int, Field(ge=0)]] | None]
+    key: NotRequired[list[str | int] | None]
+    tasks: Annotated[dict[str, list[str | float | bool | None]], Field(min_length=1)]
+
+
+LabelsRequest = TypeAliasType("LabelsRequest", LabelRows | LabelColumns)
+
+
+class LabelsTaken(TypedDict):
+    """Rows whose labels are kept, and the version whose tasks they were checked against."""
+
+    model: str
+    version: int
+    rows: Count
+
+
 class IndexRequest(TypedDict):
     """Choice of the versions that the index lists."""
 
@@ -263,6 +300,7 @@ TYPED: tuple[Any, ...] = (
     Problem, Refusal, Version, Model, Models, Pinned, ShadowAsked, Shadow, InspectionAnswer, TrafficAnswer, Live, Ready,
     Alive, ServerMetadata, ServerHealth, ModelNames, ModelMetadata, ModelReady, RepositoryIndex, InferAnswer,
     PinRequest, ShadowRequest, IndexRequest, LoadRequest, UnloadRequest,
+    LabelsRequest, LabelsTaken,
 )  # fmt: skip
 
 

@@ -61,6 +61,10 @@ _HEADERS = [
         "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
         "description": "Sent back with the answer.",
     },
+    {
+        "name": "X-Row-Key", "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 256},
+        "description": "The caller's own name of the request's only row, by which its labels may be reported.",
+    },
 ]  # fmt: skip
 _HEADER_LENGTH = {
     "name": "Inference-Header-Content-Length", "in": "header", "schema": {"type": "integer", "minimum": 0},

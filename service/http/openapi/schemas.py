@@ -39,6 +39,11 @@ _OPTIONS: dict[str, Schema] = {
     "top_k": {"type": ["integer", "null"], "minimum": 1, "description": "List so many features per gate logit."},
     "ablation": {"type": ["boolean", "null"], "description": "How each prediction moves when each expert is left out."},
 }
+_KEYS: Schema = {
+    "type": ["array", "null"],
+    "items": {"type": ["string", "integer"]},
+    "description": "The caller's own names of the rows, one each, by which labels may be reported.",
+}
 
 
 def obj(required: Schema, optional: Schema | None = None, **more: Any) -> Schema:
@@ -114,7 +119,7 @@ def _bodies(of: str, list_row: Schema, **more: Any) -> dict[str, Schema]:
     others["signature_name"] = {"description": "Ignored; TensorFlow Serving's clients send it."}
     request, inspection = (
         {"oneOf": [obj({key: form}, may | {key: form}, additionalProperties=False) for key, form in forms.items()]}
-        for may in (others, others | _OPTIONS)
+        for may in (others | {"keys": _KEYS}, others | _OPTIONS)
     )
     common = {"model": TEXT, "version": {"type": "integer"}}
     rows, columns = {"predictions": array(ref(f"{of}Prediction"))}, {"outputs": ref(f"{of}Outputs")}

@@ -16,10 +16,11 @@ import pytest
 from service.engine import Engine
 from service.inference.answer import RunResult, RunSlice
 from service.logs.prediction_lines import ModelVersion
-from service.logs.predictions import RETRY_S, ROOM_ROWS, PredictionLog
+from service.logs.predictions import ROOM_ROWS, PredictionLog
+from service.logs.record_files import RETRY_S
 from service.settings import Settings
 
-FIELDS = ["time_utc", "request_id", "trace_id", "model", "version", "row", "tasks"]
+FIELDS = ["time_utc", "request_id", "trace_id", "key", "model", "version", "row", "tasks"]
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_a_disk_that_fails_costs_rows_is_told_once_and_is_used_again(
     tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr("service.logs.predictions.RETRY_S", 0.0)
+    monkeypatch.setattr("service.logs.record_files.RETRY_S", 0.0)
     assert RETRY_S > 0
     place = tmp_path / "log"
     place.write_text("a file where a directory should be")

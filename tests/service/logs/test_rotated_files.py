@@ -1,8 +1,10 @@
 """Files of bounded size and number, that survive whatever happens to the disk under them."""
 
+import json
 import os
 import resource
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,3 +132,33 @@ def test_files_are_for_the_owner_and_the_group(tmp_path: Path) -> None:
     files.write(LINE)
     files.close()
     assert all(os.stat(path).st_mode & 0o007 == 0 for path in tmp_path.iterdir())
+
+
+def test_files_are_deleted_after_their_days_whoever_wrote_them(tmp_path: Path) -> None:
+    day, now = 86_400.0, [1_790_000_000.0]
+
+    def record(number: int) -> bytes:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now[0]))
+        return b'{"time_utc":"%b.000000","number":%d}\n' % (at.encode(), number)
+
+    def numbers() -> list[int]:
+        return [json.loads(line)["number"] for text in content(tmp_path) for line in text.splitlines()]
+
+    gone = RotatedFiles(tmp_path, 10_000, 9, 8, lambda: now[0])
+    files = RotatedFiles(tmp_path, 10_000, 9, 8, lambda: now[0])
+    gone.write(record(-1))
+    gone.close()
+    for number in range(40):
+        files.write(record(number))
+        for path in tmp_path.glob("*.jsonl"):
+            if path.stat().st_mtime > now[0]:  # it was written to now, by the clock of the test
+                os.utime(path, (now[0], now[0]))
+        now[0] += day
+        assert min(numbers()) > number - 12
+    assert -1 not in numbers()
+    assert numbers()[-1] == 39
+    files.close()
+    again = RotatedFiles(tmp_path, 10_000, 9, 8, lambda: now[0])  # takes the first writer's place
+    again.write(record(40))
+    again.close()
+    assert sorted(numbers())[-3:] == [38, 39, 40]
