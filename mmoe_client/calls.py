@@ -14,7 +14,7 @@ from mmoe_client.errors import InvalidFeatures, Problem, RequestTooLarge, Server
 from mmoe_client.metadata import Metadata
 from mmoe_client.rows import Extra, Rows, columns_of
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 FIRST_PART_ROWS = 10_000
 """Rows of a part of a long request, until the service says that it takes fewer."""
@@ -47,7 +47,7 @@ class Reply:
     headers: Mapping[str, str]
 
 
-Steps = Generator[Call, Reply, Answer]
+Steps = Generator[Call, Reply, Result]
 
 
 @dataclass

@@ -15,7 +15,7 @@ from mmoe_client.metadata import Metadata
 from mmoe_client.rows import Extra, Rows, is_frame
 from mmoe_client.transport import Attempts, Policy, reply_of
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class _Steps:
@@ -180,7 +180,7 @@ class Client(_Steps):
     ) -> None:
         self.close()
 
-    def _run(self, steps: Steps[Answer], timeout_s: float | None = None) -> Answer:
+    def _run(self, steps: Steps[Result], timeout_s: float | None = None) -> Result:
         deadline = time.monotonic() + (timeout_s or self._policy.timeout_s)
         try:
             call = next(steps)
@@ -192,7 +192,7 @@ class Client(_Steps):
                 else:
                     call = steps.send(reply)
         except StopIteration as end:
-            answer: Answer = end.value
+            answer: Result = end.value
             return answer
 
     def _send(self, call: Call, deadline: float) -> Reply:
@@ -294,7 +294,7 @@ class AsyncClient(_Steps):
     ) -> None:
         await self.close()
 
-    async def _run(self, steps: Steps[Answer], timeout_s: float | None = None) -> Answer:
+    async def _run(self, steps: Steps[Result], timeout_s: float | None = None) -> Result:
         deadline = time.monotonic() + (timeout_s or self._policy.timeout_s)
         try:
             call = next(steps)
@@ -306,7 +306,7 @@ class AsyncClient(_Steps):
                 else:
                     call = steps.send(reply)
         except StopIteration as end:
-            answer: Answer = end.value
+            answer: Result = end.value
             return answer
 
     async def _send(self, call: Call, deadline: float) -> Reply:

@@ -64,11 +64,11 @@ class ServiceError(Exception):
 
 
 class RequestError(ServiceError):
-    """Group what the caller can mend by sending something else."""
+    """Error that the caller can mend by sending something else."""
 
 
 class MalformedRequest(RequestError):
-    """Refuse a request that is not of the shape the call takes.
+    """Request that is not of the shape the call takes.
 
     Args:
         came: what was found, for example "the body is not JSON: unexpected end at byte 12".
@@ -80,7 +80,7 @@ class MalformedRequest(RequestError):
 
 
 class InvalidFeatures(RequestError):
-    """Refuse rows whose values do not fit the model's features.
+    """Rows whose values do not fit the model's features.
 
     Args:
         problems: at least one, in the order of rows.
@@ -98,7 +98,7 @@ class InvalidFeatures(RequestError):
 
 
 class RequestTooLarge(RequestError):
-    """Refuse a request over a limit.
+    """Request over a limit.
 
     Args:
         what: what was counted, for example "the body" or "the request".
@@ -116,7 +116,7 @@ class RequestTooLarge(RequestError):
 
 
 class HeadTooLarge(RequestError):
-    """Refuse a request whose head is too large to be taken.
+    """Request whose head is too large to be taken.
 
     Args:
         most_bytes: of the head.
@@ -131,7 +131,7 @@ class HeadTooLarge(RequestError):
 
 
 class SlowClient(RequestError):
-    """Give up a request that did not come in time.
+    """Request that did not come in time.
 
     Args:
         what: what did not come, "head" or "body".
@@ -146,7 +146,7 @@ class SlowClient(RequestError):
 
 
 class UnsupportedMediaType(RequestError):
-    """Refuse a content type or encoding.
+    """Content type or encoding that is not taken.
 
     Args:
         header: the header at fault, for example "Content-Type".
@@ -159,7 +159,7 @@ class UnsupportedMediaType(RequestError):
 
 
 class UnsupportedTransferCoding(RequestError):
-    """Refuse a body sent in another transfer coding than chunked.
+    """Body sent in another transfer coding than chunked.
 
     Args:
         came: the value of the header Transfer-Encoding.
@@ -170,7 +170,7 @@ class UnsupportedTransferCoding(RequestError):
 
 
 class HostNotAllowed(RequestError):
-    """Refuse a request that names a host which is not the service's.
+    """Request that names a host which is not the service's.
 
     Args:
         host: the value of the header Host.
@@ -184,7 +184,7 @@ class HostNotAllowed(RequestError):
 
 
 class ModelNotFound(RequestError):
-    """Refuse a model or version that is not loaded.
+    """Model or version that is not loaded.
 
     Args:
         name: the model asked for; None where the default model was asked for and there is none.
@@ -212,7 +212,7 @@ class ModelNotFound(RequestError):
 
 
 class GatesUnavailable(RequestError):
-    """Refuse gate inspection of a model that cannot give it."""
+    """Gate inspection of a model that cannot give it."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
@@ -221,7 +221,7 @@ class GatesUnavailable(RequestError):
 
 
 class VersionConflict(RequestError):
-    """Refuse a change of the served or compared version that no version on disk allows.
+    """Change of the served or compared version that no version on disk allows.
 
     Args:
         came: why not.
@@ -233,7 +233,7 @@ class VersionConflict(RequestError):
 
 
 class Unauthorised(RequestError):
-    """Refuse a call without a valid key."""
+    """Call without a valid key."""
 
     def __init__(self, came: str = "no API key") -> None:
         super().__init__(
@@ -242,7 +242,7 @@ class Unauthorised(RequestError):
 
 
 class TooManyWrongKeys(RequestError):
-    """Refuse a call with an unknown key from an address that has sent many of them lately.
+    """Call with an unknown key from an address that has sent many of them lately.
 
     Args:
         retry_after_s: seconds after which one more is looked at as usual.
@@ -257,18 +257,18 @@ class TooManyWrongKeys(RequestError):
 
 
 class Forbidden(RequestError):
-    """Refuse a call whose key lacks the role, or that comes from where it must not."""
+    """Call whose key lacks the role, or that comes from where it must not."""
 
     def __init__(self, rule: str, came: str, action: str) -> None:
         super().__init__(f"{rule}; {came}. {_sentence(action)}")
 
 
 class CapacityError(ServiceError):
-    """Group what may succeed when tried again later."""
+    """Error of a request that may succeed when tried again later."""
 
 
 class Overloaded(CapacityError):
-    """Refuse a request because too much is waiting.
+    """Request that finds too much waiting.
 
     Args:
         retry_after_s: seconds after which there should be room.
@@ -287,14 +287,14 @@ class Overloaded(CapacityError):
 
 
 class NotReady(CapacityError):
-    """Refuse a request that nothing can answer yet, for example as no model is loaded."""
+    """Request that nothing can answer yet, for example as no model is loaded."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"Not ready: {_sentence(reason, capital=False)} Try again when /health/ready answers 200.")
 
 
 class RunDirectoryGone(CapacityError):
-    """Refuse a change after somebody has removed the run directory.
+    """Change after somebody has removed the run directory.
 
     The workers share nothing any more then.
 
@@ -310,7 +310,7 @@ class RunDirectoryGone(CapacityError):
 
 
 class DeadlineExceeded(CapacityError):
-    """Give up on a request whose time ran out before it was computed.
+    """Request whose time ran out before it was computed.
 
     Args:
         timeout_s: the time it was given.
@@ -322,7 +322,7 @@ class DeadlineExceeded(CapacityError):
 
 
 class ArtifactError(ServiceError):
-    """Refuse a model file that must not be served.
+    """Model file that must not be served.
 
     Args:
         came: what is wrong with it.
@@ -334,7 +334,7 @@ class ArtifactError(ServiceError):
 
 
 class SettingsError(ServiceError):
-    """Refuse a setting that cannot be used.
+    """Setting that cannot be used.
 
     Args:
         variable: the environment variable.

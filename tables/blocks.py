@@ -111,7 +111,7 @@ def large_table(data: TableData) -> Files | None:
     """Find the files of a table of more than `data.stream_above_rows` rows; None for others.
 
     A file of text is looked at only if it has bytes for so many rows. One by itself that cannot be
-    read is no large table: whoever reads it whole says what is wrong with it.
+    read is not a large table: whoever reads it whole says what is wrong with it.
 
     Raises:
         DataError: as `open_table`, for several files.

@@ -23,7 +23,7 @@ Value = str | int | float | bool
 
 
 class Section(BaseModel):
-    """Refuse unknown keys and silent conversions, in every section alike."""
+    """Section of a configuration, which refuses unknown keys and silent conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 

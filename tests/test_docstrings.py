@@ -1,6 +1,6 @@
 """Rules of docstrings, held for the whole tree.
 
-Their first word, and argument lines that say more than a type.
+Their first word, noun phrases for types, and argument lines that say more than a type.
 """
 
 import ast
@@ -14,6 +14,9 @@ ROOT = Path(__file__).parent.parent
 TREES = ("service", "model", "tables", "mmoe_client", "scripts", "benchmarks", "tests")
 FILES = sorted(path for tree in TREES for path in (ROOT / tree).rglob("*.py"))
 FIRST_WORDS = {"what", "how", "who", "where"}
+IMPERATIVES = {"bound", "check", "choose", "compute", "decide", "describe", "find", "generate", "give", "hold", "keep"}
+IMPERATIVES |= {"make", "parse", "read", "refuse", "render", "represent", "say", "take", "tell", "wrap", "write"}
+"""Words that begin the docstring of a function, and are not nouns as well."""
 SAY_NOTHING = {"a", "an", "the", "of", "or", "and", "to", "is", "it", "this", "given", "none", "optional", "object"}
 Defined = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -91,6 +94,17 @@ def test_no_docstring_begins_with_a_question() -> None:
         if re.split(r"\W", text.strip(), maxsplit=1)[0].lower() in FIRST_WORDS
     ]
     assert not wrong, "a docstring begins with the usual term of art:\n" + "\n".join(wrong)
+
+
+def test_a_type_is_described_by_a_noun_phrase() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {node.name}: {text.splitlines()[0]}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and (text := ast.get_docstring(node))
+        if text.split()[0].lower() in IMPERATIVES
+    ]
+    assert not wrong, "the docstring of a class names the thing, and does not command it:\n" + "\n".join(wrong)
 
 
 def test_every_argument_line_says_more_than_its_type() -> None:

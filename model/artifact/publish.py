@@ -46,7 +46,7 @@ def publish(models_dir: Path, name: str, write: Callable[[Path], None]) -> Path:
             shutil.rmtree(work, ignore_errors=True)
             raise
     except BaseException:
-        _unmake(made)
+        _remove_empty(made)
         raise
     _flush_directory(home)
     return version
@@ -86,7 +86,7 @@ def _make(directory: Path) -> list[Path]:
     return absent
 
 
-def _unmake(directories: list[Path]) -> None:
+def _remove_empty(directories: list[Path]) -> None:
     for directory in directories:
         try:
             directory.rmdir()

@@ -86,7 +86,7 @@ class RawRows:
         They are plain, long, or not ASCII, by turns. A bag keeps its own values: the stranger
         comes behind them and an empty value.
         """
-        strangers = [[stranger_to(feature, text) for text in STRANGERS] for feature in features.texts]
+        strangers = [[unknown_value(feature, text) for text in STRANGERS] for feature in features.texts]
         first = len(features.single)
         for row, place in zip(*np.nonzero(where), strict=True):
             feature, stranger = features.texts[place], strangers[place][(row + place) % len(STRANGERS)]
@@ -102,7 +102,7 @@ class RawRows:
         return len(self.numeric)
 
 
-def stranger_to(feature: TextFeature, text: str) -> str:
+def unknown_value(feature: TextFeature, text: str) -> str:
     """Make a value that a feature does not know, and that its separator does not cut."""
     known = frozenset(() if isinstance(feature, HashedFeature) else feature.vocabulary)
     separator = feature.separator if isinstance(feature, BagFeature) else ""

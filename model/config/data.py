@@ -14,7 +14,7 @@ Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Strict(False)]
 
 
 class SyntheticData(Section):
-    """Generate two regression tasks of a chosen correlation (Ma et al. 2018, section 3.2)."""
+    """Two generated regression tasks of a chosen correlation (Ma et al. 2018, section 3.2)."""
 
     kind: Literal["synthetic"] = Field(description="`synthetic`: rows come from the generator of the paper.")
     rows: int = Field(default=20_000, ge=10, description="Rows in all splits together.")

@@ -186,7 +186,7 @@ def _binary(table: Table, config: TaskConfig, chosen: Assignment) -> tuple[NDArr
     else:
         given = config.positive_in or ((config.positive,) if config.positive is not None else ())
         text = texts(table, config.column, key)
-        found = [t for value in given for t in _find(value, text, config)] or _obvious(text, table, config)
+        found = [t for value in given for t in _find(value, text, config)] or _usual_positive(text, table, config)
         values = _among(text, found)
         words, meanings = _words(text, found), _meanings(text, found)
     return values, Task(config.name, "binary", config.classes or words, weight=config.weight, values=meanings)
@@ -220,12 +220,12 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _obvious(text: pl.Series, table: Table, config: TaskConfig) -> list[str]:
+def _usual_positive(text: pl.Series, table: Table, config: TaskConfig) -> list[str]:
     """Find the positive values of a column of 0 and 1, or of false and true.
 
     However these are written.
     """
-    said = {str(value): _said(value) for value in text.drop_nulls().unique().sort()}
+    said = {str(value): _as_bool(value) for value in text.drop_nulls().unique().sort()}
     if None not in said.values():
         return [value for value, positive in said.items() if positive] or ["1" if "0" in said else "true"]
     odd = next(row for row, value in enumerate(text) if value is not None and said[value] is None)
@@ -235,7 +235,7 @@ def _obvious(text: pl.Series, table: Table, config: TaskConfig) -> list[str]:
     )
 
 
-def _said(text: str) -> bool | None:
+def _as_bool(text: str) -> bool | None:
     """Read 0 or false, 1 or true; None for anything else."""
     number = {"false": 0.0, "true": 1.0}.get(text.lower(), _number(text))
     return bool(number) if number in (0.0, 1.0) else None

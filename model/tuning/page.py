@@ -56,7 +56,7 @@ def _counts(finished: int, ended: int) -> str:
     return (
         f"{finished} trials finished and {ended} were ended early. A trial is judged by its validation rows alone: the "
         "mean over tasks of its loss in shares of the loss of the best constant answer (log-loss, or squared error for "
-        "regression; 1 is no better than a constant). Test rows were never looked at: train with `tuned.toml` to see "
+        "regression; 1 is as good as a constant). Test rows were never looked at: train with `tuned.toml` to see "
         "what they say."
     )
 

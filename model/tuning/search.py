@@ -111,7 +111,7 @@ class Tuner:
 
 
 class _Judge(Watcher):
-    """Report each epoch, and end a trial that is worse than most or runs out of time."""
+    """Judge of a trial: ends one that is worse than most or runs out of time."""
 
     def __init__(self, trial: optuna.Trial, dataset: Dataset, deadline: float) -> None:
         self._trial, self._deadline = trial, deadline
@@ -128,7 +128,7 @@ class _Judge(Watcher):
 def relative_loss(found: Mapping[str, Mapping[str, float]], constant: Mapping[str, Mapping[str, float]]) -> float:
     """Average over tasks the loss in shares of that of the best constant answer.
 
-    Log-loss, or mean squared error for a regression task: 1 is no better than a constant, and
+    Log-loss, or mean squared error for a regression task: 1 is as good as a constant, and
     tasks of any scale count alike.
 
     Args:

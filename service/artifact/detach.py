@@ -40,7 +40,7 @@ _DATA_TYPE, _STRING_DATA = 2, 6
 _INTEGER, _INTEGERS, _STRINGS = 3, 8, 9
 
 
-class Table(NamedTuple):
+class EmbeddingTable(NamedTuple):
     """Embedding table (codes, width) of float32: the first operand of lookups by Gather alone."""
 
     name: str
@@ -83,7 +83,7 @@ class Detached(NamedTuple):
     """
 
     model: bytes
-    tables: tuple[Table, ...]
+    tables: tuple[EmbeddingTable, ...]
     lookups: tuple[Lookup, ...]
     texts: bytes | None
     unread: frozenset[str]
@@ -124,14 +124,14 @@ def _with_graph(model: memoryview, graph: bytes, left_out: frozenset[int] | set[
     return b"".join(parts)
 
 
-def _tables(graph: Graph) -> Iterator[Table]:
+def _tables(graph: Graph) -> Iterator[EmbeddingTable]:
     """Yield the large initializers of float32 that nodes read by Gather on axis 0 alone."""
     taken = graph.inputs | graph.outputs
     for node in graph.nodes:
         taken |= set(node.inputs[1:] if _gathers_rows(node) else node.inputs)
     for name, tensor in graph.initializers.items():
         if name not in taken and (values := _float32(tensor)) is not None and values.nbytes >= LARGE_TABLE_BYTES:
-            yield Table(name, values)
+            yield EmbeddingTable(name, values)
 
 
 def _gathers_rows(node: Node) -> bool:
@@ -190,7 +190,7 @@ def _fits(columns: Sequence[int] | None, prefixes: Sequence[str]) -> bool:
 
 
 def _without(
-    graph: Graph, tables: Sequence[Table], lookups: Sequence[Lookup], categorical: str
+    graph: Graph, tables: Sequence[EmbeddingTable], lookups: Sequence[Lookup], categorical: str
 ) -> tuple[bytes, frozenset[str]]:
     """Return the graph with inputs in place of the parts, and inputs that nothing reads now."""
     codes = {lookup.codes for lookup in lookups}

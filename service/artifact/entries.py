@@ -47,7 +47,7 @@ class Entry(BaseModel):
 
 
 class NumericFeature(Entry):
-    """Describe a number as the training split showed it."""
+    """Number as the training split showed it."""
 
     name: Name
     kind: Literal["numeric"]
@@ -185,7 +185,7 @@ class LabelRule(Entry):
 
 
 class Task(Entry):
-    """Name one thing predicted.
+    """Task: one thing predicted, by name.
 
     Attributes:
         classes: negative and positive for a binary task, K for multiclass, none for regression.

@@ -70,7 +70,7 @@ def fields(message: memoryview, numbers: Collection[int] | None = None) -> Itera
     """
     position, end = 0, len(message)
     while position < end:
-        if numbers is not None and (position := _pass_over(message, position, numbers)) >= end:
+        if numbers is not None and (position := _skip_fields(message, position, numbers)) >= end:
             break
         start = position
         key, position = _varint(message, position, _KEY_END)
@@ -93,7 +93,7 @@ def fields(message: memoryview, numbers: Collection[int] | None = None) -> Itera
         raise ArtifactError("The file is truncated: it ends within a field", "Copy or export it again")
 
 
-def _pass_over(message: memoryview, position: int, numbers: Collection[int]) -> int:
+def _skip_fields(message: memoryview, position: int, numbers: Collection[int]) -> int:
     """Return the place behind a run of short fields that are not wanted.
 
     Beyond the end where the last is cut.

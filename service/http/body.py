@@ -19,7 +19,7 @@ _LONGEST_TIMEOUT_MS = 3_600_000
 
 
 class Disconnected(Exception):
-    """The client went away before its body had come; there is nobody to answer."""
+    """Client that went away before its body had come; there is nobody to answer."""
 
 
 async def read_in_time(receive: Receive, settings: Settings, came: Callable[[int], object]) -> bytes:

@@ -34,7 +34,7 @@ class MetricsSink(Protocol):
 
 
 class Front:
-    """Refuse requests to hosts that are not the service's, and what did not become a request.
+    """Gatekeeper that refuses requests to other hosts, and what did not become a request.
 
     Args:
         app: the application behind.

@@ -87,7 +87,7 @@ class Batch(NamedTuple):
 
 
 class FeatureReader:
-    """Read the rows of one model.
+    """Reader of the rows of one model.
 
     Args:
         manifest: gives names, kinds and order.

@@ -27,7 +27,7 @@ _PLAIN = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
 
 
 class LabelReader:
-    """Read the labels of one model version.
+    """Reader of the labels of one model version.
 
     A label of a regression is a number; of a binary task a value of the table's column, a word of
     `classes`, or 0 and 1 where the column has no such values of its own; of a multiclass task one

@@ -7,7 +7,7 @@ WINDOW_S = 0.5
 
 
 class Rate:
-    """Measure the rows completed per second, over windows in which there was work.
+    """Rate of the rows completed per second, over windows in which there was work.
 
     Args:
         now: seconds, on the clock of all calls.

@@ -22,7 +22,8 @@ class Background(Generic[Item]):
     """Hand-over of items to a thread, which is started with the first one.
 
     `put` is for one thread, that of the event loop. The thread that works shares the interpreter
-    with it, so `work` should often do something that lets others on, such as writing or `breathe`.
+    with it, so `work` should often do something that lets others on, such as writing or
+    `yield_to_loop`.
 
     Args:
         name: of the thread.
@@ -86,7 +87,7 @@ class Background(Generic[Item]):
                 return
 
 
-def breathe() -> None:
+def yield_to_loop() -> None:
     """Let the event loop on.
 
     Without it, it would wait up to the interpreter's switch interval, 5 ms.

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import orjson
 
 from service.errors import Overloaded
-from service.logs.background import Background, breathe
+from service.logs.background import Background, yield_to_loop
 from service.logs.record_files import RecordFiles, RecordNames
 from service.logs.rotated_files import RotatedFiles
 from service.settings import Settings
@@ -87,7 +87,7 @@ class LabelLog:
             for start in range(0, len(report.rows), _ROWS_AT_ONCE):
                 rows = report.rows[start : start + _ROWS_AT_ONCE]
                 self._files.store(b"".join(_line(at, report.model, row) for row in rows), len(rows))
-                breathe()
+                yield_to_loop()
 
 
 def _line(at: str, model: str, row: LabelledRow) -> bytes:

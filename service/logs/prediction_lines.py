@@ -74,7 +74,7 @@ def _pieces(whole: LoggedPrediction) -> list[LoggedPrediction]:
 def lines_of(group: Sequence[LoggedPrediction], features: bool) -> Iterator[bytes]:
     """Write the rows of one model version, a line each."""
     of = group[0].of
-    columns: list[Iterable[bytes | int]] = [*_who(group)]
+    columns: list[Iterable[bytes | int]] = [*_identities(group)]
     weights = _weights(group)
     for t, task in enumerate(of.manifest.task_names):
         columns.append(_texts(np.concatenate([p.tasks[task][p.start : p.stop] for p in group])))
@@ -121,7 +121,9 @@ def _texts(values: NDArray[np.float32]) -> Sequence[bytes]:
     return text[1:-1].split(b",") if values.ndim == 1 else text[2:-2].split(b"],[")
 
 
-def _who(group: Sequence[LoggedPrediction]) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes], list[int]]:
+def _identities(
+    group: Sequence[LoggedPrediction],
+) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes], list[int]]:
     """Return the time, the request's id, the trace's id, the key and the number of each row."""
     times, requests, traces, keys = list[bytes](), list[bytes](), list[bytes](), list[bytes]()
     numbers: list[int] = []

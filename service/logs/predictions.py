@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from service.inference.answer import RunSlice
 from service.inference.features import Batch
-from service.logs.background import Background, breathe
+from service.logs.background import Background, yield_to_loop
 from service.logs.prediction_lines import LoggedPrediction, ModelVersion, groups, lines_of
 from service.logs.record_files import RecordFiles, RecordNames
 from service.logs.rotated_files import RotatedFiles
@@ -86,6 +86,6 @@ class PredictionLog:
                     text, rows = bytearray(), 0
                 text += line
                 rows += 1
-            breathe()
+            yield_to_loop()
         if rows:
             self._files.store(bytes(text), rows)

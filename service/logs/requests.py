@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from service.logs.background import Background, breathe
+from service.logs.background import Background, yield_to_loop
 from service.logs.log import dumps, head
 from service.system.files import write_all
 
@@ -77,7 +77,7 @@ class RequestLog:
                 waiting = b""
             waiting += line
             if number % _LINES_AT_ONCE == 0:
-                breathe()
+                yield_to_loop()
         self._out(waiting)
 
     def _out(self, lines: bytes) -> None:

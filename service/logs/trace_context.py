@@ -44,7 +44,7 @@ class TraceContext(NamedTuple):
 
 
 class Sampler(NamedTuple):
-    """Decide which traces are recorded.
+    """Choice of the traces that are recorded.
 
     Attributes:
         follows_caller: whether the caller's decision counts, where there is one.

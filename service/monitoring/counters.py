@@ -30,8 +30,8 @@ from service.monitoring.gauges import (
     SLOT_BYTES,
     STARTED,
     STARTS,
-    VersionEntry,
     WorkerNumbers,
+    WorkerVersion,
 )
 from service.monitoring.instruments import (
     NOT_MEASURED,
@@ -237,7 +237,7 @@ class Metrics:
         words[PID] = pid
         self.fold()
 
-    def _free_place(self, entries: list[VersionEntry]) -> int | None:
+    def _free_place(self, entries: list[WorkerVersion]) -> int | None:
         """Find a place in the table of versions.
 
         In a full one it is that of the version unloaded longest ago.

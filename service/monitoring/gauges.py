@@ -47,7 +47,7 @@ RECORD_WORD = {record: _FIRST_RECORD + index for index, record in enumerate(RECO
 
 
 @dataclass(frozen=True)
-class VersionEntry:
+class WorkerVersion:
     """Model version that a worker has, or had, loaded.
 
     Attributes:
@@ -120,14 +120,14 @@ class WorkerNumbers:
         field = bytes(self._names[index * _NAME_BYTES : (index + 1) * _NAME_BYTES])
         return field.rstrip(b"\0").decode(errors="ignore")
 
-    def versions(self) -> Iterator[VersionEntry]:
+    def versions(self) -> Iterator[WorkerVersion]:
         """List the table of versions."""
         for index in range(VERSIONS):
             at = _TABLE + index * _VERSION_WORDS
             state, model, high, low, loaded_at, load_s = self.words[at : at + _VERSION_WORDS]
             if state != _ABSENT:
                 number = int(high) * _HIGH + int(low)
-                yield VersionEntry(index, self.model(int(model)), number, state == _LOADED, loaded_at, load_s)
+                yield WorkerVersion(index, self.model(int(model)), number, state == _LOADED, loaded_at, load_s)
 
     def name_model(self, name: str) -> int:
         """Return the place of a model's name: its own, a new one, or the last, "other"."""

@@ -106,7 +106,7 @@ class GateTraffic:
 
         What records knows this object, and it knows what records.
         """
-        self.record = _not_any_more
+        self.record = _record_nothing
 
     def _recorder(self) -> Callable[[NDArray[np.float32]], None]:
         """Return `record`, a closure over all it needs because it is called for every run.
@@ -161,5 +161,5 @@ class GateTraffic:
         return self._clock() % tier.resolution_s
 
 
-def _not_any_more(weights: NDArray[np.float32]) -> None:
+def _record_nothing(weights: NDArray[np.float32]) -> None:
     """Take the place of `record` where sums are no longer kept."""

@@ -20,7 +20,7 @@ IDLE_S = 10.0
 
 
 class Postponed(OSError):
-    """Report that the system, not the file, kept a model from being proven or loaded.
+    """Failure by which the system, not the file, kept a model from being proven or loaded.
 
     It may be tried again.
     """
@@ -68,7 +68,7 @@ class Job:
 
 
 class BeingChecked(Exception):
-    """Report that a file cannot be loaded yet, since its check goes on.
+    """File that cannot be loaded yet, since its check goes on.
 
     Attributes:
         job: the check.

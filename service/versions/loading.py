@@ -22,7 +22,7 @@ RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 """Wait before a file that the system kept from being loaded is tried again; it doubles."""
 
 
-class Entry(NamedTuple, Generic[Served]):
+class LoadResult(NamedTuple, Generic[Served]):
     """Result of loading a version, kept so that a file is loaded, or refused, once.
 
     Attributes:
@@ -58,11 +58,11 @@ class Loading(Generic[Served]):
 
     def __init__(self, root: Path, load: Callable[[Path, str], Served], clock: Callable[[], float]) -> None:
         self._root, self._load, self._clock = root, load, clock
-        self._held: dict[Key, Entry[Served]] = {}
-        self.entries: dict[Key, Entry[Served]] = {}
+        self._held: dict[Key, LoadResult[Served]] = {}
+        self.entries: dict[Key, LoadResult[Served]] = {}
         self.moved = False
 
-    def commit(self, entries: dict[Key, Entry[Served]]) -> None:
+    def commit(self, entries: dict[Key, LoadResult[Served]]) -> None:
         """Take over the results of a stage, and let go of all else."""
         self.entries = entries
         self.forget()
@@ -81,7 +81,7 @@ class Loading(Generic[Served]):
             key: entry.reason or "" for key, entry in self.entries.items() if entry.tries and entry.reason != CHECKED
         }
 
-    def enter(self, name: str, version: int, found: Fingerprint | None) -> Entry[Served]:
+    def enter(self, name: str, version: int, found: Fingerprint | None) -> LoadResult[Served]:
         """Load a version, unless it was loaded or refused before and its file is the same."""
         before = self.known(name, version)
         if before and before.fingerprint == found:
@@ -92,14 +92,16 @@ class Loading(Generic[Served]):
         entry = self._held[name, version] = self._try(name, version, found, before)
         return entry
 
-    def _try(self, name: str, version: int, found: Fingerprint | None, before: Entry[Served] | None) -> Entry[Served]:
+    def _try(
+        self, name: str, version: int, found: Fingerprint | None, before: LoadResult[Served] | None
+    ) -> LoadResult[Served]:
         path, loaded = model_file(self._root, name, version), before.loaded if before else None
         try:
             check_place(self._root, name, path)
-            return Entry(found, self._load(path, name), None)
+            return LoadResult(found, self._load(path, name), None)
         except BeingChecked as check:
             over = functools.partial(check.job.over, check.slow)
-            return Entry(found, loaded, CHECKED, over, _tries(before, found), not check.slow)
+            return LoadResult(found, loaded, CHECKED, over, _tries(before, found), not check.slow)
         except ArtifactError as error:
             reason = str(error)
         except (OSError, MemoryError) as error:
@@ -108,13 +110,13 @@ class Loading(Generic[Served]):
             reason = f"Loading failed unexpectedly: {type(error).__name__}: {error}"
         moved = fingerprint(path) != found
         self.moved = self.moved or moved
-        return Entry(found, loaded, reason, (lambda: False) if moved else None)
+        return LoadResult(found, loaded, reason, (lambda: False) if moved else None)
 
-    def _put_off(self, found: Fingerprint | None, before: Entry[Served] | None, reason: str) -> Entry[Served]:
+    def _put_off(self, found: Fingerprint | None, before: LoadResult[Served] | None, reason: str) -> LoadResult[Served]:
         """Note that the system kept a file from being loaded, and when to try again."""
         tries = _tries(before, found)
         at = self._clock() + min(RETRY_S * 2.0**tries, LONGEST_RETRY_S)
-        return Entry(found, before.loaded if before else None, reason, lambda: self._clock() >= at, tries + 1)
+        return LoadResult(found, before.loaded if before else None, reason, lambda: self._clock() >= at, tries + 1)
 
     def preload(self, name: str, version: int) -> Served:
         """Load a version without serving it, for the next `stage` to find.
@@ -133,28 +135,28 @@ class Loading(Generic[Served]):
         found = fingerprint(path)
         check_place(self._root, name, path)
         loaded = self._load(path, name)
-        self._held[name, version] = Entry(found, loaded, None)
+        self._held[name, version] = LoadResult(found, loaded, None)
         return loaded
 
     def forget(self) -> None:
         """Let go of what was loaded and is not served."""
         self._held = {}
 
-    def known(self, name: str, version: int) -> Entry[Served] | None:
+    def known(self, name: str, version: int) -> LoadResult[Served] | None:
         """Return what came of a version, committed or not; None if it was not wanted so far."""
         return self._held.get((name, version)) or self.entries.get((name, version))
 
 
-def _tries(before: Entry[Served] | None, found: Fingerprint | None) -> int:
+def _tries(before: LoadResult[Served] | None, found: Fingerprint | None) -> int:
     return before.tries if before is not None and before.fingerprint == found else 0
 
 
-def is_loaded(entries: Mapping[tuple[str, int], Entry[Served]], name: str, version: int | None) -> bool:
+def is_loaded(entries: Mapping[tuple[str, int], LoadResult[Served]], name: str, version: int | None) -> bool:
     """Tell whether a version is loaded."""
     return version is not None and (name, version) in entries and entries[name, version].loaded is not None
 
 
-def version_state(version: int, entry: Entry[Served] | None) -> VersionState:
+def version_state(version: int, entry: LoadResult[Served] | None) -> VersionState:
     """Return the state of a version of which this came."""
     if entry is None:
         return VersionState(version, "available")

@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from service.errors import ArtifactError, NotReady
 from service.versions.disk import Disk, Fingerprint, ModelFiles, look
-from service.versions.loading import CHECKED, Entry, Key, Loading, is_loaded, version_state
+from service.versions.loading import CHECKED, Key, Loading, LoadResult, is_loaded, version_state
 from service.versions.states import (
     KEPT,
     PINNED,
@@ -38,7 +38,7 @@ class Staged(NamedTuple, Generic[Served]):
             due at once.
     """
 
-    entries: dict[Key, Entry[Served]]
+    entries: dict[Key, LoadResult[Served]]
     table: dict[tuple[str | None, int | None], Served]
     models: dict[str, ModelState]
     moved: bool
@@ -141,7 +141,7 @@ class Repository(Generic[Served]):
         What was loaded is not loaded again by a later call, though it was not committed in
         between.
         """
-        entries: dict[Key, Entry[Served]] = {}
+        entries: dict[Key, LoadResult[Served]] = {}
         states: dict[str, ModelState] = {}
         self._loading.moved = False
         for name in sorted({*disk, *self._emptied(disk)}):
@@ -184,7 +184,7 @@ class Repository(Generic[Served]):
         return any(True for _ in self._kept(name))
 
     def _table_of(
-        self, entries: Mapping[Key, Entry[Served]], states: Mapping[str, ModelState]
+        self, entries: Mapping[Key, LoadResult[Served]], states: Mapping[str, ModelState]
     ) -> dict[tuple[str | None, int | None], Served]:
         table: dict[tuple[str | None, int | None], Served] = {
             key: entry.loaded for key, entry in entries.items() if entry.loaded is not None
@@ -194,7 +194,9 @@ class Repository(Generic[Served]):
         default = self._default or (ready[0] if len(ready) == 1 else None)
         return table | ({(None, None): table[default, None]} if (default, None) in table else {})
 
-    def _choose(self, name: str, files: ModelFiles, wanted: Wanted, entries: dict[Key, Entry[Served]]) -> ModelState:
+    def _choose(
+        self, name: str, files: ModelFiles, wanted: Wanted, entries: dict[Key, LoadResult[Served]]
+    ) -> ModelState:
         """Load a model's wanted versions into `entries`, and choose the one to serve."""
         pinned, beside = wanted.pinned.get(name), wanted.beside.get(name)
         served = self._load_wanted(name, files, (pinned, beside), entries)
@@ -216,7 +218,7 @@ class Repository(Generic[Served]):
         name: str,
         files: ModelFiles,
         asked: tuple[int | None, int | None],
-        entries: dict[Key, Entry[Served]],
+        entries: dict[Key, LoadResult[Served]],
     ) -> int | None:
         """Load the versions asked for and the highest of the others.
 
@@ -251,7 +253,7 @@ class Repository(Generic[Served]):
                 versions[version] = known.fingerprint
         return dict(sorted(versions.items(), reverse=True))
 
-    def _keep(self, name: str, entries: dict[Key, Entry[Served]]) -> int | None:
+    def _keep(self, name: str, entries: dict[Key, LoadResult[Served]]) -> int | None:
         """Keep what was served, where nothing can take its place."""
         before = self._models.get(name)
         entry = (
@@ -265,12 +267,12 @@ class Repository(Generic[Served]):
             entries[name, before.served] = entry
         return before.served
 
-    def _take_over(self, name: str, pinned: int | None, entries: dict[Key, Entry[Served]]) -> int | None:
+    def _take_over(self, name: str, pinned: int | None, entries: dict[Key, LoadResult[Served]]) -> int | None:
         """Load what other workers serve of a model whose file vanished before this one began."""
         for version, load in self._kept(name) if name not in self._known_names else ():
             if pinned in (None, version):
                 try:
-                    entries[name, version] = Entry(None, load(), None)
+                    entries[name, version] = LoadResult(None, load(), None)
                 except (ArtifactError, OSError, MemoryError):
                     continue
                 return version

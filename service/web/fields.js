@@ -7,7 +7,7 @@ const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
 const FIRST_MS = -62_135_596_800_000;
 const LAST_MS = 253_402_300_799_999;
 
-/** Text that is no number is sent as it is, so that the service says what is wrong. */
+/** Text that is not a number is sent as it is, so that the service says what is wrong. */
 class NumericField {
   constructor(feature, id) {
     this.control = h("input", { id, inputmode: "decimal", autocomplete: "off", placeholder: "missing" });
@@ -96,7 +96,7 @@ class DatetimeField {
     return this.control.value === "" ? null : `${this.control.value}Z`;
   }
 
-  /** @throws {Error} for what is no moment: the control could not show it */
+  /** @throws {Error} for what is not a moment: the control could not show it */
   write(value) {
     this.control.value = value === null ? "" : utc(value, this.name);
   }

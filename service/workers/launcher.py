@@ -89,7 +89,7 @@ class _Launcher:
         listen(self._settings, self._bound)
         for place, worker in self._workers.items():
             worker.answer(GO_AND_ANNOUNCE if place == 0 else GO)
-        while not self._stopping and not self._hopeless():
+        while not self._stopping and not self._cannot_serve():
             self._wait(self._next_s(), *self._loading())
             self._pass_on_hang_up()
             self._look()
@@ -161,7 +161,7 @@ class _Launcher:
             self._gone = True
             log_event(log, logging.ERROR, "run_directory_gone", "%s", self._run_directory.gone_sentence)
 
-    def _hopeless(self) -> bool:
+    def _cannot_serve(self) -> bool:
         """Tell, and say, that nobody serves and that no worker can be started."""
         if self._workers.keys() & self._loaded:
             return False

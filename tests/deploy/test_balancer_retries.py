@@ -18,7 +18,7 @@ ALIVE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
 class Upstream:
-    """Take requests and count them.
+    """Server that takes requests and counts them.
 
     Probes are answered, anything else with bytes, silence (None), or the end (b"").
     """
@@ -126,7 +126,7 @@ def test_what_ends_a_replica_reaches_one_more_at_most_and_that_only_where_it_cha
 
 
 class Gone:
-    """Hold a port that refuses connections."""
+    """Port that refuses connections."""
 
     def __init__(self) -> None:
         self._bound = socket.socket()

@@ -21,7 +21,7 @@ WARM = 300
 
 
 class Burst:
-    """Hold what a load got from the service in some seconds.
+    """Answers that a load got from the service in some seconds.
 
     Attributes:
         per_s: successes per second.

@@ -30,7 +30,7 @@ DATATYPES: list[Any] = ["FP32", "FP64", "FP16", "BYTES", "BOOL", "INT8", "UINT64
 
 
 class Mutator:
-    """Make requests of binary tensors that are wrong in a few places.
+    """Maker of requests of binary tensors that are wrong in a few places.
 
     A seed makes the same again.
     """

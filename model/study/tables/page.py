@@ -70,11 +70,11 @@ def verdicts(comparison: Comparison) -> list[tuple[str, str]]:
         mean = float(values(comparison, "mmoe", index).mean())
         if paper and index == 0:
             words = f"{task.name}: MMoE's mean at or above the paper's {paper['mmoe'][1]:.4f}"
-            found.append((words, _yes(mean >= paper["mmoe"][1])))
+            found.append((words, _yes_or_no(mean >= paper["mmoe"][1])))
         if comparison.yardstick and metric == "auc":
             behind = float(trees(comparison, index).mean()) - mean
             words = f"{task.name}: MMoE within {TREES_MARGIN} of LightGBM; it is behind by {behind:+.4f}"
-            found.append((words, _yes(behind <= TREES_MARGIN)))
+            found.append((words, _yes_or_no(behind <= TREES_MARGIN)))
     return found
 
 
@@ -93,7 +93,7 @@ def _beside_networks(comparison: Comparison, index: int) -> tuple[str, str]:
         if higher
         else f"the best other network, {TITLES[best]}, less MMoE"
     )
-    return f"{task.name}: {who}: not below 0 within the interval {_show(difference)}", _yes(difference.high >= 0)
+    return f"{task.name}: {who}: not below 0 within the interval {_show(difference)}", _yes_or_no(difference.high >= 0)
 
 
 def _section(comparison: Comparison) -> str:
@@ -204,5 +204,5 @@ def _show(interval: Interval) -> str:
     return f"{interval.effect:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
 
 
-def _yes(holds: bool) -> str:
+def _yes_or_no(holds: bool) -> str:
     return "yes" if holds else "no"

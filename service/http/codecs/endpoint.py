@@ -37,7 +37,7 @@ class Endpoint:
 
 
 class Endpoints:
-    """Find the endpoint of a model; it lives as long as its model does."""
+    """Endpoints by model, each of which lives as long as its model does."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

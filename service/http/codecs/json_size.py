@@ -23,7 +23,7 @@ _FEW = 1000
 
 
 class JsonLimits(NamedTuple):
-    """Bound the JSON of one request.
+    """Bounds of the JSON of one request.
 
     Attributes:
         values: numbers, strings, nulls and containers, and keys as one with their values.

@@ -24,7 +24,7 @@ PREDICT_OPTIONS = frozenset({"keys"})
 
 
 class RowParser:
-    """Read the bodies of one model's requests.
+    """Reader of the bodies of one model's requests.
 
     Args:
         reader: of the model.

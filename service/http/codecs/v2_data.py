@@ -22,7 +22,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     "INT8": np.dtype("<i1"), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"), "INT64": np.dtype("<i8"),
     "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
 }  # fmt: skip
-"""Types of numbers that are taken for `numeric`; true and false are no numbers, so BOOL is not
+"""Types of numbers that are taken for `numeric`; true and false are not numbers, so BOOL is not
 among them."""
 TEXT = "BYTES"
 
@@ -181,7 +181,7 @@ def _rows_of_json(each: Input) -> list[list[Any]]:
     rows, width = each.shape
     data = each.data
     if type(data) is not list:
-        raise MalformedRequest(f'the "data" of input {each.name!r} is no array', "a flat or a nested array")
+        raise MalformedRequest(f'the "data" of input {each.name!r} is not an array', "a flat or a nested array")
     if len(data) not in (rows, rows * width):
         raise _other_length(each)
     if each.datatype != TEXT and DTYPES[each.datatype].kind in "iu":

@@ -134,15 +134,15 @@ def _wanted(signature: Signature, request: dict[str, Any]) -> RequestedOutputs:
     """
     identity, outputs, parameters = request.get("id"), request.get("outputs"), optional_object(request)
     if identity is not None and type(identity) is not str:
-        raise MalformedRequest('the request\'s "id" is no string', "a string, or none")
+        raise MalformedRequest('the request\'s "id" is not a string', "a string, or none")
     if parameters is None:
-        raise MalformedRequest('the request\'s "parameters" are no object', "an object, or none")
+        raise MalformedRequest('the request\'s "parameters" are not an object', "an object, or none")
     refuse_unsupported(parameters, "the request", OF_REQUESTS)
     binary = _flag(parameters, "binary_data_output", False, "the request")
     if not outputs:
         return RequestedOutputs(identity, signature.outputs, [binary] * len(signature.outputs))
     if type(outputs) is not list:
-        raise MalformedRequest('the request\'s "outputs" are no array', '[{"name"}]')
+        raise MalformedRequest('the request\'s "outputs" are not an array', '[{"name"}]')
     pairs = [_output(signature, output, binary) for output in outputs]
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
@@ -152,12 +152,12 @@ def _wanted(signature: Signature, request: dict[str, Any]) -> RequestedOutputs:
 
 def _output(signature: Signature, output: object, binary: bool) -> tuple[str, bool]:
     if type(output) is not dict or type(output.get("name")) is not str:
-        raise MalformedRequest('an output is no object with a "name"', '{"name", "parameters"?}')
+        raise MalformedRequest('an output is not an object with a "name"', '{"name", "parameters"?}')
     name, parameters = output["name"], optional_object(output)
     if name not in signature.known:
         raise MalformedRequest(f"the output {quote(name)} is unknown", quotes(signature.known, " or "))
     if parameters is None:
-        raise MalformedRequest(f'output {quote(name)} has "parameters" that are no object', "an object, or none")
+        raise MalformedRequest(f'output {quote(name)} has "parameters" that are not an object', "an object, or none")
     refuse_unsupported(parameters, f"output {quote(name)}", OF_OUTPUTS)
     return name, _flag(parameters, "binary_data", binary, f"output {quote(name)}")
 

@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 
 class InputReader:
-    """Check inputs against a model.
+    """Reader of inputs, checked against a model.
 
     Args:
         manifest: of the model.
@@ -89,7 +89,7 @@ class InputReader:
     def _read(self, entry: object, raw: memoryview) -> tuple[Input, memoryview]:
         """Check one input; return it and the raw bytes behind its own."""
         if type(entry) is not dict or type(entry.get("name")) is not str:
-            raise MalformedRequest('an input is no object with a "name"', _EXPECTED)
+            raise MalformedRequest('an input is not an object with a "name"', _EXPECTED)
         name, datatype, parameters = entry["name"], entry.get("datatype"), optional_object(entry)
         place = self._places.get(name)
         if place is None:
@@ -103,7 +103,7 @@ class InputReader:
         shape = _shape(what, entry.get("shape"), place)
         self._check_rows(shape[0])
         if parameters is None:
-            raise MalformedRequest(f'{what} has "parameters" that are no object', _EXPECTED)
+            raise MalformedRequest(f'{what} has "parameters" that are not an object', _EXPECTED)
         refuse_unsupported(parameters, what, _CONTENT_TYPES[place.tensor])
         one = Input(name, datatype, shape, entry.get("data"), place.tensor, parameters.get(CONTENT_TYPE) == BASE64)
         return _with_data(one, what, as_integer(parameters.get("binary_data_size")), raw)

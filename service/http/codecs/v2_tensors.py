@@ -36,7 +36,7 @@ _MISSING: Mapping[str, tuple[Any, Any]] = {
 
 
 class Signature:
-    """Read and describe the tensors of one model.
+    """Tensors of one model: read from requests, described for callers.
 
     Args:
         reader: checks rows.
@@ -99,7 +99,7 @@ class Signature:
         """Read a body that is nothing but the raw bytes of the one input.
 
         Raises:
-            MalformedRequest: the model has another input, or the bytes are no whole number of
+            MalformedRequest: the model has another input, or the bytes are not a whole number of
                 rows.
         """
         width = self._reader.numeric

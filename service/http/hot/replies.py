@@ -25,7 +25,7 @@ looked at; what went wrong, or what it is of. Plain tuples, for there are two pe
 
 
 class ReplyRecorder:
-    """Counts replies and puts them on record.
+    """Recorder of replies: they are counted and put on record.
 
     Args:
         clock: seconds, that of the engine.

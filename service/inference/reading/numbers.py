@@ -17,7 +17,7 @@ LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 class NumberReader:
-    """Read the N numbers of each row; N may be 0."""
+    """Reader of the N numbers of each row; N may be 0."""
 
     def __init__(self, width: int) -> None:
         self._width = width

@@ -42,7 +42,7 @@ def text_reader(manifest: Manifest) -> TextReader:
 
 
 class CategoryReader:
-    """Read rows whose texts are categories alone."""
+    """Reader of rows whose texts are categories alone."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._width = len(manifest.categorical)
@@ -71,7 +71,7 @@ class CategoryReader:
 
 
 class MixedReader:
-    """Read rows with hashed ids or bags among their texts.
+    """Reader of rows with hashed ids or bags among their texts.
 
     All values of a request, those in bags too, are prepared together.
     """

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from model.artifact.graph import build_graph
 from model.artifact.parity import TOLERANCE, check_cells, check_parity, golden_rows, golden_tolerance, hard_rows
-from model.artifact.raw_rows import STRANGERS, stranger_to
+from model.artifact.raw_rows import STRANGERS, unknown_value
 from model.artifact.serving_module import serve
 from model.config.run import ModelConfig
 from model.errors import ExportError
@@ -49,8 +49,8 @@ def test_taking_rows_leaves_the_split_as_it_is(dataset: Dataset) -> None:
     text=st.sampled_from(STRANGERS),
 )
 def test_stranger_is_in_no_vocabulary_and_not_cut(vocabulary: list[str], separator: str, text: str) -> None:
-    assert stranger_to(CategoricalFeature("c", tuple(vocabulary)), text) not in vocabulary
-    value = stranger_to(BagFeature("b", separator, vocabulary=tuple(vocabulary)), text)
+    assert unknown_value(CategoricalFeature("c", tuple(vocabulary)), text) not in vocabulary
+    value = unknown_value(BagFeature("b", separator, vocabulary=tuple(vocabulary)), text)
     assert value
     assert value not in vocabulary
     assert separator not in value

@@ -29,14 +29,14 @@ METHODS = ("GET ", "POST ")
 
 
 class Block(NamedTuple):
-    """Hold one block of code of the page."""
+    """Block of code of the page."""
 
     language: str
     text: str
 
 
 class Pair(NamedTuple):
-    """Hold a request of the page, and the block behind it."""
+    """Request of the page, and the block behind it."""
 
     request: str
     answer: Block

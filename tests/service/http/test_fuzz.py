@@ -47,7 +47,7 @@ NOISE = [b"\x00", b"\r\n", b"\xff", b":", b"transfer-encoding: chunked\r\n", b"c
 
 
 class Sent(NamedTuple):
-    """Hold one request."""
+    """One request."""
 
     path: str
     headers: dict[str, str]
@@ -130,7 +130,7 @@ JSON_VALUES = st.recursive(
 
 
 class Mutator:
-    """Make requests from valid ones; a seed makes the same again."""
+    """Maker of requests from valid ones; a seed makes the same again."""
 
     predict, infer, rows, tensors = PREDICT, INFER, ROWS, staticmethod(_tensors)
 
@@ -199,7 +199,7 @@ class Mutator:
 
 
 class KindsMutator(Mutator):
-    """Make requests of the model with features of every kind."""
+    """Maker of requests of the model with features of every kind."""
 
     predict, infer = ["/v1/models/kinds:predict", "/v1/models/kinds:gates"], ["/v2/models/kinds/infer"]
     rows, tensors = KINDS_ROWS, staticmethod(_kinds_tensors)

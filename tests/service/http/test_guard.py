@@ -28,7 +28,7 @@ INFER = {
 
 
 class Call(NamedTuple):
-    """Say what is called, and what answers when it may be."""
+    """Call, and what answers it when it is allowed."""
 
     method: str
     path: str
@@ -276,7 +276,9 @@ def test_wrong_keys_beyond_a_rate_are_429_and_the_right_one_passes(
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused[:-1])
         assert refused[0].json()["code"] == "wrong_keys"
         assert codes(get(right, 1, "10.0.0.1", *calls)) == statuses(calls)
-        assert codes(get(None, 2 * WRONG_KEYS_AT_ONCE)) == [401] * 2 * WRONG_KEYS_AT_ONCE  # no key is no wrong key
+        assert (
+            codes(get(None, 2 * WRONG_KEYS_AT_ONCE)) == [401] * 2 * WRONG_KEYS_AT_ONCE
+        )  # a missing key is not a wrong key
         assert codes(get(WRONG, 1, "10.0.0.2")) == [401]
         network = [f"2001:db8::{number:x}" for number in range(WRONG_KEYS_AT_ONCE + 1)]
         assert [codes(get(WRONG, 1, peer))[0] for peer in network] == [401] * WRONG_KEYS_AT_ONCE + [429]

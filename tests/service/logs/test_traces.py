@@ -27,7 +27,7 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 class Collector:
-    """Take what is sent, and answer with a status."""
+    """Collector that takes what is sent, and answers with a status."""
 
     def __init__(self) -> None:
         self.spans: list[Any] = []

@@ -132,7 +132,7 @@ def test_a_refused_file_is_tried_again_only_when_it_changes(
         for _ in range(20):
             engine.catalogue.look()
             assert not engine.catalogue.outdated()
-        publish("other", 1)  # another change is no reason either
+        publish("other", 1)  # another change is not a reason either
         await until(lambda: "1" in opened)
         assert opened.count("2") == 1
         publish("hand", 2, seed=4)

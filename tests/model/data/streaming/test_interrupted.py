@@ -64,7 +64,7 @@ def test_passes_that_were_ended_start_clean(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_blocks")
 def test_an_old_cache_is_gone_before_the_second_pass_writes(tmp_path: Path) -> None:
-    """A cache of another configuration is no danger, wherever the next one is interrupted."""
+    """A cache of another configuration is not a danger, wherever the next one is interrupted."""
     path, work = tmp_path / "t.parquet", tmp_path / "work"
     made().write_parquet(path)
     streamed(config_of(path, min_count=9), work)

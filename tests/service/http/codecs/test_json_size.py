@@ -25,7 +25,7 @@ def sizes(value: Any) -> tuple[int, int]:
 
 
 class Maker:
-    """Make documents whose strings are full of what means something outside of strings."""
+    """Maker of documents whose strings are full of what means something outside of strings."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
