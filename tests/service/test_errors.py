@@ -27,6 +27,7 @@ from service.errors import (
     ValueProblem,
     VersionConflict,
 )
+from tests.support.error_tree import children, leaves
 
 EXAMPLES: list[ServiceError] = [
     MalformedRequest("the body is not JSON: unexpected end at byte 12", 'an object with "instances" or "inputs"'),
@@ -56,14 +57,9 @@ EXAMPLES: list[ServiceError] = [
 ]
 
 
-def leaves(kind: type[ServiceError]) -> set[type[ServiceError]]:
-    below = [leaf for child in kind.__subclasses__() for leaf in leaves(child)]
-    return set(below) or {kind}
-
-
 def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
     def draw(kind: type[ServiceError], depth: int) -> list[tuple[int, str]]:
-        return [(depth, kind.__name__)] + [line for c in kind.__subclasses__() for line in draw(c, depth + 1)]
+        return [(depth, kind.__name__)] + [line for c in children(kind) for line in draw(c, depth + 1)]
 
     lines = [re.match(r" {4}([├└│─ ]*)([A-Z]\w+)", line) for line in (errors.__doc__ or "").splitlines()]
     drawn = [(len(line[1]) // 4, line[2]) for line in lines if line]
@@ -71,7 +67,7 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
 
 
 def test_every_leaf_has_an_example_here() -> None:
-    assert {type(error) for error in EXAMPLES} == leaves(ServiceError)
+    assert {type(error) for error in EXAMPLES} == set(leaves())
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)

@@ -32,6 +32,7 @@ from service.errors import (
     VersionConflict,
 )
 from service.http.errors import http_error, problem_json, v2_error
+from tests.support.error_tree import leaves
 
 MOST_BYTES = 8 << 10
 LONG = ["x" * 10**6, "\0" * 10**5, "\U0001f600" * 10**5, '"\\' * 10**5, "é\n" * 10**5]
@@ -52,16 +53,10 @@ def instances(text: str) -> list[ServiceError]:
     ]  # fmt: skip
 
 
-def leaves(kind: type[ServiceError]) -> set[type[ServiceError]]:
-    children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]  # not those of tests
-    below = {leaf for child in children for leaf in leaves(child)}
-    return below or {kind}
-
-
 @pytest.mark.parametrize("text", LONG, ids=lambda text: ascii(text[0]))
 def test_no_error_is_written_large(text: str) -> None:
     made = instances(text)
-    assert {type(error) for error in made} == leaves(ServiceError)
+    assert {type(error) for error in made} == set(leaves())
     for error in [*made, KeyError(text)]:
         for answer in (problem_json(error, text, b"r" * 128), v2_error(error, b"r" * 128)):
             head = sum(len(name) + len(value) + 4 for name, value in answer.headers)

@@ -16,17 +16,13 @@ from service.errors import (
 )
 from service.http.errors import INTERNAL, STATUSES, error_status, http_error, problem_json, v2_error, wants_json
 from service.monitoring.instruments import REASONS
-
-
-def leaves(kind: type[ServiceError]) -> list[type[ServiceError]]:
-    below = kind.__subclasses__()
-    return [leaf for inner in below for leaf in leaves(inner)] if below else [kind]
+from tests.support.error_tree import leaves
 
 
 def test_every_error_has_a_status() -> None:
     defined = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ServiceError)}
-    assert set(leaves(ServiceError)) <= defined
-    assert set(STATUSES) == set(leaves(ServiceError))
+    assert set(leaves()) <= defined
+    assert set(STATUSES) == set(leaves())
 
 
 def test_statuses_are_errors_and_codes_are_distinct() -> None:
