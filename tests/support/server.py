@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "service")
-START_TIMEOUT_S, END_TIMEOUT_S = 240, 90  # ends to waiting, on a machine with ten times as much to do as it can
+START_TIMEOUT_S, END_TIMEOUT_S = 240, 90  # ends to waiting, for a machine under heavy load
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
@@ -31,8 +31,8 @@ def environment(settings: dict[str, str]) -> dict[str, str]:
 def completed(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     """Run the service until it ends by itself, such as with settings that cannot be."""
     return subprocess.run(
-        [*COMMAND, *arguments], cwd=ROOT, env=environment(settings), capture_output=True, text=True, timeout=START_TIMEOUT_S,
-        check=False,
+        [*COMMAND, *arguments], cwd=ROOT, env=environment(settings), capture_output=True, text=True,
+        timeout=START_TIMEOUT_S, check=False,
     )  # fmt: skip
 
 
