@@ -270,6 +270,11 @@ class Rows:
         bags: codes of the G bag features.
         datetimes: int64 (B, K), epoch seconds, MISSING_TIME = missing; None if K = 0.
         weights: float32 (B,), how often each row counts; None if every row counts once.
+        groups: int64 (B,), hash of the group within which rows are ranked; None where the
+            configuration names no such column, and of training rows.
+        segments: int16 (B, S), place of the row's value in each of `Dataset.segments`, -1 for a
+            value that is not listed there; None without such columns, and of other rows than test
+            rows.
     """
 
     numeric: NDArray[np.float32]
@@ -279,6 +284,8 @@ class Rows:
     bags: tuple[Bags, ...] = ()
     datetimes: NDArray[np.int64] | None = None
     weights: NDArray[np.float32] | None = None
+    groups: NDArray[np.int64] | None = None
+    segments: NDArray[np.int16] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -309,6 +316,19 @@ class Cells:
 
 
 @dataclass(frozen=True)
+class Segments:
+    """Column by whose values the report cuts the test rows.
+
+    Attributes:
+        name: of the column.
+        values: in the order in which the table has them; the empty text is "no value".
+    """
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Table ready to train on.
 
@@ -325,6 +345,7 @@ class Dataset:
         row_numbers: place in the file, from 1, of each training, validation and test row; empty
             where nobody knows.
         sample: a few thousand test rows with their text, where `test` has none.
+        segments: S columns that the report cuts the test rows by.
     """
 
     features: FeatureSchema
@@ -339,3 +360,4 @@ class Dataset:
     cells: Cells | None = None
     row_numbers: tuple[NDArray[np.int64], ...] = ()
     sample: Rows | None = None
+    segments: tuple[Segments, ...] = ()

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from model.config.data import BagConfig, FeatureConfig, SyntheticData
-from model.config.run import METRICS, Config, ModelConfig, TaskConfig, TrainConfig
+from model.config.run import METRICS, Config, ModelConfig, ReportConfig, TaskConfig, TrainConfig
 from model.markdown import wrap
 from tables.config import Split, TableData, Value
 
@@ -38,6 +38,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`[[tasks]]`, once for each task", TaskConfig),
     ("`[model]`", ModelConfig),
     ("`[train]`", TrainConfig),
+    ("`[report]`", ReportConfig),
 )
 
 WORDS = {str: "text", int: "integer", float: "number", bool: "true or false"}
@@ -48,7 +49,7 @@ def page() -> str:
     """Render the page: a table for each section of the file."""
     parts = [HEAD, *(f"## {title}\n\n{_table(section)}" for title, section in SECTIONS)]
     metrics = "; ".join(f"{kind}: {', '.join(f'`{name}`' for name in names)}" for kind, names in METRICS.items())
-    return wrap("\n".join([*parts, f"Metrics by kind of task: {metrics}.\n"]))
+    return wrap("\n".join([*parts, f"Metrics by kind of task (docs/judgement.md): {metrics}.\n"]))
 
 
 def _table(section: type[BaseModel]) -> str:

@@ -165,6 +165,12 @@ class TableData(Section):
         description="Column of row weights, numbers above 0: a row of weight 2 counts as if it stood there twice, in "
         "statistics, losses and metrics. Never a feature.",
     )
+    group_metric: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column of groups, such as users or queries, within which binary tasks are to rank rows: their "
+        "metric `gauc` (docs/judgement.md). Unlike `weight`, it may be a feature; `drop` keeps it from being one.",
+    )
     stream_above_rows: int = Field(
         default=2_000_000,
         ge=0,

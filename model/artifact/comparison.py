@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from model.artifact.parity import rows_with_text
 from model.artifact.published import Published, answers, check_comparable
 from model.config.data import SyntheticData
-from model.config.run import METRICS, Config
+from model.config.run import Config
 from model.network.model import Model, Predictions, predict
 from model.schema import Dataset
 from model.training.metrics import HIGHER_IS_BETTER, evaluate
 from tables.errors import UserError
 
-FREE = {"path", "format", "weight", "buffer_rows", "cache_gib", "drop"}
+FREE = {"path", "format", "weight", "buffer_rows", "cache_gib", "drop", "group_metric"}
 """Keys of `data` that do not choose a row's split; a file's content is known by its digest."""
 
 LEARNED = {"name", "weight", "after", "negatives_kept", "calibrate"}
@@ -87,7 +87,7 @@ def read_bar(text: str, config: Config) -> Bar:
     key, _, margin = text.partition("=")
     task, _, metric = key.strip().rpartition(".")
     outputs = [(name, t.kind) for t in config.tasks for name in (t.name, t.conditional) if name]
-    known = [f"{name}.{metric}" for name, kind in outputs for metric in METRICS[kind]]
+    known = [f"{name}.{metric}" for name, kind in outputs for metric in config.metrics(kind)]
     if f"{task}.{metric}" not in known:
         raise UserError(f"--unless-worse names '{key.strip()}', expected one of {', '.join(known)}")
     try:

@@ -71,6 +71,7 @@ def build_manifest(
         "features": feature_entries(dataset.features),
         "tasks": [_task(task, metrics, constant) for task in dataset.tasks],
         "category_text": _category_text(config, dataset),
+        **_training_table(config, dataset),
         "gates": gates,
         "golden": _golden(golden, module, tolerance),
         "provenance": _provenance(config, dataset, module),
@@ -181,6 +182,22 @@ def _category_text(config: Config, dataset: Dataset) -> dict[str, Any]:
     values = itertools.chain.from_iterable(vocabularies)
     composed = all(value.isascii() or unicodedata.is_normalized("NFC", value) for value in values)
     return {"strip": strip, "normalization": "NFC" if composed else None}
+
+
+def _training_table(config: Config, dataset: Dataset) -> dict[str, Any]:
+    """Name texts that mean missing and columns that are not features; nothing of made rows."""
+    data = config.data
+    if not isinstance(data, TableData):
+        return {}
+    taken = {*dataset.features.names, *(task.column for task in config.tasks)}
+    other = [*data.drop, *data.split.columns, *([data.weight] if data.weight else [])]
+    markers = (text.strip() if data.strip else text for text in data.markers)
+    return {
+        "training_table": {
+            "missing": list(dict.fromkeys(markers)),
+            "dropped": [name for name in dict.fromkeys(other) if name not in taken],
+        }
+    }
 
 
 def _task(task: Task, metrics: Metrics, constant: Mapping[str, Baseline]) -> dict[str, Any]:

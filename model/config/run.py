@@ -22,7 +22,7 @@ from tables.config import CONDITION, Names, Section, TableData, Value
 
 METRICS: dict[TaskKind, tuple[str, ...]] = {
     "regression": ("rmse", "mae", "r2"),
-    "binary": ("auc", "pr_auc", "log_loss", "ece", "accuracy", "macro_f1"),
+    "binary": ("auc", "gauc", "pr_auc", "log_loss", "ece", "accuracy", "macro_f1"),
     "multiclass": ("auc", "log_loss", "accuracy", "macro_f1"),
 }
 """The metrics of each kind of task, as reports and `train.monitor` name them."""
@@ -192,6 +192,21 @@ class TrainConfig(Section):
     checkpoint_every_s: float = Field(default=30.0, ge=0, description="Seconds between checkpoints to resume from.")
 
 
+class ReportConfig(Section):
+    """Judgement of the model in its report, beyond its metrics."""
+
+    by: Names = Field(
+        default=(),
+        description='Columns by whose values the report cuts the test rows, e.g. `["country"]`: each with its rows '
+        "and the metric of each task, with an interval. They need not be features.",
+    )
+    importance_s: float = Field(
+        default=30.0,
+        ge=0,
+        description="Seconds, at most, that the report may spend on the permutation importance of features; 0: none.",
+    )
+
+
 class Config(Section):
     """Configuration of a run; with the table itself it decides the result."""
 
@@ -209,6 +224,7 @@ class Config(Section):
     )
     model: ModelConfig = Field(default=ModelConfig(), description="See `model.*`.")
     train: TrainConfig = Field(default=TrainConfig(), description="See `train.*`.")
+    report: ReportConfig = Field(default=ReportConfig(), description="See `report.*`.")
 
     @model_validator(mode="before")
     @classmethod
@@ -242,11 +258,22 @@ class Config(Section):
                     f"'{name}.given.{after}' is the name of the conditional output of task '{name}'; choose another "
                     "task name"
                 )
+        if self.group_metric is not None and "binary" not in kinds.values():
+            raise ValueError(f"data.group_metric is '{self.group_metric}', and no task is binary; take it out")
         if self.train.monitor != "loss":
-            known = [f"{task.name}.{metric}" for task in self.tasks for metric in METRICS[task.kind]]
+            known = [f"{task.name}.{metric}" for task in self.tasks for metric in self.metrics(task.kind)]
             if self.train.monitor not in known:
                 raise ValueError(f"train.monitor is '{self.train.monitor}', expected loss or one of {', '.join(known)}")
         return self
+
+    @property
+    def group_metric(self) -> str | None:
+        """Return the column of the groups within which rows are ranked."""
+        return self.data.group_metric if isinstance(self.data, TableData) else None
+
+    def metrics(self, kind: TaskKind) -> list[str]:
+        """List the metrics of a kind of task."""
+        return [name for name in METRICS[kind] if name != "gauc" or self.group_metric is not None]
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:

@@ -17,6 +17,7 @@ from model.config.run import Config
 from model.data.cells import cells_of
 from model.data.features import code_features
 from model.data.funnels import notes_on_funnels
+from model.data.groupings import Groupings
 from model.data.labels import coarse_answers, labelled_rows, read_labels, read_strata
 from model.data.splits import TEST, TRAIN, VALIDATION, assign
 from model.data.streaming.place import CACHE
@@ -83,12 +84,15 @@ def dataset_of(table: Table, digest: str, source: str, config: Config) -> Datase
     labels, tasks = read_labels(table, config.tasks, chosen, weights)
     coded, said, kinds = code_features(table, config, chosen == TRAIN, weights)
     remarks = tuple(said.lines())
+    train, validation, test = (coded.rows(chosen == part, labels, weights) for part in (TRAIN, VALIDATION, TEST))
+    groupings = Groupings(config)
     return Dataset(
         features=coded.features,
         tasks=tasks,
-        train=coded.rows(chosen == TRAIN, labels, weights),
-        validation=coded.rows(chosen == VALIDATION, labels, weights),
-        test=coded.rows(chosen == TEST, labels, weights),
+        train=train,
+        validation=groupings.judged(validation, table, chosen == VALIDATION, test=False),
+        test=groupings.judged(test, table, chosen == TEST, test=True),
+        segments=groupings.segments(),
         source=source,
         digest=digest,
         row_numbers=tuple(table.row_numbers[chosen == part] for part in (TRAIN, VALIDATION, TEST)),

@@ -9,6 +9,7 @@ from sklearn import metrics as sk
 
 from model.network.model import Predictions
 from model.schema import Rows, Task, funnel
+from model.training.ranking import grouped_auc
 
 Times = NDArray[np.float64] | None
 """(B,), how often each labelled row counts; None for once each."""
@@ -20,6 +21,7 @@ CHUNK_ROWS = 1 << 20
 
 HIGHER_IS_BETTER = {
     "auc": True,
+    "gauc": True,
     "pr_auc": True,
     "accuracy": True,
     "macro_f1": True,
@@ -155,8 +157,11 @@ def _measure(
     if task.kind == "regression":
         return _regression(answer, truth, times)
     classes = truth.astype(np.int64)
-    found = (_binary if task.kind == "binary" else _multiclass)(answer, classes, times)
-    return {name: float(value) for name, value in found.items()}
+    if task.kind == "multiclass":
+        return {name: float(value) for name, value in _multiclass(answer, classes, times).items()}
+    found = _binary(answer, classes, times)
+    gauc = None if rows.groups is None else grouped_auc(answer, classes, times, rows.groups[labelled])
+    return {name: float(value) for name, value in found.items()} | ({} if gauc is None else {"gauc": gauc})
 
 
 def _regression(answer: NDArray[np.float64], truth: NDArray[np.float64], times: Times) -> dict[str, float]:

@@ -264,6 +264,18 @@ class Golden(Entry):
         return len(self.numeric or self.categorical or self.datetime or ())
 
 
+class TrainingTable(Entry):
+    """Table that the rows came from, as far as it matters to who sends its rows.
+
+    Attributes:
+        missing: texts that mean a missing value, beside the empty one.
+        dropped: columns that are neither features nor labels.
+    """
+
+    missing: tuple[str, ...] = ()
+    dropped: tuple[Name, ...] = ()
+
+
 class CategoryText(Entry):
     """Steps of a caller on each value of text before it is fed, as the table's reader.
 

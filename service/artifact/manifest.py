@@ -23,6 +23,7 @@ from service.artifact.entries import (
     NumericFeature,
     Task,
     TextFeature,
+    TrainingTable,
 )
 from service.errors import ArtifactError
 from service.system.quoting import MOST_LISTED, cut, quote, quotes
@@ -47,6 +48,7 @@ class Manifest(Entry):
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
     category_text: CategoryText = CategoryText()
+    training_table: TrainingTable = TrainingTable()
     gates: GateBaseline | None
     golden: Golden
     provenance: Mapping[str, Json] = Field(default_factory=dict)

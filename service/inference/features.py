@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from service.artifact.manifest import CATEGORICAL, DATETIME, NUMERIC, Manifest
 from service.errors import InvalidFeatures, MalformedRequest, RequestTooLarge, ValueProblem
+from service.inference.lenient import Lenience
 from service.inference.problems import Features, column_problems, moment_problems, row_problems, tensor_problems
 from service.inference.reading.bags import Bag
 from service.inference.reading.datetimes import datetime_fault, read_datetimes, sound_moments
@@ -92,6 +93,9 @@ class FeatureReader:
     Args:
         manifest: gives names, kinds and order.
         max_rows: the most rows of one request.
+
+    Attributes:
+        lenience: liberties that may be taken with rows before they are read.
     """
 
     def __init__(self, manifest: Manifest, max_rows: int) -> None:
@@ -110,6 +114,7 @@ class FeatureReader:
             NumberReader(self.numeric).read, texts_of.read, texts_of.prepared
         )  # fmt: skip
         self._features = _features(manifest)
+        self.lenience = Lenience(manifest)
 
     def from_instances(self, instances: object) -> Batch:
         """Read rows: objects by feature name (absent, null: missing), or arrays in order.

@@ -226,6 +226,7 @@ def make_manifest(w: HandWeights, name: str) -> dict[str, Any]:
         "experts": 0 if w.gate is None else w.gate.shape[1],
         "features": features,
         "tasks": [{"name": t, "kind": KINDS[t], "classes": CLASSES[t], "metrics": {"loss": 0.5}} for t in w.tasks],
+        "training_table": {"missing": ["", "NA"], "dropped": ["row_id"]},
         "gates": None if w.gate is None else _baseline(w),
         "golden": golden,
         "provenance": {"created_at": "2026-01-02T03:04:05Z", "seed": 0, "versions": {"numpy": np.__version__}},

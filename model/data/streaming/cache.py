@@ -138,14 +138,15 @@ def map_rows(folder: Path, manifest: Mapping[str, Any], part: str, text_width: i
         np.empty((0, text_width), np.object_),
         bags,
         arrays.get("datetimes"),
-        arrays.get("weights"),
+        *(arrays.get(name) for name in ("weights", "groups", "segments")),
     )
     return rows, arrays["rows"]
 
 
 def _arrays(rows: Rows) -> dict[str, NDArray[Any]]:
     found: dict[str, NDArray[Any]] = {"numeric": rows.numeric, "codes": rows.codes, "labels": rows.labels}
-    optional = {"datetimes": rows.datetimes, "weights": rows.weights}
+    optional: dict[str, NDArray[Any] | None] = {"datetimes": rows.datetimes, "weights": rows.weights}
+    optional |= {"groups": rows.groups, "segments": rows.segments}
     return found | {name: array for name, array in optional.items() if array is not None}
 
 

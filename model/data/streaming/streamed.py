@@ -10,8 +10,9 @@ import numpy as np
 
 from model.config.run import Config
 from model.data.cells import cells_of
+from model.data.groupings import Groupings
 from model.data.labels import AbsentError
-from model.data.splits import SPLITS, TEST, Assignment
+from model.data.splits import SPLITS, TEST, TRAIN, Assignment
 from model.data.streaming.budget import check_space
 from model.data.streaming.cache import PARTS, CacheWriter, map_row_numbers, map_rows, read_manifest
 from model.data.streaming.joining import join_tables
@@ -21,7 +22,7 @@ from model.data.streaming.selection import Selection
 from model.data.streaming.splits import Plan, plan_of
 from model.data.streaming.strata import stratified
 from model.data.streaming.survey import Survey, survey
-from model.schema import Bags, Cells, Dataset, Rows
+from model.schema import Bags, Cells, Dataset, Rows, Segments
 from tables.blocks import Files
 from tables.config import TableData
 from tables.errors import DataError
@@ -104,6 +105,7 @@ def cache_key(config: Config, digest: str) -> str:
         "data": config.data.model_dump(mode="json", exclude=free),
         "features": config.features.model_dump(mode="json"),
         "tasks": [task.model_dump(mode="json", exclude={"weight"}) for task in config.tasks],
+        "by": config.report.by,
         "edges": [config.model.numeric_encoding, config.model.bins],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -112,33 +114,36 @@ def cache_key(config: Config, digest: str) -> str:
 def _write(files: Files, config: Config, plan: Plan, found: Survey, folder: Path, facts: dict[str, Any]) -> None:
     """Read the table again, and write the codes of all rows."""
     selection, progress = Selection(config), PassProgress("Pass 2 of 2, writing the cache", files.rows)
-    writer = CacheWriter(folder)
+    writer, groupings = CacheWriter(folder), Groupings(config)
     try:
         kept, counts = _Kept(), np.zeros(len(SPLITS), np.int64)
         for block in files.blocks():
             rows, table = len(block), selection.keep(block)
             chosen = plan.assign(table)
             counts += np.bincount(chosen, minlength=len(SPLITS))
-            _add(writer, table, chosen, found)
+            _add(writer, table, chosen, found, groupings)
             kept.add(table, chosen, found)
             progress.add(rows)
         if (counts != found.counts).any():
             raise DataError("the table has changed while it was read; start again")
         facts |= pack_schema(found.coder.features, found.tasks)
         facts |= {"notes": list(found.notes), "remarks": list(found.remarks)}
-        facts |= {"sample": pack(kept.rows(found)), "cells": pack(kept.cells(found, config))}
+        facts |= {"segments": [[segments.name, segments.values] for segments in groupings.segments()]}
+        facts |= {"sample": pack(kept.rows(found, Groupings(config))), "cells": pack(kept.cells(found, config))}
         writer.finish(facts)
         progress.end()
     finally:
         writer.close()
 
 
-def _add(writer: CacheWriter, table: Table, chosen: Assignment, found: Survey) -> None:
+def _add(writer: CacheWriter, table: Table, chosen: Assignment, found: Survey, groupings: Groupings) -> None:
     coded = found.coder.encode(table)
     labels, weights = found.coder.read_labels(table), found.coder.read_weights(table)
     for number, part in enumerate(PARTS):
         here = chosen == number
-        writer.add(part, coded.rows(here, labels, weights), table.row_numbers[here])
+        rows = coded.rows(here, labels, weights)
+        rows = rows if number == TRAIN else groupings.judged(rows, table, here, test=number == TEST)
+        writer.add(part, rows, table.row_numbers[here])
 
 
 class _Kept:
@@ -156,11 +161,12 @@ class _Kept:
         self._samples.append(table.keep(here))
         self._chosen.append(chosen[here])
 
-    def rows(self, found: Survey) -> Rows:
+    def rows(self, found: Survey, groupings: Groupings) -> Rows:
         """Encode the test rows, with their text."""
         table, coder = join_tables(self._tests), found.coder
         every = np.ones(len(table), bool)
-        return coder.encode(table, text=True).rows(every, coder.read_labels(table), coder.read_weights(table))
+        rows = coder.encode(table, text=True).rows(every, coder.read_labels(table), coder.read_weights(table))
+        return groupings.judged(rows, table, every, test=False)
 
     def cells(self, found: Survey, config: Config) -> Cells:
         """Take the cells of the table's sample, those of test rows if there are any."""
@@ -187,4 +193,5 @@ def _dataset(folder: Path, manifest: dict[str, Any], config: Config, source: str
         cells=unpack_cells(manifest["cells"]),
         row_numbers=(first, second, third),
         sample=unpack_rows(manifest["sample"]),
+        segments=tuple(Segments(name, tuple(values)) for name, values in manifest["segments"]),
     )

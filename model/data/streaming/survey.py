@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from model.config.run import Config
 from model.data.features import read_numbers
 from model.data.funnels import notes_on_funnels
+from model.data.groupings import Groupings
 from model.data.kinds import choose_kinds
 from model.data.labels import coarse_answers
 from model.data.remarks import on_not_available, on_precision, on_totals
@@ -68,6 +69,7 @@ class _Counter:
     def __init__(self, head: Table, config: Config, plan: Plan) -> None:
         assert isinstance(config.data, TableData)
         self.config, self.data, self.plan = config, config.data, plan
+        Groupings(config).check(head)
         self.kinds, self.said, self.notes = choose_kinds(head, config)
         self.columns: dict[str, Column] = {name: column_of(name, kind, config) for name, kind in self.kinds.items()}
         self.labels = tuple(label_reader(task) for task in config.tasks)

@@ -28,6 +28,11 @@ def dumps(value: object) -> bytes:
     return orjson.dumps(value, option=_NUMPY)
 
 
+def with_members(document: bytes, members: dict[str, Any]) -> bytes:
+    """Add members to the end of a JSON object that is written and has others."""
+    return document[:-1] + b"," + dumps(members)[1:]
+
+
 class JsonAnswer(Response):
     """Answer of JSON, written as it is: nothing is checked or copied."""
 

@@ -17,6 +17,8 @@ from service.http.codecs import v2_infer
 from service.http.codecs.endpoint import Endpoint, Endpoints
 from service.http.codecs.json_size import FREE_BYTES
 from service.http.codecs.keys import ROW_KEY, keyed_by_header
+from service.http.codecs.render import with_members
+from service.http.codecs.rows import Parsed
 from service.http.correlation import TRACEPARENT, CorrelationIds
 from service.http.errors import RawResponse, error_status, http_error, wants_json, write
 from service.http.front import Front, MetricsSink
@@ -28,7 +30,6 @@ from service.http.hot.replies import Reply, ReplyRecorder
 from service.http.hot.routing import Route, route_of
 from service.http.journal import Journal
 from service.http.types import AsgiApp, Receive, Scope, Send
-from service.inference.features import Batch
 
 JSON = b"content-type", b"application/json"
 
@@ -169,15 +170,17 @@ class HotPath(Front):
             answer_headers.append(endpoint.version_header)
         else:
             if len(body) <= APART_BYTES:
-                batch, columns = endpoint.parser.parse(body)
+                batch, columns, notes = endpoint.parser.parse(body)
             else:
-                batch, columns = await self._parse_large(endpoint, body)
+                batch, columns, notes = await self._parse_large(endpoint, body)
             if ROW_KEY in headers:
                 batch = keyed_by_header(batch, headers[ROW_KEY])
             parsed = self._clock()
             part = await endpoint.model.predict(batch, arrived, allowed_s)
             ran = self._clock()
             content = endpoint.renderer.columns(part) if columns else endpoint.renderer.rows(part)
+            if notes is not None:
+                content = with_members(content, notes.answer())
             answer_headers = [JSON, endpoint.version_header, (b"content-length", b"%d" % len(content))]
         if path not in self._routes and len(self._routes) < _ROUTES_KEPT:
             self._routes[path] = route
@@ -188,7 +191,7 @@ class HotPath(Front):
         served = endpoint, batch, part, parsed - came, self._clock() - ran, parsed
         return 200, answer_headers, content, arrived, ids, None, served
 
-    async def _parse_large(self, endpoint: Endpoint, body: bytes) -> tuple[Batch, bool]:
+    async def _parse_large(self, endpoint: Endpoint, body: bytes) -> Parsed:
         numbers = endpoint.parser.parse_numbers(body)
         if numbers is not None:
             return numbers

@@ -15,6 +15,7 @@ from typing_extensions import TypeAliasType, TypedDict
 from service.artifact.manifest import Manifest
 from service.http.openapi.schemas import REFERENCE, Schema, ref
 from service.inference.inspection import Inspection
+from service.inference.lenient import Note
 from service.monitoring.report import TrafficAnswer
 from service.monitoring.shadow_report import Comparison
 from service.system.json_types import Count
@@ -112,6 +113,8 @@ class InspectionAnswer(Inspection):
 
     model: str
     version: int
+    notes: NotRequired[Annotated[list[Note], Field(description="Liberties taken, where `lenient` was asked for.")]]
+    more_notes: NotRequired[Count]
 
 
 class Live(TypedDict):

@@ -31,6 +31,10 @@ SCALAR: Schema = {"type": ["number", "string", "null"]}
 VALUE: Schema = {"type": ["number", "string", "array", "null"], "items": _TEXT_OR_WHOLE}
 """One value of any row; null is a missing one."""
 
+_LENIENT = (
+    "Take numbers and booleans for categories and markers of missing values for numbers, and ignore columns that "
+    "training had beside the features; `notes` in the answer lists what was done."
+)
 _OPTIONS: dict[str, Schema] = {
     "contributions": {
         "type": ["boolean", "null"],
@@ -116,6 +120,7 @@ def _bodies(of: str, list_row: Schema, **more: Any) -> dict[str, Schema]:
         "inputs": ref(f"{of}Columns") | {"description": "Columns instead of rows: feature -> one value per row."},
     }
     others: Schema = {key: {"type": "null"} for key in forms}
+    others["lenient"] = {"type": ["boolean", "null"], "description": _LENIENT}
     others["signature_name"] = {"description": "Ignored; TensorFlow Serving's clients send it."}
     request, inspection = (
         {"oneOf": [obj({key: form}, may | {key: form}, additionalProperties=False) for key, form in forms.items()]}
@@ -123,9 +128,10 @@ def _bodies(of: str, list_row: Schema, **more: Any) -> dict[str, Schema]:
     )
     common = {"model": TEXT, "version": {"type": "integer"}}
     rows, columns = {"predictions": array(ref(f"{of}Prediction"))}, {"outputs": ref(f"{of}Outputs")}
+    notes = {"notes": array(ref("Note")), "more_notes": {"type": "integer", "minimum": 1}}
     answer = {
         "description": "`predictions`, a row each, answers `instances`; `outputs`, in columns, answers `inputs`.",
-        "oneOf": [obj(common | rows), obj(common | columns)],
+        "oneOf": [obj(common | rows, notes), obj(common | columns, notes)],
     }
     return {f"{of}Request": request | more, f"{of}Inspection": inspection | more, f"{of}Answer": answer}
 

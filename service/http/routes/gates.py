@@ -16,6 +16,7 @@ from service.http.openapi.answers import InspectionAnswer
 from service.http.types import Headers, PathName, PathVersion
 from service.inference.features import Batch
 from service.inference.inspection import InspectionOptions, inspect
+from service.inference.lenient import Notes
 from service.system.quoting import quote
 
 OPTIONS = frozenset({"contributions", "ablation", "top_k"})
@@ -55,17 +56,17 @@ async def _inspected(engine: Engine, endpoint: Endpoint, headers: Headers, incom
     allowed_s = timeout_s(headers, engine.settings.request_timeout_s)
     body = await incoming.read_json(headers, endpoint.limits)
     read = functools.partial(_read, endpoint, body)
-    options, batch = read() if len(body) <= APART_BYTES else await incoming.apart(read)
+    options, batch, notes = read() if len(body) <= APART_BYTES else await incoming.apart(read)
     report = await inspect(model, batch, options, arrived, allowed_s)
-    answer: InspectionAnswer = {"model": model.name, "version": model.version, **report}
-    response = JsonAnswer(answer)
+    answer: InspectionAnswer = {"model": model.name, "version": model.version, **report}  # type: ignore[typeddict-item]
+    response = JsonAnswer(dict(answer) | ({} if notes is None else notes.answer()))
     response.raw_headers.append(endpoint.version_header)
     return response
 
 
-def _read(endpoint: Endpoint, body: bytes) -> tuple[InspectionOptions, Batch]:
+def _read(endpoint: Endpoint, body: bytes) -> tuple[InspectionOptions, Batch, Notes | None]:
     document = load_object(body, EXPECTED)
-    return _options(document), endpoint.parser.read(document, OPTIONS)
+    return _options(document), *endpoint.parser.read(document, OPTIONS)
 
 
 def _options(document: dict[str, Any]) -> InspectionOptions:

@@ -42,7 +42,7 @@ def without(manifest: Manifest) -> RowParser:
 def outcome(parser: RowParser, body: bytes) -> Any:
     """Return what a body is read as: its numbers, or its refusal."""
     try:
-        batch, columns = parser.parse(body)
+        batch, columns, _ = parser.parse(body)
     except RequestError as error:
         return type(error), str(error)
     assert batch.numeric is not None
@@ -174,7 +174,7 @@ def test_tensors_are_taken_only_when_all_is_as_expected(
 
 
 def test_a_batch_of_the_fast_path_is_like_any_other(with_simdjson: RowParser) -> None:
-    batch, columns = with_simdjson.parse(json.dumps({"instances": [[0.5] * N] * 2}).encode())
+    batch, columns, _ = with_simdjson.parse(json.dumps({"instances": [[0.5] * N] * 2}).encode())
     assert not columns
     assert isinstance(batch, Batch)
     assert batch.categorical is None
