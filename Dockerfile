@@ -39,6 +39,8 @@ FROM base AS trainer
 COPY --from=trainer-packages /opt/venv /opt/venv
 COPY tables tables
 COPY model model
+COPY service service
+COPY batch batch
 COPY scripts scripts
 USER mmoe
 ENV MPLCONFIGDIR=/tmp/matplotlib

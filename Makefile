@@ -35,7 +35,7 @@ PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make $(MAKECMDGOALS): a
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve train config study tune test test-service clients check soak bench bench-train format lock audit clean
+.PHONY: help serve train config score study tune test test-service clients check soak bench bench-train format lock audit clean
 
 help:  ## Say what there is to make
 	@echo 'make serve                      train the demo model if there is none, then serve it'
@@ -55,6 +55,11 @@ train: config $(VENV)/.train  ## Train on a config and publish the model (CONFIG
 
 config:
 	@[ -n "$(CONFIG)" ] || { echo 'Say which config: make train CONFIG=scripts/configs/synthetic.toml' >&2; exit 2; }
+
+score: $(VENV)/.train  ## Score a table by a model (MODEL=models/NAME INPUT=rows/ OUTPUT=predictions/ ARGS="--keep id")
+	@[ -n "$(MODEL)" ] && [ -n "$(INPUT)" ] && [ -n "$(OUTPUT)" ] \
+	  || { echo 'Say what to score: make score MODEL=models/NAME INPUT=rows/ OUTPUT=predictions/' >&2; exit 2; }
+	@$(BIN)/python -m scripts.score $(MODEL) $(INPUT) $(OUTPUT) $(ARGS)
 
 study: $(VENV)/.study  ## Repeat the paper's synthetic study, or a table's, and write its page (ARGS="--quick", "census", "hotel")
 	@$(BIN)/python -m scripts.study $(ARGS)

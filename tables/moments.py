@@ -71,7 +71,9 @@ def zoneless(table: Table, name: str) -> bool:
 
 def _from_text(table: Table, series: pl.Series, key: str) -> pl.Series:
     common = series.str.contains(COMMON).fill_null(False)
-    seconds = _from_common(series.set(~common, None)) if common.any() else pl.Series([None] * len(series))
+    seconds = (
+        _from_common(series.set(~common, None)) if common.any() else pl.Series([None] * len(series), dtype=pl.Int64)
+    )
     rest = series.set(seconds.is_not_null(), None)
     if rest.null_count() == len(rest):
         return seconds

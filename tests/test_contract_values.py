@@ -1,10 +1,7 @@
 """Cells through both halves: the graph treats a request's value as the reader does a table's."""
 
 import copy
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,66 +10,27 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import Phase, given, reject, settings
+from hypothesis import Phase, given, settings
 from sklearn.utils import murmurhash3_32
 
 pytest.importorskip("torch", reason="makes a model: needs the trainer's packages")
 
 import torch
 
-from model.artifact.export import build_artifact
 from model.artifact.parity import TOLERANCE, check_cells
-from model.artifact.serving_module import ServingModule, serve
+from model.artifact.serving_module import serve
 from model.artifact.text import lookup_table
 from model.config.run import Config
 from model.data.table import read_dataset
 from model.errors import ExportError
-from model.network.inputs import inputs_of
-from model.network.model import build_model, predict
+from model.network.model import build_model
 from model.schema import FIRST_VALUE, MISSING, UNKNOWN, Dataset
-from service.inference.features import Batch, FeatureReader
-from service.inference.predictor import Predictor
+from service.inference.features import Batch
 from tables.config import TableData
-from tables.errors import DataError
 from tables.missing import markers_of
 from tables.numerals import Numerals
+from tests.support.made_models import TASK, barren_tables_rejected, make
 from tests.support.made_tables import MOMENTS, MadeTable, made_tables
-
-TASK = {"name": "y", "column": "y", "kind": "regression"}
-
-
-@dataclass(frozen=True)
-class Made:
-    """Untrained model in both halves.
-
-    Weights are random, so that different inputs differ.
-    """
-
-    dataset: Dataset
-    predictor: Predictor
-    reader: FeatureReader
-    module: ServingModule
-
-    def answer(self, rows: Sequence[Mapping[str, Any]]) -> Any:
-        """Answer rows as the service does."""
-        return self.predictor.run(self.reader.from_instances(list(rows))).tasks["y"]
-
-
-def make(folder: Path, frame: pl.DataFrame, parquet: bool = False, **sections: Any) -> Made:
-    """Read a table, make a network of random weights, and load its file as the service does."""
-    path = folder / "table"
-    separator = sections.get("data", {}).get("separator", ",")
-    frame.write_parquet(path) if parquet else frame.write_csv(path, separator=separator)
-    data = {"kind": "table", "path": str(path), **sections.pop("data", {})}
-    features = {"min_count": 1, **sections.pop("features", {})}
-    config = Config.model_validate({"name": "made", "data": data, "features": features, "tasks": [TASK], **sections})
-    dataset = read_dataset(config)
-    model = build_model(dataset.features, dataset.tasks, config.model, seed=0)
-    content, manifest = build_artifact(model, dataset, config, predict(model, dataset.test))
-    assert json.dumps(manifest, allow_nan=False)
-    (folder / "model.onnx").write_bytes(content)
-    predictor = Predictor.load(folder / "model.onnx")
-    return Made(dataset, predictor, FeatureReader(predictor.manifest, max_rows=10_000), serve(model, dataset))
 
 
 def rows(count: int = 60) -> dict[str, list[Any]]:
@@ -170,17 +128,6 @@ def test_id_and_bag_that_the_graph_takes_otherwise_than_the_reader_did_are_found
             check_cells(file, made.module, changed, TOLERANCE)
 
 
-@contextmanager
-def barren_tables_rejected() -> Iterator[None]:
-    """Draw another table where a declared column has no value that is known."""
-    try:
-        yield
-    except DataError as error:
-        if "tells nothing" in str(error):
-            reject()
-        raise
-
-
 def bucket(text: str, buckets: int) -> int:
     return FIRST_VALUE + int(murmurhash3_32(text.encode(), 0, positive=True)) % buckets
 
@@ -236,16 +183,11 @@ def test_service_takes_every_cell_of_any_table_as_its_reader_did(
     folder = tmp_path_factory.mktemp("made")
     with barren_tables_rejected():
         made_table = make(folder, made.frame, made.parquet, data=made.data, features=made.features)
-    dataset = made_table.dataset
-    order = np.concatenate(dataset.row_numbers) - 1
-    splits = (dataset.train, dataset.validation, dataset.test)
-    expected, exact = (
-        np.concatenate([module.answer(inputs_of(rows))["y"] for rows in splits])
-        for module in (made_table.module, copy.deepcopy(made_table.module).double())
-    )
+    dataset, exact_module = made_table.dataset, copy.deepcopy(made_table.module).double()
+    expected, exact = (made_table.trained_answers(module)["y"] for module in (None, exact_module))
     noise = float(np.abs(expected - exact).max())  # of float32, for values far beyond the training rows
     numerals = Numerals(made.data["decimal"], made.data["thousands"])
-    requests = requests_of(made.frame[order], dataset, numerals)
+    requests = requests_of(made.frame[made_table.order], dataset, numerals)
     np.testing.assert_allclose(made_table.answer(requests), expected, rtol=1e-5, atol=1e-5 + 4.0 * noise)
 
 

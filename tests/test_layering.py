@@ -31,6 +31,7 @@ def test_service_loads_nothing_of_the_trainer() -> None:
     loaded = packages_loaded_by("service")
     assert "service" in loaded
     assert not loaded & {
+        "batch",
         "model",
         "scripts",
         "benchmarks",
@@ -43,8 +44,15 @@ def test_service_loads_nothing_of_the_trainer() -> None:
     }
 
 
+def test_scoring_loads_nothing_of_the_trainer() -> None:
+    pytest.importorskip("polars", reason="the trainer's packages are not installed")
+    loaded = packages_loaded_by("batch")
+    assert "batch" in loaded
+    assert not loaded & {"model", "scripts", "benchmarks", "torch", "onnx", "sklearn", "fastapi", "uvicorn"}
+
+
 def test_trainer_loads_nothing_of_the_service() -> None:
     pytest.importorskip("torch", reason="the trainer is not installed")
     loaded = packages_loaded_by("model")
     assert "model" in loaded
-    assert not loaded & {"service", "scripts", "benchmarks", "fastapi", "starlette", "uvicorn"}
+    assert not loaded & {"service", "batch", "scripts", "benchmarks", "fastapi", "starlette", "uvicorn"}

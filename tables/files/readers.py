@@ -70,7 +70,13 @@ def kind_at(path: Path, where: Where, data: TableData) -> Kind | None:
 
 
 def frames(
-    path: Path, where: Where, file: FileLook, data: TableData, columns: list[str], start: int
+    path: Path,
+    where: Where,
+    file: FileLook,
+    data: TableData,
+    columns: list[str],
+    start: int,
+    stop: int | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Read a file from one of its rows on, in frames of any height.
 
@@ -81,6 +87,7 @@ def frames(
         data: says how it is written.
         columns: of the file, to read.
         start: first row, from 0.
+        stop: row after the last one that is wanted; more may be read, except of Parquet.
 
     Raises:
         DataError: the file cannot be read, or has other rows than before.
@@ -98,7 +105,7 @@ def frames(
     elif file.kind is not None:
         with _explained(file.kind, where):
             scan = table_probe.scan(path, file.kind).select(columns)
-            yield from table_probe.pieces(scan, file.kind, start, file.rows)
+            yield from table_probe.pieces(scan, file.kind, start, file.rows if stop is None else min(stop, file.rows))
 
 
 @contextmanager

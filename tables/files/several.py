@@ -1,6 +1,7 @@
 """Several files as one table: the same columns, types that agree, rows one after another."""
 
 import hashlib
+import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,19 +62,25 @@ class FileSet:
             whole.update(f"{file.name}\0{self.copies.sha256(file)}\n".encode())
         return f"sha256:{whole.hexdigest()}"
 
-    def frames(self, columns: Sequence[str] | None = None, start: int = 0) -> Iterator[pl.DataFrame]:
+    def frames(
+        self, columns: Sequence[str] | None = None, start: int = 0, stop: int | None = None
+    ) -> Iterator[pl.DataFrame]:
         """Read the rows from one on, counted from 0, in frames of any height.
 
         Args:
             columns: to read, in the order of the frames; None for all.
             start: first row, counted over all files.
+            stop: row after the last one that is wanted; None for all. More may be read, except of
+                Parquet.
 
         Raises:
             DataError: a file cannot be read, or has other rows than at the first look.
         """
         wanted = list(self.schema) if columns is None else list(columns)
         ends = np.cumsum([one.rows for one in self.looks])
-        todo = [place for place, end in enumerate(ends) if end > start]
+        begins = ends - [one.rows for one in self.looks]
+        last = math.inf if stop is None else stop
+        todo = [place for place, end in enumerate(ends) if end > start and begins[place] < last]
         with trial(rows=True) as ahead:
             for place, later in zip_longest(todo, todo[1:]):
                 file, one = self.files[place], self.looks[place]
@@ -84,8 +91,9 @@ class FileSet:
                 if later is not None:
                     self._begin(ahead, later)
                 given = _given(one, wanted)
-                skipped = max(0, start - int(ends[place]) + one.rows)
-                for frame in frames(path, file.where, one, self.data, given, skipped):
+                begin = int(begins[place])
+                first, end = max(0, start - begin), None if stop is None else stop - begin
+                for frame in frames(path, file.where, one, self.data, given, first, end):
                     yield self._aligned(frame, file, wanted)
 
     def _begin(self, ahead: Trial, place: int) -> None:

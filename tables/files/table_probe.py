@@ -62,7 +62,7 @@ def pieces(table: pl.LazyFrame, kind: str, start: int, rows: int) -> Iterator[pl
     if kind == "parquet":
         size = max(PIECE_ROWS, min(rows // MOST_PIECES, MOST_ROWS))
         for place in range(start, rows, size):
-            yield table.slice(place, size).collect()
+            yield table.slice(place, min(size, rows - place)).collect()
     elif rows > start:
         yield from table.slice(start).collect_batches(chunk_size=PIECE_ROWS, maintain_order=True, engine="streaming")
 

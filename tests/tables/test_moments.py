@@ -86,6 +86,11 @@ def test_typed_moments(unit: Any) -> None:
     assert not zoneless(table(aware), "a")
 
 
+def test_text_that_is_missing_everywhere_is_read() -> None:
+    assert read([None, None], pl.String) == [MISSING_TIME] * 2
+    assert read([], pl.String) == []
+
+
 def test_numbers_are_seconds() -> None:
     assert read([NOON, -5, None]) == [NOON, MISSING_TIME, MISSING_TIME]
     assert read([1.75, -0.25, float("nan")]) == [1, -1, MISSING_TIME]

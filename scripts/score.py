@@ -1,0 +1,143 @@
+"""Score a table by a model: python -m scripts.score models/NAME rows.parquet predictions/."""
+
+import argparse
+import os
+import signal
+import sys
+import tomllib
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from batch.job import Columns, Job
+from batch.local import score_parts
+from batch.progress import Progress
+from batch.score import Request, score
+from tables.errors import UserError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns its exit code: 0, 2 for what the user can mend, 130 when interrupted.
+    """
+    options = parse(arguments)
+    try:
+        request = _request(options)
+        summary = score(request, partial(_run, options), _say, lambda rows, done: Progress(rows, done).add)
+    except UserError as error:
+        return _fail(*map(str, error.args))
+    except OSError as error:
+        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        print("\nInterrupted; the same command goes on from the parts that are whole.", file=sys.stderr)
+        return INTERRUPTED
+    aside = f"; {summary.set_aside:,} set aside in {options.errors}" if options.errors is not None else ""
+    print(f"Scored {summary.rows:,} rows into {summary.parts} parts of {options.output}{aside}")
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser("python -m scripts.score", description=__doc__)
+    parser.add_argument("model", type=Path, help="model.onnx, a version's directory, or models/NAME: its highest")
+    parser.add_argument(
+        "input", nargs="+", help="files, folders, patterns or addresses of object stores: one table (docs/tables.md)"
+    )
+    parser.add_argument("output", type=Path, help="folder of Parquet parts; an unfinished one is gone on with")
+    parser.add_argument(
+        "--keep", type=_names, default={}, metavar="A,NEW=B", help="columns to carry over as they are, or renamed"
+    )
+    parser.add_argument("--gates", action="store_true", help="also each task's gate weights, as lists")
+    parser.add_argument("--top-expert", action="store_true", help="also each task's expert of the largest gate weight")
+    parser.add_argument(
+        "--contributions", type=_count, default=0, metavar="K", help="also the K features that speak most for that one"
+    )
+    parser.add_argument(
+        "--errors", type=Path, metavar="FILE", help="set rows that cannot be scored aside in a CSV, and go on"
+    )
+    parser.add_argument("--processes", type=_count, default=0, metavar="N", help="of a core each (default: all cores)")
+    parser.add_argument("--part-rows", type=_count, default=0, metavar="N", help="rows of each part (default: by size)")
+    parser.add_argument("--restart", action="store_true", help="remove the parts of an earlier run first")
+    parser.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="key of [data] in docs/config.md where the table is written otherwise than the training table: "
+        "'separator=\";\"'",
+    )
+    return parser.parse_args(arguments)
+
+
+def _request(options: argparse.Namespace) -> Request:
+    columns = Columns(options.keep, options.gates, options.top_expert, options.contributions)
+    return Request(
+        options.model,
+        tuple(options.input),
+        options.output,
+        columns,
+        _changes(options.set),
+        options.errors,
+        options.part_rows,
+        options.restart,
+    )
+
+
+def _run(options: argparse.Namespace, job: Job, parts: Sequence[int]) -> Iterable[tuple[int, int]]:
+    return score_parts(job, parts, options.processes or len(os.sched_getaffinity(0)))
+
+
+def _changes(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read KEY=VALUE pairs, values as in TOML; what is not TOML is text."""
+    changes: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"--set {pair}: expected KEY=VALUE")
+        try:
+            changes[key.strip().removeprefix("data.")] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            changes[key.strip().removeprefix("data.")] = value
+    return changes
+
+
+def _names(text: str) -> dict[str, str]:
+    """Read names of columns, or NEW=NAME, with commas between them."""
+    names: dict[str, str] = {}
+    for given in filter(None, map(str.strip, text.split(","))):
+        new, equals, name = given.partition("=")
+        names[new.strip()] = name.strip() if equals else given
+    return names
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{count} is not at least 1")
+    return count
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _fail(*sentences: str) -> int:
+    for sentence in sentences:
+        print(f"error: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)  # a stopped container goes on where it was, as after Ctrl-C
+    sys.exit(main())
