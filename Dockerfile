@@ -12,10 +12,10 @@ WORKDIR /app
 FROM base AS service-packages
 # EXTRA=otel brings what sends traces.
 ARG EXTRA
-COPY deploy/requirements/service.txt deploy/requirements/otel.txt requirements/
+COPY deploy/requirements/service.txt deploy/requirements/grpc.txt deploy/requirements/otel.txt requirements/
 RUN python3 -m venv /opt/venv
 # What the service never imports goes out again: pip, headers, tests, tools for preparing models.
-RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt ${EXTRA:+-r requirements/$EXTRA.txt} \
+RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt -r requirements/grpc.txt ${EXTRA:+-r requirements/$EXTRA.txt} \
  && pip uninstall -q -y pip setuptools \
  && cd /opt/venv/lib/python3*/site-packages \
  && rm -rf numpy/*/tests numpy/tests numpy/_core/include numpy/f2py onnxruntime/tools onnxruntime/transformers \

@@ -24,7 +24,13 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ROOT / "deploy" / "requirements"
-SECTIONS = {"service": "the service", "trainer": "[train]", "otel": "[otel]", "stores": "[stores]"}
+SECTIONS = {
+    "service": "the service",
+    "grpc": "[grpc]",
+    "trainer": "[train]",
+    "otel": "[otel]",
+    "stores": "[stores]",
+}
 """Lock file by the section of constraints.txt that it holds."""
 
 UNHASHED = frozenset({"torch"})

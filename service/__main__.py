@@ -57,6 +57,7 @@ def _serve(arguments: list[str]) -> int:
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines have neither the form of the log nor its words
     from service.errors import ServiceError, SettingsError
     from service.settings import help_text
 
@@ -91,6 +92,7 @@ def _say_why_not(error: Exception) -> None:
 
 
 def _check_settings() -> int:
+    from service.grpc.extra import wants_grpc
     from service.keys import check_guarded
     from service.logs.traces import wants_traces
     from service.settings import read_settings, unknown_variables
@@ -98,6 +100,7 @@ def _check_settings() -> int:
     settings = read_settings(os.environ)
     check_guarded(settings)
     wants_traces(settings, os.environ)
+    wants_grpc(settings)
     for sentence in unknown_variables(os.environ):
         print(sentence, file=sys.stderr)
     print("The settings can be served with.")
@@ -122,12 +125,14 @@ def _run(worker: list[str]) -> int:
     check_guarded(settings)  # before anything else is logged, and once instead of by every worker
     for sentence in unknown_variables(os.environ):
         log_event(logging.getLogger("service"), logging.WARNING, "unknown_setting", "%s", sentence)
+    from service.grpc.extra import wants_grpc
     from service.logs.traces import wants_traces
     from service.run_directory import RunDirectory
     from service.system.cores import usable_cores
     from service.workers.launcher import launch
 
     wants_traces(settings, os.environ)
+    wants_grpc(settings)
     workers = settings.workers or usable_cores()
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # one in between would leave the directory behind
     with RunDirectory.create(workers, settings.run_dir) as directory:

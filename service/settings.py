@@ -158,6 +158,17 @@ class Settings(BaseModel):
     alone. Unset: all on one port; 0 takes a free one and prints it."""
     operation_host: Text | None = None
     """Address of the second port; unset: the same as MMOE_HOST."""
+    grpc_port: Port | None = None
+    """Port of the Open Inference Protocol's gRPC service, on the address of MMOE_HOST; needs the
+    extra grpc. Unset: there is none; 0 takes a free one and prints it."""
+    grpc_tls_cert: Path | None = None
+    """File of the certificate, and of those between it and its authority, for TLS on that port, in
+    PEM; unset: no TLS there. Changes count from the next connection on."""
+    grpc_tls_key: Path | None = None
+    """File of its key, in PEM."""
+    grpc_tls_client_ca: Path | None = None
+    """File of the authority, in PEM, of whose certificates gRPC clients need one; unset: they need
+    none."""
     keys_file: Path | None = None
     """File of API keys, in lines that `python -m service.keys new` prints; unset: calls need no
     key."""
@@ -210,6 +221,20 @@ class Settings(BaseModel):
     log_days: float = Field(default=0, ge=0, le=36_500, allow_inf_nan=False)
     """Days after which files of the prediction log and of the label log are deleted; 0: when there
     are too many alone."""
+
+    @field_validator("grpc_tls_key")
+    @classmethod
+    def _belongs_to_a_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if (key is None) is not (info.data.get("grpc_tls_cert") is None):
+            raise ValueError("a file where MMOE_GRPC_TLS_CERT names one, and only there")
+        return key
+
+    @field_validator("grpc_tls_client_ca")
+    @classmethod
+    def _checks_clients_of_tls(cls, authority: Path | None, info: ValidationInfo) -> Path | None:
+        if authority is not None and info.data.get("grpc_tls_cert") is None:
+            raise ValueError("none without MMOE_GRPC_TLS_CERT: only TLS asks for certificates")
+        return authority
 
     @field_validator("max_queue_rows")
     @classmethod

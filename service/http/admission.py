@@ -137,9 +137,7 @@ class Admission:
         Raises:
             RequestTooLarge: more is.
         """
-        if len(body) <= FREE_BYTES:
-            return
-        await self._turn()
+        await self.turn(len(body))
         if length > FREE_BYTES and not limits.fits_roughly(body, length):
             async with self._thread:
                 await asyncio.to_thread(limits.check, body, length)
@@ -155,7 +153,10 @@ class Admission:
         async with self._thread:
             return await asyncio.to_thread(parse)
 
-    async def _turn(self) -> None:
+    async def turn(self, size: int) -> None:
+        """Wait for the turn of a body of so many bytes, if it is large."""
+        if size <= FREE_BYTES:
+            return
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         self._waiting.append(turn)

@@ -8,7 +8,7 @@ Errors are answered by error_handlers.py; the one table error -> status is in er
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -18,6 +18,7 @@ from service.engine import Engine
 from service.http.admission import Admission
 from service.http.codecs.endpoint import Endpoints
 from service.http.codecs.render import JsonAnswer
+from service.http.codecs.v2_metadata import SERVER
 from service.http.error_handlers import ErrorHandlers
 from service.http.front import Front
 from service.http.guard import Guard, peer_of
@@ -35,7 +36,7 @@ from service.http.routes.models import health_router, models_router
 from service.http.routes.page import web_router
 from service.http.routes.shadow import shadow_router
 from service.http.routes.traffic import traffic_router
-from service.http.routes.v2 import SERVER, v2_health_router, v2_router
+from service.http.routes.v2 import v2_health_router, v2_router
 from service.http.types import AsgiApp
 from service.keys import Keys
 from service.monitoring.telemetry import Telemetry
@@ -55,11 +56,13 @@ class Applications(NamedTuple):
         operation: that of the second port, with probes, metrics and admin calls; None where there
             is one port.
         rescan: looks at the files of models and keys again.
+        shared: what another transport of the process shares with them.
     """
 
     main: AsgiApp
     operation: AsgiApp | None
     rescan: Callable[[], Coroutine[Any, Any, None]]
+    shared: "Shared"
 
 
 def create_app(engine: Engine, telemetry: Telemetry | None = None, journal: Journal | None = None) -> AsgiApp:
@@ -87,7 +90,7 @@ def create_apps(
     """
     keys = Keys.of(engine.settings.keys_file)
     guard, endpoints = Guard(keys, engine.settings.local_admin), Endpoints(engine)
-    shared = _Shared(
+    shared = Shared(
         engine,
         telemetry,
         journal or Journal(engine.settings),
@@ -96,6 +99,7 @@ def create_apps(
         guard,
         endpoints,
         Admission(engine.settings),
+        [],
     )
     _connect_telemetry(shared)
     app, routers = _application(shared), _routers(shared)
@@ -107,11 +111,15 @@ def create_apps(
         second = FastAPI(redirect_slashes=False, openapi_url=None)
         operation = _operation(_assemble(second, shared, [*routers.probes, routers.figures], routers.admin), shared)
     front = HotPath(behind, engine, endpoints, shared.admission, shared.journal, guard, telemetry)
-    return Applications(front, operation, functools.partial(_rescan, shared))
+    return Applications(front, operation, functools.partial(_rescan, shared), shared)
 
 
-class _Shared(NamedTuple):
-    """Parts that all applications of one process share."""
+class Shared(NamedTuple):
+    """Parts that all transports of one process share.
+
+    Attributes:
+        endings: of other transports, which the end waits for before it closes these parts.
+    """
 
     engine: Engine
     telemetry: Telemetry | None
@@ -121,6 +129,7 @@ class _Shared(NamedTuple):
     guard: Guard
     endpoints: Endpoints
     admission: Admission
+    endings: list[Callable[[], Awaitable[None]]]
 
 
 class _Routers(NamedTuple):
@@ -142,8 +151,8 @@ class _Routers(NamedTuple):
     admin: list[APIRouter]
 
 
-def _routers(shared: _Shared) -> _Routers:
-    engine, telemetry, journal, reconciler, _, guard, endpoints, admission = shared
+def _routers(shared: Shared) -> _Routers:
+    engine, telemetry, journal, reconciler, _, guard, endpoints, admission, _ = shared
     commands = VersionCommands(reconciler)
     return _Routers(
         probes=[health_router(engine), v2_health_router(engine)],
@@ -164,7 +173,7 @@ def _routers(shared: _Shared) -> _Routers:
     )
 
 
-def _connect_telemetry(shared: _Shared) -> None:
+def _connect_telemetry(shared: Shared) -> None:
     """Connect the metrics to swaps, to the versions that are refused and to comparisons."""
     engine, telemetry = shared.engine, shared.telemetry
     if telemetry is not None:
@@ -172,7 +181,7 @@ def _connect_telemetry(shared: _Shared) -> None:
         telemetry.refused, telemetry.shadows = engine.catalogue.refused, engine.catalogue.shadow_figures
 
 
-def _application(shared: _Shared) -> FastAPI:
+def _application(shared: Shared) -> FastAPI:
     """Make the main application, with its description and no other route yet."""
     app = FastAPI(
         title=SERVER,
@@ -185,13 +194,13 @@ def _application(shared: _Shared) -> FastAPI:
     return app
 
 
-def _operation(behind: AsgiApp, shared: _Shared) -> AsgiApp:
+def _operation(behind: AsgiApp, shared: Shared) -> AsgiApp:
     settings = shared.engine.settings
     hosts = Hosts.of(settings, operation=True)
     return Front(behind, settings, hosts, shared.journal, shared.engine.clock, shared.telemetry)
 
 
-def _assemble(app: FastAPI, shared: _Shared, open_to_all: list[APIRouter], guarded: list[APIRouter]) -> AsgiApp:
+def _assemble(app: FastAPI, shared: Shared, open_to_all: list[APIRouter], guarded: list[APIRouter]) -> AsgiApp:
     """Give an application its routes, and put in front of it what every request passes."""
     for router in open_to_all:
         app.include_router(router)
@@ -203,13 +212,13 @@ def _assemble(app: FastAPI, shared: _Shared, open_to_all: list[APIRouter], guard
     return RequestMiddleware(app, routes, shared.engine, shared.journal, shared.telemetry)
 
 
-async def _rescan(shared: _Shared) -> None:
+async def _rescan(shared: Shared) -> None:
     if shared.keys is not None:
         await asyncio.to_thread(shared.keys.reload)
     await shared.reconciler.rescan()
 
 
-def _lifespan(shared: _Shared) -> Callable[[FastAPI], Any]:
+def _lifespan(shared: Shared) -> Callable[[FastAPI], Any]:
     engine, telemetry, journal, reconciler, keys, *_ = shared
 
     @contextlib.asynccontextmanager
@@ -222,6 +231,8 @@ def _lifespan(shared: _Shared) -> Callable[[FastAPI], Any]:
         if keys is not None:
             keeping.append(asyncio.create_task(keys.keep_reloading()))
         yield
+        for ending in shared.endings:
+            await ending()
         for task in keeping:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

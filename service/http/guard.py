@@ -121,36 +121,45 @@ class Guard:
 
     async def predict(self, request: Request) -> None:
         """Do what `check` does, as a dependency of FastAPI routes."""
-        self._check(request)
-
-    def _check(self, request: Request) -> Key | None:
-        return self.check(dict(request.scope["headers"]), peer_of(request.scope))
+        self.check(dict(request.scope["headers"]), peer_of(request.scope))
 
     async def admin(self, request: Request) -> None:
-        """Let a call pass that changes the service; a dependency of FastAPI routes.
+        """Do what `check_admin` does, as a dependency of FastAPI routes."""
+        headers, host = dict(request.scope["headers"]), request.url.hostname or ""
+        self.check_admin(headers, peer_of(request.scope), host, request.method, request.url.path)
+
+    def check_admin(self, headers: Headers, peer: str, host: str | None, method: str, path: str) -> None:
+        """Let a call pass that changes the service.
+
+        Args:
+            headers: of the call, their names in lower case.
+            peer: the address that it comes from.
+            host: by which it addresses the service; None where no browser can call.
+            method: of HTTP, for the log.
+            path: of the call, for the log.
 
         Raises:
             Unauthorised: as `check`.
             Forbidden: its key has another role; or there are no keys, and it does not come from
                 this machine or such calls are off.
         """
-        key = self._check(request)
+        key = self.check(headers, peer)
         if key is None:
-            self._check_local(request)
+            self._check_local(headers, peer, host)
         elif key.role != "admin":
             raise Forbidden(_ADMIN_KEY, f"the key {key.name!r} has the role {key.role!r}", "Use a key with that role")
         by = f"the key {key.name!r}" if key else "a caller on this machine"
-        method, path = request.method, request.url.path[:_LONGEST_PATH]
+        path = path[:_LONGEST_PATH]
         log_event(log, logging.INFO, "admin_call", "Admin call %s %r by %s", method, path, by, path=path, by=by)
 
-    def _check_local(self, request: Request) -> None:
+    def _check_local(self, headers: Headers, peer: str, host: str | None) -> None:
         """Refuse callers on other machines, through a proxy, and pages in a browser."""
         if not self._local_admin:
             action = (
                 "Name a file of keys with MMOE_KEYS_FILE, or accept calls from this machine with MMOE_LOCAL_ADMIN=true"
             )
             raise Forbidden(_ADMIN_KEY, "the service has no keys", action)
-        peer, host, names = peer_of(request.scope), request.url.hostname or "", request.headers.keys()
+        names = [name.decode("latin-1") for name in headers]
         if not is_loopback(peer):
             action = "Call 127.0.0.1 there, or set up keys with MMOE_KEYS_FILE"
             raise Forbidden(_LOCAL_ADMIN, f"this request comes from {peer!r}", action)
@@ -159,7 +168,7 @@ class Guard:
             raise Forbidden(_LOCAL_ADMIN, came, "Call the service itself")
         if browser := next((name for name in names if name in _OF_BROWSERS), None):
             raise Forbidden(_LOCAL_ADMIN, f"this request carries {browser!r}", "Use curl")
-        if not is_loopback(host):  # a page whose name somebody lets point to this machine
+        if host is not None and not is_loopback(host):  # a page whose name somebody lets point to this machine
             came = f"this request names the host {quote(host)}"
             raise Forbidden(_LOCAL_ADMIN, came, "Call it by 127.0.0.1, ::1 or localhost")
 

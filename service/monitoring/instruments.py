@@ -33,6 +33,8 @@ ROUTES = (
     "labels",
     "v2_infer",
     "v2",
+    "grpc_infer",
+    "grpc",
     "admin",
     "health",
     "metrics",

@@ -12,7 +12,7 @@ from service.errors import NotReady
 from service.http.openapi.schemas import example_rows
 from service.inference.model import Model
 from service.logs.log import log_event
-from service.workers.sockets import bound_to_all, local_address, url
+from service.workers.sockets import Ports, bound_to_all, local_address, url
 
 LOOK_S = 0.1
 """Seconds between two looks whether the service is ready."""
@@ -22,19 +22,22 @@ _FEATURES_SHOWN = 3
 log = logging.getLogger("service")
 
 
-async def announce(engine: Engine, main: socket.socket, operation: socket.socket | None = None) -> None:
+async def announce(engine: Engine, ports: Ports) -> None:
     """Log where the service listens, what it serves, when it is ready, and a call that works.
 
     Args:
         engine: of the process that speaks for all.
-        main: the socket of the port for predictions.
-        operation: that of the second port, if there is one.
+        ports: bound.
     """
-    if operation is not None:
+    main = ports.http[0]
+    for operation in ports.http[1:]:
         log_event(
             log, logging.INFO, "operation", "Probes, metrics and admin calls are on %s%s",
             url(operation), _reach(operation), url=url(operation), bound=local_address(operation),
         )  # fmt: skip
+    if ports.grpc is not None:
+        sentence, place = "gRPC (Open Inference Protocol) is on %s", local_address(ports.grpc)
+        log_event(log, logging.INFO, "grpc", sentence, place, bound=place)
     if (reason := _reason_against(engine)) is not None:
         _log_served(engine, "listening", main)
         log_event(log, logging.WARNING, "not_ready", "%s", reason)

@@ -17,7 +17,6 @@ import math
 import os
 import select
 import signal
-import socket
 import time
 from types import FrameType
 
@@ -26,7 +25,7 @@ from service.run_directory import RunDirectory
 from service.settings import Settings
 from service.workers.heartbeat import HeartbeatMonitor
 from service.workers.process import GO, GO_AND_ANNOUNCE, WorkerProcess
-from service.workers.sockets import addresses, bind, listen
+from service.workers.sockets import Ports, bind_all, listen
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 STEADY_S = 10.0
@@ -50,18 +49,18 @@ def launch(settings: Settings, workers: int, run_directory: RunDirectory) -> int
         SettingsError: the port cannot be had, or the run directory has no room.
     """
     with contextlib.ExitStack() as stack:
-        bound = [stack.enter_context(contextlib.closing(bind(address))) for address in addresses(settings)]
-        return _Launcher(settings, workers, run_directory, bound).run()
+        ports = bind_all(settings)
+        for one in ports.all:
+            stack.enter_context(contextlib.closing(one))
+        return _Launcher(settings, workers, run_directory, ports).run()
 
 
 class _Launcher:
-    def __init__(
-        self, settings: Settings, workers: int, run_directory: RunDirectory, bound: list[socket.socket]
-    ) -> None:
+    def __init__(self, settings: Settings, workers: int, run_directory: RunDirectory, ports: Ports) -> None:
         self._settings = settings
         self._count = workers
         self._run_directory = run_directory
-        self._bound = bound
+        self._ports = ports
         self._heartbeats = HeartbeatMonitor(run_directory, workers, LOOK_S)
         self._workers: dict[int, WorkerProcess] = {}
         self._loaded: set[int] = set()
@@ -86,7 +85,7 @@ class _Launcher:
         if not self._all_loaded():
             self._end()
             return 0 if self._stopping else 1
-        listen(self._settings, self._bound)
+        listen(self._settings, self._ports.http)
         for place, worker in self._workers.items():
             worker.answer(GO_AND_ANNOUNCE if place == 0 else GO)
         while not self._stopping and not self._cannot_serve():
@@ -176,7 +175,7 @@ class _Launcher:
 
     def _start(self, place: int) -> None:
         self._heartbeats.expect(place, self._settings.worker_load_timeout_s)
-        self._workers[place] = WorkerProcess(place, self._count, self._run_directory.path, self._bound)
+        self._workers[place] = WorkerProcess(place, self._count, self._run_directory.path, self._ports.all)
 
     def _replace_dead(self) -> None:
         """Restart dead workers: at once, then after a pause that doubles while they die."""
@@ -220,7 +219,7 @@ class _Launcher:
 
         Kill those that do not end in time, or at a second signal.
         """
-        for one in self._bound:  # or connections would wait here where no worker accepts them any more
+        for one in self._ports.all:  # or connections would wait here where no worker accepts them any more
             one.close()
         for worker in self._workers.values():
             worker.process.send_signal(self._asked)

@@ -29,7 +29,7 @@ class WorkerProcess:
         place: of the worker; a restarted worker has the place of the dead one.
         workers: how many there are.
         run_directory: that they share.
-        bound: sockets that all workers accept from.
+        bound: sockets of all ports.
 
     Attributes:
         process: of the system.

@@ -24,8 +24,41 @@ class Address(NamedTuple):
     host_setting: str = "MMOE_HOST"
 
 
+class Ports(NamedTuple):
+    """Sockets of all ports, bound.
+
+    Attributes:
+        http: of the main port, and of the second one if there is one.
+        grpc: keeps the port of gRPC; None where there is none. Each worker listens on a socket of
+            its own there, for gRPC takes none that is made elsewhere.
+    """
+
+    http: Sequence[socket.socket]
+    grpc: socket.socket | None
+
+    @property
+    def all(self) -> list[socket.socket]:
+        """Return every socket, that of gRPC last."""
+        return [*self.http] if self.grpc is None else [*self.http, self.grpc]
+
+
+def bind_all(settings: Settings) -> Ports:
+    """Bind every port that the settings name.
+
+    Raises:
+        SettingsError: as `bind`.
+    """
+    http, grpc = [bind(address) for address in addresses(settings)], None
+    if settings.grpc_port is not None:
+        grpc = bind(Address(settings.host, settings.grpc_port, "MMOE_GRPC_PORT"))
+        # Set only now, or the port of another service would count as free. This socket keeps the
+        # port and does not listen; the same user's others may, if they ask to share it too.
+        grpc.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return Ports(http, grpc)
+
+
 def addresses(settings: Settings) -> list[Address]:
-    """Return where the service listens: its port, and the second one if there is one."""
+    """Return where HTTP listens: its port, and the second one if there is one."""
     found = [Address(settings.host, settings.port)]
     if settings.operation_port is not None:
         host = settings.operation_host or settings.host

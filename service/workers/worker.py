@@ -9,7 +9,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -32,9 +32,12 @@ from service.workers.identity import WorkerIdentity
 from service.workers.launcher import LOOK_S
 from service.workers.listening import Acceptor, make_listeners, uvicorn_config
 from service.workers.process import GO, GO_AND_ANNOUNCE, WorkerPipes
-from service.workers.shutdown import GracefulShutdown
-from service.workers.sockets import addresses, bind, listen
+from service.workers.shutdown import GracefulShutdown, Listener
+from service.workers.sockets import Ports, bind_all, listen
 from service.workers.tuning import allow_connections, on_signal, settle_memory
+
+if TYPE_CHECKING:
+    from service.grpc.server import GrpcServer
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -48,13 +51,13 @@ def run_alone(settings: Settings, directory: RunDirectory) -> None:
         SettingsError: the port or the run directory cannot be had.
         ArtifactError: the directory of models cannot be read.
     """
-    bound = [bind(address) for address in addresses(settings)]
+    ports = bind_all(settings)
 
     def begin() -> bool:
-        listen(settings, bound)
+        listen(settings, ports.http)
         return True
 
-    serve(settings, bound, begin, WorkerIdentity(0, 1, directory, None))
+    serve(settings, ports, begin, WorkerIdentity(0, 1, directory, None))
 
 
 def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
@@ -70,6 +73,7 @@ def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
     place, workers, loaded, go, *sockets = map(int, (*arguments[:2], *arguments[3:]))
     pipes, directory = WorkerPipes(loaded, go, tuple(sockets)), RunDirectory(Path(arguments[2]), workers)
     bound = [socket.socket(fileno=descriptor) for descriptor in pipes.sockets]
+    ports = Ports(bound, None) if settings.grpc_port is None else Ports(bound[:-1], bound[-1])
 
     def begin() -> bool:
         os.write(pipes.loaded, GO)
@@ -79,12 +83,10 @@ def run_launched(settings: Settings, arguments: Sequence[str]) -> None:
             raise SystemExit(1)
         return answer == GO_AND_ANNOUNCE
 
-    serve(settings, bound, begin, WorkerIdentity(place, workers, directory, pipes.go))
+    serve(settings, ports, begin, WorkerIdentity(place, workers, directory, pipes.go))
 
 
-def serve(
-    settings: Settings, bound: Sequence[socket.socket], begin: Callable[[], bool], identity: WorkerIdentity
-) -> None:
+def serve(settings: Settings, ports: Ports, begin: Callable[[], bool], identity: WorkerIdentity) -> None:
     """Load the models and serve them until SIGTERM or SIGINT.
 
     Return when the requests in flight have ended.
@@ -93,7 +95,7 @@ def serve(
 
     Args:
         settings: of the service.
-        bound: where to serve; the second, if there is one, is for operation.
+        ports: where to serve.
         begin: called when the models are loaded; returns when all of it listens, and tells whether
             to announce it.
         identity: of which it is one.
@@ -101,12 +103,12 @@ def serve(
     log_event(log, logging.INFO, "starting", "Loading the models in %s", settings.models)
     limits = CheckLimits(settings.model_memory_bytes, settings.check_timeout_s)
     with contextlib.closing(ProvenFiles(identity.directory.path, settings.max_batch_rows, limits)) as proven:
-        _load_and_serve(settings, bound, begin, identity, proven)
+        _load_and_serve(settings, ports, begin, identity, proven)
 
 
 def _load_and_serve(
     settings: Settings,
-    bound: Sequence[socket.socket],
+    ports: Ports,
     begin: Callable[[], bool],
     identity: WorkerIdentity,
     proven: ProvenFiles,
@@ -129,14 +131,16 @@ def _load_and_serve(
         # uvicorn would close its sockets at the first signal; here the service first serves on.
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
         opening = set[asyncio.Future[Any]]()
-        listeners = make_listeners(server, settings, apps, bound, identity.workers, opening)
+        listeners = make_listeners(server, settings, apps, ports.http, identity.workers, opening)
+        grpc = _grpc_server(apps, ports, identity.workers)
         settle_memory()
         allow_connections()
         announced = begin()  # whatever is needed of the run directory is there by now
-    shutdown = GracefulShutdown(server, engine, listeners, identity.lifeline, opening)
+    closing: list[Listener] = [*listeners, *([] if grpc is None else [grpc])]
+    shutdown = GracefulShutdown(server, engine, closing, identity.lifeline, opening)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.get_loop().call_soon(heartbeat.start)
-        runner.run(_serve(server, engine, apps, listeners, shutdown, bound if announced else [], identity))
+        runner.run(_serve(server, engine, apps, listeners, grpc, shutdown, ports if announced else None, identity))
 
 
 async def _serve(
@@ -144,13 +148,16 @@ async def _serve(
     engine: Engine,
     apps: Applications,
     listeners: Sequence[Acceptor],
+    grpc: "GrpcServer | None",
     shutdown: GracefulShutdown,
-    announced: Sequence[socket.socket],
+    announced: Ports | None,
     identity: WorkerIdentity,
 ) -> None:
     shutdown.install_signal_handlers()
     _rescan_at_sighup(apps)
-    tasks = [asyncio.ensure_future(announce(engine, *announced))] if announced else []
+    if grpc is not None:
+        await grpc.start()
+    tasks = [asyncio.ensure_future(announce(engine, announced))] if announced is not None else []
     if identity.lifeline is None:
         tasks.append(asyncio.ensure_future(_log_if_gone(identity.directory)))
     serving = asyncio.ensure_future(server.serve([]))
@@ -161,10 +168,21 @@ async def _serve(
     for task in tasks:
         task.cancel()
     if server.force_exit:  # uvicorn leaves it out then
+        if grpc is not None:
+            await grpc.end(force=True)
         await server.lifespan.shutdown()
     log_event(log, logging.INFO, "ended", "Ended")
     for number in HANDLED:  # it is ending: one more must not change its exit status
         signal.signal(number, signal.SIG_IGN)
+
+
+def _grpc_server(apps: Applications, ports: Ports, workers: int) -> "GrpcServer | None":
+    """Make the server of the gRPC port, whose library is loaded only where there is one."""
+    if ports.grpc is None:
+        return None
+    from service.grpc.server import GrpcServer
+
+    return GrpcServer(apps.shared, ports.grpc, workers)
 
 
 async def _log_if_gone(directory: RunDirectory) -> None:

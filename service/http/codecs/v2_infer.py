@@ -60,9 +60,11 @@ def parse(signature: Signature, headers: Headers, body: bytes) -> InferRequest:
     if length == len(body):
         found = signature.from_json(body)
         if found is not None:
-            return InferRequest(found[0], _wanted(signature, found[1]))
+            return InferRequest(found[0], requested_outputs(signature, found[1]))
     request = load_object(body[:length], EXPECTED)
-    return InferRequest(signature.read(request.get("inputs"), memoryview(body)[length:]), _wanted(signature, request))
+    return InferRequest(
+        signature.read(request.get("inputs"), memoryview(body)[length:]), requested_outputs(signature, request)
+    )
 
 
 def infer(
@@ -127,7 +129,7 @@ def json_length(headers: Headers, body: bytes) -> int:
     return length
 
 
-def _wanted(signature: Signature, request: dict[str, Any]) -> RequestedOutputs:
+def requested_outputs(signature: Signature, request: dict[str, Any]) -> RequestedOutputs:
     """Read "id", "parameters" and "outputs", of which null is absent.
 
     Unknown keys are allowed by the protocol.

@@ -25,7 +25,7 @@ from service.http.front import Front, MetricsSink
 from service.http.guard import Guard, peer_of
 from service.http.hosts import Hosts
 from service.http.hot.head_cache import Call, Head, HeadCache
-from service.http.hot.refusals import Refusals
+from service.http.hot.refusals import Refusals, forget_where
 from service.http.hot.replies import Reply, ReplyRecorder
 from service.http.hot.routing import Route, route_of
 from service.http.journal import Journal
@@ -203,7 +203,7 @@ class HotPath(Front):
         Until then it holds on to nothing of the request but its head.
         """
         if isinstance(error, ServiceError):
-            _forget_where(error)
+            forget_where(error)
         await self._wait_to_refuse(error)
         ids = self._journal.identify(call.headers)
         status, headers, content = self._problem(error, call, ids)
@@ -227,11 +227,6 @@ class HotPath(Front):
     def _not_post(self, call: Call, ids: CorrelationIds) -> RawResponse:
         detail = f"{call.method} is not possible here; send the rows with POST. GET /docs shows how."
         return http_error(405, detail, call.path, ids.request_id or b"", [(b"allow", b"POST")])
-
-
-def _forget_where(error: BaseException) -> None:
-    """Drop the frames of an error, and of those that it came from: they hold rows and bodies."""
-    error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
 async def _end_of_turn() -> None:

@@ -55,3 +55,8 @@ class Refusals:
                 self._allowed -= 1
         if self._waiting:
             asyncio.get_running_loop().call_later(TICK_S, self._let_out)
+
+
+def forget_where(error: BaseException) -> None:
+    """Drop the frames of an error, and of those that it came from: they hold rows and bodies."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None

@@ -143,7 +143,7 @@ def repository_router(engine: Engine, commands: VersionCommands, guard: Guard, a
         only_ready = (await read_object(admission, request, '{"ready": true}, or nothing', empty=True)).get("ready")
         if only_ready is not None and type(only_ready) is not bool:
             raise MalformedRequest(f'"ready" is {quote(only_ready)}', "true or false")
-        entries = [entry for model in engine.models() for entry in _entries(model)]
+        entries = [entry for model in engine.models() for entry in index_entries(model)]
         return JsonAnswer([entry for entry in entries if entry["state"] == "READY" or not only_ready])
 
     @router.post(
@@ -184,7 +184,7 @@ def repository_router(engine: Engine, commands: VersionCommands, guard: Guard, a
     return router
 
 
-def _entries(model: ModelState) -> list[IndexEntry]:
+def index_entries(model: ModelState) -> list[IndexEntry]:
     """Describe the versions of a model; one without a number where they are unknown."""
     entries = [
         IndexEntry(

@@ -4,14 +4,14 @@ Server, models, health.
 """
 
 import contextlib
-from importlib import metadata
 
 from fastapi import APIRouter, Response
 
 from service.engine import Engine
 from service.errors import NotReady
-from service.http.codecs.endpoint import Endpoint, Endpoints
+from service.http.codecs.endpoint import Endpoints
 from service.http.codecs.render import JsonAnswer
+from service.http.codecs.v2_metadata import describe_model, describe_server
 from service.http.openapi.answers import (
     ModelMetadata,
     ModelNames,
@@ -22,10 +22,6 @@ from service.http.openapi.answers import (
 )
 from service.http.types import PathName, PathVersion
 
-SERVER = "mmoe-serve"
-EXTENSIONS = ["binary_tensor_data", "model_repository"]
-PLATFORM = "onnx_onnxv1"
-
 
 def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
     """Make the protocol's routes that describe the server and its models."""
@@ -35,7 +31,7 @@ def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
     @router.get("/", include_in_schema=False)
     async def server() -> Response:
         """Name the server and the extensions it speaks."""
-        return JsonAnswer(ServerMetadata(name=SERVER, version=metadata.version(SERVER), extensions=EXTENSIONS))
+        return JsonAnswer(describe_server())
 
     @router.get("/models", summary="Models", responses=answers(ModelNames))
     async def models() -> Response:
@@ -45,7 +41,7 @@ def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
     @router.get("/models/{name}", summary="Model metadata", responses=answers(ModelMetadata, 404, 503))
     async def model(name: PathName) -> Response:
         """Describe a model's tensors; its features stand in their columns in manifest order."""
-        return JsonAnswer(_describe(engine, endpoints.get(name)))
+        return JsonAnswer(describe_model(engine, endpoints.get(name)))
 
     @router.get(
         "/models/{name}/versions/{version}",
@@ -54,7 +50,7 @@ def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
     )
     async def model_version(name: PathName, version: PathVersion) -> Response:
         """Describe the tensors of a loaded version."""
-        return JsonAnswer(_describe(engine, endpoints.get(name, version)))
+        return JsonAnswer(describe_model(engine, endpoints.get(name, version)))
 
     @router.get("/models/{name}/ready", summary="Model ready", responses=answers(ModelReady, 404, 503))
     async def model_ready(name: PathName) -> Response:
@@ -92,14 +88,3 @@ def v2_health_router(engine: Engine) -> APIRouter:
         return JsonAnswer(ServerHealth(live=True, ready=True))
 
     return router
-
-
-def _describe(engine: Engine, endpoint: Endpoint) -> ModelMetadata:
-    model = endpoint.model
-    versions = next((state.versions for state in engine.models() if state.name == model.name), ())
-    return {
-        "name": model.name,
-        "versions": [str(version.version) for version in versions if version.state == "loaded"],
-        "platform": PLATFORM,
-        **endpoint.signature.describe(),
-    }
