@@ -1,6 +1,6 @@
 """Client of mmoe-serve: rows in, every task's prediction and gate weights out."""
 
-from mmoe_client.answers import Prediction
+from mmoe_client.answers import Note, Prediction
 from mmoe_client.client import AsyncClient, Client
 from mmoe_client.errors import (
     CapacityError,
@@ -38,6 +38,7 @@ __all__ = [
     "Metadata",
     "ModelNotFound",
     "NotReady",
+    "Note",
     "Overloaded",
     "Prediction",
     "Problem",

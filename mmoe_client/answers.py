@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,20 @@ from numpy.typing import NDArray
 from mmoe_client.metadata import Metadata
 
 Floats = NDArray[np.float32]
+
+
+class Note(NamedTuple):
+    """Liberty that the service took with a column, where it was asked to be lenient.
+
+    Attributes:
+        row: first one of those given that it was taken with, from 0.
+        rows: of how many.
+    """
+
+    feature: str
+    row: int
+    rows: int
+    message: str
 
 
 @dataclass(frozen=True)
@@ -24,6 +38,7 @@ class Prediction:
             class (B,), or the probabilities of K classes (B, K).
         gate_weights: by task, the weight of each expert (B, E); None for a model without gates.
         request_ids: of the requests that the answer was put together from.
+        notes: liberties that were taken with the rows, of a lenient client.
     """
 
     model: str
@@ -31,6 +46,7 @@ class Prediction:
     tasks: Mapping[str, Floats]
     gate_weights: Mapping[str, Floats] | None
     request_ids: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -76,7 +92,19 @@ def joined(parts: Sequence[Prediction]) -> Prediction:
         names = last.gate_weights
         gates = {name: np.concatenate([(part.gate_weights or {})[name] for part in parts]) for name in names}
     tasks = {name: np.concatenate([part.tasks[name] for part in parts]) for name in last.tasks}
-    return Prediction(last.model, last.version, tasks, gates, tuple(i for part in parts for i in part.request_ids))
+    ids = tuple(i for part in parts for i in part.request_ids)
+    return Prediction(last.model, last.version, tasks, gates, ids, _joined_notes(parts))
+
+
+def _joined_notes(parts: Sequence[Prediction]) -> tuple[Note, ...]:
+    """Join the notes of parts, one per column; rows are counted from the first part's."""
+    notes, begin = dict[str, Note](), 0
+    for part in parts:
+        for note in part.notes:
+            before = notes.get(note.feature, note._replace(row=note.row + begin, rows=0))
+            notes[note.feature] = before._replace(rows=before.rows + note.rows)
+        begin += part.rows
+    return tuple(notes.values())
 
 
 def frame_like(rows: Any, columns: Mapping[str, Floats]) -> Any:

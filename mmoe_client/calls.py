@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from mmoe_client.answers import Prediction, joined
+from mmoe_client.answers import Note, Prediction, joined
 from mmoe_client.errors import InvalidFeatures, Problem, RequestTooLarge, ServerFault
 from mmoe_client.metadata import Metadata
 from mmoe_client.rows import Extra, Rows, columns_of
@@ -56,10 +56,12 @@ class Known:
 
     Attributes:
         metadata: by model and version.
+        options: members of the bodies of requests that hold rows.
         part_rows: rows of the parts that a long request is cut into.
     """
 
     metadata: dict[tuple[str | None, int | None], Metadata] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     part_rows: int = FIRST_PART_ROWS
 
 
@@ -86,7 +88,7 @@ def predict(
     begin, parts = 0, list[Prediction]()
     while begin < count or not parts:
         size = min(known.part_rows, max(count - begin, 0))
-        body, size = _fitting(columns, begin, size)
+        body, size = _fitting(columns, begin, size, known.options)
         name = request_id if count <= size or not request_id else f"{request_id}-{len(parts)}"
         try:
             reply = yield Call("POST", f"{path_of(model, version)}:predict", body, name)
@@ -108,7 +110,7 @@ def gates(
     """Inspect the gates over rows, in one request: its figures are over all of them."""
     described = yield from metadata(known, model, version)
     columns, _ = columns_of(rows, described, extra)
-    given = {name: value for name, value in options.items() if value}
+    given = {**known.options, **{name: value for name, value in options.items() if value}}
     body = _json({"inputs": columns, **given})
     reply = yield Call("POST", f"{path_of(model, version)}:gates", body, request_id)
     found: dict[str, Any] = reply.document
@@ -121,11 +123,11 @@ def fetch(path: str) -> Steps[Any]:
     return reply.document
 
 
-def _fitting(columns: Mapping[str, list[Any]], begin: int, rows: int) -> tuple[bytes, int]:
+def _fitting(columns: Mapping[str, list[Any]], begin: int, rows: int, options: Mapping[str, Any]) -> tuple[bytes, int]:
     """Write a part of at most so many rows, and of fewer where its JSON would be long."""
     while True:
         part = {name: values[begin : begin + rows] for name, values in columns.items()}
-        body = _json({"inputs": part})
+        body = _json({"inputs": part, **options})
         if len(body) <= PART_BYTES or rows <= 1:
             return body, rows
         rows = max(1, int(rows * PART_BYTES / len(body) * 0.9))
@@ -154,7 +156,9 @@ def _prediction(reply: Reply, described: Metadata) -> Prediction:
         weights = outputs["gate_weights"]
         gate_weights = None if weights is None else {n: np.asarray(v, np.float32) for n, v in weights.items()}
         name = reply.headers.get("x-request-id", "")
-        return Prediction(document["model"], document["version"], tasks, gate_weights, (name,) if name else ())
+        notes = tuple(Note(e["feature"], e["row"], e["rows"], e["message"]) for e in document.get("notes") or ())
+        ids = (name,) if name else ()
+        return Prediction(document["model"], document["version"], tasks, gate_weights, ids, notes)
     except (KeyError, TypeError, ValueError) as error:
         raise ServerFault(f"the answer is not a prediction: {error!r}") from None
 

@@ -21,9 +21,9 @@ Result = TypeVar("Result")
 class _Steps:
     """Steps of each call, as both clients run them."""
 
-    def __init__(self, model: str | None, extra: Extra, policy: Policy) -> None:
+    def __init__(self, model: str | None, extra: Extra, lenient: bool, policy: Policy) -> None:
         self._model, self._extra, self._policy = model, extra, policy
-        self._known = Known()
+        self._known = Known(options={"lenient": True} if lenient else {})
 
     def _named(self, model: str | None) -> Steps[str]:
         """Return the model asked for, the client's, or the service's default."""
@@ -81,6 +81,9 @@ class Client(_Steps):
         connections: that are kept at most.
         extra: "ignore" leaves out columns that are not features; by default the service refuses
             them.
+        lenient: whether the service is to take rows as they stand in the table: numbers for
+            categories that equal them, its markers of missing values, and columns of labels, which
+            it ignores; `notes` of the answer tell.
         transport: of httpx, in place of the network.
     """
 
@@ -93,9 +96,10 @@ class Client(_Steps):
         tries: int = 4,
         connections: int = 10,
         extra: Extra = "refuse",
+        lenient: bool = False,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        super().__init__(model, extra, Policy(timeout_s, tries, api_key))
+        super().__init__(model, extra, lenient, Policy(timeout_s, tries, api_key))
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._http = httpx.Client(base_url=url, limits=limits, transport=transport, trust_env=False)
 
@@ -222,9 +226,10 @@ class AsyncClient(_Steps):
         tries: int = 4,
         connections: int = 10,
         extra: Extra = "refuse",
+        lenient: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(model, extra, Policy(timeout_s, tries, api_key))
+        super().__init__(model, extra, lenient, Policy(timeout_s, tries, api_key))
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._http = httpx.AsyncClient(base_url=url, limits=limits, transport=transport, trust_env=False)
 

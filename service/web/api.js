@@ -51,3 +51,26 @@ export function curlLine(name, row) {
   const key = hasKey() ? ' -H "Authorization: Bearer $MMOE_KEY"' : "";
   return `curl -s '${url}'${key} -H 'Content-Type: application/json' -d '${body}'`;
 }
+
+/** The lines of Python that send the same row by the project's client. */
+export function pythonLines(name, row) {
+  const key = hasKey();
+  const service = new URL(".", document.baseURI).href.replace(/\/$/, "");
+  const given = [literal(service), `model=${literal(name)}`, ...(key ? ['api_key=os.environ["MMOE_KEY"]'] : [])].join(", ");
+  return [
+    ...(key ? ["import os"] : []),
+    "from mmoe_client import Client",
+    "",
+    `with Client(${given}) as client:`,
+    `    answer = client.predict([${literal(row)}])`,
+    "print(answer.tasks, answer.gate_weights)",
+  ].join("\n");
+}
+
+/** A value of JSON as Python writes it; its strings and numbers are JSON's. */
+function literal(value) {
+  if (value === null || typeof value === "boolean") return { null: "None", true: "True", false: "False" }[value];
+  if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
+  if (typeof value === "object") return `{${Object.entries(value).map(([key, one]) => `${literal(key)}: ${literal(one)}`).join(", ")}}`;
+  return JSON.stringify(value);
+}

@@ -86,7 +86,7 @@ class TryView {
   show(row, prediction, version) {
     const parts = [this.predictionCard(prediction, version)];
     if (prediction.gate_weights) parts.push(this.gateCard(row, prediction));
-    parts.push(this.curlCard(row));
+    parts.push(this.shellCard(row));
     this.answer.replaceChildren(...parts);
   }
 
@@ -133,11 +133,16 @@ class TryView {
     return h("div", { class: "stack" }, h("p", { class: "soft", text: "Change of each prediction when one expert is left out and the gate spreads its weight over the rest." }), ...rows);
   }
 
-  curlCard(row) {
-    const line = api.curlLine(this.manifest.name, row);
-    const copy = h("button", { type: "button", text: "Copy", on: { click: async () => { await navigator.clipboard.writeText(line); copy.textContent = "Copied"; } } });
-    return card("The same from a shell", h("pre", { tabindex: "0", id: "curl", text: line }), navigator.clipboard ? copy : null);
+  shellCard(row) {
+    const { name } = this.manifest;
+    return card("The same from a shell", ...copied("curl", api.curlLine(name, row)), h("h3", { text: "And in Python" }), ...copied("python", api.pythonLines(name, row)));
   }
+}
+
+/** Text to take along, and a button that does where the browser lets it. */
+function copied(id, text) {
+  const copy = h("button", { type: "button", text: "Copy", on: { click: async () => { await navigator.clipboard.writeText(text); copy.textContent = "Copied"; } } });
+  return [h("pre", { tabindex: "0", id, text }), navigator.clipboard ? copy : null];
 }
 
 /** For a multiclass task the class that moves most; else the one number. */

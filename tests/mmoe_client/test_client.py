@@ -248,3 +248,19 @@ def test_a_key_is_sent(tmp_path: Path, start_service: Callable[..., Any]) -> Non
 def test_nobody_at_the_address() -> None:
     with Client("http://127.0.0.1:9", model="hand", tries=2, timeout_s=5) as client, pytest.raises(Unreachable):
         client.predict([{"age": 1.0}])
+
+
+def test_a_lenient_client_sends_rows_as_they_stand_in_the_table(url: str, columns: dict[str, list[Any]]) -> None:
+    ages = [*columns["age"][:-1], "NA"]
+    table = {**columns, "age": ages, "row_id": list(range(COUNT))}
+    with Client(url) as strict, Client(url, lenient=True) as client:
+        with pytest.raises(InvalidFeatures):
+            strict.predict(table)
+        answer = client.predict(table)
+        expected = strict.predict({**columns, "age": [*columns["age"][:-1], None]})
+        assert "notes" in client.gates({"age": ["NA"]})
+    for name, values in answer.tasks.items():
+        assert_allclose(values, expected.tasks[name])
+    notes = sorted((note.feature, note.row, note.rows) for note in answer.notes)
+    assert notes == [("age", COUNT - 1, 1), ("row_id", 0, COUNT)]
+    assert expected.notes == ()

@@ -22,6 +22,9 @@ def test_the_examples_run(
         for example in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
             exec(example, scope)
     said = capsys.readouterr().out
-    assert "['price', 'sold', 'price.expert_0'" in said
+    assert scope["answers"].columns == ["price", "sold"] + [
+        f"{t}.expert_{e}" for t in ("price", "sold") for e in range(3)
+    ]
+    assert "row_id" in said
     assert "2 (2,) (2, 3)" in said
     assert "'contribution':" in said

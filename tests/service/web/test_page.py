@@ -88,6 +88,17 @@ def test_the_shown_curl_line_gives_the_same_answer(page: Page, address: str) -> 
     assert json.loads(printed)["predictions"] == expected["predictions"]
 
 
+def test_the_shown_lines_of_python_give_the_same_answer(page: Page, address: str) -> None:
+    row = fill(page)
+    page.get_by_role("button", name="Predict").click()
+    scope: dict[str, Any] = {}
+    exec(page.locator("#python").inner_text(), scope)
+    (expected,) = ask(address, "/v1/models/hand:predict", {"instances": [row]})["predictions"]
+    for task, value in expected["tasks"].items():
+        assert scope["answer"].tasks[task][0] == pytest.approx(value)
+    assert scope["answer"].gate_weights["sold"][0] == pytest.approx(expected["gate_weights"]["sold"])
+
+
 def test_contributions_and_ablation_come_on_demand_and_agree_with_the_api(page: Page, address: str) -> None:
     row = fill(page)
     page.get_by_role("button", name="Predict").click()
