@@ -14,6 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
+from model.reliability import reliability, wilson
 from model.schema import Task
 
 INK, SOFT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
@@ -116,61 +117,48 @@ def gate_heatmap(utilisation: Floats, task_names: Sequence[str], entropies: Sequ
     return figure
 
 
-def task_picture(task: Task, predicted: Floats, labels: Floats) -> Figure:
+def task_picture(task: Task, predicted: Floats, labels: Floats, times: Floats | None = None) -> Figure:
     """Draw what suits the kind of task, over the rows that have a label; at least one must.
 
     Args:
         task: kind, name and classes.
         predicted: (B,) or (B, K), in natural units or probabilities.
         labels: (B,), NaN = none.
+        times: (B,), how often each row counts among those of a binary task.
     """
     labelled = ~np.isnan(labels)
-    predicted, labels = predicted[labelled], labels[labelled]
+    predicted, labels, times = predicted[labelled], labels[labelled], None if times is None else times[labelled]
     if task.kind == "regression":
         return predicted_against_true(task.name, predicted, labels)
     if task.kind == "binary":
-        return calibration(task.name, task.classes[1], predicted, labels)
+        return calibration(task.name, task.classes[1], predicted, labels, times)
     return confusion(task.name, task.classes, predicted.argmax(axis=1), labels.astype(np.int64))
 
 
-def calibration(name: str, positive: str, predicted: Floats, labels: Floats, bins: int = 10) -> Figure:
+def calibration(name: str, positive: str, predicted: Floats, labels: Floats, times: Floats | None = None) -> Figure:
     """Draw a reliability diagram: share of positive rows against the predicted probability.
 
-    Bins have equal width.
+    Bins are those of the expected calibration error, of equal mass; axes end where they do.
     """
     figure = Figure(figsize=(5.6, 5.8), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    met = count > 0
-    count = count[met]
-    mean = np.bincount(place, weights=predicted, minlength=bins)[met] / count
-    share = np.bincount(place, weights=labels, minlength=bins)[met] / count
-    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)), label="perfectly calibrated")
-    bars = wilson(share, count)
+    bins = reliability(predicted, labels, times)
+    mean, share, bars = bins.mean, bins.share, wilson(bins.share, bins.worth)
+    top = min(1.0, 1.05 * max(float(mean.max()), float((share + bars[1]).max())))
+    span = (-0.02 * top, 1.02 * top)
+    axes.plot([0, top], [0, top], color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)), label="perfectly calibrated")
     axes.errorbar(
         mean, share, bars, fmt="o-", color=MAIN, elinewidth=1.0, markersize=5, label="test rows, 95% interval"
     )
-    axes.set(ylabel=f"share of rows that are {_short(positive, 28)!r}", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.set(ylabel=f"share of rows that are {_short(positive, 28)!r}", xlim=span, ylim=span)
     axes.legend(loc="upper left")
-    below.hist(predicted, bins=np.linspace(0, 1, 41).tolist(), color=MAIN, alpha=0.75)
+    below.hist(np.minimum(predicted, top), bins=np.linspace(0, top, 41).tolist(), color=MAIN, alpha=0.75)
     below.set_yscale("log")
     below.set_ylim(bottom=0.8)
     below.yaxis.set_major_formatter(COUNTS)
     below.set(xlabel="predicted probability", ylabel="rows")
     _headline(figure, f"{name}: predicted probability against the outcome")
     return figure
-
-
-def wilson(share: Floats, count: NDArray[np.int64]) -> Floats:
-    """Compute how far each share's 95% interval reaches down and up, (2, bins).
-
-    By Wilson's score (1927).
-    """
-    z2 = 1.96**2 / count
-    middle = (share + z2 / 2) / (1 + z2)
-    half = np.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
-    return np.maximum([share - (middle - half), middle + half - share], 0.0)
 
 
 def predicted_against_true(name: str, predicted: Floats, labels: Floats) -> Figure:

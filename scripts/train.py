@@ -205,10 +205,9 @@ def train(
     """
     from model.artifact.comparison import compare, read_bar
     from model.artifact.export import export
-    from model.artifact.judgement import Judgement
+    from model.artifact.judgement import judge
     from model.artifact.published import check_comparable, read_published
     from model.artifact.size import refuse_too_large
-    from model.network.model import predict
     from model.training.calibration import calibrate
     from model.training.metrics import baselines, evaluate
 
@@ -227,10 +226,8 @@ def train(
     dataset = calibrate(model, dataset, [task.name for task in config.tasks if task.calibrate])
     print(*dataset.notes[known:], sep="\n", end="", file=sys.stderr)
     published = read_published(models, config.name) if bars else None  # perhaps another one by now
-    judgement = Judgement(
-        predict(model, dataset.test),
-        None if published is None else compare(published, model, dataset, config, bars),
-    )
+    comparison = None if published is None else compare(published, model, dataset, config, bars)
+    judgement = judge(model, dataset, config, history, comparison)
     metrics = evaluate(judgement.test, dataset.test, dataset.tasks)
     constant = baselines(dataset.train, dataset.test, dataset.tasks)
     lines = {}
@@ -240,9 +237,11 @@ def train(
             if baseline := constant.get(name):
                 lines[f"  {name}: {baseline.describe(task)}"] = baseline.metrics
     print(f"\nTest metrics ({len(dataset.test):,} rows):\n{tabulate(lines)}\n")
-    if judgement.comparison is not None:
-        print(f"{beside(judgement.comparison)}\n")
-        if failures := judgement.comparison.failures:
+    for said in judgement.advice:
+        print(f"Warning: {said}", file=sys.stderr)
+    if comparison is not None:
+        print(f"{beside(comparison)}\n")
+        if failures := comparison.failures:
             checkpoint.unlink(missing_ok=True)
             print("Not published: ", "; ".join(failures), ".", sep="", file=sys.stderr)
             return False

@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from model.artifact.judgement import Judgement
-from model.artifact.report_judgement import comparison_section, number
+from model.artifact.report_judgement import judgement_sections, number, warnings_section
 from model.markdown import table, wrap
 from model.network.model import Predictions
 from model.plots import gate_heatmap, loss_curves, save_png, task_picture
 from model.schema import FIRST_VALUE, CategoricalFeature, Dataset, FeatureSchema, HashedFeature, Task
+from model.training.judged import judged
 from model.training.metrics import Baseline
 from model.training.progress import History
 
@@ -27,7 +28,8 @@ ARCHITECTURES = {
 
 CAPTIONS = {
     "regression": "The line is where a perfect prediction would lie.",
-    "binary": "Points under the line: the probabilities are too high; above it: too low.",
+    "binary": "Points under the line: the probabilities are too high; above it: too low. Each stands for as many "
+    "rows; `ece` is their mean distance from the line.",
     "multiclass": "The diagonal is what was right.",
 }
 
@@ -47,8 +49,9 @@ def write_report(
     pictures = _draw(directory, manifest, dataset, history, judgement.test)
     sections = [
         _head(manifest, history),
+        *warnings_section(judgement),
         _metrics(manifest["tasks"], dataset.tasks),
-        *([] if judgement.comparison is None else [comparison_section(judgement.comparison)]),
+        *judgement_sections(judgement),
         *([_gates(manifest)] if manifest["gates"] else []),
         *([_features(dataset.features)] if dataset.features.texts else []),
         _training(history),
@@ -76,9 +79,9 @@ def _draw(
         entropies = [entry["normalised_entropy"] for entry in gates.values()]
         draw("gates.png", partial(gate_heatmap, utilisation, list(gates), entropies))
     for index, task in enumerate(dataset.tasks):
-        labels = dataset.test.labels[:, index]
-        if not np.isnan(labels).all():
-            draw(f"task-{task.name}.png", partial(task_picture, task, test.tasks[task.name], labels))
+        rows = judged(test.tasks[task.name], dataset.test, dataset.tasks, index)
+        if len(rows.truth):
+            draw(f"task-{task.name}.png", partial(task_picture, task, rows.answer, rows.truth, rows.times))
     return drawn
 
 

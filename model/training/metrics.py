@@ -8,13 +8,10 @@ from numpy.typing import NDArray
 from sklearn import metrics as sk
 
 from model.network.model import Predictions
-from model.schema import Rows, Task, funnel
+from model.reliability import calibration_error
+from model.schema import Rows, Task
+from model.training.judged import Times, judged, labelled_rows, outputs_of, weights_of
 from model.training.ranking import grouped_auc
-
-Times = NDArray[np.float64] | None
-"""(B,), how often each labelled row counts; None for once each."""
-
-CALIBRATION_BINS = 15
 
 CHUNK_ROWS = 1 << 20
 """Rows whose labels are copied at a time."""
@@ -45,11 +42,9 @@ def evaluate(predictions: Predictions, rows: Rows, tasks: Sequence[Task]) -> dic
         Metrics by name, by task; and by conditional output, over the rows in which the task before
         came true.
     """
-    found = {task.name: _measure(task, predictions.tasks[task.name], rows, tasks, t) for t, task in enumerate(tasks)}
-    for t, task in enumerate(tasks):
-        if task.after:
-            found[task.conditional] = _measure(task, predictions.tasks[task.conditional], rows, tasks, t, True)
-    return found
+    return {
+        name: _measure(tasks[t], predictions.tasks[name], rows, tasks, t, given) for name, t, given in outputs_of(tasks)
+    }
 
 
 @dataclass(frozen=True)
@@ -79,22 +74,13 @@ def baselines(train: Rows, test: Rows, tasks: Sequence[Task]) -> dict[str, Basel
     A task without labels there is absent; the conditional outputs of funnel tasks are there too.
     """
     found = {}
-    for t, task, given in [(t, task, given) for t, task in enumerate(tasks) for given in (False, True)]:
-        constant = best_constant(train, tasks, t, given) if task.after or not given else None
+    for name, t, given in outputs_of(tasks):
+        constant = best_constant(train, tasks, t, given)
         if constant is None:
             continue
         everywhere = np.broadcast_to(np.asarray(constant), (len(test), *np.shape(constant)))
-        name = task.conditional if given else task.name
-        found[name] = Baseline(constant, _measure(task, everywhere, test, tasks, t, given))
+        found[name] = Baseline(constant, _measure(tasks[t], everywhere, test, tasks, t, given))
     return found
-
-
-def _judged(rows: Rows, tasks: Sequence[Task], column: int, given: bool) -> NDArray[np.bool_]:
-    """Choose the rows with a label; for a conditional those in which the task before came true."""
-    labelled: NDArray[np.bool_] = ~np.isnan(rows.labels[:, column])
-    if given and tasks[column].after:
-        labelled &= rows.labels[:, funnel(tasks, tasks[column])[1]] == 1.0
-    return labelled
 
 
 def best_constant(
@@ -115,8 +101,8 @@ def best_constant(
     for begin in range(0, len(train), chunk):
         part = slice(begin, begin + chunk)
         rows = replace(train, labels=train.labels[part], weights=None if train.weights is None else train.weights[part])
-        labelled = _judged(rows, tasks, column, given)
-        known, times = rows.labels[labelled, column].astype(np.float64), _weights(rows, tasks, column, labelled)
+        labelled = labelled_rows(rows, tasks, column, given)
+        known, times = rows.labels[labelled, column].astype(np.float64), weights_of(rows, tasks, column, labelled)
         counted += len(known) if times is None else float(times.sum())
         if task.kind == "multiclass":
             summed += np.bincount(known.astype(np.int64), times, classes)
@@ -127,20 +113,6 @@ def best_constant(
     return (summed / counted).tolist() if task.kind == "multiclass" else float(summed[0] / counted)
 
 
-def _weights(rows: Rows, tasks: Sequence[Task], column: int, chosen: NDArray[np.bool_]) -> Times:
-    """Say how often each chosen row counts for a task.
-
-    Only the first task of a funnel can have sampled negatives, and then so have those behind it.
-    """
-    times = None if rows.weights is None else rows.weights[chosen].astype(np.float64)
-    first = funnel(tasks, tasks[column])[-1]
-    kept = tasks[first].negatives_kept
-    if kept == 1.0:
-        return times
-    dropped = np.where(rows.labels[chosen, first] == 0.0, 1.0 / kept, 1.0)
-    return dropped if times is None else times * dropped
-
-
 def _measure(
     task: Task,
     predicted: NDArray[np.floating],
@@ -149,9 +121,7 @@ def _measure(
     column: int,
     given: bool = False,
 ) -> dict[str, float]:
-    labelled = _judged(rows, tasks, column, given)
-    answer, truth = predicted[labelled].astype(np.float64), rows.labels[labelled, column].astype(np.float64)
-    times = _weights(rows, tasks, column, labelled)
+    answer, truth, times, chosen = judged(predicted, rows, tasks, column, given)
     if not len(truth):
         return {}
     if task.kind == "regression":
@@ -160,7 +130,7 @@ def _measure(
     if task.kind == "multiclass":
         return {name: float(value) for name, value in _multiclass(answer, classes, times).items()}
     found = _binary(answer, classes, times)
-    gauc = None if rows.groups is None else grouped_auc(answer, classes, times, rows.groups[labelled])
+    gauc = None if rows.groups is None else grouped_auc(answer, classes, times, rows.groups[chosen])
     return {name: float(value) for name, value in found.items()} | ({} if gauc is None else {"gauc": gauc})
 
 
@@ -182,21 +152,6 @@ def _binary(answer: NDArray[np.float64], classes: NDArray[np.int64], times: Time
         auc = sk.roc_auc_score(classes, answer, sample_weight=times)
         found = {"auc": auc, "pr_auc": sk.average_precision_score(classes, answer, sample_weight=times), **found}
     return found
-
-
-def calibration_error(answer: NDArray[np.float64], classes: NDArray[np.int64], times: Times) -> float:
-    """Compute the expected calibration error of a binary task, in [0, 1].
-
-    The mean distance between predicted and observed shares over CALIBRATION_BINS bins of as many
-    rows each, by their probabilities (Naeini et al., AAAI 2015, with bins of equal mass, so that
-    rare labels do not all fall into one).
-    """
-    counts = np.ones(len(answer)) if times is None else times
-    order = np.argsort(answer, kind="stable")
-    middle = np.cumsum(counts[order]) - counts[order] / 2
-    bins = np.minimum((middle / counts.sum() * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    excess = np.bincount(bins, (counts * (answer - classes))[order], CALIBRATION_BINS)
-    return float(np.abs(excess).sum() / counts.sum())
 
 
 def _multiclass(answer: NDArray[np.float64], classes: NDArray[np.int64], times: Times) -> dict[str, float]:

@@ -61,8 +61,10 @@ def config_of(path: Path, data: Mapping[str, object] | None = None, **features: 
         {"name": "spent", "column": "spent", "kind": "regression", "weight": 0.5},
     ]
     model = {"numeric_encoding": "piecewise_linear", "bins": 6}
+    report = {"by": ["tree", "user", "grade"]}
+    told |= {"group_metric": "item"}
     return Config.model_validate(
-        {"name": "made", "data": told, "features": kinds | features, "tasks": tasks, "model": model}
+        {"name": "made", "data": told, "features": kinds | features, "tasks": tasks, "model": model, "report": report}
     )
 
 
@@ -80,7 +82,8 @@ def assert_same_rows(one: Rows, other: Rows) -> None:
     for mine, theirs in zip(one.bags, other.bags, strict=True):
         np.testing.assert_array_equal(mine.values, theirs.values)
         np.testing.assert_array_equal(mine.offsets, theirs.offsets)
-    for here, there in ((one.datetimes, other.datetimes), (one.weights, other.weights)):
+    for name in ("datetimes", "weights", "groups", "segments"):
+        here, there = getattr(one, name), getattr(other, name)
         assert (here is None) == (there is None)
         if here is not None and there is not None:
             np.testing.assert_array_equal(here, there)
@@ -88,7 +91,7 @@ def assert_same_rows(one: Rows, other: Rows) -> None:
 
 def assert_same(one: Dataset, other: Dataset) -> None:
     """Compare two datasets but for their digests and sources."""
-    for name in ("features", "tasks", "notes", "remarks"):
+    for name in ("features", "tasks", "notes", "remarks", "segments"):
         assert getattr(one, name) == getattr(other, name)
     for part in ("train", "validation", "test"):
         assert_same_rows(getattr(one, part), getattr(other, part))

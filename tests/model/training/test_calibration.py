@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+from model.reliability import calibration_error
 from model.training.calibration import platt
-from model.training.metrics import calibration_error
 
 
 def drawn(slope: float, intercept: float, rows: int = 20_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

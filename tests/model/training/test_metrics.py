@@ -17,12 +17,17 @@ CLASSES: dict[TaskKind, tuple[str, ...]] = {"regression": (), "binary": ("no", "
 
 
 def measure(
-    kind: TaskKind, predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+    kind: TaskKind,
+    predicted: ArrayLike,
+    labels: ArrayLike,
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
 ) -> dict[str, float]:
     column = np.asarray(labels, np.float64)[:, None]
     empty = np.empty((len(column), 0))
     times = None if weights is None else np.asarray(weights, np.float32)
     rows = Rows(empty.astype(np.float32), empty.astype(np.int64), column, empty.astype(object), weights=times)
+    rows = replace(rows, groups=None if groups is None else np.asarray(groups))
     task = Task("t", kind, CLASSES[kind])
     return evaluate(Predictions({"t": np.asarray(predicted, np.float32)}, None), rows, [task])["t"]
 
@@ -63,6 +68,12 @@ def test_rows_without_a_label_are_left_out(kind: TaskKind, predicted: ArrayLike,
     assert measure(kind, predicted, labels) == measure(kind, np.asarray(predicted)[:2], np.asarray(labels)[:2])
 
 
+def test_groups_are_those_of_the_rows_with_a_label() -> None:
+    found = measure("binary", [0.1, 0.9, 0.3, 0.2, 0.5], [0, 1, 0, NAN, 1], [1, 1, 1, 1, 2], groups=[1, 1, 2, 2, 2])
+    assert found["gauc"] == 1.0
+    assert "gauc" not in measure("binary", [0.1, 0.9], [0, 1], groups=[1, 2])  # groups of one class alone
+
+
 @pytest.mark.parametrize("label", [0, 1])
 def test_auc_is_absent_with_one_class(label: int) -> None:
     found = measure("binary", [0.2, 0.4], [label, label])
@@ -94,7 +105,7 @@ def test_certain_and_wrong_probabilities_stay_finite() -> None:
 @pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
 def test_names_are_those_that_a_configuration_may_monitor(kind: TaskKind) -> None:
     predicted = np.eye(3)[[0, 1, 2]] if kind == "multiclass" else [0.2, 0.4, 0.9]
-    found = measure(kind, predicted, [0, 1, 2] if kind != "binary" else [0, 1, 1])
+    found = measure(kind, predicted, [0, 1, 2] if kind != "binary" else [0, 1, 1], groups=[1, 1, 2])
     assert set(found) == set(METRICS[kind])
     assert set(found) <= set(HIGHER_IS_BETTER)
 

@@ -1,0 +1,1 @@
+"""Judgement of a trained model beyond its metrics: intervals, segments, importance, advice."""

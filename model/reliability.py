@@ -1,0 +1,68 @@
+"""Reliability of probabilities: observed shares beside them, bin by bin."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 15
+
+Floats = NDArray[np.floating]
+Counts = NDArray[np.number]
+
+
+class Bins(NamedTuple):
+    """Bins of rows, at most BINS, by rising probability.
+
+    Attributes:
+        mean: probability.
+        share: of positive rows.
+        mass: how often the rows count together.
+        worth: how many rows of equal weight say as much about the share.
+    """
+
+    mean: Counts
+    share: Counts
+    mass: Counts
+    worth: Counts
+
+
+def reliability(predicted: Floats, labels: Counts, times: Floats | None = None) -> Bins:
+    """Cut rows by their probability into bins of equal mass, and average each.
+
+    Bins of equal width would have all rows of a rare label in the first one.
+
+    Args:
+        predicted: (B,) probabilities.
+        labels: (B,), 0 or 1.
+        times: (B,), how often each row counts.
+    """
+    counts = np.ones(len(predicted)) if times is None else times.astype(np.float64)
+    order = np.argsort(predicted, kind="stable")
+    counts, answers, truth = counts[order], predicted[order].astype(np.float64), labels[order]
+    middle = np.cumsum(counts) - counts / 2
+    place = np.minimum((middle / counts.sum() * BINS).astype(np.int64), BINS - 1)
+    summed = [np.bincount(place, of, BINS) for of in (counts, counts * answers, counts * truth, counts**2)]
+    mass, answered, positive, squares = (of[summed[0] > 0.0] for of in summed)
+    return Bins(answered / mass, positive / mass, mass, mass**2 / squares)
+
+
+def calibration_error(predicted: Floats, labels: Counts, times: Floats | None) -> float:
+    """Compute the expected calibration error, in [0, 1].
+
+    The mean distance between predicted and observed shares of the bins, by their mass (Naeini et
+    al., AAAI 2015, there with bins of equal width).
+    """
+    bins = reliability(predicted, labels, times)
+    return float(np.average(np.abs(bins.mean - bins.share), weights=bins.mass))
+
+
+def wilson(share: Counts, count: Counts) -> Floats:
+    """Compute how far each share's 95% interval reaches down and up, (2, bins).
+
+    By Wilson's score (1927).
+    """
+    z2 = 1.96**2 / count
+    middle = (share + z2 / 2) / (1 + z2)
+    half = np.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
+    return np.maximum([share - (middle - half), middle + half - share], 0.0)
