@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from model.artifact import provenance
 from model.artifact.baseline import gate_baseline, gate_batches
+from model.artifact.distributions import baseline
 from model.artifact.raw_rows import RawRows
 from model.artifact.serving_module import ServingModule
 from model.config.run import Config, config_text
@@ -73,6 +74,7 @@ def build_manifest(
         "category_text": _category_text(config, dataset),
         **_training_table(config, dataset),
         "gates": gates,
+        **baseline(module, dataset.validation),
         "golden": _golden(golden, module, tolerance),
         "provenance": _provenance(config, dataset, module),
     }

@@ -47,7 +47,11 @@ class Entry(BaseModel):
 
 
 class NumericFeature(Entry):
-    """Number as the training split showed it."""
+    """Number as the training split showed it.
+
+    Attributes:
+        missing_values: numbers that mean "no value", beside NaN.
+    """
 
     name: Name
     kind: Literal["numeric"]
@@ -56,6 +60,7 @@ class NumericFeature(Entry):
     mean: float
     std: float
     missing_share: Share = 0.0
+    missing_values: Numbers = ()
 
 
 class CategoricalFeature(Entry):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
+from service.artifact.baseline import Baseline, fits
 from service.artifact.entries import (
     BagFeature,
     CategoricalFeature,
@@ -50,6 +51,7 @@ class Manifest(Entry):
     category_text: CategoryText = CategoryText()
     training_table: TrainingTable = TrainingTable()
     gates: GateBaseline | None
+    baseline: Baseline | None = None
     golden: Golden
     provenance: Mapping[str, Json] = Field(default_factory=dict)
 
@@ -156,6 +158,7 @@ class Manifest(Entry):
             *_funnel_faults(self),
             *_table_faults(self),
             *_gate_faults(self),
+            *_baseline_faults(self),
             *_golden_faults(self),
         ):
             raise ValueError(fault)
@@ -292,6 +295,27 @@ def _own_expert_faults(manifest: Manifest) -> Iterator[str]:
         hidden = set(every) - set(own.get(task, ()))
         if hidden != {expert for expert, logit in enumerate(row) if logit is None}:
             yield f"gates.average_logits of {quote(task)} must be null for the other tasks' own experts alone"
+
+
+def _baseline_faults(manifest: Manifest) -> Iterator[str]:
+    if manifest.baseline is None:
+        return
+    baseline, names = manifest.baseline, manifest.task_names
+    if len(baseline.features) != len(manifest.features):
+        yield f"baseline.features are {len(baseline.features)}; the features are {len(manifest.features)}"
+        return
+    for feature, cells in zip(manifest.features, baseline.features, strict=True):
+        if not fits(feature, cells):
+            yield f"baseline.features of {quote(feature.name)} has not the cells of kind {quote(feature.kind)}"
+    if set(baseline.predictions) != set(manifest.predicted):
+        yield f"baseline.predictions names {names_of(baseline.predictions)}; expected {names_of(manifest.predicted)}"
+    for what, by_task in (("contributions", baseline.contributions), ("raising", baseline.raising)):
+        if by_task is not None and set(by_task) != set(names):
+            yield f"baseline.{what} names {names_of(by_task)}; the tasks are {names_of(names)}"
+    shape = manifest.experts, len(manifest.features)
+    for name, means in (baseline.contributions or {}).items():
+        if (came := _shape(means)) != shape:
+            yield f"baseline.contributions.{cut(name)} has shape {came}; expected {shape}"
 
 
 def _golden_faults(manifest: Manifest) -> Iterator[str]:
