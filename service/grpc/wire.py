@@ -1,7 +1,7 @@
 """Count of a message's parts before it is parsed: two bytes of it may become a hundred of memory.
 
-Only what is in a message that large is counted; values of tensors are left out, for they take
-about as much memory as on the wire, or their strings 16 bytes each.
+Values of tensors are left out: they are too many to count here, and take at most 8 bytes a number
+or 16 a string while the message is parsed.
 """
 
 from service.errors import RequestTooLarge
@@ -10,8 +10,8 @@ from service.http.codecs.json_size import FREE_BYTES
 MOST_PARTS = 20_000
 """Fields of a message and of its tensors; an input takes about six, another for its raw bytes."""
 
-_TENSORS = (5, 6)
-"""Fields of a ModelInferRequest with the inputs and with the outputs asked for."""
+_TENSORS, _SHAPE = (5, 6), 3
+"""Fields of a ModelInferRequest: inputs, outputs asked for; and the field of an input's shape."""
 _VARINT, _FIXED_64, _LENGTH, _FIXED_32 = 0, 1, 2, 5
 
 
@@ -32,13 +32,17 @@ def _count(body: memoryview, left: int, top: bool) -> int:
     while at < end:
         left -= 1
         if left < 0:
-            raise RequestTooLarge("the message", None, MOST_PARTS, "fields beside the values of its tensors", None)
+            raise _too_many()
         tag, at = _varint(body, at)
         kind = tag & 7
         if kind == _LENGTH:
             size, at = _varint(body, at)
             if top and tag >> 3 in _TENSORS:
                 left = _count(body[at : at + size], left, top=False)
+            elif not top and tag >> 3 == _SHAPE:
+                left -= size  # a byte an axis
+                if left < 0:
+                    raise _too_many()
             at += size
         elif kind == _VARINT:
             _, at = _varint(body, at)
@@ -58,3 +62,7 @@ def _varint(body: memoryview, at: int) -> tuple[int, int]:
             return value, place + 1
         shift += 7
     return 0, len(body)
+
+
+def _too_many() -> RequestTooLarge:
+    return RequestTooLarge("the message", None, MOST_PARTS, "fields beside the values of its tensors", None)

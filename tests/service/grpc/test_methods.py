@@ -13,7 +13,7 @@ from service.grpc.messages import MESSAGES, NOT_SERVING, SERVING
 from service.keys import line_of, new_key
 from tests.support.grpc_calls import Caller, both, calling, place
 from tests.support.hand_model import write_model
-from tests.support.metrics import metric
+from tests.support.metrics import awaited, metric
 from tests.support.server import running
 
 CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
@@ -99,7 +99,8 @@ def test_models_are_loaded_and_unloaded_by_name(own: Path, field: str) -> None:
         named[field] = "nobody"
         assert call("RepositoryModelLoad", **named) is None
         assert call.code == "NOT_FOUND"
-        assert metric(service.url, "mmoe_requests_total", route="admin", status="404") == 1
+        counted = {"route": "admin", "status": "404"}  # published by the worker that answered, within a second
+        assert awaited(lambda: metric(service.url, "mmoe_requests_total", **counted), 1.0) == 1
 
 
 @pytest.fixture
