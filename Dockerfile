@@ -1,10 +1,10 @@
-# Two images from one file: `service` (the last stage, the default) has no torch; `trainer` has.
+# Three images from one file: `service` (the last stage, the default) and `evaluation` have no torch; `trainer` has.
 # They share the user and the place of the models, so that a volume filled by one is read by the other.
 ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH
-RUN useradd --uid 10001 --create-home mmoe && install -d -o mmoe /models /predictions
+RUN useradd --uid 10001 --create-home mmoe && install -d -o mmoe /models /predictions /labels /quality
 WORKDIR /app
 
 
@@ -45,6 +45,26 @@ COPY scripts scripts
 USER mmoe
 ENV MPLCONFIGDIR=/tmp/matplotlib
 ENTRYPOINT ["python", "-m", "scripts.train"]
+CMD ["--help"]
+
+
+FROM base AS evaluation-packages
+COPY deploy/requirements/service.txt deploy/requirements/trainer.txt deploy/requirements/evaluate.txt requirements/
+RUN python3 -m venv /opt/venv
+# The trainer's packages but for torch.
+RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt -r requirements/trainer.txt -r requirements/evaluate.txt
+
+
+FROM base AS evaluation
+COPY --from=evaluation-packages /opt/venv /opt/venv
+COPY tables tables
+COPY service service
+COPY batch batch
+COPY scripts scripts
+USER mmoe
+ENV MPLCONFIGDIR=/tmp/matplotlib
+VOLUME /quality
+ENTRYPOINT ["python", "-m", "scripts.evaluate"]
 CMD ["--help"]
 
 

@@ -30,6 +30,7 @@ SECTIONS = {
     "trainer": "[train]",
     "otel": "[otel]",
     "stores": "[stores]",
+    "evaluate": "[evaluate]",
 }
 """Lock file by the section of constraints.txt that it holds."""
 

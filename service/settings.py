@@ -218,6 +218,9 @@ class Settings(BaseModel):
     """Most bytes of a file of the label log."""
     label_log_files: int = Field(default=8, ge=2, le=100_000)
     """Files that each worker keeps of it; older ones are deleted."""
+    quality: Path | None = None
+    """Directory that scripts.evaluate writes to, of what it found by labels; unset: the service
+    does not tell of it."""
     log_days: float = Field(default=0, ge=0, le=36_500, allow_inf_nan=False)
     """Days after which files of the prediction log and of the label log are deleted; 0: when there
     are too many alone."""

@@ -14,6 +14,8 @@ IMPORT_ALL = """
 import importlib, pkgutil, sys
 half = importlib.import_module(sys.argv[1])
 for module in pkgutil.walk_packages(half.__path__, half.__name__ + "."):
+    if sys.argv[2] and module.name.startswith(sys.argv[2]):
+        continue
     try:
         importlib.import_module(module.name)
     except ModuleNotFoundError as error:
@@ -23,9 +25,14 @@ print(*{name.partition(".")[0] for name in sys.modules})
 """
 
 
-def packages_loaded_by(half: str) -> set[str]:
+def packages_loaded_by(half: str, without: str = "") -> set[str]:
     run = subprocess.run(
-        [sys.executable, "-c", IMPORT_ALL, half], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", IMPORT_ALL, half, without],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
     return set(run.stdout.split())
@@ -50,9 +57,15 @@ def test_service_loads_nothing_of_the_trainer() -> None:
 
 def test_scoring_loads_nothing_of_the_trainer() -> None:
     pytest.importorskip("polars", reason="the trainer's packages are not installed")
-    loaded = packages_loaded_by("batch")
+    loaded = packages_loaded_by("batch", without="batch.quality")
     assert "batch" in loaded
     assert not loaded & {"model", "scripts", "benchmarks", "torch", "onnx", "sklearn", "fastapi", "uvicorn"}
+
+
+def test_judging_loads_nothing_of_the_trainer() -> None:
+    pytest.importorskip("duckdb", reason="the extra evaluate is not installed")
+    loaded = packages_loaded_by("batch.quality")
+    assert not loaded & {"model", "scripts", "benchmarks", "torch", "onnx", "fastapi", "uvicorn"}
 
 
 def test_trainer_loads_nothing_of_the_service() -> None:

@@ -34,6 +34,7 @@ from service.http.routes.labels import labels_router
 from service.http.routes.metrics import metrics_router
 from service.http.routes.models import health_router, models_router
 from service.http.routes.page import web_router
+from service.http.routes.quality import quality_router
 from service.http.routes.shadow import shadow_router
 from service.http.routes.traffic import traffic_router
 from service.http.routes.v2 import v2_health_router, v2_router
@@ -163,6 +164,7 @@ def _routers(shared: Shared) -> _Routers:
             gates_router(engine, endpoints, admission),
             v2_router(engine, endpoints),
             traffic_router(engine, telemetry),
+            quality_router(engine, engine.settings.quality),
             labels_router(engine, endpoints, admission, journal.labels),
         ],
         admin=[
@@ -178,6 +180,7 @@ def _connect_telemetry(shared: Shared) -> None:
     engine, telemetry = shared.engine, shared.telemetry
     if telemetry is not None:
         shared.reconciler.after = lambda: telemetry.tick(engine.batcher.queued_rows, engine.catalogue.loaded())
+        telemetry.quality = engine.settings.quality
         telemetry.refused, telemetry.shadows = engine.catalogue.refused, engine.catalogue.shadow_figures
 
 

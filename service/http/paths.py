@@ -20,7 +20,7 @@ _ROUTES = tuple(
         ("POST", rf"{_MODEL}:gates|/v1/gates", "gates"),
         (None, rf"{_MODEL}/gates|/v1/gates", "traffic"),
         (None, rf"{_MODEL}/metadata", "metadata"),
-        (None, r"/v1/models/[^/:]+/labels", "labels"),
+        (None, r"/v1/models/[^/:]+/(labels|quality)", "labels"),
         ("GET", r"/v1/models(/.*)?", "models"),
         (None, r"/v1/(models|admin)(/.*)?", "admin"),
         (None, r"/v2/models/.+/infer", "v2_infer"),

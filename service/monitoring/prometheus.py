@@ -28,12 +28,15 @@ Labels = tuple[str, ...]
 Samples = Mapping[Labels, float]
 Refused = Callable[[], Sequence[tuple[str, int]]]
 Compared = Callable[[], Sequence[ShadowFigures]]
+Others = Callable[[], Iterable[Metric]]
 
 
-def registry(metrics: Metrics, traffic: Traffic, refused: Refused, shadows: Compared) -> CollectorRegistry:
+def registry(
+    metrics: Metrics, traffic: Traffic, refused: Refused, shadows: Compared, others: Others = tuple
+) -> CollectorRegistry:
     """Make the registry to render; collecting reads the shared memory and changes nothing."""
     made = CollectorRegistry(auto_describe=False)
-    made.register(InstanceCollector(metrics, traffic, refused, shadows))
+    made.register(InstanceCollector(metrics, traffic, refused, shadows, others))
     return made
 
 
@@ -45,10 +48,14 @@ class InstanceCollector(Collector):
         traffic: of the same worker.
         refused: lists the versions that must not be served, as the same worker sees it.
         shadows: tells what comparisons of versions have found.
+        others: gives metrics that are not the workers' own.
     """
 
-    def __init__(self, metrics: Metrics, traffic: Traffic, refused: Refused, shadows: Compared) -> None:
+    def __init__(
+        self, metrics: Metrics, traffic: Traffic, refused: Refused, shadows: Compared, others: Others = tuple
+    ) -> None:
         self._metrics, self._traffic, self._refused, self._shadows = metrics, traffic, refused, shadows
+        self._others = others
 
     def describe(self) -> list[Metric]:
         """Describe nothing beforehand: the names are all this registry's own."""
@@ -66,6 +73,7 @@ class InstanceCollector(Collector):
         yield _gauge("mmoe_model_refused", text, ("model", "version"), refused)
         yield from _processes(workers)
         yield from shadow_metrics(self._shadows())
+        yield from self._others()
         yield from _gates({(t.gates.model, t.gates.version): t for t in reversed(self._traffic.all())}.values())
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
 from service.artifact.manifest import Manifest
@@ -11,6 +13,7 @@ from service.errors import ModelNotFound
 from service.monitoring.comparison import ShadowFigures
 from service.monitoring.counters import Metrics
 from service.monitoring.prometheus import registry
+from service.monitoring.quality import quality_metrics
 from service.monitoring.recording import Gates, GateTraffic
 from service.monitoring.report import DEFAULT_WINDOW, TrafficAnswer, gate_report
 from service.monitoring.traffic import Traffic
@@ -34,6 +37,7 @@ class Telemetry:
     Attributes:
         refused: lists the versions that must not be served.
         shadows: tells what comparisons of versions have found.
+        quality: directory of what evaluations have found, if it is told.
     """
 
     def __init__(self, directory: RunDirectory) -> None:
@@ -42,7 +46,10 @@ class Telemetry:
         self._metrics = Metrics(directory, self._slot.index, os.getpid())
         self.refused: Callable[[], Sequence[VersionKey]] = list
         self.shadows: Callable[[], Sequence[ShadowFigures]] = list
-        self._registry = registry(self._metrics, self._traffic, lambda: self.refused(), lambda: self.shadows())
+        self.quality: Path | None = None
+        self._registry = registry(
+            self._metrics, self._traffic, lambda: self.refused(), lambda: self.shadows(), self._quality_metrics
+        )
         self._recorders: dict[VersionKey, GateTraffic] = {}
         self._replaced: list[GateTraffic] = []
         self._told: dict[VersionKey, float] = {}
@@ -127,6 +134,9 @@ class Telemetry:
         """Return the metrics of all workers in the accepted format, and its content type."""
         render, content_type = choose_encoder(accept)
         return render(self._registry), content_type
+
+    def _quality_metrics(self) -> Iterable[Metric]:
+        return () if self.quality is None else quality_metrics(self.quality)
 
     def close(self) -> None:
         """Note what is left, and give the slot back."""

@@ -31,10 +31,10 @@ def test_a_lock_keeps_the_markers_of_the_project() -> None:
 
 
 def test_images_install_by_hash_all_but_torch() -> None:
-    assert len(INSTALLS) == 3
+    assert len(INSTALLS) == 4
     (torch,) = [line for line in INSTALLS if "--require-hashes" not in line]
     assert re.findall(r"-r (\S+)", torch) == ["requirements/torch.txt"]
     (line,) = [one for one in (LOCKS / "torch.txt").read_text().splitlines() if not one.startswith("#")]
     assert line == str(next(pin for pin in CONSTRAINTS["[train]"] if pin.name == "torch"))
     by_hash = {name for line in INSTALLS if line != torch for name in re.findall(r"requirements/([\w$]+)\.txt", line)}
-    assert by_hash == {"service", "grpc", "trainer", "$EXTRA"}
+    assert by_hash == {"service", "grpc", "trainer", "evaluate", "$EXTRA"}

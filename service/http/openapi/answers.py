@@ -16,6 +16,7 @@ from service.artifact.manifest import Manifest
 from service.http.openapi.schemas import REFERENCE, Schema, ref
 from service.inference.inspection import Inspection
 from service.inference.lenient import Note
+from service.monitoring.quality import Quality
 from service.monitoring.report import TrafficAnswer
 from service.monitoring.shadow_report import Comparison
 from service.system.json_types import Count
@@ -303,7 +304,7 @@ TYPED: tuple[Any, ...] = (
     Problem, Refusal, Version, Model, Models, Pinned, ShadowAsked, Shadow, InspectionAnswer, TrafficAnswer, Live, Ready,
     Alive, ServerMetadata, ServerHealth, ModelNames, ModelMetadata, ModelReady, RepositoryIndex, InferAnswer,
     PinRequest, ShadowRequest, IndexRequest, LoadRequest, UnloadRequest,
-    LabelsRequest, LabelsTaken,
+    LabelsRequest, LabelsTaken, Quality,
 )  # fmt: skip
 
 

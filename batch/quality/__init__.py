@@ -1,0 +1,1 @@
+"""Quality: predictions and labels from the logs joined, judged, and written down."""

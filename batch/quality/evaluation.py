@@ -1,0 +1,113 @@
+"""An evaluation from logs to files: joined rows, quality.json, a page; whole or not at all."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from batch.quality.errors import EvaluationError
+from batch.quality.judge import Rules, joints_above_parents, judge
+from batch.quality.logs import Logs, opened
+from batch.quality.page import write_page
+from service.artifact.file import read_model
+from service.errors import ArtifactError
+
+RESULT = "quality.json"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Evaluation of a model's logs.
+
+    Attributes:
+        model: directory of its versions, whose name is the model's.
+        predictions: directories of prediction logs.
+        labels: directories of label logs.
+        out: directory under which the result has a folder of the model's name.
+        segments: features by whose values rows are divided; the logs must hold them.
+        rules: of the judgement.
+    """
+
+    model: Path
+    predictions: Sequence[Path]
+    labels: Sequence[Path]
+    out: Path
+    segments: Sequence[str] = ()
+    rules: Rules = field(default_factory=Rules)
+
+
+def evaluate(evaluation: Evaluation, say: Callable[[str], None]) -> dict[str, Any]:
+    """Join and judge; what is published was finished, and replaces an earlier result at once.
+
+    Args:
+        evaluation: of which logs, and how.
+        say: told what is left out.
+
+    Raises:
+        EvaluationError: no logs, no model, or a segment that is not a feature.
+    """
+    name, target = evaluation.model.resolve().name, evaluation.out / evaluation.model.resolve().name
+    scratch = evaluation.out / f".{name}-{os.getpid()}"
+    for left in evaluation.out.glob(f".{name}-*"):  # of a killed evaluation
+        if not Path(f"/proc/{left.name.rpartition('-')[2]}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        with opened(name, evaluation.predictions, evaluation.labels, scratch) as logs:
+            report = _report(evaluation, name, logs, scratch, say)
+        (scratch / RESULT).write_text(json.dumps(report, allow_nan=False, indent=1), encoding="utf-8")
+        write_page(report, scratch)
+        _publish(scratch, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return report
+
+
+def _report(evaluation: Evaluation, name: str, logs: Logs, scratch: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    versions = []
+    for version in logs.versions():
+        path = evaluation.model / str(version) / "model.onnx"
+        try:
+            _, manifest = read_model(path)
+        except (ArtifactError, OSError) as error:
+            say(f"Version {version} is left out: {path} cannot be read ({error}).")
+            continue
+        if unknown := sorted(set(evaluation.segments) - set(manifest.feature_names)):
+            raise EvaluationError(f"--segment {unknown[0]!r} is not a feature of {name} {version}")
+        rows = logs.joined(version, manifest, evaluation.segments, scratch / f"rows-{version}.parquet")
+        if rows.rows > len(rows.times):
+            say(f"Version {version}: {len(rows.times):,} of {rows.rows:,} rows are measured, a sample.")
+        versions.append(
+            {
+                "version": version,
+                "rows": rows.rows,
+                "measured_rows": len(rows.times),
+                "joints_above_parents": joints_above_parents(manifest, rows),
+                "tasks": judge(manifest, rows, evaluation.rules),
+            }
+        )
+    if not versions:
+        raise EvaluationError(f"the logs hold no prediction of a version of {name} in {evaluation.model}")
+    return {
+        "model": name,
+        "time_utc": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+        "by": evaluation.rules.by,
+        "min_rows": evaluation.rules.min_rows,
+        "records": logs.counts()._asdict(),
+        "versions": versions,
+    }
+
+
+def _publish(scratch: Path, target: Path) -> None:
+    """Move the files into place, the JSON last, which names what is the result."""
+    target.mkdir(parents=True, exist_ok=True)
+    made = [path for path in scratch.iterdir() if path.is_file()]
+    for path in sorted(made, key=lambda path: path.name == RESULT):
+        path.replace(target / path.name)
+    for old in target.iterdir():
+        if old.name not in {path.name for path in made}:
+            old.unlink()
