@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from model.config.data import BagConfig, FeatureConfig, SyntheticData
-from model.config.run import METRICS, Config, ModelConfig, ReportConfig, TaskConfig, TrainConfig
+from model.config.run import BY_TABLE, METRICS, Config, ModelConfig, ReportConfig, TaskConfig, TrainConfig
 from model.markdown import wrap
 from tables.config import Split, TableData, Value
 
@@ -98,6 +98,8 @@ def _is_section(annotation: Any) -> bool:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
+    if field.json_schema_extra == BY_TABLE:
+        return "by the table"
     if field.default is None or isinstance(field.default, BaseModel):
         return ""
     return f"`{json.dumps(field.default)}`"

@@ -9,12 +9,14 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model.config.defaults import settle
 from model.config.run import Config, load_config
 from model.data.streaming.place import CACHE, is_whole
 from model.schema import Dataset, FeatureSchema
@@ -92,13 +94,13 @@ def run_to_the_end(config: Config, options: argparse.Namespace, checkpoint: Path
 
     work, published = checkpoint.parent, True
     if ranks is None:
-        published = train(config, prepare(config, options, work), options, checkpoint)
+        published = train(*prepare(config, options, work), options, checkpoint)
     elif ranks.first:
-        dataset = ranks.in_turn(lambda: prepare(config, options, work))
-        published = train(config, dataset, options, checkpoint, ranks)
+        settled, dataset = ranks.in_turn(lambda: prepare(config, options, work))
+        published = train(settled, dataset, options, checkpoint, ranks)
     else:
         dataset = ranks.in_turn(lambda: read_dataset(config, work))
-        fit_model(config, dataset, None, ranks)
+        fit_model(settle(config, dataset).config, dataset, None, ranks)
     if ranks is not None:
         ranks.agree(0)  # the first one has published
     if not options.keep_cache and (ranks is None or ranks.local == 0):
@@ -150,13 +152,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def prepare(config: Config, options: argparse.Namespace, work: Path | None = None) -> Dataset:
-    """Read the table and say what was understood; write its splits to a file, if one is named.
+def prepare(config: Config, options: argparse.Namespace, work: Path | None = None) -> tuple[Config, Dataset]:
+    """Read the table, choose what was left open and say both; write the splits, if asked to.
 
     Args:
         config: of the run.
         options: of the command line.
         work: folder of the run; without one, rows that do not fit into memory are left out.
+
+    Returns:
+        The configuration with what was chosen, and the rows.
 
     Raises:
         UserError: also, if strict, where a remark is made on a column of the table; see
@@ -167,10 +172,12 @@ def prepare(config: Config, options: argparse.Namespace, work: Path | None = Non
     dataset = read_dataset(config, work, rows=work is not None)
     if options.strict and dataset.remarks:
         raise UserError(*dataset.remarks, "--strict, and columns of the table need a word, see docs/values.md")
+    config, chosen = settle(config, dataset)
+    dataset = replace(dataset, notes=(*dataset.notes, *chosen))
     print(describe(config, dataset), file=sys.stderr)
     if options.write_splits is not None:
         write_splits(options.write_splits, dataset)
-    return dataset
+    return config, dataset
 
 
 def write_splits(path: Path, dataset: Dataset) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import Field, Strict, ValidationError, model_validator
+from pydantic import Field, JsonValue, Strict, ValidationError, model_validator
 
 from model.config.data import FeatureConfig, SyntheticData, Widths
 from model.config.explain import explain
@@ -37,6 +37,10 @@ RESERVED = (
     "gate_contributions",
 )
 """Tensor names of the artifact (docs/artifact.md) that no task may take."""
+
+
+BY_TABLE: dict[str, JsonValue] = {"by_table": True}
+"""Mark of a key whose default model/config/defaults.py chooses by the table."""
 
 
 class TaskConfig(Section):
@@ -133,7 +137,7 @@ class ModelConfig(Section):
     experts: int = Field(default=8, ge=1, description="E: number of experts (mmoe, omoe), of shared ones (cgc).")
     own_experts: int = Field(default=1, ge=0, description="Experts of each task's own, beside the shared ones (cgc).")
     expert_hidden: Annotated[Widths, Field(min_length=1)] = Field(
-        default=(16,), description="Widths of an expert's layers; the last is its output. Also of the shared network."
+        default=(32,), description="Widths of an expert's layers; the last is its output. Also of the shared network."
     )
     tower_hidden: Widths = Field(default=(8,), description="Widths of a tower's hidden layers; may be empty.")
     gate_temperature: float = Field(default=1.0, gt=0, description="Gate logits are divided by it.")
@@ -144,12 +148,13 @@ class ModelConfig(Section):
         description="Share of experts left out of each gate in training; weights are renormalised.",
     )
     embedding_dim: int = Field(default=8, ge=1, description="Width of a categorical feature's embedding.")
-    numeric_encoding: Literal["standard", "piecewise_linear"] = Field(
+    numeric_encoding: Literal["standard", "piecewise_linear", "mixed"] = Field(
         default="standard",
         description="`standard`: (value - mean) / std; `piecewise_linear`: position within quantile bins "
-        "(Gorishniy et al. 2022).",
+        "(Gorishniy et al. 2022); `mixed`: both, the bins ending where the training values do.",
+        json_schema_extra=BY_TABLE,
     )
-    bins: int = Field(default=16, ge=2, description="Bins of the piecewise-linear encoding.")
+    bins: int = Field(default=16, ge=2, description="Bins of the encodings that have them.", json_schema_extra=BY_TABLE)
     dropout: float = Field(
         default=0.0, ge=0, lt=1, description="Dropout behind each hidden layer of experts and towers."
     )
@@ -158,18 +163,30 @@ class ModelConfig(Section):
 class TrainConfig(Section):
     """Options of the optimisation."""
 
-    epochs: int = Field(default=20, ge=1, description="Passes over the training rows, at most.")
+    epochs: int = Field(
+        default=20, ge=1, description="Passes over the training rows, at most.", json_schema_extra=BY_TABLE
+    )
     batch_size: int = Field(
         default=0,
         ge=0,
         description="Rows per step; 0: a hundredth of the training rows, but at least 16 and at most 512, so that a "
         "small table gives enough steps.",
+        json_schema_extra=BY_TABLE,
     )
-    learning_rate: float = Field(default=1e-3, gt=0, description="Of Adam, at the start.")
+    learning_rate: float = Field(default=1e-3, gt=0, description="Of Adam, at the start.", json_schema_extra=BY_TABLE)
     schedule: Literal["constant", "cosine"] = Field(
         default="cosine", description="`cosine` falls to zero at the last epoch."
     )
-    weight_decay: float = Field(default=0.0, ge=0, description="Decoupled weight decay (AdamW).")
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="Decoupled weight decay (AdamW).", json_schema_extra=BY_TABLE
+    )
+    average_steps: int = Field(
+        default=0,
+        ge=0,
+        description="Steps over which the weights that are validated and kept are averaged, exponentially; 0: none "
+        "are. A table with lazy updates has no average.",
+        json_schema_extra=BY_TABLE,
+    )
     embedding_updates: Literal["auto", "dense", "lazy"] = Field(
         default="auto",
         description="`dense`: a step updates the whole embedding table; `lazy`: the rows of its batch alone, so that "
@@ -177,7 +194,10 @@ class TrainConfig(Section):
         "it changes.",
     )
     patience: int = Field(
-        default=5, ge=0, description="Epochs without a better `monitor` before training stops; 0: never."
+        default=5,
+        ge=0,
+        description="Epochs without a better `monitor` before training stops; 0: never.",
+        json_schema_extra=BY_TABLE,
     )
     monitor: str = Field(
         default="loss",
@@ -319,6 +339,12 @@ def _composed(value: Any) -> Any:
 def config_text(config: Config) -> str:
     """Render the effective configuration, defaults included, as TOML.
 
-    `load_config` reads it back to the same.
+    Keys that are still to be chosen by the table are left out. `load_config` reads it back to the
+    same.
     """
-    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    left_open = {
+        name: {key for key, field in type(section).model_fields.items() if field.json_schema_extra == BY_TABLE}
+        - section.model_fields_set
+        for name, section in (("model", config.model), ("train", config.train))
+    }
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True, exclude=left_open))

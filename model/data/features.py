@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from model.config.defaults import bins_for
 from model.config.run import Config
 from model.data.coding.bags import take
 from model.data.coding.datetimes import datetime_feature, seconds_statistics
@@ -99,10 +100,15 @@ def code_features(
     """
     kinds, said, notes = choose_kinds(table, config)
     declared = declared_names(config)
+    bins = bins_for(config.model, int(training.sum()), list(kinds.values()).count("numeric"))
     coded = _texts(table, dict(kinds), config, training, weights)
     for name, kind in kinds.items():
         if kind in ("numeric", "datetime"):
-            coded[name] = (_number if kind == "numeric" else _moment)(table, name, config, training, weights)
+            coded[name] = (
+                _number(table, name, config, training, weights, bins)
+                if kind == "numeric"
+                else _moment(table, name, config, training, weights)
+            )
     columns = []
     for name in kinds:
         column = coded[name]
@@ -139,10 +145,9 @@ def _joined(columns: list[_Column], rows: int) -> Coded:
     )
 
 
-def _number(table: Table, name: str, config: Config, training: Mask, weights: Weights | None) -> _Column:
+def _number(table: Table, name: str, config: Config, training: Mask, weights: Weights | None, bins: int) -> _Column:
     """Read a column of numbers and describe it by the training rows."""
     exact, values = read_numbers(table, name, config)
-    bins = config.model.bins if config.model.numeric_encoding == "piecewise_linear" else 0
     known = training & ~np.isnan(values)
     times = None if weights is None else weights[known].astype(np.float64)
     edges = edges_of(values[known].astype(np.float64), bins, times)

@@ -1,5 +1,6 @@
 """Progress of a training run: a record per epoch, and a bar with one line per epoch."""
 
+import math
 import sys
 import time
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from tqdm import tqdm
 
 SHOWN = ("auc", "r2", "rmse", "accuracy")
 """Metrics worth a place on a line; of each task, the first two that it has."""
+
+MOST_LINES = 40
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,10 @@ class Watcher:
 
 
 class ProgressBar(Watcher):
-    """Bar on a terminal, and one line per epoch wherever the output goes."""
+    """Bar on a terminal, and lines on epochs wherever the output goes.
+
+    One for each, or of more than MOST_LINES every so many.
+    """
 
     def __init__(self, epochs: int, rows: int, out: TextIO | None = None) -> None:
         self._out = sys.stderr if out is None else out
@@ -91,10 +97,12 @@ class ProgressBar(Watcher):
         self._bar.update(rows - self._bar.n)
 
     def epoch(self, record: EpochRecord, best: bool) -> None:
-        """Replace the bar by the epoch's line."""
+        """Replace the bar by the epoch's line, if it has one."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+        if record.epoch % math.ceil(self._epochs / MOST_LINES) and record.epoch != self._epochs:
+            return
         print(describe(record, self._epochs, best), file=self._out, flush=True)
 
 

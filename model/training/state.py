@@ -2,14 +2,15 @@
 
 import math
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from model.config.run import TrainConfig
 from model.errors import TrainError
@@ -60,6 +61,8 @@ class RunState:
         step: finished steps of the epoch after these.
         loss_sum: over those steps, summed over rows.
         epoch_seconds: spent on those steps.
+        averages: moving averages of the trained parameters, in their order; none if there is no
+            averaging.
         best_value: of the monitor after `best_epoch` epochs, when the weights were `best_state`.
         seconds: of all finished epochs, validation included.
     """
@@ -72,6 +75,7 @@ class RunState:
     epoch: int = 0
     step: int = 0
     epoch_seconds: float = 0.0
+    averages: list[Tensor] = field(default_factory=list)
     best_value: float = math.nan
     best_epoch: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
@@ -91,6 +95,7 @@ class RunState:
             **{name: getattr(self, name) for name in self.PLAIN},
             **{name: getattr(self, name).state_dict() for name in self.MODULES},
             "lazy": None if self.lazy is None else self.lazy.state_dict(),
+            "averages": self.averages,
             "records": [asdict(record) for record in self.records],
             "generator": torch.get_rng_state(),
             "device_generator": torch.cuda.get_rng_state() if self.loss_sum.is_cuda else None,
@@ -105,10 +110,39 @@ class RunState:
         if self.lazy is not None:
             self.lazy.load_state_dict(state["lazy"])
         self.loss_sum = self.loss_sum.to(self.losses.weight.device)
+        self.averages = [average.to(self.loss_sum.device) for average in state["averages"]]
         self.records = [EpochRecord(**record) for record in state["records"]]
         torch.set_rng_state(state["generator"])
         if self.loss_sum.is_cuda and state["device_generator"] is not None:
             torch.cuda.set_rng_state(state["device_generator"])
+
+    def begin_averages(self) -> None:
+        """Start the moving averages from the weights as they are."""
+        self.averages = [parameter.detach().clone() for parameter in self._trained()]
+
+    def average(self, step: int, steps: int) -> None:
+        """Move the averages towards the weights after a step, by about 1 / `steps`.
+
+        The first steps move them further, so that the start is forgotten.
+        """
+        decay = min(1.0 - 1.0 / steps, (1.0 + step) / (10.0 + step))
+        get_ema_multi_avg_fn(decay)(self.averages, self._trained(), None)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let the model hold its averages meanwhile, if there are any."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for place, parameter in enumerate(self._trained() if self.averages else ()):
+            parameter.data, self.averages[place] = self.averages[place], parameter.data
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def keep_weights(self) -> None:
         """Copy the weights to `best_state`, in place once there is one."""

@@ -10,12 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from model.config.defaults import batch_size_for
 from model.config.run import TrainConfig
 from model.errors import TrainError
 from model.mmoe import count_parameters
 from model.network.model import Model
 from model.schema import Dataset
 from model.training.batches import Batches
+from model.training.biases import start_biases
 from model.training.embeddings import LazyAdam, lazy_updates
 from model.training.losses import TaskLosses
 from model.training.order import RowOrder
@@ -96,17 +98,6 @@ def pick_device(wanted: str, ranks: Ranks | None = None) -> torch.device:
     return torch.device("cuda") if ranks is None or ranks.world == 1 else torch.device("cuda", ranks.local)
 
 
-def batch_size_for(config: TrainConfig, rows: int) -> int:
-    """Choose the rows per step where the configuration leaves it open.
-
-    About a hundred steps for each epoch.
-
-    With 512 rows a step, a table of a thousand rows is left half learned when the default epochs
-    are over.
-    """
-    return config.batch_size or min(512, max(16, rows // 100))
-
-
 def threads_for(model: Model, batch_size: int) -> int:
     """Choose how many CPU threads a step is worth: one, below 100 million multiplications.
 
@@ -160,12 +151,16 @@ def start(model: Model, context: RunContext, device: torch.device, lazy: LazyAda
     run = RunState(model, losses, optimizer, torch.zeros((), dtype=torch.float64, device=device), lazy)
     path = context.checkpoint if ranks.first else None
     state = ranks.copy_of(load_checkpoint(path, context.identity) if path is not None else None)
-    if state is not None:
+    if state is None:
+        start_biases(model, context.dataset.train)
+    else:
         run.restore(state)
         if not ranks.first:  # the state's generator is that of the first
             done = run.epoch * context.steps + run.step
             torch.manual_seed(context.config.seed + ranks.rank * RANKS_APART + done)
     ranks.take_over(model.state_dict().values())
+    if state is None and context.config.average_steps:
+        run.begin_averages()
     return run
 
 
@@ -225,6 +220,8 @@ def train_step(run: RunState, context: RunContext, rows: Tensor, rate: float) ->
     run.optimizer.step()
     if run.lazy is not None:
         run.lazy.update(rate)
+    if context.config.average_steps:
+        run.average(run.epoch * context.steps + run.step, context.config.average_steps)
     return run.losses.total(per_task)
 
 
@@ -265,12 +262,14 @@ def finish_epoch(run: RunState, context: RunContext) -> None:
     Keeps a copy of the weights if the monitor has improved.
     """
     if context.ranks.first:
-        record = measured_epoch(run, context)
+        with run.averaged():
+            record = measured_epoch(run, context)
         best = run.best_epoch == run.epoch + 1
         context.ranks.agree(run.best_epoch)
         context.watcher.epoch(record, best)
     else:
-        run.model.encoder.average_unseen(context.code_counts)
+        with run.averaged():
+            run.model.encoder.average_unseen(context.code_counts)
         run.best_epoch = context.ranks.agree(0)
     run.epoch += 1
     run.step, run.epoch_seconds = 0, 0.0

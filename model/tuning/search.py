@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 
+from model.config.defaults import settle
 from model.config.run import Config, config_text
 from model.errors import TrainError
 from model.network.model import build_model
@@ -93,6 +94,7 @@ class Tuner:
         config = self._load(changed)
         encoding = [text for text in changed if text.startswith(("model.numeric_encoding", "model.bins"))]
         dataset = self._read("\n".join(encoding))
+        config = settle(config, dataset).config
         trial.set_user_attr("assignments", changed)
         judge = _Judge(trial, dataset, deadline)
         model = build_model(dataset.features, dataset.tasks, config.model, config.train.seed)

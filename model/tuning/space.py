@@ -10,6 +10,7 @@ from model.config.run import Config
 WIDTHS = (16, 32, 64, 128)
 EXPERTS = (2, 4, 8, 16)
 BINS = (8, 16, 32)
+ENCODINGS = ("standard", "piecewise_linear", "mixed")
 EMBEDDINGS = (4, 8, 16, 32)
 LOWEST_RATE, HIGHEST_RATE = 1e-4, 3e-2
 LOWEST_WEIGHT, HIGHEST_WEIGHT = 0.25, 4.0
@@ -36,9 +37,9 @@ def suggest(trial: optuna.Trial, config: Config) -> list[str]:
         "model.tower_hidden": [tower],
         "model.dropout": trial.suggest_float("model.dropout", 0.0, 0.4, step=0.1),
         "model.embedding_dim": trial.suggest_categorical("model.embedding_dim", EMBEDDINGS),
-        "model.numeric_encoding": trial.suggest_categorical("model.numeric_encoding", ("standard", "piecewise_linear")),
+        "model.numeric_encoding": trial.suggest_categorical("model.numeric_encoding", ENCODINGS),
     }
-    if found["model.numeric_encoding"] == "piecewise_linear":
+    if found["model.numeric_encoding"] != "standard":
         found["model.bins"] = trial.suggest_categorical("model.bins", BINS)
     if config.model.architecture in ("mmoe", "omoe", "cgc"):
         found["model.experts"] = trial.suggest_categorical("model.experts", EXPERTS)

@@ -41,7 +41,14 @@ def test_a_run_publishes_one_whole_version_and_clears_its_checkpoint(models: Pat
 
 def test_what_was_set_is_in_the_published_config(models: Path) -> None:
     published = models / "synthetic" / "1" / "config.toml"
-    assert load_config(published) == load_config(Path(DEMO), TINY)
+    told, found = load_config(Path(DEMO), TINY), load_config(published)
+    assert (found.data, found.tasks) == (told.data, told.tasks)
+    for section in ("model", "train"):
+        held = getattr(found, section)
+        assert all(
+            getattr(held, key) == value for key, value in getattr(told, section).model_dump(exclude_unset=True).items()
+        )
+        assert held.model_fields_set >= getattr(told, section).model_fields_set
     entries = onnx.load(models / "synthetic" / "1" / "model.onnx").metadata_props
     manifest = json.loads(next(entry.value for entry in entries if entry.key == "mmoe.manifest"))
     assert manifest["provenance"]["config"] == published.read_text()
@@ -49,7 +56,10 @@ def test_what_was_set_is_in_the_published_config(models: Path) -> None:
 
 def test_the_command_says_what_came_of_it(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([DEMO, "--models", str(models), "--set", *TINY, "--no-resume"]) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "Chosen by the " in err
+    assert "train.patience = " in err
+    assert "Chosen by the " in (models / "synthetic" / "2" / "report.md").read_text()
     assert "task_1" in out
     assert "rmse" in out
     assert f"Published {models / 'synthetic' / '2'}" in out

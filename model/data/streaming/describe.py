@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model.config.defaults import bins_for
 from model.config.run import Config
 from model.data.coding.datetimes import datetime_feature
 from model.data.coding.numeric import edges_of, numeric_feature
@@ -15,6 +16,7 @@ from model.data.coding.text_kinds import TextStatistics, describe_texts, tells_n
 from model.data.features import left_out_for, rewritten
 from model.data.kinds import Kind, declared_names
 from model.data.remarks import STRAY_SHARE, Remarks, on_constant
+from model.data.splits import TRAIN
 from model.data.streaming.columns import Column, MomentColumn, NumberColumn
 from model.data.streaming.samples import NumberSample
 from model.data.streaming.text_columns import BagColumn, IdColumn
@@ -40,6 +42,7 @@ class Counted(Protocol):
 
     config: Config
     kinds: dict[str, Kind]
+    counts: NDArray[np.int64]
     columns: dict[str, Column]
     numbers: list[str]
     quantiles: NumberSample | None
@@ -129,7 +132,8 @@ def _numbers(counted: Counted, name: str, column: NumberColumn, head: Table) -> 
         sample: NDArray[np.float64] = values[known, counted.numbers.index(name)].astype(np.float64)
         data = counted.config.data
         weighed = None if getattr(data, "weight", None) is None else weights[known].astype(np.float64)
-        edges = edges_of(sample, counted.config.model.bins, weighed)
+        bins = bins_for(counted.config.model, int(counted.counts[TRAIN]), len(counted.numbers))
+        edges = edges_of(sample, bins, weighed)
     feature = numeric_feature(name, column.statistics, edges, head.markers.numbers)
     return feature, not column.statistics.count, remarks
 

@@ -106,7 +106,7 @@ def cache_key(config: Config, digest: str) -> str:
         "features": config.features.model_dump(mode="json"),
         "tasks": [task.model_dump(mode="json", exclude={"weight"}) for task in config.tasks],
         "by": config.report.by,
-        "edges": [config.model.numeric_encoding, config.model.bins],
+        "edges": config.model.model_dump(include={"numeric_encoding", "bins"}, exclude_unset=True),
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.config.defaults import bins_for
 from model.config.run import Config
 from model.data.features import read_numbers
 from model.data.funnels import notes_on_funnels
@@ -76,8 +77,8 @@ class _Counter:
         self.counts: NDArray[np.int64] = np.zeros(len(SPLITS), np.int64)
         self.sample = LowestRows(SAMPLE_ROWS, SAMPLE_SALT)
         self.numbers = [name for name, kind in self.kinds.items() if kind == "numeric"]
-        piecewise = config.model.numeric_encoding == "piecewise_linear"
-        self.quantiles = NumberSample(len(self.numbers)) if piecewise and self.numbers else None
+        wanted = self.numbers and bins_for(config.model, HEAD_ROWS, len(self.numbers))
+        self.quantiles = NumberSample(len(self.numbers)) if wanted else None
         self.not_available: dict[str, tuple[int, int]] = {}
         self.weights = _WeightRange()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from model.config.defaults import settle
 from model.config.run import Config, config_text
 from model.data.table import read_dataset
 from model.mmoe import Architecture, count_parameters
@@ -36,7 +37,7 @@ DROPOUTS = (0.0, 0.1, 0.2)
 TUNING_SEEDS = (1000, 1001)
 """Of the runs that choose; none of those that are judged has one of them."""
 
-LAYOUT = 1
+LAYOUT = 2
 """Version of the results; a new one makes kept runs of equal configurations run anew."""
 
 Metrics = Mapping[str, Mapping[str, float]]
@@ -123,6 +124,7 @@ class TableRunner:
     def compare(self, seeds: int) -> Comparison:
         """Choose on validation rows, then run every architecture with `seeds` seeds."""
         dataset = read_dataset(self._config)
+        self._config = settle(self._config, dataset).config
         widths = equal_budgets(dataset, self._config)
         grids = {a: _grid(a, widths[a], self._config.train.learning_rate) for a in ARCHITECTURES}
         self._run([variant for grid in grids.values() for tried in grid for variant in tried], dataset.digest)

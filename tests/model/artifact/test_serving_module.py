@@ -1,10 +1,12 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import torch
 
 from model.artifact.serving_module import mean_encoding, serve
 from model.config.run import ModelConfig
+from model.network.encoder import NumericEncoding
 from model.network.inputs import inputs_of
 from model.network.model import build_model, predict
 from model.schema import Dataset
@@ -29,8 +31,9 @@ def test_network_without_gates_answers_its_tasks_alone(dataset: Dataset) -> None
         assert module.experts == 0
 
 
-def test_contributions_sum_over_the_columns_of_a_feature(dataset: Dataset) -> None:
-    config = ModelConfig(experts=3, numeric_encoding="piecewise_linear", gate_temperature=0.5)
+@pytest.mark.parametrize("encoding", ["piecewise_linear", "mixed"])
+def test_contributions_sum_over_the_columns_of_a_feature(dataset: Dataset, encoding: NumericEncoding) -> None:
+    config = ModelConfig(experts=3, numeric_encoding=encoding, gate_temperature=0.5)
     model = build_model(dataset.features, dataset.tasks, config, seed=0)
     module = serve(model, dataset)
     rows = dataset.test

@@ -47,7 +47,7 @@ def refusal(tmp_path: Path, text: str = TABLE, *overrides: str) -> str:
 def test_a_short_file_gets_the_defaults(tmp_path: Path) -> None:
     config = load(tmp_path)
     assert config.model.architecture == "mmoe"
-    assert config.model.expert_hidden == (16,)
+    assert config.model.expert_hidden == (32,)
     assert [task.name for task in config.tasks] == ["price", "sold"]
 
 

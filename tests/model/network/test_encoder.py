@@ -51,6 +51,19 @@ def test_piecewise_linear_encoding_fills_bins_in_order() -> None:
     ]
 
 
+def test_mixed_encoding_has_the_value_itself_and_bins_that_end(schema: FeatureSchema) -> None:
+    feature = NumericFeature("n", 2.0, 4.0, 0.0, 4.0, bin_edges=(0.0, 1.0, 2.0, 4.0))
+    without = NumericFeature("m", 0.0, 1.0, 0.0, 1.0)
+    encoder = Encoder(FeatureSchema(numeric=(feature, without)), numeric_encoding="mixed")
+    assert encoder(numbers([[0.5, 3.0], [6.0, 3.0], [-2.0, 3.0], [NAN, 3.0]])).tolist() == [
+        [-0.375, 0.5, 0.0, 0.0, 3.0],
+        [1.0, 1.0, 1.0, 1.0, 3.0],
+        [-1.0, 0.0, 0.0, 0.0, 3.0],
+        [0.0, 1.0, 1.0, 0.0, 3.0],
+    ]
+    assert encoder.column_feature.tolist() == [0, 0, 0, 0, 1]
+
+
 def test_piecewise_linear_encoding_falls_back_where_there_are_no_bins() -> None:
     features = FeatureSchema(numeric=(NumericFeature("n", 2.0, 4.0, 0.0, 4.0, bin_edges=(0.0, 4.0)),))
     encoder = Encoder(features, numeric_encoding="piecewise_linear")
@@ -58,7 +71,9 @@ def test_piecewise_linear_encoding_falls_back_where_there_are_no_bins() -> None:
 
 
 @settings(deadline=None)
-@given(value=st.floats(width=32, allow_infinity=False), encoding=st.sampled_from(["standard", "piecewise_linear"]))
+@given(
+    value=st.floats(width=32, allow_infinity=False), encoding=st.sampled_from(["standard", "piecewise_linear", "mixed"])
+)
 def test_every_finite_or_missing_number_is_encoded_finite(value: float, encoding: str) -> None:
     features = (
         NumericFeature("a", 0.0, 1e-6, -1.0, 1.0, missing_share=0.5, bin_edges=(-1.0, 0.0, 1e-6, 1.0)),
@@ -69,7 +84,7 @@ def test_every_finite_or_missing_number_is_encoded_finite(value: float, encoding
     assert x.isfinite().all()
 
 
-@pytest.mark.parametrize("encoding", ["standard", "piecewise_linear"])
+@pytest.mark.parametrize("encoding", ["standard", "piecewise_linear", "mixed"])
 @pytest.mark.parametrize("kinds", ["numeric", "categorical", "both"])
 def test_width_and_owner_of_every_column(schema: FeatureSchema, encoding: str, kinds: str) -> None:
     part = {

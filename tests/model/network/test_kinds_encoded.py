@@ -116,7 +116,7 @@ def test_table_of_two_sizes_is_refused() -> None:
 
 
 @pytest.mark.parametrize("tables", [1, 3])
-@pytest.mark.parametrize("encoding", ["standard", "piecewise_linear"])
+@pytest.mark.parametrize("encoding", ["standard", "piecewise_linear", "mixed"])
 def test_every_column_is_moved_by_its_own_feature_alone(tables: int, encoding: str) -> None:
     encoder = Encoder(SCHEMA, 4, encoding, tables)  # type: ignore[arg-type]
     inputs = inputs_of(make_rows(40, 1))

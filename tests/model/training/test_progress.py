@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import torch
 
@@ -35,6 +36,16 @@ def test_without_a_terminal_there_are_lines_only() -> None:
     bar.step(3, 50, torch.tensor(25.0))
     bar.epoch(RECORD, best=False)
     assert out.getvalue() == describe(RECORD, 20, best=False) + "\n"
+
+
+def test_of_many_epochs_every_so_many_has_a_line_and_the_last() -> None:
+    out = io.StringIO()
+    bar = ProgressBar(130, 100, out)
+    for epoch in range(1, 131):
+        bar.epoch(replace(RECORD, epoch=epoch), best=False)
+    lines = out.getvalue().splitlines()
+    assert len(lines) <= 40
+    assert lines[-1].startswith("epoch 130/130")
 
 
 def test_on_a_terminal_a_bar_shows_rows_and_loss() -> None:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from model.config.defaults import batch_size_for
 from model.config.run import ModelConfig, TrainConfig
 from model.errors import TrainError
 from model.network.model import predict
 from model.schema import Dataset, Rows
 from model.training.metrics import evaluate
-from model.training.train import batch_size_for, cpu_threads
+from model.training.train import cpu_threads
 from tests.support.training import PLAIN, facts, same, settings, trained
 
 

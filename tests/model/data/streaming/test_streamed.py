@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from model.config.defaults import settle
+from model.config.run import ModelConfig
 from model.data.streaming import moments
 from model.data.streaming.place import CACHE
 from model.data.table import read_dataset
@@ -55,6 +57,18 @@ def test_a_streamed_table_is_the_table_in_memory(tmp_path: Path, kind: str, data
     assert cut.source == whole.source
     assert sorted(cut.remarks) == sorted(whole.remarks)
     assert sorted(cut.notes) == sorted(whole.notes)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_bins_left_open_are_chosen_alike(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    made().write_parquet(path)
+    config = config_of(path).model_copy(update={"model": ModelConfig()})
+    whole, cut = read_dataset(config), streamed(config, tmp_path / "work")
+    assert_same_features(cut.features, whole.features)
+    assert max(len(feature.bin_edges) for feature in cut.features.numeric) > 2
+    assert settle(config, cut) == settle(config, whole)
+    assert settle(config, cut).config.model.numeric_encoding == "mixed"
 
 
 @pytest.mark.usefixtures("small_blocks")
