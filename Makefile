@@ -61,7 +61,7 @@ score: $(VENV)/.train  ## Score a table by a model (MODEL=models/NAME INPUT=rows
 	  || { echo 'Say what to score: make score MODEL=models/NAME INPUT=rows/ OUTPUT=predictions/' >&2; exit 2; }
 	@$(BIN)/python -m scripts.score $(MODEL) $(INPUT) $(OUTPUT) $(ARGS)
 
-study: $(VENV)/.study  ## Repeat the paper's synthetic study, or a table's, and write its page (ARGS="--quick", "census", "hotel")
+study: $(VENV)/.study  ## Repeat the paper's synthetic study, or a table's, and write its page (ARGS="--quick", "census", "hotel", "defaults")
 	@$(BIN)/python -m scripts.study $(ARGS)
 
 tune: config $(VENV)/.tune  ## Search for a better configuration on validation rows (CONFIG=a.toml ARGS="--minutes 30")
