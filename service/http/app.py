@@ -37,6 +37,7 @@ from service.http.routes.page import web_router
 from service.http.routes.quality import quality_router
 from service.http.routes.shadow import shadow_router
 from service.http.routes.traffic import traffic_router
+from service.http.routes.triton import triton_router
 from service.http.routes.v2 import v2_health_router, v2_router
 from service.http.types import AsgiApp
 from service.keys import Keys
@@ -162,6 +163,7 @@ def _routers(shared: Shared) -> _Routers:
         asking=[
             models_router(engine),
             gates_router(engine, endpoints, admission),
+            triton_router(engine, endpoints, telemetry),
             v2_router(engine, endpoints),
             traffic_router(engine, telemetry),
             quality_router(engine, engine.settings.quality),

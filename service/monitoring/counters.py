@@ -37,6 +37,7 @@ from service.monitoring.instruments import (
     NOT_MEASURED,
     RUN,
     SHAPE,
+    VERSION_SUMS,
     VERSIONS,
     Figures,
     event,
@@ -217,6 +218,16 @@ class Metrics:
             (numbers, Figures(sums.read(0, SHAPE.places)), numbers.is_alive(now))
             for numbers, sums in zip(self._workers, self._sums, strict=True)
         ]
+
+    def version_sums(self) -> dict[tuple[str, int], dict[str, float]]:
+        """Return the sums of each version over all workers, by VERSION_SUMS."""
+        found: dict[tuple[str, int], dict[str, float]] = {}
+        for numbers, figures, _ in self.workers():
+            for entry in numbers.versions():
+                sums = found.setdefault((entry.model, entry.version), dict.fromkeys(VERSION_SUMS, 0.0))
+                for name, value in figures.version(entry.index).items():
+                    sums[name] += value
+        return found
 
     def _fold_events(self) -> None:
         events = np.frombuffer(self._noted.getbuffer()[: self._noted.tell()].tobytes(), np.float32).reshape(-1, 5)

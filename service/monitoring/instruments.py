@@ -11,11 +11,11 @@ An event is five numbers; `fold` adds many at once to the worker's sums (`shared
            the version is VERSIONS for none
 
     place 0          histograms of the stages and of the runs
-    place 1          rows by version
-    place 2 + model  requests by route and status
+    place 1 to 7     sums by version, of VERSION_SUMS one each
+    place 8 + model  requests by route and status
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import NamedTuple
 
@@ -90,7 +90,12 @@ event: Callable[[float, float, float, float, float], bytes] = Struct("5f").pack
 """Write an event as it is buffered."""
 NOT_MEASURED = float("nan")
 _KEYS = len(ROUTES) * len(STATUSES)
-_HISTOGRAMS, _VERSIONS, _REQUESTS = 0, 1, 2
+VERSION_SUMS = ("rows", "successes", "success_s", "parse_s", "render_s", "failures", "failure_s")
+"""Sums kept by version: predicted rows, and of inferences how many there were and their times."""
+_INFERENCES = [ROUTES.index(route) for route in ("predict", "v2_infer", "grpc_infer")]
+_OK = STATUSES.index("200")
+_HISTOGRAMS, _VERSIONS = 0, 1
+_REQUESTS = _VERSIONS + len(VERSION_SUMS)
 PLACES = _REQUESTS + MODELS
 
 
@@ -167,9 +172,9 @@ def fold(current: Callable[[int], Body], events: NDArray[np.float32]) -> dict[in
         _observe(body(_HISTOGRAMS), instrument, (runs if instrument.of_runs else requests)[:, instrument.column])
     if len(requests):
         codes, versions = np.divmod(requests[:, 0].astype(int), VERSIONS + 1)
-        rows = np.bincount(versions, weights=requests[:, 1], minlength=VERSIONS + 1)
-        body(_VERSIONS)[:VERSIONS] += rows[:VERSIONS]
         models, keys = np.divmod(codes, _KEYS)
+        for place, values in enumerate(_version_sums(requests, keys), start=_VERSIONS):
+            body(place)[:VERSIONS] += np.bincount(versions, weights=values, minlength=VERSIONS + 1)[:VERSIONS]
         for model in np.unique(models):
             counts = np.bincount(keys[models == model], minlength=_KEYS)
             body(_REQUESTS + int(model))[:_KEYS] += counts
@@ -177,10 +182,22 @@ def fold(current: Callable[[int], Body], events: NDArray[np.float32]) -> dict[in
 
 
 def forget_version(current: Callable[[int], Body], version: int) -> dict[int, Body]:
-    """Return the bodies, by place, without the rows of one place in the table of versions."""
-    rows = current(_VERSIONS).copy()
-    rows[version] = 0
-    return {_VERSIONS: rows}
+    """Return the bodies, by place, without the sums of one place in the table of versions."""
+    changed = {place: current(place).copy() for place in range(_VERSIONS, _REQUESTS)}
+    for body in changed.values():
+        body[version] = 0
+    return changed
+
+
+def _version_sums(requests: NDArray[np.float32], keys: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+    """Yield what each request adds to its version's sums, in the order of VERSION_SUMS."""
+    routes, statuses = np.divmod(keys, len(STATUSES))
+    inferences = np.isin(routes, _INFERENCES)
+    done, failed = inferences & (statuses == _OK), inferences & (statuses != _OK)
+    parse_s, render_s, total_s = np.nan_to_num(requests[:, 2:].T)
+    yield requests[:, 1].astype(np.float64)
+    yield from (done * 1.0, done * total_s, done * parse_s, done * render_s)
+    yield from (failed * 1.0, failed * total_s)
 
 
 def _observe(body: Body, instrument: Instrument, values: NDArray[np.float32]) -> None:
@@ -201,6 +218,10 @@ class Figures(NamedTuple):
         words = self.bodies[_HISTOGRAMS, instrument.start : instrument.end]
         bounds = [*(f"{bound:.10g}" for bound in instrument.bounds), "+Inf"]
         return list(zip(bounds, np.cumsum(words[:-1]).tolist(), strict=True)), float(words[-1])
+
+    def version(self, version: int) -> dict[str, float]:
+        """Return the sums of the version at a place of the table, by VERSION_SUMS."""
+        return dict(zip(VERSION_SUMS, self.bodies[_VERSIONS:_REQUESTS, version].tolist(), strict=True))
 
     def rows(self, version: int) -> float:
         """Return the rows of the version at a place of the table."""

@@ -59,6 +59,7 @@ class Telemetry:
         self.ran = self._metrics.ran
         self.rejected = self._metrics.rejected
         self.recorded = self._metrics.recorded
+        self.version_sums = self._metrics.version_sums
 
     def recorder_of(self, name: str, version: int, manifest: Manifest) -> GateTraffic | None:
         """Open the recorder of a version that is being loaded, in whatever thread.

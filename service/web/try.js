@@ -135,7 +135,8 @@ class TryView {
 
   shellCard(row) {
     const { name } = this.manifest;
-    return card("The same from a shell", ...copied("curl", api.curlLine(name, row)), h("h3", { text: "And in Python" }), ...copied("python", api.pythonLines(name, row)));
+    const both = [...copied("curl", api.curlLine(name, row)), h("h3", { text: "And in Python" }), ...copied("python", api.pythonLines(name, row))];
+    return card("The same from a shell", h("div", { class: "stack" }, ...both));
   }
 }
 

@@ -11,9 +11,13 @@ EXTENSIONS = ["binary_tensor_data", "model_repository"]
 PLATFORM = "onnx_onnxv1"
 
 
-def describe_server() -> ServerMetadata:
-    """Name the server and the extensions it speaks."""
-    return {"name": SERVER, "version": metadata.version(SERVER), "extensions": EXTENSIONS}
+def describe_server(*more: str) -> ServerMetadata:
+    """Name the server and the extensions it speaks.
+
+    Args:
+        more: extensions of one transport alone.
+    """
+    return {"name": SERVER, "version": metadata.version(SERVER), "extensions": [*EXTENSIONS, *more]}
 
 
 def describe_model(engine: Engine, endpoint: Endpoint) -> ModelMetadata:

@@ -41,6 +41,8 @@ def refuse_unsupported(parameters: Mapping[str, Any], what: str, content_types: 
     for key in _UNSUPPORTED:
         if parameters.get(key) is not None:
             raise MalformedRequest(f"{what} asks for {key!r}", "neither shared memory nor classification")
+    if parameters.get("lenient") not in (None, False):
+        raise MalformedRequest(f"{what} asks to be lenient", "that of rows, with :predict of v1")
     named = parameters.get(CONTENT_TYPE)
     if named is not None and (type(named) is not str or named not in content_types):
         raise MalformedRequest(

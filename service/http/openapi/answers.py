@@ -14,6 +14,7 @@ from typing_extensions import TypeAliasType, TypedDict
 
 from service.artifact.manifest import Manifest
 from service.http.openapi.schemas import REFERENCE, Schema, ref
+from service.http.openapi.triton import TritonConfig, TritonStatistics
 from service.inference.inspection import Inspection
 from service.inference.lenient import Note
 from service.monitoring.quality import Quality
@@ -67,6 +68,27 @@ class Version(VersionEntry):
     ready: bool
 
 
+class ServingStatus(TypedDict):
+    """Reason why a version is not available, in TensorFlow Serving's words."""
+
+    error_code: str
+    error_message: str
+
+
+class ServingState(TypedDict):
+    """State of a version in TensorFlow Serving's words."""
+
+    version: str
+    state: Literal["AVAILABLE", "END"]
+    status: ServingStatus
+
+
+class ServingStates(TypedDict):
+    """States of versions, as TensorFlow Serving's clients read them."""
+
+    model_version_status: list[ServingState]
+
+
 class Model(TypedDict):
     """State of a model and its versions."""
 
@@ -78,6 +100,14 @@ class Model(TypedDict):
     shadow: Annotated[int | None, Field(description="The one that is loaded to be compared with it.")]
     note: Annotated[str | None, Field(description="What an operator should know, and what ends it.")]
     versions: list[VersionEntry]
+
+
+class OneModel(Model, ServingStates):
+    """State of a model and its versions, for clients of TensorFlow Serving too."""
+
+
+class OneVersion(Version, ServingStates):
+    """State of one version of a model, for clients of TensorFlow Serving too."""
 
 
 class Models(TypedDict):
@@ -301,9 +331,9 @@ class IndexRequest(TypedDict):
 
 
 TYPED: tuple[Any, ...] = (
-    Problem, Refusal, Version, Model, Models, Pinned, ShadowAsked, Shadow, InspectionAnswer, TrafficAnswer, Live, Ready,
-    Alive, ServerMetadata, ServerHealth, ModelNames, ModelMetadata, ModelReady, RepositoryIndex, InferAnswer,
-    PinRequest, ShadowRequest, IndexRequest, LoadRequest, UnloadRequest,
+    Problem, Refusal, OneVersion, OneModel, Models, Pinned, ShadowAsked, Shadow, InspectionAnswer, TrafficAnswer,
+    Live, Ready, Alive, ServerMetadata, ServerHealth, ModelNames, ModelMetadata, ModelReady, RepositoryIndex,
+    InferAnswer, PinRequest, ShadowRequest, IndexRequest, LoadRequest, UnloadRequest, TritonConfig, TritonStatistics,
     LabelsRequest, LabelsTaken, Quality,
 )  # fmt: skip
 

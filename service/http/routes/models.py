@@ -6,7 +6,17 @@ from service.artifact.manifest import Manifest
 from service.engine import Engine
 from service.errors import ServiceError
 from service.http.codecs.render import JsonAnswer
-from service.http.openapi.answers import Live, Model, Models, Ready, Version, VersionEntry, answers
+from service.http.openapi.answers import (
+    Live,
+    Model,
+    Models,
+    OneModel,
+    OneVersion,
+    Ready,
+    ServingState,
+    VersionEntry,
+    answers,
+)
 from service.http.types import PathName, PathVersion
 from service.versions.states import ModelState, VersionState
 
@@ -20,17 +30,20 @@ def models_router(engine: Engine) -> APIRouter:
         """List the models on disk, which of their versions are loaded, and why others are not."""
         return JsonAnswer(Models(models=[_describe(engine, state) for state in engine.models()]))
 
-    @router.get("/v1/models/{name}", summary="One model", responses=answers(Model, 404))
+    @router.get("/v1/models/{name}", summary="One model", responses=answers(OneModel, 404))
     async def model(name: PathName) -> Response:
         """Describe a model: `ready` tells whether it answers, `version` is the one that does."""
-        return JsonAnswer(_describe(engine, _state(engine, name)))
+        state = _state(engine, name)
+        answer: OneModel = {**_describe(engine, state), "model_version_status": [*map(_serving, state.versions)]}
+        return JsonAnswer(answer)
 
-    @router.get("/v1/models/{name}/versions/{version}", summary="One version", responses=answers(Version, 400, 404))
+    @router.get("/v1/models/{name}/versions/{version}", summary="One version", responses=answers(OneVersion, 400, 404))
     async def model_version(name: PathName, version: PathVersion) -> Response:
         """Describe one version of a model, loaded or not."""
         versions = {state.version: state for state in _state(engine, name, version).versions}
         state = versions[version]
-        answer: Version = {"name": name, "ready": state.state == "loaded", **_entry(state)}
+        loaded, entry = state.state == "loaded", _entry(state)
+        answer: OneVersion = {"name": name, "ready": loaded, **entry, "model_version_status": [_serving(state)]}
         return JsonAnswer(answer)
 
     @router.get("/v1/models/{name}/metadata", summary="The manifest", responses=answers(Manifest, 404, 503))
@@ -98,6 +111,18 @@ def _describe(engine: Engine, state: ModelState) -> Model:
 
 def _entry(state: VersionState) -> VersionEntry:
     return {"version": state.version, "state": state.state, "reason": state.reason}
+
+
+def _serving(state: VersionState) -> ServingState:
+    """Describe a version as TensorFlow Serving does."""
+    return {
+        "version": str(state.version),
+        "state": "AVAILABLE" if state.state == "loaded" else "END",
+        "status": {
+            "error_code": "FAILED_PRECONDITION" if state.state == "refused" else "OK",
+            "error_message": state.reason or "",
+        },
+    }
 
 
 def _default_name(engine: Engine) -> str | None:

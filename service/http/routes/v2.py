@@ -22,6 +22,9 @@ from service.http.openapi.answers import (
 )
 from service.http.types import PathName, PathVersion
 
+_OF_HTTP = "model_configuration", "statistics"
+"""Extensions of Triton's that triton.py adds."""
+
 
 def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
     """Make the protocol's routes that describe the server and its models."""
@@ -31,7 +34,7 @@ def v2_router(engine: Engine, endpoints: Endpoints) -> APIRouter:
     @router.get("/", include_in_schema=False)
     async def server() -> Response:
         """Name the server and the extensions it speaks."""
-        return JsonAnswer(describe_server())
+        return JsonAnswer(describe_server(*_OF_HTTP))
 
     @router.get("/models", summary="Models", responses=answers(ModelNames))
     async def models() -> Response:

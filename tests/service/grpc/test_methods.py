@@ -30,6 +30,7 @@ def asked_health(service: str) -> bytes:
 def test_server_and_models_describe_themselves_as_over_http(call: Caller, client: httpx.Client) -> None:
     server, model = client.get("/v2").json(), client.get("/v2/models/hand").json()
     found = call("ServerMetadata")
+    server["extensions"] = server["extensions"][:2]  # the others are calls of HTTP alone
     assert {"name": found.name, "version": found.version, "extensions": list(found.extensions)} == server
     described = call("ModelMetadata", name="hand", version="")
     tensors = {

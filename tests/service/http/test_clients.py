@@ -76,7 +76,9 @@ def assert_outputs(found: dict[str, Any], expected: dict[str, Any], names: list[
 def test_triton_asks_for_health_and_models(triton: dict[str, Any]) -> None:
     assert (triton["live"], triton["ready"]) == (True, True)
     assert triton["models ready"] == [True, True, False]
-    assert triton["server"]["extensions"] == ["binary_tensor_data", "model_repository"]
+    assert triton["server"]["extensions"][:2] == ["binary_tensor_data", "model_repository"]
+    assert triton["config"]["max_batch_size"] == 50
+    assert [entry["version"] for entry in triton["statistics"]["model_stats"]] == ["1", "2"]
     assert triton["metadata"] == METADATA
     assert [(entry["name"], entry["version"]) for entry in triton["index"]] == [
         ("hand", "2"),
@@ -124,10 +126,11 @@ def test_triton_cannot_send_a_missing_number_in_json(triton: dict[str, Any]) -> 
     ("case", "status", "words"),
     [
         ("no such model", "404", "hand, plain, wide"),
+        ("load with a configuration", "400", "'config'"),
         ("a wrong shape", "400", "Input 'numeric' has shape [1, 2]"),
         ("a wrong value", "400", "x0"),
         ("too many rows", "413", "51"),
-        ("a call of Triton's own", "404", "There is nothing at '/v2/models/hand/config'"),
+        ("a call of Triton's own", "404", "There is nothing at '/v2/logging'"),
     ],
 )
 def test_triton_raises_our_sentence(triton: dict[str, Any], case: str, status: str, words: str) -> None:

@@ -115,6 +115,7 @@ def of_texts(**parameters: Any) -> Any:
         ({"inputs": [{**inputs()[0], "parameters": {"content_type": "base64"}}, inputs()[1]]}, "'np'"),
         ({"inputs": inputs(), "parameters": {"content_type": "hg_jsonlist"}}, "hg_jsonlist"),
         ({"inputs": inputs(), "parameters": {"shared_memory_region": "a"}}, "shared memory"),
+        ({"inputs": inputs(), "parameters": {"lenient": True}}, ":predict of v1"),
         ({"inputs": inputs(), "outputs": [{"name": "sold", "parameters": {"content_type": "base64"}}]}, "base64"),
         ({"inputs": [tensor("agee", [1.5])]}, "did you mean 'age'"),
         ({"inputs": [tensor("age", [1.5]), tensor("age", [1.5])]}, "twice"),

@@ -37,6 +37,9 @@ def test_one_model_and_one_version(client: httpx.Client) -> None:
         "version": 1,
         "state": "loaded",
         "reason": None,
+        "model_version_status": [
+            {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+        ],
     }
 
 

@@ -13,7 +13,7 @@ def test_the_server_names_itself_without_a_redirect(client: httpx.Client, path: 
     assert answer.json() == {
         "name": "mmoe-serve",
         "version": answer.json()["version"],
-        "extensions": ["binary_tensor_data", "model_repository"],
+        "extensions": ["binary_tensor_data", "model_repository", "model_configuration", "statistics"],
     }
 
 
