@@ -74,7 +74,7 @@ COPY service service
 RUN python -m compileall -q service
 USER mmoe
 ENV MMOE_MODELS=/models MMOE_HOST=0.0.0.0 MMOE_PORT=8000 ORT_DISABLE_TELEMETRY=1
-EXPOSE 8000
+EXPOSE 8000 9000
 VOLUME /models
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['MMOE_PORT']}/health/ready\", timeout=2)"]
