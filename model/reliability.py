@@ -30,7 +30,8 @@ class Bins(NamedTuple):
 def reliability(predicted: Floats, labels: Counts, times: Floats | None = None) -> Bins:
     """Cut rows by their probability into bins of equal mass, and average each.
 
-    Bins of equal width would have all rows of a rare label in the first one.
+    Bins of equal width would have all rows of a rare label in the first one. A row on an edge is
+    divided, so that a row of weight 2 is the same as two rows.
 
     Args:
         predicted: (B,) probabilities.
@@ -38,11 +39,12 @@ def reliability(predicted: Floats, labels: Counts, times: Floats | None = None) 
         times: (B,), how often each row counts.
     """
     counts = np.ones(len(predicted)) if times is None else times.astype(np.float64)
-    order = np.argsort(predicted, kind="stable")
+    order = np.lexsort((labels, predicted))
     counts, answers, truth = counts[order], predicted[order].astype(np.float64), labels[order]
-    middle = np.cumsum(counts) - counts / 2
-    place = np.minimum((middle / counts.sum() * BINS).astype(np.int64), BINS - 1)
-    summed = [np.bincount(place, of, BINS) for of in (counts, counts * answers, counts * truth, counts**2)]
+    counted = np.append(0.0, np.cumsum(counts))
+    edges = np.linspace(0.0, counted[-1], BINS + 1)
+    parts = (np.append(0.0, np.cumsum(of)) for of in (counts, counts * answers, counts * truth, counts**2))
+    summed = [np.diff(np.interp(edges, counted, part)) for part in parts]
     mass, answered, positive, squares = (of[summed[0] > 0.0] for of in summed)
     return Bins(answered / mass, positive / mass, mass, mass**2 / squares)
 
