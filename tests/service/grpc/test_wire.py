@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import RequestTooLarge
@@ -47,6 +47,7 @@ def test_too_many_axes_are_refused() -> None:
         check_parts(message.SerializeToString())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_pass_or_are_too_many(body: bytes) -> None:
     for large in (body + bytes(FREE_BYTES + 1), b"\x0a\xff\xff\xff\x7f" + body + b"\xff" * FREE_BYTES):
