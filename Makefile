@@ -50,8 +50,8 @@ serve: $(VENV)/.train  ## Install, train the demo model if there is no model yet
 	  && $(BIN)/python -m scripts.train $(DEMO) --models $(MODELS); }
 	@MMOE_MODELS=$(MODELS) MMOE_HOST=$(HOST) MMOE_PORT=$(PORT) exec $(BIN)/python -m service
 
-train: config $(VENV)/.train  ## Train on a config and publish the model (CONFIG=a.toml, SET="key=value ...")
-	@$(BIN)/python -m scripts.train $(CONFIG) --models $(MODELS) $(foreach pair,$(SET),--set $(pair))
+train: config $(VENV)/.train  ## Train on a config and publish the model (CONFIG=a.toml, SET="key=value ...", ARGS="--from latest")
+	@$(BIN)/python -m scripts.train $(CONFIG) --models $(MODELS) $(ARGS) $(foreach pair,$(SET),--set $(pair))
 
 config:
 	@[ -n "$(CONFIG)" ] || { echo 'Say which config: make train CONFIG=scripts/configs/synthetic.toml' >&2; exit 2; }

@@ -67,7 +67,7 @@ def loss_curves(curves: Mapping[str, Mapping[str, Sequence[float]]], best_epoch:
 
     Args:
         curves: by panel title, then "training" or "validation", the loss of each epoch.
-        best_epoch: counted from 1; its weights were kept.
+        best_epoch: counted from 1; its weights were kept. 0: those before training.
     """
     figure, panels = _panels(len(curves), width=4.2, height=3.0)
     looks: dict[str, Any] = {
@@ -81,7 +81,8 @@ def loss_curves(curves: Mapping[str, Mapping[str, Sequence[float]]], best_epoch:
             marker = "o" if len(losses) < 3 else None  # a line through one point cannot be seen
             (shown[label],) = axes.plot(epochs, losses, color=MAIN, marker=marker, **looks[label])
             axes.set_xlim(0.5, len(losses) + 0.5)
-        shown[f"weights kept (epoch {best_epoch})"] = axes.axvline(best_epoch, color=ACCENT, linewidth=1.2)
+        if best_epoch:
+            shown[f"weights kept (epoch {best_epoch})"] = axes.axvline(best_epoch, color=ACCENT, linewidth=1.2)
         axes.set(title=title, xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     panels[0].set_ylabel("loss")

@@ -329,6 +329,21 @@ class Segments:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Published version that a run goes on from.
+
+    Attributes:
+        version: its number.
+        digest: "sha256:..." of its checkpoint.pt.
+        refit: whether statistics are those of the run's own training rows.
+    """
+
+    version: int
+    digest: str
+    refit: bool = False
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Table ready to train on.
 

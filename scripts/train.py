@@ -25,6 +25,7 @@ from tables.errors import UserError
 
 if TYPE_CHECKING:
     from model.artifact.comparison import Comparison
+    from model.artifact.earlier import Start
     from model.network.model import Model
     from model.training.progress import History
     from model.training.ranks import Ranks
@@ -66,15 +67,17 @@ def run(options: argparse.Namespace, ranks: "Ranks | None" = None) -> int:
     first = ranks is None or ranks.first
     try:
         config = load_config(options.config, options.set)
+        start = None if options.start is None else find_start(config, options, ranks)
+        config = config if start is None else start.config
         if options.check:
             if first:
-                prepare(config, options)
+                prepare(config, options, start)
             return 0
         checkpoint = options.models / ".training" / config.name / "checkpoint.pt"
         _check_writable(options.models / config.name)
         _check_writable(checkpoint.parent)
         with _alone(checkpoint.parent) if first else nullcontext():
-            return 0 if run_to_the_end(config, options, checkpoint, ranks) else WORSE
+            return 0 if run_to_the_end(config, options, checkpoint, ranks, start) else WORSE
     except UserError as error:
         return _fail(*map(str, error.args), ranks=ranks)
     except OSError as error:
@@ -85,7 +88,9 @@ def run(options: argparse.Namespace, ranks: "Ranks | None" = None) -> int:
         return INTERRUPTED
 
 
-def run_to_the_end(config: Config, options: argparse.Namespace, checkpoint: Path, ranks: "Ranks | None") -> bool:
+def run_to_the_end(
+    config: Config, options: argparse.Namespace, checkpoint: Path, ranks: "Ranks | None", start: "Start | None"
+) -> bool:
     """Read, train and publish; other ranks than the first read and train.
 
     Returns whether the model was good enough to be published, by `--unless-worse`.
@@ -94,13 +99,13 @@ def run_to_the_end(config: Config, options: argparse.Namespace, checkpoint: Path
 
     work, published = checkpoint.parent, True
     if ranks is None:
-        published = train(*prepare(config, options, work), options, checkpoint)
+        published = train(*prepare(config, options, start, work), options, checkpoint, None, start)
     elif ranks.first:
-        settled, dataset = ranks.in_turn(lambda: prepare(config, options, work))
-        published = train(settled, dataset, options, checkpoint, ranks)
+        settled, dataset = ranks.in_turn(lambda: prepare(config, options, start, work))
+        published = train(settled, dataset, options, checkpoint, ranks, start)
     else:
-        dataset = ranks.in_turn(lambda: read_dataset(config, work))
-        fit_model(settle(config, dataset).config, dataset, None, ranks)
+        dataset = ranks.in_turn(lambda: read_dataset(config, work, earlier=start and start.earlier))
+        fit_model(settle(config, dataset).config, dataset, None, ranks, start)
     if ranks is not None:
         ranks.agree(0)  # the first one has published
     if not options.keep_cache and (ranks is None or ranks.local == 0):
@@ -128,6 +133,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from an interrupted run, if any"
     )
     parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="VERSION",
+        help="go on from a published version, a number or 'latest': its weights, its statistics, and new rows for new "
+        "values (docs/versions.md)",
+    )
+    parser.add_argument(
+        "--refit", action="store_true", help="with --from: take the statistics of this table's training rows"
+    )
+    parser.add_argument(
         "--write-splits", type=Path, metavar="FILE", help="write a CSV of each row's number in the table and its split"
     )
     parser.add_argument(
@@ -149,15 +164,31 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="end before training where a column of the table needs a word (docs/values.md)",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.refit and options.start is None:
+        parser.error("--refit goes with --from; a run that starts afresh takes its own statistics anyway")
+    return options
 
 
-def prepare(config: Config, options: argparse.Namespace, work: Path | None = None) -> tuple[Config, Dataset]:
+def find_start(config: Config, options: argparse.Namespace, ranks: "Ranks | None") -> "Start":
+    """Load the version that the run goes on from, the same on all ranks."""
+    from model.artifact.earlier import find_version, load_earlier
+
+    home = options.models / config.name
+    version = find_version(home, options.start) if ranks is None or ranks.first else 0
+    version = version if ranks is None else ranks.agree(version)
+    return load_earlier(home, version, config, options.refit)
+
+
+def prepare(
+    config: Config, options: argparse.Namespace, start: "Start | None" = None, work: Path | None = None
+) -> tuple[Config, Dataset]:
     """Read the table, choose what was left open and say both; write the splits, if asked to.
 
     Args:
         config: of the run.
         options: of the command line.
+        start: the version that the run goes on from, if it does.
         work: folder of the run; without one, rows that do not fit into memory are left out.
 
     Returns:
@@ -169,7 +200,7 @@ def prepare(config: Config, options: argparse.Namespace, work: Path | None = Non
     """
     from model.data.table import read_dataset
 
-    dataset = read_dataset(config, work, rows=work is not None)
+    dataset = read_dataset(config, work, rows=work is not None, earlier=start and start.earlier)
     if options.strict and dataset.remarks:
         raise UserError(*dataset.remarks, "--strict, and columns of the table need a word, see docs/values.md")
     config, chosen = settle(config, dataset)
@@ -203,7 +234,8 @@ def train(
     dataset: Dataset,
     options: argparse.Namespace,
     checkpoint: Path,
-    ranks: "Ranks | None" = None,
+    ranks: "Ranks | None",
+    start: "Start | None",
 ) -> bool:
     """Train, publish, and say what came of it.
 
@@ -228,9 +260,10 @@ def train(
         checkpoint.unlink()
     if checkpoint.exists():
         print(f"Going on from {checkpoint}; --no-resume starts afresh.", file=sys.stderr)
-    model, history = fit_model(config, dataset, checkpoint, ranks)
+    model, history = fit_model(config, dataset, checkpoint, ranks, start)
     known = len(dataset.notes)
-    dataset = calibrate(model, dataset, [task.name for task in config.tasks if task.calibrate])
+    if history.epochs or options.refit:
+        dataset = calibrate(model, dataset, [task.name for task in config.tasks if task.calibrate])
     print(*dataset.notes[known:], sep="\n", end="", file=sys.stderr)
     published = read_published(models, config.name) if bars else None  # perhaps another one by now
     comparison = None if published is None else compare(published, model, dataset, config, bars)
@@ -260,15 +293,19 @@ def train(
 
 
 def fit_model(
-    config: Config, dataset: Dataset, checkpoint: Path | None, ranks: "Ranks | None"
+    config: Config, dataset: Dataset, checkpoint: Path | None, ranks: "Ranks | None", start: "Start | None"
 ) -> "tuple[Model, History]":
-    """Build a model and train it."""
+    """Build a model, fresh or from the version that the run goes on from, and train it."""
+    from model.artifact.earlier import go_on
     from model.network.model import build_model
     from model.training.train import fit
 
-    model = build_model(dataset.features, dataset.tasks, config.model, config.train.seed)
+    if start is None:
+        model, origin = build_model(dataset.features, dataset.tasks, config.model, config.train.seed), None
+    else:
+        model, origin = go_on(start, dataset), start.earlier.origin
     buffer_rows = config.data.buffer_rows if isinstance(config.data, TableData) else None
-    return model, fit(model, dataset, config.train, checkpoint, buffer_rows=buffer_rows, ranks=ranks)
+    return model, fit(model, dataset, config.train, checkpoint, buffer_rows=buffer_rows, ranks=ranks, origin=origin)
 
 
 def _python() -> Path:

@@ -5,6 +5,7 @@ The version holds the artifact, its manifest, and a report for people.
 
 import copy
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,9 @@ def export(
     """
     model = copy.deepcopy(model).cpu().eval()
     judgement = judgement or Judgement(predict(model, dataset.test))
-    comparison = judgement.comparison
+    comparison, origin = judgement.comparison, history.origin
     facts = {} if comparison is None else {"compared_with": comparison.entry()}
+    facts |= {} if origin is None else {"from": asdict(origin)}
     content, manifest = build_artifact(model, dataset, config, judgement.test, facts)
 
     def write(directory: Path) -> None:

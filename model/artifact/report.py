@@ -54,7 +54,7 @@ def write_report(
         *judgement_sections(judgement),
         *([_gates(manifest)] if manifest["gates"] else []),
         *([_features(dataset.features)] if dataset.features.texts else []),
-        _training(history),
+        *([_training(history)] if history.epochs else []),
         *[_task_section(task.name, task.kind, pictures) for task in dataset.tasks],
     ]
     rows = _rows(manifest, dataset)  # not wrapped: its remarks quote values
@@ -72,7 +72,8 @@ def _draw(
         save_png(picture, directory / name)
         drawn.add(name)
 
-    draw("losses.png", partial(loss_curves, _curves(history), history.best_epoch))
+    if history.epochs:
+        draw("losses.png", partial(loss_curves, _curves(history), history.best_epoch))
     if manifest["gates"]:
         gates = manifest["gates"]["tasks"]
         utilisation = np.array([entry["utilisation"] for entry in gates.values()])
@@ -99,13 +100,24 @@ def _curves(history: History) -> dict[str, dict[str, list[float]]]:
 def _head(manifest: Mapping[str, Any], history: History) -> str:
     experts = f", {manifest['experts']} experts" if manifest["experts"] else ""
     parameters = manifest["provenance"]["parameters"]
-    ended = "stopped early after" if history.stopped_early else "ran"
     return (
         f"# {manifest['name']}\n\n"
         f"A {ARCHITECTURES[manifest['architecture']]}{experts}, {parameters:,} parameters, "
         f"{len(manifest['features'])} features, {len(manifest['tasks'])} tasks.\n"
-        f"Training {ended} {len(history.epochs)} epochs in {_duration(history.seconds)} ({history.device}); the "
-        f"weights of epoch {history.best_epoch} were kept, the best by validation `{history.monitor}`."
+        f"{_course(history)}"
+    )
+
+
+def _course(history: History) -> str:
+    origin, epochs = history.origin, len(history.epochs)
+    began = f"The run went on from version {origin.version}. " if origin else ""
+    if not epochs:
+        return f"{began}No epoch was trained: the weights are those of that version."
+    ended = "stopped early after" if history.stopped_early else "ran"
+    kept = f"of epoch {history.best_epoch}" if history.best_epoch else "of that version"
+    return (
+        f"{began}Training {ended} {epochs} epochs in {_duration(history.seconds)} ({history.device}); the weights "
+        f"{kept} were kept, the best by validation `{history.monitor}`."
     )
 
 
@@ -191,11 +203,19 @@ def _files(manifest: Mapping[str, Any]) -> str:
     return (
         "## Origin\n\n"
         f"- data: {provenance['data']['source']}, `{provenance['data']['digest']}`\n"
+        f"{_origin(provenance.get('from'))}"
         f"- seed {provenance['seed']}, {provenance['created_at']}, commit {provenance['commit'] or 'unknown'}\n"
         f"- {versions}\n\n"
         "`model.onnx` is what is served; `config.toml` repeats the training; `checkpoint.pt` holds the network for "
         "torch (`model.artifact.weights.load_model`)."
     )
+
+
+def _origin(origin: Mapping[str, Any] | None) -> str:
+    if origin is None:
+        return ""
+    statistics = "those of the training rows" if origin["refit"] else "that version's"
+    return f"- weights of version {origin['version']}, `{origin['digest']}`; statistics are {statistics}\n"
 
 
 def _duration(seconds: float) -> str:

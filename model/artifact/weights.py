@@ -48,6 +48,7 @@ def save_model(path: Path, model: Model, dataset: Dataset, config: Config) -> No
         **{kind: [asdict(feature) for feature in getattr(dataset.features, kind)] for kind in KINDS},
         "tasks": [asdict(task) for task in dataset.tasks],
         "weights": model.state_dict(),
+        "met": model.encoder.met.cpu(),
     }
     content = io.BytesIO()
     torch.save(held, content)  # into a file it answers a full disk with an error of its own
@@ -56,6 +57,8 @@ def save_model(path: Path, model: Model, dataset: Dataset, config: Config) -> No
 
 def load_model(path: Path) -> tuple[Model, FeatureSchema]:
     """Rebuild a saved network on the CPU, in evaluation mode, and the features it reads.
+
+    Of a file that does not say which rows of the embedding table training has met, all are.
 
     Raises:
         ValueError: the file is of another format.
@@ -68,4 +71,5 @@ def load_model(path: Path) -> tuple[Model, FeatureSchema]:
     tasks = tuple(Task(**entry) for entry in held["tasks"])
     model = build_model(features, tasks, ModelConfig.model_validate(held["model"]))
     model.load_state_dict(held["weights"])
+    model.encoder.met = held.get("met", torch.ones_like(model.encoder.met))
     return model.eval(), features

@@ -164,7 +164,10 @@ class TrainConfig(Section):
     """Options of the optimisation."""
 
     epochs: int = Field(
-        default=20, ge=1, description="Passes over the training rows, at most.", json_schema_extra=BY_TABLE
+        default=20,
+        ge=0,
+        description="Passes over the training rows, at most; 0 only with `--from`, whose weights then stay.",
+        json_schema_extra=BY_TABLE,
     )
     batch_size: int = Field(
         default=0,

@@ -13,6 +13,7 @@ from model.data.coding.bags import take
 from model.data.coding.datetimes import datetime_feature, seconds_statistics
 from model.data.coding.numeric import edges_of, numeric_feature, statistics_of
 from model.data.coding.text_kinds import describe_texts, tells_nothing
+from model.data.earlier import Earlier
 from model.data.kinds import choose_kinds, declared_names
 from model.data.remarks import Remarks, on_constant, on_not_available, on_precision
 from model.data.text_columns import encode, objects, read_text, remarks_on
@@ -82,7 +83,7 @@ class _Column:
 
 
 def code_features(
-    table: Table, config: Config, training: Mask, weights: Weights | None = None
+    table: Table, config: Config, training: Mask, weights: Weights | None = None, earlier: Earlier | None = None
 ) -> tuple[Coded, Remarks, list[str]]:
     """Describe and encode all features.
 
@@ -91,6 +92,7 @@ def code_features(
         config: says which columns are features, and how rare a category may be.
         training: (R,) true for the rows that descriptions are made from.
         weights: (R,), how often each row counts in them.
+        earlier: the version that a run goes on from, if it does.
 
     Returns:
         The features with the arrays of all rows, remarks on columns, and notes.
@@ -99,9 +101,11 @@ def code_features(
         DataError: for a column that does not exist or does not hold what the configuration says.
     """
     kinds, said, notes = choose_kinds(table, config)
+    kinds = kinds if earlier is None else earlier.kinds(kinds, config, said)
     declared = declared_names(config)
     bins = bins_for(config.model, int(training.sum()), list(kinds.values()).count("numeric"))
-    coded = _texts(table, dict(kinds), config, training, weights)
+    before = () if earlier is None else earlier.features.texts
+    coded = _texts(table, dict(kinds), config, training, weights, before)
     for name, kind in kinds.items():
         if kind in ("numeric", "datetime"):
             coded[name] = (
@@ -112,7 +116,7 @@ def code_features(
     columns = []
     for name in kinds:
         column = coded[name]
-        if column.empty:
+        if column.empty and earlier is None:
             said.add(name, left_out_for(name, name in declared, column.feature, config.features.min_count))
             continue
         columns.append(column)
@@ -180,7 +184,12 @@ def _moment(table: Table, name: str, config: Config, training: Mask, weights: We
 
 
 def _texts(
-    table: Table, kinds: dict[str, str], config: Config, training: Mask, weights: Weights | None
+    table: Table,
+    kinds: dict[str, str],
+    config: Config,
+    training: Mask,
+    weights: Weights | None,
+    before: tuple[TextFeature, ...],
 ) -> dict[str, _Column]:
     """Read the columns of text kinds; describe them by the training rows, shared ones jointly."""
     read = {
@@ -188,7 +197,8 @@ def _texts(
         for name, kind in kinds.items()
         if kind not in ("numeric", "datetime")
     }
-    features = describe_texts(kinds, {name: column.statistics for name, column in read.items()}, config.features)
+    statistics = {name: column.statistics for name, column in read.items()}
+    features = describe_texts(kinds, statistics, config.features, before)
     coded = {}
     for name, feature in features.items():
         column = read.pop(name)

@@ -15,6 +15,7 @@ import polars as pl
 from model.config.data import SyntheticData
 from model.config.run import Config
 from model.data.cells import cells_of
+from model.data.earlier import Earlier
 from model.data.features import code_features
 from model.data.funnels import notes_on_funnels
 from model.data.groupings import Groupings
@@ -31,7 +32,9 @@ from tables.config import Split, TableData
 from tables.source import Table, read_table
 
 
-def read_dataset(config: Config, work: Path | None = None, rows: bool = True) -> Dataset:
+def read_dataset(
+    config: Config, work: Path | None = None, rows: bool = True, earlier: Earlier | None = None
+) -> Dataset:
     """Read the rows that the configuration names and make them ready to train on.
 
     A table of more than `data.stream_above_rows` rows is not held in memory; see
@@ -42,30 +45,43 @@ def read_dataset(config: Config, work: Path | None = None, rows: bool = True) ->
         work: folder of the run, below which such a table's rows are cached; without one they are
             written to a temporary folder, which goes with the dataset.
         rows: whether the rows of such a table are wanted, beside features, tasks and row numbers.
+        earlier: the version that a run goes on from, if it does.
 
     Raises:
         DataError: one sentence, for a table that cannot be read or does not fit the configuration.
     """
+    config = config if earlier is None else earlier.configured(config)
     data = config.data
     if isinstance(data, SyntheticData):
-        return dataset_of(*_generate(data), "synthetic", config)
+        return dataset_of(*_generate(data), "synthetic", config, earlier)
     files = large_table(data)
     if files is not None:
-        return _streamed(files, config, work, rows)
-    return dataset_of(*read_table(data), data.source, config)
+        return _streamed(files, config, work, rows, earlier)
+    return dataset_of(*read_table(data), data.source, config, earlier)
 
 
-def _streamed(files: Files, config: Config, work: Path | None, rows: bool) -> Dataset:
+def _streamed(files: Files, config: Config, work: Path | None, rows: bool, earlier: Earlier | None) -> Dataset:
     if rows and work is not None:
-        return stream_dataset(files, config, work / CACHE)
+        return _settled(stream_dataset(files, config, work / CACHE, earlier), config, earlier)
     folder = TemporaryDirectory(prefix="mmoe-rows-")
-    dataset = (stream_dataset if rows else inspect_table)(files, config, Path(folder.name))
+    try:
+        dataset = (stream_dataset if rows else inspect_table)(files, config, Path(folder.name), earlier)
+    except BaseException:
+        folder.cleanup()
+        raise
+    dataset = _settled(dataset, config, earlier)
     finalize(dataset, folder.cleanup)
     return dataset
 
 
-def dataset_of(table: Table, digest: str, source: str, config: Config) -> Dataset:
+def _settled(dataset: Dataset, config: Config, earlier: Earlier | None) -> Dataset:
+    return dataset if earlier is None else earlier.settle(dataset, config)
+
+
+def dataset_of(table: Table, digest: str, source: str, config: Config, earlier: Earlier | None = None) -> Dataset:
     """Make the rows of a table ready to train on; digest and source are for the record.
+
+    `earlier` is the version that a run goes on from, with whose classes it is configured.
 
     Raises:
         DataError: one sentence, for a table that does not fit the configuration.
@@ -82,11 +98,11 @@ def dataset_of(table: Table, digest: str, source: str, config: Config) -> Datase
     chosen, how = assign(table, split, strata)
     weights, weighed = _weights(table, data)
     labels, tasks = read_labels(table, config.tasks, chosen, weights)
-    coded, said, kinds = code_features(table, config, chosen == TRAIN, weights)
+    coded, said, kinds = code_features(table, config, chosen == TRAIN, weights, earlier)
     remarks = tuple(said.lines())
     train, validation, test = (coded.rows(chosen == part, labels, weights) for part in (TRAIN, VALIDATION, TEST))
     groupings = Groupings(config)
-    return Dataset(
+    dataset = Dataset(
         features=coded.features,
         tasks=tasks,
         train=train,
@@ -110,6 +126,7 @@ def dataset_of(table: Table, digest: str, source: str, config: Config) -> Datase
         remarks=remarks,
         cells=cells_of(table, coded, chosen == TEST, data.strip) if isinstance(data, TableData) else None,
     )
+    return _settled(dataset, config, earlier)
 
 
 def _generate(data: SyntheticData) -> tuple[Table, str]:

@@ -87,6 +87,7 @@ class Encoder(nn.Module):
         offsets: int64 (C + H,).
         bag_offsets: int64 (G,).
         table_starts: int64 (tables with rows of their own,), the first row of each.
+        met: bool (rows of the embedding table,), those that training rows have used so far.
         tables: how many independent embeddings there are; with more than one, x is (B, tables, D)
             if there are text features, and every table's slice has the same numbers.
     """
@@ -128,6 +129,7 @@ class Encoder(nn.Module):
         self.register_buffer("column_feature", torch.tensor(owners, dtype=torch.int64))
         self.width = len(owners)
         rows = self._keep_offsets(features)
+        self.met = torch.zeros(rows, dtype=torch.bool)
         self.embedding = EmbeddingTable(rows, tables * embedding_dim) if rows else None
         if self.embedding is not None:
             bound = embedding_dim**-0.5
@@ -217,7 +219,7 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def average_unseen(self, counts: Tensor) -> None:
-        """Set embedding rows that no training row has used to their table's mean.
+        """Set embedding rows that no training row has ever used to their table's mean.
 
         The mean of the table's other rows, weighted by count.
 
@@ -230,6 +232,7 @@ class Encoder(nn.Module):
         if self.embedding is None:
             return
         weight = self.embedding.weight
+        self.met = self.met.to(counts.device) | (counts > 0)
         table = torch.bucketize(torch.arange(len(weight), device=weight.device), self.table_starts, right=True) - 1
         tables = len(self.table_starts)
         exact = torch.float64 if len(weight) > EXACT_ROWS else weight.dtype
@@ -238,4 +241,4 @@ class Encoder(nn.Module):
         sums.index_add_(0, table, count * weight)
         met = counts.new_zeros(tables).index_add_(0, table, counts)
         averages = (sums / met.to(exact).unsqueeze(-1).clamp(min=1.0)).to(weight)
-        weight.copy_(torch.where(count > 0, weight, averages[table]))
+        weight.copy_(torch.where(self.met.unsqueeze(-1), weight, averages[table]))

@@ -9,6 +9,8 @@ from typing import TextIO
 from torch import Tensor
 from tqdm import tqdm
 
+from model.schema import Origin
+
 SHOWN = ("auc", "r2", "rmse", "accuracy")
 """Metrics worth a place on a line; of each task, the first two that it has."""
 
@@ -44,11 +46,12 @@ class History:
 
     Attributes:
         epochs: in order.
-        best_epoch: the one whose weights were kept, from 1.
+        best_epoch: the one whose weights were kept, from 1; 0 for those of `origin`.
         monitor: what chose it.
         stopped_early: whether patience ended the run before its last epoch.
         device: "cpu" or "cuda".
         seconds: of training and validation, interruptions not counted.
+        origin: the version that the run went on from, if it did.
     """
 
     epochs: list[EpochRecord] = field(default_factory=list)
@@ -57,10 +60,14 @@ class History:
     stopped_early: bool = False
     device: str = "cpu"
     seconds: float = 0.0
+    origin: Origin | None = None
 
 
 class Watcher:
     """Callbacks of a run; these do nothing."""
+
+    def start(self, record: EpochRecord) -> None:
+        """Handle the validation of the version that the run goes on from, its epoch 0."""
 
     def step(self, epoch: int, rows: int, loss_sum: Tensor) -> None:
         """Handle a finished step.
@@ -96,6 +103,10 @@ class ProgressBar(Watcher):
         self._bar.set_postfix_str(f"loss {loss_sum.item() / rows:.4f}", refresh=False)
         self._bar.update(rows - self._bar.n)
 
+    def start(self, record: EpochRecord) -> None:
+        """Print what the version's weights are worth on the validation rows."""
+        print("  ".join(["as published", *_judged(record)]), file=self._out, flush=True)
+
     def epoch(self, record: EpochRecord, best: bool) -> None:
         """Replace the bar by the epoch's line, if it has one."""
         if self._bar is not None:
@@ -112,9 +123,14 @@ def describe(record: EpochRecord, epochs: int, best: bool) -> str:
         f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}",
         f"{record.rows_per_s:,.0f} rows/s",
         f"loss {record.train_loss:.4f}",
-        f"validation {record.validation_loss:.4f}",
+        *_judged(record),
     ]
+    return "  ".join(parts) + ("  *" if best else "")
+
+
+def _judged(record: EpochRecord) -> list[str]:
+    parts = [f"validation {record.validation_loss:.4f}"]
     for task, metrics in record.metrics.items():
         shown = [name for name in SHOWN if name in metrics][:2]
         parts += [" ".join([task, *(f"{name} {metrics[name]:.4f}" for name in shown)])] if shown else []
-    return "  ".join(parts) + ("  *" if best else "")
+    return parts

@@ -15,7 +15,7 @@ from model.config.run import TrainConfig
 from model.errors import TrainError
 from model.mmoe import count_parameters
 from model.network.model import Model
-from model.schema import Dataset
+from model.schema import Dataset, Origin
 from model.training.batches import Batches
 from model.training.biases import start_biases
 from model.training.embeddings import LazyAdam, lazy_updates
@@ -38,6 +38,7 @@ def fit(
     watcher: Watcher | None = None,
     buffer_rows: int | None = None,
     ranks: Ranks | None = None,
+    origin: Origin | None = None,
 ) -> History:
     """Train until the last epoch or until patience ends, and leave the best weights in the model.
 
@@ -58,11 +59,15 @@ def fit(
         ranks: this process among those that train together: all of them call this alike and get
             the same weights, the first one also checkpoints and a history. The result is that of
             one process up to rounding, dropout aside, which each rank draws by itself.
+        origin: the version that the model's weights are of. They are kept unless an epoch is
+            better.
 
     Raises:
         TrainError: one sentence, if the run cannot start, resume or go on.
     """
     config = config.model_copy(update={"batch_size": batch_size_for(config, len(dataset.train))})
+    if not config.epochs and origin is None:
+        raise TrainError("train.epochs is 0, which leaves nothing to do but with --from; give 1 or more")
     ranks = ranks or Ranks()
     device = pick_device(config.device, ranks)
     model.to(device)
@@ -70,14 +75,14 @@ def fit(
     counts = model.encoder.count_codes(dataset.train)
     watcher = watcher or (ProgressBar(config.epochs, len(dataset.train)) if ranks.first else Watcher())
     buffer_rows = min(buffer_rows or len(train), len(train))
-    identity = identity_of(model, dataset, config, buffer_rows)
+    identity = identity_of(model, dataset, config, buffer_rows, origin)
     context = RunContext(dataset, config, train, validation, counts, buffer_rows, watcher, checkpoint, identity, ranks)
     threads = threads_for(model, config.batch_size)
     with cpu_threads(threads), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed + ranks.rank * RANKS_APART)
         lazy = lazy_updates(model.encoder.embedding, config.embedding_updates, config.weight_decay)
         with lazy.watch() if lazy is not None else nullcontext():
-            run = start(model, context, device, lazy)
+            run = start(model, context, device, lazy, origin)
             while run.epoch < config.epochs and not out_of_patience(run, config):
                 run_epoch(run, context)
     if ranks.first:
@@ -85,7 +90,7 @@ def fit(
     ranks.take_over(model.state_dict().values())
     model.eval()
     stopped_early = run.epoch < config.epochs
-    return History(run.records, run.best_epoch, config.monitor, stopped_early, device.type, run.seconds)
+    return History(run.records, run.best_epoch, config.monitor, stopped_early, device.type, run.seconds, origin)
 
 
 def pick_device(wanted: str, ranks: Ranks | None = None) -> torch.device:
@@ -119,7 +124,9 @@ def cpu_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def identity_of(model: Model, dataset: Dataset, config: TrainConfig, buffer_rows: int) -> dict[str, str]:
+def identity_of(
+    model: Model, dataset: Dataset, config: TrainConfig, buffer_rows: int, origin: Origin | None
+) -> dict[str, str]:
     """Describe a run's identity.
 
     Whatever changes the result and cannot change between interruption and resumption.
@@ -133,10 +140,13 @@ def identity_of(model: Model, dataset: Dataset, config: TrainConfig, buffer_rows
     free = {"device", "checkpoint_every_s"}
     settings = {f"train.{key}": str(value) for key, value in config.model_dump(exclude=free).items()}
     settings["data.buffer_rows"] = "all rows" if buffer_rows >= len(dataset.train) else str(buffer_rows)
-    return {**settings, "the data": rows, "the model": digest.hexdigest()[:12]}
+    begins = "none" if origin is None else f"{origin.version} ({origin.digest})"
+    return {**settings, "the version of --from": begins, "the data": rows, "the model": digest.hexdigest()[:12]}
 
 
-def start(model: Model, context: RunContext, device: torch.device, lazy: LazyAdam | None) -> RunState:
+def start(
+    model: Model, context: RunContext, device: torch.device, lazy: LazyAdam | None, origin: Origin | None
+) -> RunState:
     """Begin a run, or go on with the one in the checkpoint, all ranks alike.
 
     Raises:
@@ -151,13 +161,18 @@ def start(model: Model, context: RunContext, device: torch.device, lazy: LazyAda
     run = RunState(model, losses, optimizer, torch.zeros((), dtype=torch.float64, device=device), lazy)
     path = context.checkpoint if ranks.first else None
     state = ranks.copy_of(load_checkpoint(path, context.identity) if path is not None else None)
-    if state is None:
-        start_biases(model, context.dataset.train)
-    else:
+    if state is not None:
         run.restore(state)
         if not ranks.first:  # the state's generator is that of the first
             done = run.epoch * context.steps + run.step
             torch.manual_seed(context.config.seed + ranks.rank * RANKS_APART + done)
+    elif origin is None:
+        start_biases(model, context.dataset.train)
+    elif ranks.first:
+        record = validate(run, context, 0.0)
+        keep_if_best(run, monitored(record, context), 0)
+        context.watcher.start(record)
+    ranks.agree(0)  # however long the first has validated
     ranks.take_over(model.state_dict().values())
     if state is None and context.config.average_steps:
         run.begin_averages()
@@ -261,15 +276,14 @@ def finish_epoch(run: RunState, context: RunContext) -> None:
 
     Keeps a copy of the weights if the monitor has improved.
     """
-    if context.ranks.first:
-        with run.averaged():
-            record = measured_epoch(run, context)
+    with run.averaged():
+        run.model.encoder.average_unseen(context.code_counts)
+        record = measured_epoch(run, context) if context.ranks.first else None
+    if record is not None:
         best = run.best_epoch == run.epoch + 1
         context.ranks.agree(run.best_epoch)
         context.watcher.epoch(record, best)
     else:
-        with run.averaged():
-            run.model.encoder.average_unseen(context.code_counts)
         run.best_epoch = context.ranks.agree(0)
     run.epoch += 1
     run.step, run.epoch_seconds = 0, 0.0
@@ -284,10 +298,15 @@ def measured_epoch(run: RunState, context: RunContext) -> EpochRecord:
     value = monitored(record, context)
     run.records.append(record)
     run.seconds += run.epoch_seconds + time.perf_counter() - began
-    if run.best_epoch == 0 or value > run.best_value:
-        run.best_value, run.best_epoch = value, run.epoch + 1
-        run.keep_weights()
+    keep_if_best(run, value, run.epoch + 1)
     return record
+
+
+def keep_if_best(run: RunState, value: float, epoch: int) -> None:
+    """Keep the weights as they are after an epoch, if the monitor's value is the best so far."""
+    if not run.best_state or value > run.best_value:
+        run.best_value, run.best_epoch = value, epoch
+        run.keep_weights()
 
 
 def out_of_patience(run: RunState, config: TrainConfig) -> bool:

@@ -31,7 +31,6 @@ def validate(run: RunState, context: RunContext, train_loss: float) -> EpochReco
         TrainError: if training has diverged.
     """
     model, tasks = run.model, run.model.tasks
-    model.encoder.average_unseen(context.code_counts)
     measured = measure(model, run.losses, context.validation)
     validation_loss = run.losses.total(measured.per_task).item()
     if not math.isfinite(train_loss + validation_loss):

@@ -1,6 +1,6 @@
 """Features with an embedding, described together, since some of them share a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,10 @@ class TextStatistics:
 
 
 def describe_texts(
-    kinds: Mapping[str, str], statistics: Mapping[str, TextStatistics], config: FeatureConfig
+    kinds: Mapping[str, str],
+    statistics: Mapping[str, TextStatistics],
+    config: FeatureConfig,
+    before: Sequence[TextFeature] = (),
 ) -> dict[str, TextFeature]:
     """Describe the features with an embedding by their training rows.
 
@@ -42,6 +45,7 @@ def describe_texts(
         kinds: of all features, in the order of the table.
         statistics: of those with an embedding.
         config: has what is known of each kind, and which share a table.
+        before: features of the same names, whose vocabularies go on.
 
     Returns:
         By name, in the order of the schema.
@@ -50,7 +54,12 @@ def describe_texts(
     members: dict[str, list[TextStatistics]] = {}
     for name, owner in owners.items():
         members.setdefault(owner, []).append(statistics[name])
-    known = {owner: _vocabulary(several, config) for owner, several in members.items() if not buckets_of(owner, config)}
+    earlier = {feature.name: feature for feature in before if not isinstance(feature, HashedFeature)}
+    known = {
+        owner: _vocabulary(several, config, earlier[owner].vocabulary if owner in earlier else ())
+        for owner, several in members.items()
+        if not buckets_of(owner, config)
+    }
     described: dict[str, TextFeature] = {}
     for name, owner in owners.items():
         table, found, buckets = "" if name == owner else owner, statistics[name], buckets_of(name, config)
@@ -64,16 +73,23 @@ def describe_texts(
             described[name] = bag_feature(plain, found.fill, counts, vocabulary, distinct, table)
         else:
             assert found.counts is not None  # there is no other way to a vocabulary
-            values = frozenset(vocabulary) if found.spellings else frozenset()
-            spellings = tuple(pair for pair in found.spellings if pair[1] in values)
+            spellings = _spellings(found.spellings, earlier.get(name), vocabulary)
             described[name] = categorical_feature(name, found.counts, vocabulary, spellings, table)
     return described
 
 
-def _vocabulary(members: list[TextStatistics], config: FeatureConfig) -> tuple[str, ...]:
+def _spellings(found: Spellings, before: TextFeature | None, vocabulary: tuple[str, ...]) -> Spellings:
+    """Keep the spellings of known values, those before included."""
+    if isinstance(before, CategoricalFeature) and before.spellings:
+        found = tuple(sorted({*found, *before.spellings}))
+    values = frozenset(vocabulary) if found else frozenset()
+    return tuple(pair for pair in found if pair[1] in values and pair[0] not in values)
+
+
+def _vocabulary(members: list[TextStatistics], config: FeatureConfig, before: tuple[str, ...]) -> tuple[str, ...]:
     counts = [one.counts for one in members if one.counts is not None]
     joined = counts[0] if len(counts) == 1 else merge(counts)
-    return choose(joined, config.min_count, config.max_values)
+    return choose(joined, config.min_count, config.max_values, before)
 
 
 def _distinct(members: list[TextStatistics]) -> float:

@@ -57,18 +57,22 @@ def _sums(frame: pl.DataFrame) -> Counts:
     return Counts(frame["value"], frame["count"].to_numpy())
 
 
-def choose(counts: Counts, min_count: int, max_values: int = 0) -> tuple[str, ...]:
+def choose(counts: Counts, min_count: int, max_values: int = 0, before: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Choose the known values: frequent ones, the most frequent first, equals by their bytes.
 
     Args:
         counts: of the training rows.
         min_count: a value that occurs less often is unknown.
         max_values: how many are known at most; 0 for no limit.
+        before: values that are known and come first, whatever the counts.
     """
     frame = pl.DataFrame({"value": counts.values, "count": counts.counts})
     frame = frame.filter((pl.col("value") != "") & (pl.col("count") >= min_count))
+    if before:
+        frame = frame.filter(~pl.col("value").is_in(pl.Series(before).implode()))
     frame = frame.sort(["count", "value"], descending=[True, False])
-    return tuple((frame.head(max_values) if max_values else frame)["value"].to_list())
+    room = max(0, max_values - len(before)) if max_values else len(frame)
+    return (*before, *frame.head(room)["value"].to_list())
 
 
 class ValueIndex:

@@ -13,6 +13,7 @@ from model.data.coding.datetimes import datetime_feature
 from model.data.coding.numeric import edges_of, numeric_feature
 from model.data.coding.shared import owners_of
 from model.data.coding.text_kinds import TextStatistics, describe_texts, tells_nothing
+from model.data.earlier import Earlier
 from model.data.features import left_out_for, rewritten
 from model.data.kinds import Kind, declared_names
 from model.data.remarks import STRAY_SHARE, Remarks, on_constant
@@ -47,6 +48,7 @@ class Counted(Protocol):
     numbers: list[str]
     quantiles: NumberSample | None
     said: Remarks
+    earlier: Earlier | None
 
 
 def describe(
@@ -70,7 +72,7 @@ def describe(
     columns, notes = {}, []
     for name in counted.kinds:
         feature, empty, remarks = features[name]
-        if empty:
+        if empty and counted.earlier is None:
             counted.said.add(name, left_out_for(name, name in declared, feature, min_count))
             continue
         column = columns[name] = counted.columns[name]
@@ -110,7 +112,8 @@ def _described(counted: Counted, head: Table) -> Iterator[tuple[str, tuple[Featu
         else:
             texts[name] = column.statistics()
     joint = texts | _shared_ids(counted, texts)
-    for name, text in describe_texts(counted.kinds, joint, counted.config.features).items():
+    before = () if counted.earlier is None else counted.earlier.features.texts
+    for name, text in describe_texts(counted.kinds, joint, counted.config.features, before).items():
         remarks = [*remarks_on(text, texts[name].distinct, counted.config.features)]
         yield name, (text, tells_nothing(text, texts[name]), remarks)
 

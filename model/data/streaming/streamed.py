@@ -10,6 +10,7 @@ import numpy as np
 
 from model.config.run import Config
 from model.data.cells import cells_of
+from model.data.earlier import Earlier
 from model.data.groupings import Groupings
 from model.data.labels import AbsentError
 from model.data.splits import SPLITS, TEST, TRAIN, Assignment
@@ -32,22 +33,23 @@ FORMAT = 1
 """Of the cache; one of another format is written anew."""
 
 
-def stream_dataset(files: Files, config: Config, folder: Path) -> Dataset:
+def stream_dataset(files: Files, config: Config, folder: Path, earlier: Earlier | None = None) -> Dataset:
     """Read a table in two passes, or take the cache that is there.
 
     Args:
         files: of the table.
         config: names columns and tasks.
         folder: of the cache; nobody else writes there meanwhile.
+        earlier: the version that a run goes on from, if it does.
 
     Raises:
         DataError: for a table that does not fit the configuration, or a disk too small.
     """
     digest = files.digest()
-    key = cache_key(config, digest)
+    key = cache_key(config, digest, earlier)
     manifest = read_manifest(folder, key)
     if manifest is None:
-        plan, found = _surveyed(files, config)
+        plan, found = _surveyed(files, config, earlier)
         check_space(found, folder, config)
         _write(files, config, plan, found, folder, {"key": key, "digest": digest})
         manifest = read_manifest(folder, key)
@@ -55,7 +57,7 @@ def stream_dataset(files: Files, config: Config, folder: Path) -> Dataset:
     return _dataset(folder, manifest, config, files.source)
 
 
-def inspect_table(files: Files, config: Config, folder: Path) -> Dataset:
+def inspect_table(files: Files, config: Config, folder: Path, earlier: Earlier | None = None) -> Dataset:
     """Read a table once: its features, tasks and row numbers, without any rows.
 
     The row numbers are mapped from files in `folder`.
@@ -63,7 +65,7 @@ def inspect_table(files: Files, config: Config, folder: Path) -> Dataset:
     Raises:
         DataError: as `stream_dataset`.
     """
-    _, found = _surveyed(files, config, folder)
+    _, found = _surveyed(files, config, earlier, folder)
     schema = found.coder.features
     none = Rows(
         np.zeros((0, len(schema.numeric)), np.float32),
@@ -78,7 +80,9 @@ def inspect_table(files: Files, config: Config, folder: Path) -> Dataset:
     )
 
 
-def _surveyed(files: Files, config: Config, numbers: Path | None = None) -> tuple[Plan, Survey]:
+def _surveyed(
+    files: Files, config: Config, earlier: Earlier | None, numbers: Path | None = None
+) -> tuple[Plan, Survey]:
     """Make the first pass; once more, stratified, where a random split lacks a class otherwise.
 
     Row numbers of each split are written to the folder `numbers`, if there is one.
@@ -88,15 +92,15 @@ def _surveyed(files: Files, config: Config, numbers: Path | None = None) -> tupl
     by_row = split.kind == "random" and not split.keys
     plan = stratified(files, config) if by_row and split.stratify else plan_of(files, config)
     try:
-        return plan, survey(files, config, plan, numbers)
+        return plan, survey(files, config, plan, numbers, earlier)
     except AbsentError:
         if not by_row or split.stratify is not None:
             raise
     plan = stratified(files, config)
-    return plan, survey(files, config, plan, numbers)
+    return plan, survey(files, config, plan, numbers, earlier)
 
 
-def cache_key(config: Config, digest: str) -> str:
+def cache_key(config: Config, digest: str, earlier: Earlier | None = None) -> str:
     """Digest all that the cache depends on."""
     free = {"path", "stream_above_rows", "buffer_rows", "cache_gib"}
     settings = {
@@ -108,6 +112,8 @@ def cache_key(config: Config, digest: str) -> str:
         "by": config.report.by,
         "edges": config.model.model_dump(include={"numeric_encoding", "bins"}, exclude_unset=True),
     }
+    if earlier is not None:
+        settings["earlier"] = earlier.digest
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 

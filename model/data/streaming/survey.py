@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from model.config.defaults import bins_for
 from model.config.run import Config
+from model.data.earlier import Earlier
 from model.data.features import read_numbers
 from model.data.funnels import notes_on_funnels
 from model.data.groupings import Groupings
@@ -67,11 +68,12 @@ class Survey:
 class _Counter:
     """Statistics of the blocks so far."""
 
-    def __init__(self, head: Table, config: Config, plan: Plan) -> None:
+    def __init__(self, head: Table, config: Config, plan: Plan, earlier: Earlier | None) -> None:
         assert isinstance(config.data, TableData)
-        self.config, self.data, self.plan = config, config.data, plan
+        self.config, self.data, self.plan, self.earlier = config, config.data, plan, earlier
         Groupings(config).check(head)
         self.kinds, self.said, self.notes = choose_kinds(head, config)
+        self.kinds = self.kinds if earlier is None else earlier.kinds(self.kinds, config, self.said)
         self.columns: dict[str, Column] = {name: column_of(name, kind, config) for name, kind in self.kinds.items()}
         self.labels = tuple(label_reader(task) for task in config.tasks)
         self.counts: NDArray[np.int64] = np.zeros(len(SPLITS), np.int64)
@@ -113,7 +115,9 @@ class _WeightRange:
             self.total, self.rows = self.total + float(weights.sum(dtype=np.float64)), self.rows + len(weights)
 
 
-def survey(files: Files, config: Config, plan: Plan, numbers: Path | None = None) -> Survey:
+def survey(
+    files: Files, config: Config, plan: Plan, numbers: Path | None = None, earlier: Earlier | None = None
+) -> Survey:
     """Read the whole table once.
 
     Args:
@@ -121,6 +125,7 @@ def survey(files: Files, config: Config, plan: Plan, numbers: Path | None = None
         config: names columns and tasks.
         plan: how to split.
         numbers: folder for files of the row numbers of each split, if somebody wants them.
+        earlier: the version that a run goes on from, if it does.
 
     Raises:
         DataError: for a table that does not fit the configuration.
@@ -129,7 +134,7 @@ def survey(files: Files, config: Config, plan: Plan, numbers: Path | None = None
     blocks = _kept(files, selection, progress)
     first = list(_head(blocks, config))
     head = join_tables(first)
-    counter = _Counter(head, config, plan)
+    counter = _Counter(head, config, plan, earlier)
     precision = _on_precision(head, counter)
     last = head
     writer = None if numbers is None else RowNumberWriter(numbers)
