@@ -9,6 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tomli_w
+import torch
+
+from model.artifact.weights import load_model
+from scripts.train import main
+from tests.support.streamed_tables import config_of, made
 
 ROOT = Path(__file__).parents[2]
 DEMO = str(ROOT / "scripts" / "configs" / "synthetic.toml")
@@ -33,19 +39,26 @@ def children(pid: int) -> Iterator[tuple[int, str]]:
         yield int(child), environment["RANK"]
 
 
-def test_ranks_publish_one_version(tmp_path: Path) -> None:
-    run = subprocess.run(
-        command(tmp_path / "models", "data.rows=300", "train.epochs=2"),
-        cwd=ROOT,
-        timeout=240,
-        capture_output=True,
-        text=True,
-    )
+def test_ranks_publish_what_one_process_does(tmp_path: Path) -> None:
+    """They go on from a version, on a large table whose cache rank 0 makes for both."""
+    made().write_parquet(tmp_path / "table.parquet")
+    told = config_of(tmp_path / "table.parquet").model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    (tmp_path / "config.toml").write_text(tomli_w.dumps(told))
+    options = [str(tmp_path / "config.toml"), "--models", str(tmp_path / "models")]
+    settings = ["--set", *SMALL[2:], "data.stream_above_rows=0", "train.epochs=1", "train.embedding_updates=lazy"]
+    assert main([*options, *settings]) == 0
+    together = [*TORCHRUN, "-m", "scripts.train", *options, "--from", "latest", *settings]
+    run = subprocess.run(together, cwd=ROOT, timeout=240, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert len(said(run.stderr, "epoch ")) == 2
+    for pattern in ("Pass 1.*rows/s", "Pass 2.*rows/s", "as published", "epoch 1/1"):
+        assert len(said(run.stderr, pattern)) == 1, run.stderr
     assert len(said(run.stdout, "Published ")) == 1
-    assert [path.name for path in (tmp_path / "models" / "synthetic").iterdir()] == ["1"]
     assert not (tmp_path / "models" / ".training").exists()
+    assert main([*options, "--from", "1", *settings]) == 0
+    versions = [tmp_path / "models" / "made" / version for version in ("2", "3")]
+    ours, alone = (load_model(version / "checkpoint.pt")[0].state_dict() for version in versions)
+    for name, expected in alone.items():
+        torch.testing.assert_close(ours[name], expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="ranks are found in /proc")
