@@ -35,7 +35,7 @@ PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make $(MAKECMDGOALS): a
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve train config score study tune test test-service clients check soak bench bench-train format lock audit clean
+.PHONY: help serve train config score study tune test test-service clients ray check soak bench bench-train format lock audit clean
 
 help:  ## Say what there is to make
 	@echo 'make serve                      train the demo model if there is none, then serve it'
@@ -89,6 +89,9 @@ check: $(VENV)/.dev  ## Format, lint, types, layering and tests with coverage, i
 	@$(MAKE) --no-print-directory test-service
 	@$(MAKE) --no-print-directory test COVERAGE='--cov --cov-report=term'
 
+ray: $(VENV)/.ray  ## Install Ray, for scoring on a cluster and its tests
+	@:
+
 soak: $(VENV)/.dev  ## Break the service long and hard: the tests of faults with more effort, about a quarter of an hour
 	@$(BIN)/python -m pytest -m soak $(ARGS)
 
@@ -126,6 +129,10 @@ $(VENV)/.study: $(VENV)/.train
 
 $(VENV)/.tune: $(VENV)/.train
 	@$(BIN)/python $(INSTALL) -q -e '.[train,tune]'
+	@touch $@
+
+$(VENV)/.ray: $(VENV)/.dev
+	@$(BIN)/python $(INSTALL) -q -e '.[train,ray]'
 	@touch $@
 
 $(VENV)/.dev: $(PINS) | $(VENV)/bin/python

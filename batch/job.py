@@ -16,6 +16,7 @@ from service.artifact.manifest import Manifest
 from service.errors import ArtifactError
 from service.inference.lean_model import MODEL
 from tables.config import TableData
+from tables.files.several import FileSet
 from tables.files.stores import is_stored
 
 PIECE_BYTES = 1 << 20
@@ -76,7 +77,8 @@ class Job:
     Attributes:
         set_aside: whether bad rows are set aside; else the first one ends the run.
         part_rows: rows of the table in each part of the output, but for the last.
-        rows: of the table.
+        files: of the table, with nothing fetched or unpacked yet.
+        read: columns of the table that are needed.
         source: of the table, for the record.
         input_digest: "sha256:..." of the table's files.
     """
@@ -87,9 +89,15 @@ class Job:
     output: Path
     set_aside: bool
     part_rows: int
-    rows: int
+    files: FileSet
+    read: tuple[str, ...]
     source: str
     input_digest: str
+
+    @property
+    def rows(self) -> int:
+        """Count the rows of the table."""
+        return self.files.rows
 
     @property
     def parts(self) -> int:

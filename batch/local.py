@@ -12,7 +12,7 @@ from typing import cast
 
 from batch.errors import ScoringError
 from batch.job import Job
-from batch.scorer import Scorer
+from batch.scorer import Done, Scorer
 from tables.errors import UserError
 
 ONE_CORE = {"POLARS_MAX_THREADS": "1"}
@@ -22,9 +22,6 @@ DIED = (
     "a scoring process was killed, perhaps for want of memory, or by a damaged file; the parts that were written stay, "
     "and the same command goes on from them"
 )
-
-Done = tuple[int, int]
-"""Rows of a part, and those of them that were set aside."""
 
 
 def score_here(job: Job, parts: Iterable[int]) -> Iterator[Done]:

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tables.blocks import blocks_of, open_table
-from tables.config import TableData
+from tables.blocks import blocks_of
 from tables.errors import Where
+from tables.files.several import FileSet
 
 BLOCK_ROWS = 16_384
 """Rows that are read and answered together."""
@@ -32,6 +32,11 @@ class Block:
         return Block(self.frame[places], self.row_numbers[places])
 
 
+def is_seekable(files: FileSet) -> bool:
+    """Tell whether any row can be read without those before it in its file."""
+    return files.looks[0].kind == "parquet"
+
+
 class RowReader:
     """Reader of spans of a table's rows; cheapest in rising order.
 
@@ -39,18 +44,14 @@ class RowReader:
     is, or from the file that a span begins in; Parquet is read from any row.
 
     Args:
-        data: of the table.
+        files: of the table.
         columns: to read.
     """
 
-    def __init__(self, data: TableData, columns: Sequence[str]) -> None:
-        self._columns = list(columns)
-        self._files = open_table(data).files
-        # whoever reads here is a process of its own, and may end by a damaged file
-        self._files.tried.update(file.where for file in self._files.files)
-        self.typed = self._files.typed
-        self._seekable = self._files.looks[0].kind == "parquet"
-        self._ends = np.cumsum([look.rows for look in self._files.looks])
+    def __init__(self, files: FileSet, columns: Sequence[str]) -> None:
+        self._columns, self._files = list(columns), files
+        self._seekable = is_seekable(files)
+        self._ends = np.cumsum([look.rows for look in files.looks])
         self._frames: Iterator[pl.DataFrame] = iter(())
         self._held: pl.DataFrame | None = None
         self._at = -1

@@ -1,7 +1,7 @@
 """Scoring of a table into a folder, from the first look to the record of the whole."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from batch.rows import BLOCK_ROWS
 from service.artifact.manifest import Manifest
 from tables.blocks import Files, open_table
 from tables.errors import DataError
+from tables.files.copies import Copies
+from tables.files.several import FileSet
 from tables.suggestion import nearest
 
 PARTS = 64
@@ -122,11 +124,20 @@ def prepare(request: Request) -> tuple[Job, list[str]]:
         request.output,
         request.errors is not None,
         part_rows,
-        files.rows,
+        _fresh(files.files),
+        tuple(dict.fromkeys([*manifest.feature_names, *request.columns.keep.values()])),
         files.source,
         files.digest(),
     )
     return job, [*_notes(job, files, manifest)]
+
+
+def _fresh(files: FileSet) -> FileSet:
+    """Return the files as another process takes them over.
+
+    It fetches what it needs. No file is tried first, as it may end by a damaged one.
+    """
+    return replace(files, copies=Copies(), tried={file.where for file in files.files})
 
 
 def _check(files: Files, manifest: Manifest, reading: Reading, columns: Columns) -> None:
@@ -158,7 +169,6 @@ def _notes(job: Job, files: Files, manifest: Manifest) -> Iterator[str]:
     version = f" version {model.version}" if model.version else ""
     yield f"{model.name}{version} ({model.digest[:19]}) on {files.source}: {job.rows:,} rows, {job.parts} parts"
     yield from files.notes
-    used = {*manifest.feature_names, *job.columns.keep.values()}
-    if ignored := [name for name in files.columns if name not in used]:
+    if ignored := [name for name in files.columns if name not in job.read]:
         shown = ", ".join(ignored[:8]) + (f" and {len(ignored) - 8} more" if len(ignored) > 8 else "")
         yield f"Ignored: {len(ignored)} column{'s' * (len(ignored) > 1)} that the model does not read: {shown}."

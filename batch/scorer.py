@@ -22,8 +22,12 @@ from tables.errors import DataError
 TOO_EXTREME = "the model's answer to this row is not finite: its numbers are too extreme"
 
 
+Done = tuple[int, int]
+"""Rows of a part, and those of them that were set aside."""
+
+
 class Scored(NamedTuple):
-    """Answers to the rows of a part.
+    """Answers to the rows of a block.
 
     Attributes:
         frame: a row for each row that has an answer.
@@ -49,31 +53,30 @@ class Scorer:
         self._predictor = load(job.model)
         manifest = self._predictor.manifest
         self._columns = AnswerColumns(manifest, job.columns)
-        columns = dict.fromkeys([*manifest.feature_names, *job.columns.keep.values()])
-        self._rows = RowReader(job.reading.data, list(columns))
-        self._coder = Coder(manifest, job.reading, self._rows.typed)
-        self.metadata = file_metadata(job.model, manifest)
+        self._rows = RowReader(job.files, job.read)
+        self._coder = Coder(manifest, job.reading, job.files.typed)
+        self._metadata = file_metadata(job.model, manifest)
 
-    def write(self, part: int) -> tuple[int, int]:
-        """Score a part and write it; returns its rows, and those of them that were set aside."""
-        scored = self.score(part)
-        write_part(self._job, part, *scored, self.metadata)
-        rows = self._job.span(part)[1]
-        return rows, rows - scored.frame.height
+    def write(self, part: int, rows: Iterable[Block] | None = None) -> Done:
+        """Score a part and write it.
 
-    def score(self, part: int) -> Scored:
-        """Score the rows of a part.
+        Args:
+            part: to score.
+            rows: of the part, in blocks; None to read them here.
 
         Raises:
             ScoringError: a row cannot be scored, and bad rows are not set aside.
             DataError: the table cannot be read.
         """
         frames, bad = [], [pl.DataFrame(schema=ERROR_SCHEMA)]
-        for block in self._rows.blocks(*self._job.span(part)):
+        for block in self._rows.blocks(*self._job.span(part)) if rows is None else rows:
             frame, aside = self._block(block)
             frames.append(frame)
             bad.append(aside)
-        return Scored(pl.concat(frames), pl.concat(bad))
+        frame = pl.concat(frames)
+        write_part(self._job, part, frame, pl.concat(bad), self._metadata)
+        rows_of_part = self._job.span(part)[1]
+        return rows_of_part, rows_of_part - frame.height
 
     def _block(self, block: Block) -> Scored:
         kept, batch, found = self._coded(block)

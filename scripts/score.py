@@ -1,6 +1,7 @@
 """Score a table by a model: python -m scripts.score models/NAME rows.parquet predictions/."""
 
 import argparse
+import importlib.util
 import os
 import signal
 import sys
@@ -62,6 +63,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--errors", type=Path, metavar="FILE", help="set rows that cannot be scored aside in a CSV, and go on"
     )
     parser.add_argument("--processes", type=_count, default=0, metavar="N", help="of a core each (default: all cores)")
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="run as a job of Ray Data, by itself or on the cluster there (extra ray); --processes is its actors",
+    )
     parser.add_argument("--part-rows", type=_count, default=0, metavar="N", help="rows of each part (default: by size)")
     parser.add_argument("--restart", action="store_true", help="remove the parts of an earlier run first")
     parser.add_argument(
@@ -91,7 +99,13 @@ def _request(options: argparse.Namespace) -> Request:
 
 
 def _run(options: argparse.Namespace, job: Job, parts: Sequence[int]) -> Iterable[tuple[int, int]]:
-    return score_parts(job, parts, options.processes or len(os.sched_getaffinity(0)))
+    if options.ray is None:
+        return score_parts(job, parts, options.processes or len(os.sched_getaffinity(0)))
+    if importlib.util.find_spec("ray") is None:
+        raise UserError("--ray needs Ray; install the extra: pip install '.[train,ray]'")
+    from batch.on_ray import score_on_ray
+
+    return score_on_ray(job, parts, options.ray, options.processes)
 
 
 def _changes(pairs: Sequence[str]) -> dict[str, Any]:
