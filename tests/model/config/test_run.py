@@ -134,7 +134,7 @@ def test_the_last_of_two_overrides_counts(tmp_path: Path) -> None:
         ("train.schedule=cosin", "train.schedule is 'cosin', expected 'constant' or 'cosine'"),
         ("train.epochs=many", "train.epochs is 'many', expected an integer"),
         ("train.epochs=true", "train.epochs is True, expected an integer"),
-        ("train.epochs=0", "train.epochs is 0, expected at least 1"),
+        ("train.epochs=-1", "train.epochs is -1, expected at least 0"),
         ("train.learning_rate=nan", "train.learning_rate is nan, expected a finite number"),
         ("model.expert_hidden=16", "model.expert_hidden is 16, expected a list"),
         ("model.expert_hidden=[16, 0]", "model.expert_hidden.1 is 0, expected at least 1"),
