@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from service.artifact.entries import GateBaseline, TaskGate
 from service.monitoring.counters import Metrics
 from service.monitoring.instruments import MODELS, SECONDS, VERSIONS
 from service.monitoring.prometheus import registry
+from service.monitoring.quality import quality_metrics
 from service.monitoring.recording import Gates
 from service.monitoring.traffic import Traffic
 from service.run_directory import RunDirectory
@@ -68,7 +70,8 @@ def load(metrics: Metrics, name: str, version: int, load_s: float) -> Served:
 
 def text(metrics: Metrics, directory: RunDirectory) -> str:
     metrics.fold()
-    return generate_latest(registry(metrics, Traffic(directory, 2), lambda: [("hand", 4)], list)).decode()
+    quality = partial(quality_metrics, Path("nowhere"))
+    return generate_latest(registry(metrics, Traffic(directory, 2), lambda: [("hand", 4)], list, quality)).decode()
 
 
 def samples(metrics: Metrics, directory: RunDirectory) -> Samples:
