@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from service.artifact.manifest import Manifest
 from service.errors import ModelNotFound, NotReady, ServiceError
+from service.inference.answer import RunResult
 from service.inference.batcher import Batcher, Observer
 from service.inference.lane import Limits
 from service.inference.model import GateRecorder, Model
@@ -26,6 +27,8 @@ from service.versions.states import ModelState
 
 log = logging.getLogger("service")
 
+SamplerOf = Callable[[str, int, Manifest], Callable[[RunResult], None] | None]
+
 
 class Engine:
     """Engine of one process: its models, and the batcher that they share.
@@ -37,6 +40,7 @@ class Engine:
             manifest.
         store: of what all workers are to serve.
         shadows: compares versions; None compares none.
+        sampler_of: opens what samples the runs of a version that was loaded.
 
     Attributes:
         catalogue: finds, loads and swaps the models.
@@ -51,11 +55,12 @@ class Engine:
         recorder_of: Callable[[str, int, Manifest], GateRecorder | None] = lambda name, version, manifest: None,
         store: DesiredStateStore | None = None,
         shadows: Shadows | None = None,
+        sampler_of: SamplerOf = lambda name, version, manifest: None,
     ) -> None:
         self.settings = settings
         self.clock = time.perf_counter
         self.draining = False
-        self._recorder_of = recorder_of
+        self._recorder_of, self._sampler_of = recorder_of, sampler_of
         self._shadows = shadows
         self._threads = ThreadPoolExecutor(settings.run_threads, thread_name_prefix="run")
         limits = Limits(settings.max_queue_rows, settings.max_batch_rows, settings.run_threads, settings.max_wait_us)
@@ -97,18 +102,20 @@ class Engine:
 
         It is served without a recorder where there is no room for one.
         """
-        recorder, note = None, None
+        recorder, sample, note = None, None, None
         try:
             recorder = self._recorder_of(name, version, predictor.manifest)
+            sample = self._sampler_of(name, version, predictor.manifest)
         except (ServiceError, OSError, MemoryError) as error:
-            note = f"its gates are not recorded: {error}"
-            sentence = "%s %d is served without statistics of its gates: %s"
+            what = "gates" if recorder is None else "inputs"
+            note = f"its {what} are not recorded: {error}"
+            sentence = f"%s %d is served without statistics of its {what}: %s"
             log_event(log, logging.WARNING, "unrecorded", sentence, name, version, error, model=name, version=version)
         if predictor.is_unshared:
             unshared = "each worker has a copy of its large parts, for which the run directory has no room"
             note = f"{note}; {unshared}" if note else unshared
             sentence = "%s %d: " + unshared
             log_event(log, logging.WARNING, "unshared", sentence, name, version, model=name, version=version)
-        model = Model(name, version, predictor, self.batcher, self.settings, recorder)
+        model = Model(name, version, predictor, self.batcher, self.settings, recorder, sample)
         model.note = note
         return model

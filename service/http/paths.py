@@ -18,7 +18,7 @@ _ROUTES = tuple(
     for method, pattern, route in (
         (None, rf"{_MODEL}:predict|/v1/predict", "predict"),
         ("POST", rf"{_MODEL}:gates|/v1/gates", "gates"),
-        (None, rf"{_MODEL}/gates|/v1/gates", "traffic"),
+        (None, rf"{_MODEL}/(gates|drift)|/v1/gates", "traffic"),
         (None, rf"{_MODEL}/metadata", "metadata"),
         (None, r"/v1/models/[^/:]+/(labels|quality)", "labels"),
         ("GET", r"/v1/models(/.*)?", "models"),

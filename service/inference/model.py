@@ -66,6 +66,7 @@ class Model:
         batcher: of the process.
         settings: limits.
         recorder: of its gate weights, if there is one.
+        sample: told of every prediction run, if anything is.
 
     Attributes:
         reader: turns rows and columns into batches.
@@ -84,6 +85,7 @@ class Model:
         batcher: Batcher,
         settings: Settings,
         recorder: GateRecorder | None = None,
+        sample: Callable[[RunResult], None] | None = None,
     ) -> None:
         self.name, self.version, self.predictor = name, version, predictor
         self.manifest: Manifest = predictor.manifest
@@ -97,7 +99,7 @@ class Model:
         inline_rows = measured_inline_rows(predictor, settings.inline_rows)
         experts = max(self.manifest.experts, 1)
         self._predictions: Lane[Batch, RunSlice] = batcher.lane(
-            _joining(predictor.run), inline_rows, _finishing(finished, self.run_callback)
+            _joining(predictor.run), inline_rows, _finishing(_sampling(finished, sample), self.run_callback)
         )
         self._gates: Lane[Batch, RunSlice] = batcher.lane(
             _joining(lambda batch: predictor.run(batch, GATE_WEIGHTS_ONLY)), inline_rows, finished
@@ -222,6 +224,21 @@ def _recording(recorder: GateRecorder | None) -> Finished | None:
         for part in parts[:1] if shared else parts:
             if (weights := part.run.answer.gate_weights) is not None:
                 record(weights)
+
+    return finished
+
+
+def _sampling(record: Finished | None, sample: Callable[[RunResult], None] | None) -> Finished | None:
+    """Return what also hands every finished run to `sample`, once."""
+    if sample is None:
+        return record
+
+    def finished(parts: Sequence[RunSlice]) -> None:
+        if record is not None:
+            record(parts)
+        shared = bool(parts) and parts[-1].start > 0  # else each ran by itself
+        for part in parts[:1] if shared else parts:
+            sample(part.run)
 
     return finished
 

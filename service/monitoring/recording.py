@@ -11,11 +11,13 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict, Field
 
 from service.artifact.entries import GateBaseline
+from service.monitoring.recordings import Described
+from service.monitoring.ring import Tier
 from service.monitoring.shared_sums import SharedSums
-from service.monitoring.windows import TOTAL_PLACE, Layout, Sums, Tier, fold, tier_places, total, window
+from service.monitoring.windows import TOTAL_PLACE, Layout, Sums, fold, tier_places, total, window
 
 EXACT_ROWS = 50_000
 """Rows of one second that are all counted, in each worker, for 1% of its time.
@@ -30,7 +32,7 @@ BUFFER_BYTES = 256 << 10
 """Gate weights that may wait to be added up: so few that it takes no time that anybody notices."""
 
 
-class Gates(BaseModel):
+class Gates(Described):
     """Gates of one model version: all that reading its traffic takes.
 
     Attributes:
@@ -42,11 +44,9 @@ class Gates(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    model: str
-    version: int
     tasks: tuple[str, ...]
     experts: int
-    own_experts: dict[str, tuple[int, ...]] = {}
+    own_experts: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     baseline: GateBaseline
 
     @property

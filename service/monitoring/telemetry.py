@@ -10,11 +10,17 @@ from prometheus_client.exposition import choose_encoder
 
 from service.artifact.manifest import Manifest
 from service.errors import ModelNotFound
+from service.inference.answer import RunResult
+from service.inference.predictor import Predictor
 from service.monitoring.comparison import ShadowFigures
 from service.monitoring.counters import Metrics
+from service.monitoring.drift_metrics import drift_metrics
+from service.monitoring.drift_report import DriftAnswer, drift_report
+from service.monitoring.inputs import Inputs, InputTraffics
 from service.monitoring.prometheus import registry
 from service.monitoring.quality import quality_metrics
 from service.monitoring.recording import Gates, GateTraffic
+from service.monitoring.recordings import Loaded
 from service.monitoring.report import DEFAULT_WINDOW, TrafficAnswer, gate_report
 from service.monitoring.traffic import Traffic
 from service.run_directory import RunDirectory
@@ -47,11 +53,11 @@ class Telemetry:
         self.refused: Callable[[], Sequence[VersionKey]] = list
         self.shadows: Callable[[], Sequence[ShadowFigures]] = list
         self.quality: Path | None = None
+        self._inputs = InputTraffics(directory, self._slot.index)
         self._registry = registry(
-            self._metrics, self._traffic, lambda: self.refused(), lambda: self.shadows(), self._quality_metrics
+            self._metrics, self._traffic, lambda: self.refused(), lambda: self.shadows(), self._other_metrics
         )
-        self._recorders: dict[VersionKey, GateTraffic] = {}
-        self._replaced: list[GateTraffic] = []
+        self._gates_of, self._inputs_of = Loaded(self._traffic), Loaded(self._inputs)
         self._told: dict[VersionKey, float] = {}
         self.code = self._metrics.code
         self.note = self._metrics.note
@@ -76,12 +82,15 @@ class Telemetry:
             own_experts=dict(manifest.own_experts),
             baseline=manifest.gates,
         )
-        recorder = self._traffic.open(gates)
-        before = self._recorders.get((name, version))
-        if before is not None and before is not recorder:  # another file of the same version
-            self._replaced.append(before)
-        self._recorders[name, version] = recorder
-        return recorder
+        return self._gates_of.open(gates)
+
+    def sampler_of(self, name: str, version: int, manifest: Manifest) -> Callable[[RunResult], None] | None:
+        """Return what samples the runs of a version that is being loaded, in whatever thread.
+
+        None without a baseline.
+        """
+        inputs = Inputs.of(name, version, manifest)
+        return None if inputs is None else self._inputs_of.open(inputs).begin(manifest)
 
     def tick(self, queue_rows: int, loaded: Mapping[VersionKey, float]) -> None:
         """Bring everything up to date; to be called every second or so.
@@ -93,19 +102,20 @@ class Telemetry:
         if loaded != self._told:
             for model in self._told.keys() - loaded.keys():
                 self._metrics.unloaded(*model)
-                if recorder := self._recorders.pop(model, None):
-                    self._traffic.close(recorder)
+                self._gates_of.unload(*model)
+                self._inputs_of.unload(*model)
             for model in loaded.keys() - self._told.keys():
                 self._metrics.loaded(*model, loaded[model])
             self._told = dict(loaded)
-        while self._replaced:
-            self._traffic.close(self._replaced.pop())
+        self._gates_of.close_replaced()
+        self._inputs_of.close_replaced()
         self._metrics.queue_rows(queue_rows)
         self.publish()
 
     def publish(self) -> None:
         """Publish what this worker noted: at every tick, and before its own figures are read."""
         self._traffic.fold()
+        self._inputs.fold()
         self._metrics.fold()
 
     async def keep_ticking(
@@ -125,23 +135,43 @@ class Telemetry:
             ModelNotFound: no worker has recorded such a version, or it is forgotten.
             MalformedRequest: there is no such window.
         """
-        traffic = self._recorders.get((name, version)) or self._traffic.find(name, version)
+        traffic = self._gates_of.find(name, version)
         if traffic is None:
             known = sorted({t.gates.version for t in self._traffic.all() if t.gates.model == name}, reverse=True)
             raise ModelNotFound(name, version, known, "no traffic of it is kept")
         return gate_report(traffic, window)
+
+    def drift_report(
+        self, name: str, version: int, window: str = DEFAULT_WINDOW, predictor: Predictor | None = None
+    ) -> DriftAnswer:
+        """Describe the drift of a version's traffic over all workers, as `gate_report` does.
+
+        With its predictor, some rows of this worker are run to say which features moved its gates.
+
+        Raises:
+            ModelNotFound: no worker has recorded such a version, it has no baseline, or it is
+                forgotten.
+            MalformedRequest: there is no such window.
+        """
+        traffic = self._inputs_of.find(name, version)
+        if traffic is None:
+            known = sorted({t.inputs.version for t in self._inputs.all() if t.inputs.model == name}, reverse=True)
+            raise ModelNotFound(name, version, known, "no baseline and traffic of it are kept")
+        return drift_report(traffic, window, self._gates_of.find(name, version), predictor)
 
     def prometheus(self, accept: str = "") -> tuple[bytes, str]:
         """Return the metrics of all workers in the accepted format, and its content type."""
         render, content_type = choose_encoder(accept)
         return render(self._registry), content_type
 
-    def _quality_metrics(self) -> Iterable[Metric]:
-        return () if self.quality is None else quality_metrics(self.quality)
+    def _other_metrics(self) -> Iterable[Metric]:
+        yield from drift_metrics({(t.inputs.model, t.inputs.version): t for t in reversed(self._inputs.all())}.values())
+        if self.quality is not None:
+            yield from quality_metrics(self.quality)
 
     def close(self) -> None:
         """Note what is left, and give the slot back."""
-        for recorder in self._recorders.values():
-            self._traffic.close(recorder)
+        self._gates_of.close()
+        self._inputs_of.close()
         self._metrics.close()
         self._slot.release()

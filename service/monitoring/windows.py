@@ -6,14 +6,15 @@ times or several workers simply add up. Times are whole seconds of CLOCK_MONOTON
 processes of one machine share and which never jumps.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.monitoring.ring import Ring, Tier
 from service.monitoring.shared_sums import Body, Shape
 
 Floats = NDArray[np.floating[Any]]
@@ -24,7 +25,8 @@ POINTS = 60
 _SPARE = 4
 """Places of a tier beyond its points: so far apart may writer and reader read the clock."""
 
-_EPOCH, _SUMS = 0, 1
+_SUMS = 1
+"""Word of a body at which its sums begin, behind the epoch."""
 
 _TINY = np.float32(1e-30)
 _SIMILARITY_LOGS = 512
@@ -34,17 +36,11 @@ With more, pairs of tasks times experts, it is taken from every second row, ever
 """
 
 
-class Tier(NamedTuple):
-    """Window of time, and the seconds that one of its buckets covers."""
-
-    window: str
-    resolution_s: int
-
-
 TIERS = (Tier("1m", 1), Tier("5m", 5), Tier("1h", 60))
 WINDOWS = tuple(tier.window for tier in TIERS)
-TOTAL_PLACE = len(TIERS) * (POINTS + _SPARE)
-PLACES = TOTAL_PLACE + 1
+RING = Ring(TIERS, POINTS, _SPARE)
+TOTAL_PLACE, PLACES = RING.total_place, RING.total_place + 1
+fold, tier_places, tier_of = RING.fold, RING.tier_places, RING.tier_of
 
 
 @dataclass(frozen=True)
@@ -174,29 +170,6 @@ class Layout:
         return alike * (len(weights) / max(len(some), 1))
 
 
-def fold(current: Callable[[int], Body], added: Body, second: int) -> dict[int, Body]:
-    """Add the sums of one second's rows to the current ones; return the new bodies by place.
-
-    Args:
-        current: gives the body of a place; all zero where there is none yet.
-        added: of the rows, as `Layout.body` gives it.
-        second: when they came. Rows older than the bucket that has taken their place count in the
-            totals alone.
-    """
-    changed: dict[int, Body] = {}
-    for place, epoch in _places(second):
-        body = current(place)
-        newest = int(body[_EPOCH]) - 1
-        if newest == epoch:
-            changed[place] = body + added
-        elif epoch > newest:
-            changed[place] = added.copy()
-        else:
-            continue
-        changed[place][_EPOCH] = epoch + 1
-    return changed
-
-
 def window(layout: Layout, workers: Iterable[Body], tier: Tier, now: float) -> Sums:
     """Merge the workers' buckets of a window that ends now: (POINTS, ...), oldest first.
 
@@ -206,13 +179,7 @@ def window(layout: Layout, workers: Iterable[Body], tier: Tier, now: float) -> S
         tier: the window.
         now: seconds of the clock that the rows came by.
     """
-    newest = int(now) // tier.resolution_s
-    series = np.zeros((POINTS, layout.shape.words))
-    for bodies in workers:
-        at = bodies[:, _EPOCH].astype(np.int64) - 1 - newest + POINTS - 1
-        inside = (bodies[:, _EPOCH] > 0) & (at >= 0) & (at < POINTS)
-        series[at[inside]] += bodies[inside]  # no two places of a worker hold the same epoch
-    return layout.sums(series)
+    return layout.sums(RING.series(layout.shape.words, workers, tier, now))
 
 
 def total(layout: Layout, workers: Iterable[Body]) -> Sums:
@@ -223,23 +190,6 @@ def total(layout: Layout, workers: Iterable[Body]) -> Sums:
     return layout.sums(merged)
 
 
-def tier_places(tier: Tier) -> tuple[int, int]:
-    """Return the first place of a tier and the one after its last."""
-    first = TIERS.index(tier) * (POINTS + _SPARE)
-    return first, first + POINTS + _SPARE
-
-
-def _places(second: int) -> Iterator[tuple[int, int]]:
-    """Yield place and epoch of every bucket that a row of this second adds to.
-
-    The totals are of epoch 0.
-    """
-    for index, tier in enumerate(TIERS):
-        epoch = second // tier.resolution_s
-        yield index * (POINTS + _SPARE) + epoch % (POINTS + _SPARE), epoch
-    yield TOTAL_PLACE, 0
-
-
 def _entropy(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the entropy of each row and task in nats, (n, T), in float32.
 
@@ -248,8 +198,3 @@ def _entropy(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     logs = np.log(np.maximum(weights, _TINY))  # 0 ln 0 = 0
     nats: NDArray[np.float32] = -np.einsum("nte,nte->nt", weights, logs)
     return nats
-
-
-def tier_of(window: str) -> Tier | None:
-    """Return the tier of a window's name; None if there is none of that name."""
-    return next((tier for tier in TIERS if tier.window == window), None)

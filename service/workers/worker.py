@@ -116,7 +116,9 @@ def _load_and_serve(
     telemetry = Telemetry(identity.directory) if settings.telemetry else None
     store = DesiredStateStore(identity.directory.path)
     recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
-    engine = Engine(settings, telemetry, recorder_of, store, Shadows(identity.directory, identity.place))
+    sampler_of = telemetry.sampler_of if telemetry else lambda *_: None
+    shadows = Shadows(identity.directory, identity.place)
+    engine = Engine(settings, telemetry, recorder_of, store, shadows, sampler_of)
     heartbeat = Heartbeat(identity.directory, identity.place, identity.workers, settings.worker_load_timeout_s)
     catalogue = engine.catalogue
     catalogue.loading = heartbeat.loading

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from prometheus_client import generate_latest
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import gates as gate_mathematics
 from service.artifact.entries import GateBaseline, TaskGate
 from service.monitoring.counters import Metrics
+from service.monitoring.drift_metrics import drift_metrics
+from service.monitoring.inputs import InputTraffics
 from service.monitoring.instruments import MODELS, SECONDS, VERSIONS
 from service.monitoring.prometheus import registry
 from service.monitoring.quality import quality_metrics
@@ -70,8 +72,13 @@ def load(metrics: Metrics, name: str, version: int, load_s: float) -> Served:
 
 def text(metrics: Metrics, directory: RunDirectory) -> str:
     metrics.fold()
-    quality = partial(quality_metrics, Path("nowhere"))
-    return generate_latest(registry(metrics, Traffic(directory, 2), lambda: [("hand", 4)], list, quality)).decode()
+    made = registry(metrics, Traffic(directory, 2), lambda: [("hand", 4)], list, lambda: others(directory))
+    return generate_latest(made).decode()
+
+
+def others(directory: RunDirectory) -> list[Metric]:
+    """Return the metrics that are not the workers' own counts."""
+    return [*drift_metrics(InputTraffics(directory, 2).all()), *quality_metrics(directory.path)]
 
 
 def samples(metrics: Metrics, directory: RunDirectory) -> Samples:
