@@ -35,7 +35,7 @@ PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make $(MAKECMDGOALS): a
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve train config score study tune test test-service clients ray check soak bench bench-train format lock audit clean
+.PHONY: help serve train config score study tune test test-service clients ray check soak bench bench-train bench-scale format lock audit clean
 
 help:  ## Say what there is to make
 	@echo 'make serve                      train the demo model if there is none, then serve it'
@@ -101,6 +101,9 @@ bench: $(VENV)/.dev  ## Measure the service beside the floor and a service by ha
 bench-train: $(VENV)/.dev  ## Measure the trainer beside a DataLoader's (MMOE_DATA names the tables), and stacked runs
 	@$(BIN)/python -m benchmarks.train $(ARGS)
 	@$(BIN)/python -m benchmarks.ensemble
+
+bench-scale: $(VENV)/.dev  ## Train, kill, resume and serve 20 million rows, and measure the bars of large tables (ARGS="--only ids buffer")
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m benchmarks.scale $(ARGS)
 
 format: $(VENV)/.dev  ## Format the code and mend what ruff can
 	@$(BIN)/ruff format .

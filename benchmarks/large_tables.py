@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import large_models
+from benchmarks.bars import Verdict
 from benchmarks.large_models import HASHED, SMALL, VOCABULARY
 from benchmarks.servers import TICKS, Launch, Server, running
 
@@ -143,21 +144,22 @@ def table(results: Sequence[Measured]) -> str:
         memory = ", ".join(f"{value:.0f}" for value in one.anonymous_mb)
         figures = f"{one.file_mb:.1f} | {one.start_s:.1f} | {workers} | {one.start_cpu_s:.1f} | {memory}"
         lines.append(f"| {one.kind} | {figures} | {statistics.median(one.p50_us):.0f} |")
-    return "\n".join([*lines, "", *_bars(results)])
+    told = [f"{v.bar}: {v.measured} ({v.required}): {'met' if v.met else 'MISSED'}" for v in verdicts(results)]
+    return "\n".join([*lines, "", *told])
 
 
-def _bars(results: Sequence[Measured]) -> Iterator[str]:
+def verdicts(results: Sequence[Measured]) -> Iterator[Verdict]:
+    """Judge every model but the small one, which comes first, by its worst worker."""
     small, *others = results
     for one in others:
-        cpu, most_cpu = max(one.worker_cpu_s), START_CPU_S[one.kind]
         more = max(one.anonymous_mb) - min(small.anonymous_mb)
         ratio = statistics.median(a / b for a, b in zip(one.p50_us, small.p50_us, strict=True))
         for what, came, most in (
-            ("start to ready, CPU s a worker", cpu, most_cpu),
+            ("start to ready, CPU s a worker", max(one.worker_cpu_s), START_CPU_S[one.kind]),
             ("memory of a worker beyond a small model's, MB", more, MORE_MEMORY_MB),
             ("p50 of one row over the small model's", ratio, ONE_ROW),
         ):
-            yield f"{one.kind}: {what}: {came:.2f} (at most {most:g}): {'met' if came <= most else 'MISSED'}"
+            yield Verdict(f"{one.kind}: {what}", f"at most {most:g}", f"{came:.2f}", came <= most)
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns its exit code: 0, 2 for what the user can mend, 130 when interrupted.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's idle threads sleep, and leave the cores to others
     options = parse(arguments)
     try:
         options.out.mkdir(parents=True, exist_ok=True)

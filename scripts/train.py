@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns its exit code: 0, 2 for what the user can mend, 3 for a model that is worse than the
     published one by more than `--unless-worse` allows, 130 when interrupted.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's idle threads sleep, and leave the cores to others
     options = parse(arguments)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return run(options)

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns its exit code: 0, 2 for what the user can mend, 130 when interrupted.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's idle threads sleep, and leave the cores to others
     options = parse(arguments)
     try:
         config = load_config(options.config, options.set)
