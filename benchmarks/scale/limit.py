@@ -16,7 +16,7 @@ LIMIT_FILES = {GROUPS: "memory.max", GROUPS / "memory": "memory.limit_in_bytes"}
 
 @dataclass(frozen=True)
 class Limit:
-    """Bound on the memory of commands.
+    """Upper limit of commands' memory.
 
     Attributes:
         said: the kind of bound and its size, for the record.
