@@ -26,9 +26,10 @@ says what was understood and stops there; `--strict` ends where a column needs a
 as `config.toml`.
 
 A default "by the table" is chosen by the training rows where the file leaves it open, and printed
-and reported as chosen: about 2,000 steps however many rows there are (three epochs at least), steps
-without a gain that end the training early, quantile bins beside each number where there are not too
-many of them. [defaults.md](defaults.md) has what these are worth on real tables beside trees.
+and reported as chosen: about 2,000 steps however many rows there are (three epochs at least),
+steps without a gain that end the training early, quantile bins beside each number where there are
+not too many of them. [defaults.md](defaults.md) has what these are worth on real tables beside
+trees.
 
 This page is made from the schema: `python -m scripts.document_config > docs/config.md`.
 """
