@@ -18,6 +18,7 @@ PARTS: dict[str, Callable[[Setting], Iterator[Verdict]]] = {
     "ids": training.ids,
     "buffer": training.buffer,
     "trainers": trainers.trainers,
+    "ranks": trainers.ranks,
     "service": service.service,
     "story": story.story,
 }

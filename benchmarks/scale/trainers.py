@@ -34,6 +34,18 @@ def trainers(setting: Setting) -> Iterator[Verdict]:
         yield at_least(f"census, batches of {batch}: rows/s over the better trainer", 6.0, *ratio(found, 0))
 
 
+def ranks(setting: Setting) -> Iterator[Verdict]:
+    """Compare two ranks of a thread with one process of one; benchmarks/ranks.py measures."""
+    command = [sys.executable, "-m", "benchmarks.ranks", "--rounds", str(setting.repeats), "--times", "2"]
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    for line in run.stdout.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split("|")]
+        if cells[0].replace(",", "").isdigit():
+            detail = f"{cells[3]}; two apart {cells[5]}; CPU {cells[6]}"
+            bar = f"two ranks of one thread, batches of {cells[0]}: rows/s over one's"
+            yield at_least(bar, 1.6, float(cells[3].split()[0]), detail)
+
+
 def ratio(found: dict[str, list[list[float]]], kind: int) -> tuple[float, str]:
     """Divide our median rate by that of the best of the others."""
     rates = {name: statistics.median(turn[kind] for turn in turns) for name, turns in found.items()}
