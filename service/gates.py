@@ -24,6 +24,9 @@ COLLAPSED_GATE_UTILISATION = 0.95
 Every row gets nearly the same single expert.
 """
 
+LEAST_ROWS = 50
+"""Rows below which no verdict is given: no expert is dead, no gate collapsed or drifted."""
+
 STABILITY_PSEUDO_COUNT = 0.5
 """Pseudo-count of every bin, so that an empty bin gives a finite stability index."""
 
@@ -197,8 +200,8 @@ class Drift:
             0 or 1.
         stability_chance: what sampling alone is expected to give, (bins in use - 1) (1 / n + 1 /
             m).
-        level: the greater of what the two distances say; "too_few_rows" where they say nothing and
-            chance alone may give half the lower threshold of the index.
+        level: the greater of what the two distances say; "too_few_rows" under LEAST_ROWS, and
+            where they say nothing and chance alone may give half the lower threshold of the index.
     """
 
     jensen_shannon: float
@@ -230,7 +233,8 @@ def drift(was: Floats, was_histogram: Floats, now: Floats, now_histogram: Floats
         _reached(divergence, divergence_chance, JENSEN_SHANNON), _reached(index, index_chance, STABILITY_INDEX)
     )
     levels: tuple[Level, ...] = ("stable", "moderate", "major")
-    unsure = reached == 0 and index_chance > STABILITY_INDEX.moderate / 2
+    few = float(now_histogram[0].sum()) < LEAST_ROWS
+    unsure = few or (reached == 0 and index_chance > STABILITY_INDEX.moderate / 2)
     level: Level = "too_few_rows" if unsure else levels[reached]
     return Drift(divergence, index, by_expert, divergence_chance, index_chance, level)
 

@@ -41,6 +41,10 @@ class FeatureShare(TypedDict):
 
     feature: str
     contribution: Number
+    centred: Annotated[
+        Number,
+        Field(description="`contribution` less its mean over the experts that the gate sees: what moves weight."),
+    ]
 
 
 class LogitShares(TypedDict):
@@ -171,7 +175,9 @@ def _contributions(
     """
     assert manifest.gates is not None
     features, entries = manifest.feature_names, list[LogitShares | None]()
-    for base, of_expert in zip(manifest.gates.average_logits[task], shares, strict=True):
+    bases = manifest.gates.average_logits[task]
+    common = shares[[base is not None for base in bases]].mean(axis=0)
+    for base, of_expert in zip(bases, shares, strict=True):
         if base is None:
             entries.append(None)
             continue
@@ -180,7 +186,10 @@ def _contributions(
         entry: LogitShares = {
             "base": base,
             "logit": base + total,
-            "features": [{"feature": features[f], "contribution": of_expert[f]} for f in order],
+            "features": [
+                {"feature": features[f], "contribution": of_expert[f], "centred": of_expert[f] - common[f]}
+                for f in order
+            ],
         }
         if len(order) < len(features):
             entry["rest"] = total - float(of_expert[order].sum(dtype=np.float64))

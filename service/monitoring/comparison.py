@@ -8,6 +8,7 @@ Every comparison adds to a worker's sums at once or not at all (`shared_sums.py`
 dies leaves them whole.
 """
 
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from service import gates
 from service.artifact.manifest import Manifest
 from service.inference.answer import Answer
+from service.monitoring.matching import Matching, PairSums, words_of
 from service.monitoring.shared_sums import Body, Shape, SharedSums
 from service.monitoring.sum_files import SumFiles
 from service.run_directory import RunDirectory
@@ -27,15 +28,14 @@ KEPT_PAIRS = 8
 
 _FOLDER = "shadow"
 _ROWS, _DROPPED, _FAILED, _TASKS = range(4)
-_ABSOLUTE, _LARGEST, _DISAGREEMENTS, _DIVERGENCE, _SAME_TOP = range(5)
-_PER_TASK = 5
+_ABSOLUTE, _LARGEST, _DISAGREEMENTS, _GATES = range(4)
 
 
 class ComparedTask(BaseModel):
     """Task that both versions have.
 
     Attributes:
-        gates: whether their gate weights can be compared: both have gates, over as many experts.
+        gates: whether their gate weights can be compared: both have gates.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,13 +46,18 @@ class ComparedTask(BaseModel):
 
 
 class Pair(BaseModel):
-    """Pair of versions that are compared, with the tasks they are compared in."""
+    """Pair of versions that are compared, with the tasks they are compared in.
+
+    Attributes:
+        experts: of each; 0 without gates.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     model: str
     served: int
     candidate: int
+    experts: tuple[int, int]
     tasks: tuple[ComparedTask, ...]
 
     @classmethod
@@ -63,18 +68,23 @@ class Pair(BaseModel):
         """
         (number, one), (other_number, other) = served, candidate
         theirs = {task.name: task for task in other.tasks}
-        alike = one.has_gates and other.has_gates and one.experts == other.experts
+        alike = one.has_gates and other.has_gates
         tasks = tuple(
             ComparedTask(name=task.name, kind=task.kind, gates=alike)
             for task in one.tasks
             if task.name in theirs and (task.kind, task.width) == (theirs[task.name].kind, theirs[task.name].width)
         )
-        return cls(model=name, served=number, candidate=other_number, tasks=tasks)
+        return cls(model=name, served=number, candidate=other_number, experts=(one.experts, other.experts), tasks=tasks)
 
     @property
     def shape(self) -> Shape:
         """Return the shape of a worker's sums."""
-        return Shape(1, _TASKS + _PER_TASK * len(self.tasks))
+        return Shape(1, _TASKS + self.per_task * len(self.tasks))
+
+    @property
+    def per_task(self) -> int:
+        """Count the words of a task."""
+        return _GATES + words_of(*self.experts)
 
     def compare(
         self, served: Answer, candidate: Answer, places: tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -95,13 +105,12 @@ class Pair(BaseModel):
         words[_ROWS], words[_FAILED] = finite.sum(), (~finite).sum()
         for t, task in enumerate(self.tasks):
             if finite.any():
-                part = words[_TASKS + t * _PER_TASK :][:_PER_TASK]
+                part = words[_TASKS + t * self.per_task :][: self.per_task]
                 self._compare_task(part, task, served.tasks[task.name][finite], candidate.tasks[task.name][finite])
                 if task.gates and served.gate_weights is not None and candidate.gate_weights is not None:
                     ours = served.gate_weights[finite, places[0][t]]
                     theirs = candidate.gate_weights[finite, places[1][t]]
-                    part[_DIVERGENCE] = gates.jensen_shannon(ours, theirs).sum()
-                    part[_SAME_TOP] = (ours.argmax(axis=-1) == theirs.argmax(axis=-1)).sum()
+                    PairSums.view(part[_GATES:], *self.experts).add(ours, theirs)
         return ShadowFigures(self, words)
 
     def _compare_task(
@@ -139,14 +148,31 @@ class ShadowFigures:
     def task(self, at: int) -> tuple[float, float, float, float, float]:
         """Return a task's sums.
 
-        Absolute difference, its largest, disagreements, gate divergence, same top expert.
+        Absolute difference, its largest, disagreements; by matched experts gate divergence and
+        same top expert.
         """
-        part = self.words[_TASKS + at * _PER_TASK :][:_PER_TASK].tolist()
-        return part[_ABSOLUTE], part[_LARGEST], part[_DISAGREEMENTS], part[_DIVERGENCE], part[_SAME_TOP]
+        absolute, largest, disagreements = self._part(at)[:_GATES].tolist()
+        if self.matching is None or not self.pair.tasks[at].gates:
+            return absolute, largest, disagreements, 0.0, 0.0
+        sums = self._pair_sums(at)
+        return absolute, largest, disagreements, self.matching.divergence(sums), self.matching.same_top(sums)
+
+    @cached_property
+    def matching(self) -> Matching | None:
+        """Match the experts by all rows and tasks; None without gates or rows."""
+        gated = [self._pair_sums(at) for at, task in enumerate(self.pair.tasks) if task.gates]
+        return Matching.of(gated, self.rows) if gated and self.rows else None
+
+    def _part(self, at: int) -> Body:
+        size = self.pair.per_task
+        return self.words[_TASKS + at * size :][:size]
+
+    def _pair_sums(self, at: int) -> PairSums:
+        return PairSums.view(self._part(at)[_GATES:], *self.pair.experts)
 
     def __add__(self, other: "ShadowFigures") -> "ShadowFigures":
         words = self.words + other.words
-        largest = slice(_TASKS + _LARGEST, None, _PER_TASK)
+        largest = slice(_TASKS + _LARGEST, None, self.pair.per_task)
         words[largest] = np.maximum(self.words[largest], other.words[largest])
         return ShadowFigures(self.pair, words)
 

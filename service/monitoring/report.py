@@ -21,6 +21,7 @@ from service.gates import (
     COLLAPSED_GATE_UTILISATION,
     DEAD_EXPERT_FAIR_SHARE,
     JENSEN_SHANNON,
+    LEAST_ROWS,
     STABILITY_INDEX,
     Drift,
     Level,
@@ -61,7 +62,7 @@ class GateFigures(TypedDict):
 class TrafficNow(TypedDict):
     """Part of a traffic answer: the tasks, their similarity and what is out of order.
 
-    Null without rows.
+    Null without rows; dead experts and collapsed gates also with fewer than `least_rows`.
     """
 
     tasks: dict[str, GateFigures]
@@ -82,6 +83,7 @@ class Baseline(TypedDict):
 class Thresholds(TypedDict):
     """Every threshold that the answer's findings rest on."""
 
+    least_rows: Count
     dead_expert_utilisation: float
     collapsed_gate_utilisation: float
     jensen_shannon: dict[str, float]
@@ -178,6 +180,7 @@ def drifts(gates: Gates, sums: Sums) -> dict[str, Drift]:
 def thresholds(experts: int) -> Thresholds:
     """Name every threshold with its value, for gates that see so many experts."""
     return {
+        "least_rows": LEAST_ROWS,
         "dead_expert_utilisation": DEAD_EXPERT_FAIR_SHARE / experts,
         "collapsed_gate_utilisation": COLLAPSED_GATE_UTILISATION,
         "jensen_shannon": JENSEN_SHANNON._asdict(),
@@ -197,7 +200,7 @@ def _now(gates: Gates, sums: Sums) -> TrafficNow:
         }
     used = sums.weights / sums.rows
     entropy = sums.entropy / sums.rows
-    found = drifts(gates, sums)
+    found, enough = drifts(gates, sums), float(sums.rows) >= LEAST_ROWS
     return {
         "tasks": {
             task: {
@@ -211,8 +214,8 @@ def _now(gates: Gates, sums: Sums) -> TrafficNow:
             for t, task in enumerate(gates.tasks)
         },
         "similarity": _numbers(np.clip(sums.similarity / sums.rows, 0, 1)),
-        "dead_experts": dead_experts(used, seen=gates.seen),
-        "collapsed_gates": [gates.tasks[t] for t in collapsed_gates(used)],
+        "dead_experts": dead_experts(used, seen=gates.seen) if enough else None,
+        "collapsed_gates": [gates.tasks[t] for t in collapsed_gates(used)] if enough else None,
     }
 
 

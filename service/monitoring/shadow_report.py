@@ -1,15 +1,17 @@
 """Report of a comparison of two versions, as JSON."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
+from service.gates import LEAST_ROWS
 from service.monitoring.comparison import ShadowFigures
 from service.system.json_types import Count
 
 
 class GateDifference(TypedDict):
-    """Difference between the gates of two versions, over the rows compared."""
+    """Difference between the gates of two versions over the rows compared, by matched experts."""
 
     jensen_shannon: float | None
     top_expert_agreement: float | None
@@ -25,6 +27,20 @@ class TaskDifference(TypedDict):
     gates: GateDifference | None
 
 
+class MatchedExpert(TypedDict):
+    """Expert of the served version and its partner in the other; null for none."""
+
+    expert: Count
+    shadow_expert: Count | None
+    correlation: Annotated[
+        float | None, Field(description="Of their gate weights over rows; null if one never varies.")
+    ]
+    good: bool
+
+
+ExpertMatch = Literal["good", "partly", "none", "too_few_rows"]
+
+
 class Comparison(TypedDict):
     """Comparison of two versions; null is what cannot be said without rows."""
 
@@ -32,6 +48,10 @@ class Comparison(TypedDict):
     dropped_rows: Count
     failed_rows: Count
     tasks: dict[str, TaskDifference]
+    expert_match: Annotated[
+        ExpertMatch | None, Field(description="Whether the versions have the same experts; null without gates.")
+    ]
+    experts: list[MatchedExpert] | None
 
 
 def shadow_report(figures: ShadowFigures) -> Comparison:
@@ -56,7 +76,30 @@ def shadow_report(figures: ShadowFigures) -> Comparison:
         "dropped_rows": int(figures.dropped_rows),
         "failed_rows": int(figures.failed_rows),
         "tasks": tasks,
+        **_matched(figures),
     }
+
+
+class _Matched(TypedDict):
+    """Part of a comparison that tells of experts."""
+
+    expert_match: ExpertMatch | None
+    experts: list[MatchedExpert] | None
+
+
+def _matched(figures: ShadowFigures) -> _Matched:
+    """Tell which experts belong together, once there are rows enough."""
+    if not any(task.gates for task in figures.pair.tasks):
+        return {"expert_match": None, "experts": None}
+    if figures.rows < LEAST_ROWS or figures.matching is None:
+        return {"expert_match": "too_few_rows", "experts": None}
+    matching = figures.matching
+    good = matching.good()
+    experts: list[MatchedExpert] = [
+        {"expert": e, "shadow_expert": partner, "correlation": correlation, "good": fits}
+        for e, (partner, correlation, fits) in enumerate(zip(matching.partner, matching.correlation, good, strict=True))
+    ]
+    return {"expert_match": "good" if all(good) else "partly" if any(good) else "none", "experts": experts}
 
 
 def _ratio(total: float, rows: float) -> float | None:

@@ -107,6 +107,9 @@ export class TrafficView {
 
 /** What is out of order, in sentences; or that nothing is. */
 function verdict({ dead_experts: dead, collapsed_gates: collapsed, tasks, thresholds }) {
+  if (!dead || !collapsed) {
+    return h("div", { class: "notice", id: "traffic-verdict" }, h("p", { text: `Too few rows to tell: verdicts need ${thresholds.least_rows}.` }));
+  }
   const lines = [];
   if (dead.length) lines.push(`Dead: ${dead.map(expertName).join(", ")}, used under ${percent(thresholds.dead_expert_utilisation, 2)} by every task.`);
   if (collapsed.length) lines.push(`Collapsed: the gate of ${collapsed.join(", ")} gives one expert at least ${percent(thresholds.collapsed_gate_utilisation, 0)}.`);

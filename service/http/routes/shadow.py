@@ -62,7 +62,14 @@ def shadow_router(engine: Engine, commands: VersionCommands, guard: Guard, admis
     return router
 
 
-_NOTHING_COMPARED: Comparison = {"rows": 0, "dropped_rows": 0, "failed_rows": 0, "tasks": {}}
+_NOTHING_COMPARED: Comparison = {
+    "rows": 0,
+    "dropped_rows": 0,
+    "failed_rows": 0,
+    "tasks": {},
+    "expert_match": None,
+    "experts": None,
+}
 
 
 def _describe(engine: Engine, name: str) -> Shadow:

@@ -5,17 +5,22 @@ Against a plain loop over rows, added up over workers, whole after a death.
 
 import math
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.artifact.manifest import Manifest, parse_manifest
-from service.gates import jensen_shannon
+from service.gates import LEAST_ROWS, jensen_shannon
 from service.inference.answer import Answer
 from service.inference.predictor import Predictor
 from service.monitoring.comparison import KEPT_PAIRS, Pair, ShadowFigures, Tallies
+from service.monitoring.matching import assignment
+from service.monitoring.shadow_report import shadow_report
 from service.run_directory import RunDirectory
 
 Array = Any
@@ -46,6 +51,9 @@ def test_the_figures_are_those_of_a_loop_over_the_rows(manifest: Manifest) -> No
     theirs.tasks["price"][7] = np.nan
     figures = pair_of(manifest).compare(ours, theirs, PLACES)
     assert (figures.rows, figures.failed_rows, figures.dropped_rows) == (49, 1, 0)
+    partner = best_partners(ours, theirs, leave_out=7)
+    assert figures.matching is not None
+    assert figures.matching.partner == partner
     for t, task in enumerate(("price", "sold", "grade")):
         apart, classes, divergence, same = [], 0, 0.0, 0
         for row in range(50):
@@ -56,7 +64,7 @@ def test_the_figures_are_those_of_a_loop_over_the_rows(manifest: Manifest) -> No
             classes += bool(one.argmax() != other.argmax() if task == "grade" else (one[0] >= 0.5) != (other[0] >= 0.5))
             assert ours.gate_weights is not None
             assert theirs.gate_weights is not None
-            p, q = ours.gate_weights[row, t], theirs.gate_weights[row, t]
+            p, q = ours.gate_weights[row, t], theirs.gate_weights[row, t, partner]
             divergence += float(jensen_shannon(p, q))
             same += int(p.argmax() == q.argmax())
         absolute, largest, disagreements, found_divergence, same_top = figures.task(t)
@@ -65,6 +73,64 @@ def test_the_figures_are_those_of_a_loop_over_the_rows(manifest: Manifest) -> No
         assert disagreements == (0 if task == "price" else classes)
         assert found_divergence == pytest.approx(divergence)
         assert same_top == same
+
+
+def best_partners(ours: Answer, theirs: Answer, leave_out: int) -> list[int]:
+    """Try every assignment of 4 experts; return that of the least divergence."""
+    assert ours.gate_weights is not None
+    assert theirs.gate_weights is not None
+    p, q = (np.delete(weights, leave_out, axis=0) for weights in (ours.gate_weights, theirs.gate_weights))
+    return list(min(permutations(range(4)), key=lambda order: float(jensen_shannon(p, q[..., list(order)]).sum())))
+
+
+def test_experts_in_another_order_are_found_again(manifest: Manifest) -> None:
+    ours, order = answer(60, 1), [2, 0, 3, 1]
+    assert ours.gate_weights is not None
+    same = Answer(ours.tasks, ours.gate_weights[..., order])
+    found = shadow_report(pair_of(manifest).compare(ours, same, PLACES))
+    assert found["expert_match"] == "good"
+    assert found["experts"] is not None
+    assert [expert["shadow_expert"] for expert in found["experts"]] == [order.index(e) for e in range(4)]
+    for task in found["tasks"].values():
+        assert task["gates"] == {"jensen_shannon": pytest.approx(0, abs=1e-6), "top_expert_agreement": 1.0}
+
+
+def test_where_no_match_is_good_the_report_says_so(manifest: Manifest) -> None:
+    found = shadow_report(pair_of(manifest).compare(answer(500, 1), answer(500, 2), PLACES))
+    assert found["expert_match"] == "none"
+    assert found["experts"] is not None
+    assert not any(expert["good"] for expert in found["experts"])
+    few = shadow_report(pair_of(manifest).compare(answer(LEAST_ROWS - 1, 1), answer(LEAST_ROWS - 1, 1), PLACES))
+    assert (few["expert_match"], few["experts"]) == ("too_few_rows", None)
+
+
+def test_an_expert_without_a_partner_differs_by_all_it_gets(
+    manifest: Manifest, tmp_path: Path, hand_model: Callable[..., Path]
+) -> None:
+    more = Predictor.load(hand_model(tmp_path / "others", "more", 1, experts=5)).manifest
+    pair, ours = Pair.of("hand", (1, manifest), (2, more)), answer(60, 1)
+    assert ours.gate_weights is not None
+    theirs = np.insert(ours.gate_weights, 1, 0.0, axis=2)
+    theirs[..., 1] = theirs[..., 0] / 2
+    theirs[..., 0] /= 2
+    figures = pair.compare(ours, Answer(ours.tasks, theirs), PLACES)
+    assert figures.matching is not None
+    assert figures.matching.partner[1:] == [2, 3, 4]
+    matched = [figures.matching.partner[0] or 0, 2, 3, 4]
+    alone = ({0, 1} - set(matched)).pop()
+    padded = np.insert(ours.gate_weights, 4, 0.0, axis=2)
+    for t in range(3):
+        expected = float(jensen_shannon(padded[:, t], theirs[:, t][:, [*matched, alone]]).sum())
+        assert figures.task(t)[3] == pytest.approx(expected)
+
+
+@given(st.integers(1, 6), st.integers(0, 999))
+def test_no_assignment_costs_less(size: int, seed: int) -> None:
+    cost = np.random.default_rng(seed).integers(0, 5, (size, size)).astype(float)
+    found = assignment(cost)
+    assert sorted(found) == list(range(size))
+    least = min(sum(cost[i, j] for i, j in enumerate(order)) for order in permutations(range(size)))
+    assert sum(cost[i, j] for i, j in enumerate(found)) == least
 
 
 def test_parts_add_up_to_the_whole(manifest: Manifest) -> None:
@@ -82,9 +148,9 @@ def test_only_what_both_have_is_compared(manifest: Manifest, tmp_path: Path, han
     assert [(task.name, task.gates) for task in fewer.tasks] == [("price", True), ("grade", True)]
     text = manifest.model_dump_json().replace('"kind":"binary"', '"kind":"regression"').replace('["no","yes"]', "[]")
     assert [task.name for task in Pair.of("hand", (1, manifest), (2, parse_manifest(text))).tasks] == ["price", "grade"]
-    for without in (other("plain", kind="plain"), other("more", experts=5)):
-        pair = Pair.of("hand", (1, manifest), (2, without))
-        assert [task.gates for task in pair.tasks] == [False] * 3
+    pair = Pair.of("hand", (1, manifest), (2, other("plain", kind="plain")))
+    assert [task.gates for task in pair.tasks] == [False] * 3
+    assert shadow_report(ShadowFigures.missed(pair))["expert_match"] is None
 
 
 def test_workers_add_up_and_a_dead_one_is_followed(manifest: Manifest, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from service import gates
 from service.artifact.entries import GateBaseline, TaskGate
 from service.errors import MalformedRequest
+from service.gates import LEAST_ROWS
 from service.monitoring.recording import Gates, GateTraffic
 from service.monitoring.report import gate_report
 from service.monitoring.traffic import Traffic
@@ -132,10 +133,14 @@ def test_traffic_that_leans_on_other_experts_is_major_drift(traffic: GateTraffic
 
 
 def test_dead_experts_and_collapsed_gates_are_named_by_their_thresholds(traffic: GateTraffic) -> None:
-    weights = np.zeros((10, 2, 4), np.float32)
+    weights = np.zeros((LEAST_ROWS - 1, 2, 4), np.float32)
     weights[:, 0] = 0.96, 0.04, 0, 0
     weights[:, 1] = 0.5, 0.48, 0.02, 0
     traffic.record(weights)
+    few = report(traffic)
+    assert few["dead_experts"] is few["collapsed_gates"] is None
+    assert {task["drift"]["level"] for task in few["tasks"].values()} == {"too_few_rows"}
+    traffic.record(weights[:1])
     answer = report(traffic)
     assert answer["dead_experts"] == [3], "the second task still uses expert 2"
     assert answer["collapsed_gates"] == ["income"]

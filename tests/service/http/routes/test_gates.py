@@ -74,6 +74,14 @@ def test_contributions_and_the_base_add_up_to_the_logit(client: httpx.Client, or
                 np.testing.assert_allclose(
                     [shares[name] for name in FEATURES], expected["gate_contributions"][r, t, e], atol=1e-5
                 )
+                seen = [
+                    shares_of["contribution"]
+                    for other in row["tasks"][task]["contributions"]
+                    for shares_of in other["features"]
+                    if shares_of["feature"] == logit["features"][0]["feature"]
+                ]
+                first = logit["features"][0]
+                np.testing.assert_allclose(first["centred"], first["contribution"] - np.mean(seen), atol=1e-5)
                 sizes = [abs(share["contribution"]) for share in logit["features"]]
                 assert sizes == sorted(sizes, reverse=True)
                 assert logit["base"] + sum(shares.values()) == pytest.approx(logit["logit"], abs=1e-5)
