@@ -17,6 +17,7 @@ from service.http.openapi.schemas import REFERENCE, Schema, ref
 from service.http.openapi.triton import TritonConfig, TritonStatistics
 from service.inference.inspection import Inspection
 from service.inference.lenient import Note
+from service.monitoring.drift_report import DriftAnswer
 from service.monitoring.quality import Quality
 from service.monitoring.report import TrafficAnswer
 from service.monitoring.shadow_report import Comparison
@@ -334,7 +335,7 @@ TYPED: tuple[Any, ...] = (
     Problem, Refusal, OneVersion, OneModel, Models, Pinned, ShadowAsked, Shadow, InspectionAnswer, TrafficAnswer,
     Live, Ready, Alive, ServerMetadata, ServerHealth, ModelNames, ModelMetadata, ModelReady, RepositoryIndex,
     InferAnswer, PinRequest, ShadowRequest, IndexRequest, LoadRequest, UnloadRequest, TritonConfig, TritonStatistics,
-    LabelsRequest, LabelsTaken, Quality,
+    LabelsRequest, LabelsTaken, Quality, DriftAnswer,
 )  # fmt: skip
 
 
