@@ -19,21 +19,21 @@ WHY: Mapping[str, str] = {}
 
 Found = Sequence[tuple[StudyTable, Sequence[Run]]]
 
-HEAD = """\
-A configuration without `[model]` and `[train]` lets the table choose
-([config.md](config.md), "by the table"). Each task is set beside the better, by its mean, of
-LightGBM and HistGradientBoosting with their own defaults, a model of its own for each task. Trees
-learn from training and validation rows, since by default they choose nothing by the latter; the
-network learns from the training rows, and its validation rows choose when it has learnt enough.
-
-A split has its own seed, for the network's weights too. Behind is AUC of the trees less that of the
-network (of several classes the mean of one against the rest), or the network's RMSE over that of
-the trees, less 1: below 0 the network is better. The bar: the 95 % interval of the mean (Student's
-t, paired by split) is not wholly beyond 0.01 of AUC or 2 % of RMSE.
-
-The defaults were chosen on other tables, three splits each, that stand nowhere below: Carseats,
-Housing, College and Auto, attrition of employees, strength of concrete, and segmented cells.\
-"""
+HEAD = (
+    'A configuration without `[model]` and `[train]` lets the table choose ([config.md](config.md), "by the table"). '
+    "Each task is set beside the better, by its mean, of LightGBM and HistGradientBoosting with their own defaults, a "
+    "model of its own for each task. Trees learn from training and validation rows, since by default they choose "
+    "nothing by the latter; the network learns from the training rows, and its validation rows choose when it has "
+    "learnt enough.\n\n"
+    "A split has its own seed, for the network's weights too. Behind is AUC of the trees less that of the network (of "
+    "several classes the mean of one against the rest), or the network's RMSE over that of the trees, less 1: below 0 "
+    "the network is better. The bar: the 95 % interval of the mean (Student's t, paired by split) is not wholly "
+    "beyond 0.01 of AUC or 2 % of RMSE.\n\n"
+    "The defaults were chosen on other tables, three splits each, that stand nowhere below: Carseats, Housing, "
+    "College and Auto, attrition of employees, strength of concrete, and segmented cells. There 11 of 12 tasks met "
+    "the bar; whether a house of Housing lies in a preferred area did not, by 0.08 of AUC: its trees know single "
+    "sizes of lots, which no bin of a network tells apart."
+)
 
 
 def write_defaults(path: Path, found: Found, command: str) -> None:
@@ -45,19 +45,23 @@ def write_defaults(path: Path, found: Found, command: str) -> None:
         command: that makes this page again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows, missed = [], []
+    rows, missed, near = [], [], []
     for study, runs in found:
         for task in runs[0].kinds:
-            line, holds = _line(study, runs, task)
-            rows.append(line)
-            if not holds:
+            rows.append(_line(study, runs, task))
+            if not meets_bar(runs, task):
                 reason = WHY.get(f"{study.name}.{task}", "the reason was not looked into")
                 missed.append(f"- **{study.name}, {task}** misses the bar: {reason}.")
+            elif behind(runs, task)[1].effect > MARGIN[runs[0].kinds[task]]:
+                near.append(f"{study.name}, {task}")
     head = ["table", "rows", "task", "metric", "network", LIGHTGBM, HIST, "behind", "bar"]
     verdict = f"{len(rows) - len(missed)} of {len(rows)} tasks meet the bar."
     made = f"Written by `{command}`, {now()}, commit {commit() or 'unknown'}."
     parts = ["# The defaults on real tables", made, HEAD, f"## Verdicts\n\n{verdict}", table(head, rows)]
     parts += ["\n".join(missed)] if missed else []
+    if near:
+        told = "The mean alone is beyond the margin, and too few or too different splits leave it open whether the"
+        parts += [f"{told} network is: {'; '.join(near)}."]
     parts += ["## The tables\n\n" + "\n".join(_told(study, runs) for study, runs in found)]
     path.write_text(wrap("\n\n".join(parts)) + "\n", encoding="utf-8")
 
@@ -76,7 +80,7 @@ def meets_bar(runs: Sequence[Run], task: str) -> bool:
     return behind(runs, task)[1].low <= MARGIN[runs[0].kinds[task]]
 
 
-def _line(study: StudyTable, runs: Sequence[Run], task: str) -> tuple[list[str], bool]:
+def _line(study: StudyTable, runs: Sequence[Run], task: str) -> list[str]:
     kind = runs[0].kinds[task]
     best, gap = behind(runs, task)
     shown = "{:.2%}" if kind == "regression" else "{:.4f}"
@@ -84,9 +88,8 @@ def _line(study: StudyTable, runs: Sequence[Run], task: str) -> tuple[list[str],
     means = {name: float(np.mean([run.values[name][task] for run in runs])) for name in (NETWORK, LIGHTGBM, HIST)}
     cells = [f"{value:.4g}" if kind == "regression" else f"{value:.4f}" for value in means.values()]
     cells = [f"**{cell}**" if name == best else cell for name, cell in zip(means, cells, strict=True)]
-    holds = meets_bar(runs, task)
-    metric = "RMSE" if kind == "regression" else "AUC"
-    return [study.name, f"{sum(runs[0].rows):,}", task, metric, *cells, interval, "yes" if holds else "**no**"], holds
+    metric, verdict = "RMSE" if kind == "regression" else "AUC", "yes" if meets_bar(runs, task) else "**no**"
+    return [study.name, f"{sum(runs[0].rows):,}", task, metric, *cells, interval, verdict]
 
 
 def _told(study: StudyTable, runs: Sequence[Run]) -> str:
@@ -95,6 +98,6 @@ def _told(study: StudyTable, runs: Sequence[Run]) -> str:
     seconds, kept = np.median([run.seconds for run in runs]), np.median([run.kept_step[0] for run in runs])
     return (
         f"- **{study.name}**: {study.of}. {len(runs)} splits, the first of {train:,} rows for training, "
-        f"{validation:,} for validation and {test:,} for test; {runs[0].chosen} The weights that were kept are those "
+        f"{validation:,} for validation and {test:,} for test. {runs[0].chosen} The weights that were kept are those "
         f"of step {kept:,.0f} of {steps:,} (median), {seconds:,.0f} s of training with other work beside."
     )

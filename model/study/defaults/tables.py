@@ -44,7 +44,7 @@ def study_tables() -> list[StudyTable]:
     return [
         _small(
             "penguins",
-            "penguins of the Palmer archipelago (palmerpenguins); 342 birds, two of them without measures left out",
+            "penguins of the Palmer archipelago (palmerpenguins); two birds without measures are left out",
             _packaged("palmerpenguins", "data/penguins.csv", lambda rows: rows.filter(pl.col("body_mass_g") != "NA")),
             [_multiclass("species"), _binary("sex", "male"), _regression("body_mass_g")],
         ),

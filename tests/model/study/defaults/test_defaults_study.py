@@ -64,6 +64,15 @@ def test_the_page_names_what_was_missed(tmp_path: Path) -> None:
     assert "sales of a shop" in text
 
 
+def test_a_mean_beyond_the_margin_is_told_where_the_bar_is_met(tmp_path: Path) -> None:
+    table = StudyTable("shop", "sales of a shop", 3, lambda split, folder: pytest.fail("nothing is run"))
+    write_defaults(tmp_path / "page.md", [(table, runs([0.85, 0.89, 0.92], [9.0, 9.1, 9.2]))], "python -m x")
+    text = " ".join((tmp_path / "page.md").read_text().split())
+    assert "2 of 2 tasks meet the bar." in text
+    assert "The mean alone is beyond the margin" in text
+    assert text.count("shop, sold.") == 1
+
+
 def test_every_small_table_is_read_and_leaves_the_model_open(tmp_path: Path) -> None:
     small = [table for table in study_tables() if table.splits == 10]
     assert len(small) >= 6
