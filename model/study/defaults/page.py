@@ -56,7 +56,7 @@ def write_defaults(path: Path, found: Found, command: str) -> None:
                 near.append(f"{study.name}, {task}")
     head = ["table", "rows", "task", "metric", "network", LIGHTGBM, HIST, "behind", "bar"]
     verdict = f"{len(rows) - len(missed)} of {len(rows)} tasks meet the bar."
-    made = f"Written by `{command}`, {now()}, commit {commit() or 'unknown'}."
+    made = f"Written by `{command}`, {now()}, commit {commit() or 'unknown'} (runs found on disk may be of an earlier one)."
     parts = ["# The defaults on real tables", made, HEAD, f"## Verdicts\n\n{verdict}", table(head, rows)]
     parts += ["\n".join(missed)] if missed else []
     if near:
