@@ -56,8 +56,14 @@ def write_defaults(path: Path, found: Found, command: str) -> None:
                 near.append(f"{study.name}, {task}")
     head = ["table", "rows", "task", "metric", "network", LIGHTGBM, HIST, "behind", "bar"]
     verdict = f"{len(rows) - len(missed)} of {len(rows)} tasks meet the bar."
-    made = f"Written by `{command}`, {now()}, commit {commit() or 'unknown'} (runs found on disk may be of an earlier one)."
-    parts = ["# The defaults on real tables", made, HEAD, f"## Verdicts\n\n{verdict}", table(head, rows)]
+    made = f"{now()}, commit {commit() or 'unknown'} (runs found on disk may be of an earlier one)"
+    parts = [
+        "# The defaults on real tables",
+        f"Written by `{command}`, {made}.",
+        HEAD,
+        f"## Verdicts\n\n{verdict}",
+        table(head, rows),
+    ]
     parts += ["\n".join(missed)] if missed else []
     if near:
         told = "The mean alone is beyond the margin, and too few or too different splits leave it open whether the"
