@@ -117,7 +117,7 @@ audit: $(LOCK_VENV)/.lock  ## Look the images' packages up among known vulnerabi
 
 clean:  ## Remove environments, caches and build leftovers; models stay
 	@rm -rf $(VENV) $(SERVICE_VENV) $(SERVICE_VENV)-3.14 $(CLIENTS_VENV) $(LOCK_VENV)
-	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf build mmoe_client/build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.train: $(PINS) | $(VENV)/bin/python

@@ -30,8 +30,9 @@ class Bins(NamedTuple):
 def reliability(predicted: Floats, labels: Counts, times: Floats | None = None) -> Bins:
     """Cut rows by their probability into bins of equal mass, and average each.
 
-    Bins of equal width would have all rows of a rare label in the first one. A row on an edge is
-    divided, so that a row of weight 2 is the same as two rows.
+    Bins of equal width would have all rows of a rare label in the first one. Rows on an edge are
+    divided, so that a row of weight 2 is the same as two rows; those of one probability all with
+    the share that they have together, so that their order does not matter.
 
     Args:
         predicted: (B,) probabilities.
@@ -39,12 +40,11 @@ def reliability(predicted: Floats, labels: Counts, times: Floats | None = None) 
         times: (B,), how often each row counts.
     """
     counts = np.ones(len(predicted)) if times is None else times.astype(np.float64)
-    order = np.lexsort((labels, predicted))
-    counts, answers, truth = counts[order], predicted[order].astype(np.float64), labels[order]
-    counted = np.append(0.0, np.cumsum(counts))
-    edges = np.linspace(0.0, counted[-1], BINS + 1)
-    parts = (np.append(0.0, np.cumsum(of)) for of in (counts, counts * answers, counts * truth, counts**2))
-    summed = [np.diff(np.interp(edges, counted, part)) for part in parts]
+    _, places = np.unique(predicted, return_inverse=True)
+    of_row = (counts, counts * predicted, counts * labels, counts**2)
+    risen = [np.append(0.0, np.cumsum(np.bincount(places, part))) for part in of_row]
+    edges = np.linspace(0.0, risen[0][-1], BINS + 1)
+    summed = [np.diff(np.interp(edges, risen[0], part)) for part in risen]
     mass, answered, positive, squares = (of[summed[0] > 0.0] for of in summed)
     return Bins(answered / mass, positive / mass, mass, mass**2 / squares)
 

@@ -57,3 +57,10 @@ def test_calibration_lowers_the_calibration_error() -> None:
     before = calibration_error(1 / (1 + np.exp(-logits)), labels.astype(np.int64), None)
     after = calibration_error(1 / (1 + np.exp(-(found[0] * logits + found[1]))), labels.astype(np.int64), None)
     assert after < 0.02 < 0.1 < before
+
+
+def test_rows_of_one_probability_are_judged_by_the_share_that_they_have_together() -> None:
+    predicted, labels = np.repeat([0.3, 0.8], [30, 15]), np.array([1, 1, 1, 1, 0] * 6 + [1, 1, 0] * 5)
+    for order in np.arange(45), np.arange(45)[::-1], np.argsort(labels, kind="stable"):
+        found = calibration_error(predicted[order], labels[order], None)
+        assert found == pytest.approx((30 * (0.8 - 0.3) + 15 * (0.8 - 2 / 3)) / 45)
