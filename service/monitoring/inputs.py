@@ -19,7 +19,7 @@ from service.inference.features import Batch
 from service.monitoring.cells import CellCounter, Doubles, widths
 from service.monitoring.recordings import Described, Recordings
 from service.monitoring.ring import Ring, Tier
-from service.monitoring.sampling import Reservoir, Sampler
+from service.monitoring.sampling import CELLS, Reservoir, Sampler
 from service.monitoring.shared_sums import Body, Shape, SharedSums
 
 POINTS = 6
@@ -27,7 +27,10 @@ POINTS = 6
 
 RING = Ring((Tier("1m", 10), Tier("5m", 50), Tier("1h", 600)), POINTS, 2)
 KEPT_ROWS = 64
-"""Rows of a bucket that a worker keeps, to say which features moved its gates."""
+"""Rows of a bucket that a worker keeps, to say which features moved its gates.
+
+Fewer of very wide ones.
+"""
 
 _ROWS, _SQUARES, _SUMS = 1, 2, 3
 
@@ -131,7 +134,7 @@ class InputTraffic:
             self._counter = CellCounter(manifest, manifest.baseline)
             self.sampler = Sampler(len(manifest.features), self._clock)
             if manifest.baseline.contributions is not None:
-                most = max(4, KEPT_ROWS * min(1000, 20_000 // len(manifest.features)) // 1000)
+                most = max(8, min(KEPT_ROWS, CELLS // len(manifest.features)))
                 self._kept = {tier: Reservoir(tier.resolution_s, POINTS, most) for tier in RING.tiers}
         return self.sampler.sample
 
