@@ -1,6 +1,5 @@
 """Drift: the service counts rows as the trainer did, names what moved, and is silent otherwise."""
 
-import asyncio
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,9 +17,7 @@ from model.config.run import Config
 from model.data.table import read_dataset
 from model.network.model import build_model, predict
 from service.artifact.manifest import Manifest
-from service.engine import Engine
 from service.gates import Drift
-from service.http.app import create_app
 from service.inference.answer import Answer, RunResult
 from service.inference.features import Batch, FeatureReader
 from service.inference.predictor import Predictor
@@ -29,9 +26,7 @@ from service.monitoring.cells import CellCounter, Sample
 from service.monitoring.drift import LEAST_ROWS, FeatureDrift, feature_drifts, prediction_drifts
 from service.monitoring.drift_report import drift_report
 from service.monitoring.inputs import KEPT_ROWS, RING, Counted, Inputs, InputTraffics
-from service.monitoring.telemetry import Telemetry
 from service.run_directory import RunDirectory
-from service.settings import Settings
 
 Row = dict[str, Any]
 
@@ -253,35 +248,29 @@ def test_features_are_ranked_by_their_part_in_the_drift_of_a_gate(made: Made) ->
     assert gate_causes({"price": drifted}, rows, None)["price"]["because"] is None
 
 
-def test_the_service_tells_what_moved(made: Made, directory: RunDirectory, tmp_path: Path) -> None:
+def test_a_service_of_two_workers_tells_what_moved(
+    made: Made, tmp_path: Path, start_service: Callable[..., Any]
+) -> None:
     folder = tmp_path / "models" / "drifting" / "1"
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(made.path.read_bytes())
-    telemetry = Telemetry(directory)
-    settings = Settings(models=tmp_path / "models", log_requests="off")
-    engine = Engine(settings, telemetry, telemetry.recorder_of, sampler_of=telemetry.sampler_of)
-    engine.catalogue.scan()
-    app = create_app(engine, telemetry)
+    with start_service(tmp_path / "models", workers="2") as service, httpx.Client(base_url=service.url) as client:
+        for at in range(30):
+            rows = [row | {"amount": 11.0} for row in draw(np.random.default_rng(at), 10)]
+            assert client.post("/v1/models/drifting:predict", json={"instances": rows}).status_code == 200
 
-    async def story() -> tuple[Any, str, int]:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            for at in range(30):
-                rows = [row | {"amount": 11.0} for row in draw(np.random.default_rng(at), 10)]
-                assert (await client.post("/v1/models/drifting:predict", json={"instances": rows})).status_code == 200
-            answer = await client.get("/v1/models/drifting/versions/1/drift?window=1h")
-            wrong = await client.get("/v1/models/drifting/drift?window=2h")
-            return answer.json(), (await client.get("/metrics")).text, wrong.status_code
+        def report() -> Any:
+            return client.get("/v1/models/drifting/versions/1/drift?window=1h").json()
 
-    answer, metrics, status = asyncio.run(story())
-    telemetry.close()
-    engine.close()
-    assert (answer["rows"], answer["level"], answer["drifted"]) == (300, "major", ["amount"])
-    assert next(iter(answer["features"])) == "amount"
-    assert set(answer["gates"]) == {"price", "grade"}
-    assert 'mmoe_drift_features{level="major",model="drifting",version="1"} 1.0' in metrics
-    assert 'mmoe_feature_out_of_range_share{feature="amount",model="drifting",version="1"}' in metrics
-    assert status == 400
+        # The other worker publishes what it took every second.
+        answer = next(found for found in iter(report, None) if found["rows"] == 300)
+        assert (answer["level"], answer["drifted"]) == ("major", ["amount"])
+        assert next(iter(answer["features"])) == "amount"
+        assert set(answer["gates"]) == {"price", "grade"}
+        metrics = client.get("/metrics").text
+        assert 'mmoe_drift_features{level="major",model="drifting",version="1"} 1.0' in metrics
+        assert 'mmoe_feature_out_of_range_share{feature="amount",model="drifting",version="1"}' in metrics
+        assert client.get("/v1/models/drifting/drift?window=2h").status_code == 400
 
 
 def test_few_rows_give_no_verdict(made: Made, directory: RunDirectory) -> None:
