@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -10,9 +10,10 @@ from urllib.parse import quote
 import numpy as np
 
 from mmoe_client.answers import Note, Prediction, joined
-from mmoe_client.errors import InvalidFeatures, Problem, RequestTooLarge, ServerFault
+from mmoe_client.errors import InvalidFeatures, MalformedRequest, Problem, RequestTooLarge, ServerFault
 from mmoe_client.metadata import Metadata
 from mmoe_client.rows import Extra, Rows, columns_of
+from mmoe_client.values import plain
 
 Result = TypeVar("Result")
 
@@ -80,15 +81,24 @@ def metadata(known: Known, model: str, version: int | None, fresh: bool = False)
 
 
 def predict(
-    known: Known, rows: Rows, model: str, version: int | None, extra: Extra, request_id: str
+    known: Known,
+    rows: Rows,
+    model: str,
+    version: int | None,
+    extra: Extra,
+    request_id: str,
+    keys: Iterable[str | int] | None = None,
 ) -> Steps[Prediction]:
     """Predict rows, in parts where there are many."""
     described = yield from metadata(known, model, version)
     columns, count = columns_of(rows, described, extra)
+    names = None if keys is None else plain(keys)
+    if names is not None and len(names) != count:
+        raise MalformedRequest(f"{len(names)} keys came for {count} rows; expected one a row")
     begin, parts = 0, list[Prediction]()
     while begin < count or not parts:
         size = min(known.part_rows, max(count - begin, 0))
-        body, size = _fitting(columns, begin, size, known.options)
+        body, size = _fitting(columns, begin, size, known.options, names)
         name = request_id if count <= size or not request_id else f"{request_id}-{len(parts)}"
         try:
             reply = yield Call("POST", f"{path_of(model, version)}:predict", body, name)
@@ -117,17 +127,56 @@ def gates(
     return found
 
 
+def labels(
+    known: Known, columns: Mapping[str, Iterable[Any]], tasks: Mapping[str, Iterable[Any]], model: str
+) -> Steps[int]:
+    """Report labels, in parts where there are many; returns how many rows were taken.
+
+    Args:
+        known: of the service.
+        columns: that name the rows: `key`, or `request_id` and `row`.
+        tasks: labels by task, as long as these.
+        model: that answered the rows.
+    """
+    named = {name: plain(values) for name, values in columns.items()}
+    written = {name: plain(values) for name, values in tasks.items()}
+    lengths = {name: len(values) for name, values in (*named.items(), *written.items())}
+    if len(set(lengths.values())) > 1:
+        raise InvalidFeatures(f"the columns differ in length: {lengths}", "invalid_features")
+    count, begin = next(iter(lengths.values()), 0), 0
+    while begin < count or not begin:
+        part = slice(begin, begin + known.part_rows)
+        body = _json({**_cut(named, part), "tasks": _cut(written, part)})
+        try:
+            yield Call("POST", f"{path_of(model)}/labels", body)
+        except RequestTooLarge:
+            if known.part_rows <= 1:
+                raise
+            known.part_rows = math.ceil(min(known.part_rows, count - begin) / 2)
+            continue
+        except InvalidFeatures as error:
+            raise _moved(error, begin) from None
+        begin = part.stop
+    return count
+
+
+def _cut(columns: Mapping[str, list[Any]], part: slice) -> dict[str, list[Any]]:
+    return {name: values[part] for name, values in columns.items()}
+
+
 def fetch(path: str) -> Steps[Any]:
     """Get a JSON document."""
     reply = yield Call("GET", path)
     return reply.document
 
 
-def _fitting(columns: Mapping[str, list[Any]], begin: int, rows: int, options: Mapping[str, Any]) -> tuple[bytes, int]:
+def _fitting(
+    columns: Mapping[str, list[Any]], begin: int, rows: int, options: Mapping[str, Any], keys: list[Any] | None
+) -> tuple[bytes, int]:
     """Write a part of at most so many rows, and of fewer where its JSON would be long."""
     while True:
-        part = {name: values[begin : begin + rows] for name, values in columns.items()}
-        body = _json({"inputs": part, **options})
+        part = slice(begin, begin + rows)
+        body = _json({"inputs": _cut(columns, part), **options, **_cut({"keys": keys} if keys else {}, part)})
         if len(body) <= PART_BYTES or rows <= 1:
             return body, rows
         rows = max(1, int(rows * PART_BYTES / len(body) * 0.9))
@@ -137,7 +186,7 @@ def _json(document: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except ValueError:  # an infinite number: JSON has none
-        for name, values in document["inputs"].items():
+        for name, values in (document.get("inputs") or document["tasks"]).items():
             for row, value in enumerate(values):
                 if isinstance(value, float) and math.isinf(value):
                     message = f"{value} is not a number that the service takes; send None for a missing value"

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,6 +17,9 @@ from mmoe_client.rows import Extra, Rows, is_frame
 from mmoe_client.transport import Attempts, Policy, reply_of
 
 Result = TypeVar("Result")
+
+Keys = Iterable[str | int]
+"""The caller's own name of each row."""
 
 
 class _Steps:
@@ -39,9 +43,11 @@ class _Steps:
         named = yield from self._named(model)
         return (yield from calls.metadata(self._known, named, version, fresh=True))
 
-    def _predict(self, rows: Rows, model: str | None, version: int | None, request_id: str) -> Steps[Prediction]:
+    def _predict(
+        self, rows: Rows, model: str | None, version: int | None, request_id: str, keys: Keys | None
+    ) -> Steps[Prediction]:
         named = yield from self._named(model)
-        return (yield from calls.predict(self._known, rows, named, version, self._extra, request_id))
+        return (yield from calls.predict(self._known, rows, named, version, self._extra, request_id, keys))
 
     def _predict_frame(self, frame: Any, model: str | None, version: int | None, gates: bool) -> Steps[Any]:
         if not is_frame(frame):
@@ -61,6 +67,12 @@ class _Steps:
         named = yield from self._named(model)
         found: dict[str, Any] = yield from calls.fetch(f"{calls.path_of(named, version)}/gates?window={window}")
         return found
+
+    def _labels(
+        self, tasks: Mapping[str, Iterable[Any]], named: Mapping[str, Iterable[Any] | None], model: str | None
+    ) -> Steps[int]:
+        columns = {name: values for name, values in named.items() if values is not None}
+        return (yield from calls.labels(self._known, columns, tasks, (yield from self._named(model))))
 
     def _models(self) -> Steps[list[dict[str, Any]]]:
         found = yield from calls.fetch("/v1/models")
@@ -110,6 +122,7 @@ class Client(_Steps):
         model: str | None = None,
         version: int | None = None,
         request_id: str = "",
+        keys: Keys | None = None,
         timeout_s: float | None = None,
     ) -> Prediction:
         """Predict every task for rows, with the gate weights.
@@ -121,12 +134,13 @@ class Client(_Steps):
             model: in place of the client's.
             version: in place of the served one; it must be loaded.
             request_id: names the request in the service's log; parts get "-0", "-1" and so on.
+            keys: name the rows in the prediction log, for labels that come later.
             timeout_s: in place of the client's.
 
         Raises:
             ClientError: one of its leaves.
         """
-        return self._run(self._predict(rows, model, version, request_id), timeout_s)
+        return self._run(self._predict(rows, model, version, request_id, keys), timeout_s)
 
     def predict_frame(
         self,
@@ -163,6 +177,30 @@ class Client(_Steps):
     def traffic(self, window: str = "5m", *, model: str | None = None, version: int | None = None) -> dict[str, Any]:
         """Describe the gates over live traffic; docs/traffic.md has the answer."""
         return self._run(self._traffic(window, model, version))
+
+    def labels(
+        self,
+        tasks: Mapping[str, Iterable[Any]],
+        *,
+        key: Keys | None = None,
+        request_id: Iterable[str] | None = None,
+        row: Iterable[int] | None = None,
+        model: str | None = None,
+    ) -> int:
+        """Report labels of rows that were answered earlier (docs/quality.md).
+
+        Args:
+            tasks: labels by task, as the training table writes them; None is none.
+            key: names each row, where it was sent with one.
+            request_id: of each row's answer, in place of `key`; `row` is its place there.
+            row: 0 for all by default.
+            model: in place of the client's.
+
+        Returns:
+            How many rows were taken.
+        """
+        named = {"key": key, "request_id": request_id, "row": row}
+        return self._run(self._labels(tasks, named, model))
 
     def models(self) -> list[dict[str, Any]]:
         """List the models and their versions."""
@@ -240,10 +278,11 @@ class AsyncClient(_Steps):
         model: str | None = None,
         version: int | None = None,
         request_id: str = "",
+        keys: Keys | None = None,
         timeout_s: float | None = None,
     ) -> Prediction:
         """Predict every task for rows, as `Client.predict` does."""
-        return await self._run(self._predict(rows, model, version, request_id), timeout_s)
+        return await self._run(self._predict(rows, model, version, request_id, keys), timeout_s)
 
     async def predict_frame(
         self,
@@ -278,6 +317,19 @@ class AsyncClient(_Steps):
     ) -> dict[str, Any]:
         """Describe the gates over live traffic; docs/traffic.md has the answer."""
         return await self._run(self._traffic(window, model, version))
+
+    async def labels(
+        self,
+        tasks: Mapping[str, Iterable[Any]],
+        *,
+        key: Keys | None = None,
+        request_id: Iterable[str] | None = None,
+        row: Iterable[int] | None = None,
+        model: str | None = None,
+    ) -> int:
+        """Report labels of rows that were answered earlier, as `Client.labels` does."""
+        named = {"key": key, "request_id": request_id, "row": row}
+        return await self._run(self._labels(tasks, named, model))
 
     async def models(self) -> list[dict[str, Any]]:
         """List the models and their versions."""

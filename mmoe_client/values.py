@@ -35,6 +35,12 @@ def column(feature: Feature, values: Iterable[Any]) -> list[Any]:
     return [None if _missing(cell) else write(feature, cell) for cell in cells]
 
 
+def plain(values: Iterable[Any]) -> list[Any]:
+    """Write labels or keys for JSON: text, numbers and booleans as they are, or null."""
+    cells = (cell.item() if isinstance(cell, np.generic) else cell for cell in _listed(values))
+    return [None if _missing(cell) else cell if isinstance(cell, (str, int, float)) else str(cell) for cell in cells]
+
+
 def _numbers(values: Any) -> list[Any] | None:
     """Write an array of numbers at once; None for anything else."""
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iufb" or values.ndim != 1:

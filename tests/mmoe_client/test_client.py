@@ -44,7 +44,8 @@ def url(tmp_path_factory: pytest.TempPathFactory, start_service: Callable[..., A
     models = tmp_path_factory.mktemp("models")
     write_model(models, "hand", 1)
     write_model(models, "plain", 1, kind="plain")
-    with start_service(models, default_model="hand", max_rows="10") as service:
+    kept = tmp_path_factory.mktemp("labels")
+    with start_service(models, default_model="hand", max_rows="10", label_log=str(kept)) as service:
         yield service.url
 
 
@@ -164,6 +165,30 @@ def test_types_of_a_table_arrive_as_the_model_wants_them(client: Client) -> None
     for task, values in answer.tasks.items():
         assert_allclose(values[:4], plain.tasks[task][:4])
     assert_allclose(answer.tasks["price"][4], answer.tasks["price"][5])  # both cities are unknown ones
+
+
+def test_labels_are_reported_by_key_or_by_request_in_parts(client: Client) -> None:
+    keys = [f"order-{row}" for row in range(COUNT)]
+    assert client.predict([{"age": 1.0}] * COUNT, keys=keys).rows == COUNT
+    sold = pd.Series([1.0, np.nan, True] * 7 + [0.0, 1.0])
+    assert client.labels({"sold": sold, "price": np.arange(COUNT)}, key=keys) == COUNT
+    assert client.labels({"price": [2.5]}, request_id=["nightly-0"], row=[3]) == 1
+    with pytest.raises(InvalidFeatures) as caught:
+        client.labels({"price": [1.0] * 17 + ["dear"]}, key=range(18))
+    assert caught.value.problems[0].row == 17
+    with pytest.raises(InvalidFeatures, match="differ in length"):
+        client.labels({"price": [1.0]}, key=["a", "b"])
+    with pytest.raises(MalformedRequest, match="2 keys came for 1 rows"):
+        client.predict([{"age": 1.0}], keys=[1, 2])
+
+
+def test_asyncio_reports_labels_too(url: str) -> None:
+    async def ask() -> int:
+        async with AsyncClient(url) as client:
+            await client.predict([{"age": 1.0}], keys=[7])
+            return await client.labels({"price": [0.5]}, key=[7])
+
+    assert asyncio.run(ask()) == 1
 
 
 def test_gates_are_inspected(client: Client) -> None:
