@@ -14,7 +14,7 @@ from model.config.run import TaskConfig
 from model.data.coding.numeric import Statistics, statistics_of
 from model.data.funnels import joint_labels
 from model.data.splits import SPLITS, TRAIN, Assignment
-from model.data.weights import Weights
+from model.data.weights import Weights, check_sampling
 from model.schema import Task
 from tables.columns import compare, numbers, parse, texts
 from tables.config import CONDITION, Value
@@ -113,8 +113,8 @@ def read_labels(
             And the tasks.
 
     Raises:
-        DataError: for labels of the wrong kind, and for a split without labels or without one of
-            the classes.
+        DataError: for labels of the wrong kind, for a split without labels or without one of the
+            classes, and for weights that count sampled negatives already.
     """
     labels = np.empty((len(table), len(configs)), np.float64)
     tasks = []
@@ -126,6 +126,7 @@ def read_labels(
             task = scaled(task, found)
         tasks.append(task)
     labels = joint_labels(labels, configs, table.row_numbers)
+    check_sampling(configs, labels, weights)
     for place, task in enumerate(tasks):
         _check(task, labels[:, place], chosen)
     return labels, tuple(tasks)

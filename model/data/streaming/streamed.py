@@ -23,6 +23,7 @@ from model.data.streaming.selection import Selection
 from model.data.streaming.splits import Plan, plan_of
 from model.data.streaming.strata import stratified
 from model.data.streaming.survey import Survey, survey
+from model.data.weights import check_sampling
 from model.schema import Bags, Cells, Dataset, Rows, Segments
 from tables.blocks import Files
 from tables.config import TableData
@@ -145,6 +146,7 @@ def _write(files: Files, config: Config, plan: Plan, found: Survey, folder: Path
 def _add(writer: CacheWriter, table: Table, chosen: Assignment, found: Survey, groupings: Groupings) -> None:
     coded = found.coder.encode(table)
     labels, weights = found.coder.read_labels(table), found.coder.read_weights(table)
+    check_sampling(found.coder.tasks, labels, weights)
     for number, part in enumerate(PARTS):
         here = chosen == number
         rows = coded.rows(here, labels, weights)
