@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -66,7 +65,7 @@ class Coder:
         self._separators = {feature.name: feature.separator for feature in manifest.bags}
         self._datetimes = [feature.name for feature in manifest.datetimes]
         self._reading, self._typed = reading, typed
-        self._known = {name: KnownTexts(partial(self._texts_of, name)) for name in self._single}
+        self._known = KnownTexts(self._single, self._texts_of)
 
     def code(self, block: Block) -> Batch:
         """Code a block of B >= 1 rows.
@@ -75,12 +74,11 @@ class Coder:
             DataError: a cell or a column cannot be read; `bad_cells` finds them.
         """
         rows = block.frame.height
-        known = {name: self._known[name].texts(block.frame[name]) for name in self._single}
-        table = self._table(block, [name for name in self._kinds if known.get(name) is None])
+        known = self._known.texts(block.frame)
+        table = self._table(block, [name for name in self._kinds if name not in known])
         words = np.empty((rows, len(self._single) + len(self._separators)), np.object_)
         for column, name in enumerate(self._single):
-            found = known[name]
-            words[:, column] = _objects(texts(table, name, KEY)) if found is None else found
+            words[:, column] = known[name] if name in known else _objects(texts(table, name, KEY))
         for column, name in enumerate(self._separators, start=len(self._single)):
             words[:, column] = _objects(self._joined(table, name))
         numeric = [self._numbers(table, name) for name in self._numeric]
@@ -142,9 +140,9 @@ class Coder:
     def _joined(self, table: Table, name: str) -> pl.Series:
         return lists(table, name, KEY, self._separators[name]).joined(self._separators[name])
 
-    def _texts_of(self, name: str, cells: pl.Series) -> Texts:
-        block = Block(cells.to_frame(name), np.arange(1, len(cells) + 1))
-        return _objects(texts(self._table(block, [name]), name, KEY))
+    def _texts_of(self, cells: pl.Series) -> Texts:
+        block = Block(cells.to_frame(), np.arange(1, len(cells) + 1))
+        return _objects(texts(self._table(block, [cells.name]), cells.name, KEY))
 
 
 def _bad_rows(table: Table, read: Read) -> Iterator[int]:

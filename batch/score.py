@@ -18,11 +18,9 @@ from tables.files.copies import Copies
 from tables.files.several import FileSet
 from tables.suggestion import nearest
 
-PARTS = 64
-"""Parts that a table has about, so that no process is long without work at the end."""
-
-MOST_BLOCKS = 8
-"""Blocks of a part, at most."""
+PART_ROWS = 4 * BLOCK_ROWS
+"""Rows of a part, of tables of any size: half a second's work, so that no process is long without
+any at the end, and enough for what a part costs by itself not to count."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Request:
         columns: beside the predictions.
         changes: keys of [data] that the table needs otherwise than the training table did.
         errors: file for the rows that cannot be scored; None to end at the first.
-        part_rows: of each part; 0 to choose by the size of the table.
+        part_rows: of each part.
         restart: whether the parts of an earlier run are removed.
     """
 
@@ -46,7 +44,7 @@ class Request:
     columns: Columns = field(default_factory=Columns)
     changes: Mapping[str, Any] = field(default_factory=dict)
     errors: Path | None = None
-    part_rows: int = 0
+    part_rows: int = PART_ROWS
     restart: bool = False
 
 
@@ -116,14 +114,13 @@ def prepare(request: Request) -> tuple[Job, list[str]]:
     _check(files, manifest, reading, request.columns)
     if not files.rows:
         raise ScoringError(f"{reading.data.paths[0]}: the table has no rows")
-    part_rows = request.part_rows or BLOCK_ROWS * min(MOST_BLOCKS, -(-files.rows // (BLOCK_ROWS * PARTS)))
     job = Job(
         model,
         reading,
         request.columns,
         request.output,
         request.errors is not None,
-        part_rows,
+        request.part_rows,
         _fresh(files.files),
         tuple(dict.fromkeys([*manifest.feature_names, *request.columns.keep.values()])),
         files.source,

@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from batch.coding import Coder
+from batch.local import ONE_CORE
 from batch.rows import RowReader
 from batch.score import Request, prepare
 from batch.scorer import Scorer, load
@@ -92,13 +93,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--large", type=int, default=0, help="rows of the large table, such as 10_000_000; 0 for none")
     parser.add_argument("--ray", action="store_true", help="also by Ray, two actors, on the largest table")
     options = parser.parse_args(arguments)
+    os.environ.update(ONE_CORE)  # this process, as those that score; polars reads it once
     table = census(Path("scripts/configs/census_income.toml"))
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
-    with tempfile.TemporaryDirectory() as name:
-        folder, cores = Path(name), os.sched_getaffinity(0)
+    with tempfile.TemporaryDirectory() as work:
+        folder, cores = Path(work), os.sched_getaffinity(0)
         rows = make_rows(table, options.rows, folder / "rows")
         shares = list(beside_session(options.model, rows, options.rounds))
         os.sched_setaffinity(0, cores)
+        for name in ONE_CORE:
+            del os.environ[name]
         print(f"of session.run, by CPU time: {median(shares):.3f} ({min(shares):.3f} to {max(shares):.3f})")
         one, two = [], []
         for _ in range(options.rounds):

@@ -15,7 +15,7 @@ from typing import Any
 from batch.job import Columns, Job
 from batch.local import score_parts
 from batch.progress import Progress
-from batch.score import Request, score
+from batch.score import PART_ROWS, Request, score
 from tables.errors import UserError
 
 INTERRUPTED = 130
@@ -70,7 +70,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="ADDRESS",
         help="run as a job of Ray Data, by itself or on the cluster there (extra ray); --processes is its actors",
     )
-    parser.add_argument("--part-rows", type=_count, default=0, metavar="N", help="rows of each part (default: by size)")
+    parser.add_argument(
+        "--part-rows", type=_count, default=PART_ROWS, metavar="N", help="rows of each part (default: %(default)s)"
+    )
     parser.add_argument("--restart", action="store_true", help="remove the parts of an earlier run first")
     parser.add_argument(
         "--set",

@@ -77,6 +77,7 @@ def frames(
     columns: list[str],
     start: int,
     stop: int | None = None,
+    most: int = 0,
 ) -> Iterator[pl.DataFrame]:
     """Read a file from one of its rows on, in frames of any height.
 
@@ -88,6 +89,7 @@ def frames(
         columns: of the file, to read.
         start: first row, from 0.
         stop: row after the last one that is wanted; more may be read, except of Parquet.
+        most: rows of a frame of Parquet; 0 to choose.
 
     Raises:
         DataError: the file cannot be read, or has other rows than before.
@@ -105,7 +107,8 @@ def frames(
     elif file.kind is not None:
         with _explained(file.kind, where):
             scan = table_probe.scan(path, file.kind).select(columns)
-            yield from table_probe.pieces(scan, file.kind, start, file.rows if stop is None else min(stop, file.rows))
+            end = file.rows if stop is None else min(stop, file.rows)
+            yield from table_probe.pieces(scan, file.kind, start, end, most)
 
 
 @contextmanager

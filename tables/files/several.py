@@ -63,7 +63,7 @@ class FileSet:
         return f"sha256:{whole.hexdigest()}"
 
     def frames(
-        self, columns: Sequence[str] | None = None, start: int = 0, stop: int | None = None
+        self, columns: Sequence[str] | None = None, start: int = 0, stop: int | None = None, most: int = 0
     ) -> Iterator[pl.DataFrame]:
         """Read the rows from one on, counted from 0, in frames of any height.
 
@@ -72,6 +72,7 @@ class FileSet:
             start: first row, counted over all files.
             stop: row after the last one that is wanted; None for all. More may be read, except of
                 Parquet.
+            most: rows of a frame of Parquet; 0 to choose, by what is quickest.
 
         Raises:
             DataError: a file cannot be read, or has other rows than at the first look.
@@ -93,7 +94,7 @@ class FileSet:
                 given = _given(one, wanted)
                 begin = int(begins[place])
                 first, end = max(0, start - begin), None if stop is None else stop - begin
-                for frame in frames(path, file.where, one, self.data, given, first, end):
+                for frame in frames(path, file.where, one, self.data, given, first, end, most):
                     yield self._aligned(frame, file, wanted)
 
     def _begin(self, ahead: Trial, place: int) -> None:

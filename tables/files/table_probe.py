@@ -53,14 +53,14 @@ def scan(path: Path, kind: str) -> pl.LazyFrame:
     return pl.read_ipc_stream(path).lazy()
 
 
-def pieces(table: pl.LazyFrame, kind: str, start: int, rows: int) -> Iterator[pl.DataFrame]:
-    """Read the rows from `start` to `rows`, some at a time.
+def pieces(table: pl.LazyFrame, kind: str, start: int, rows: int, most: int = 0) -> Iterator[pl.DataFrame]:
+    """Read the rows from `start` to `rows`, some at a time: of Parquet `most`, 0 to choose.
 
     A slice of Parquet reads the pages that it needs; batches of Arrow are read in order, as one
     that is compressed can only be read whole.
     """
     if kind == "parquet":
-        size = max(PIECE_ROWS, min(rows // MOST_PIECES, MOST_ROWS))
+        size = most or max(PIECE_ROWS, min(rows // MOST_PIECES, MOST_ROWS))
         for place in range(start, rows, size):
             yield table.slice(place, min(size, rows - place)).collect()
     elif rows > start:
