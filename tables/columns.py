@@ -44,14 +44,15 @@ def numbers(table: Table, name: str, key: str, odd_cells: bool = False) -> NDArr
     parsed = parse(series, table.numerals)
     if parsed is None:
         raise DataError(f"{key} wants numbers, and column '{name}' holds {series.dtype}")
-    wrong = np.flatnonzero((parsed.is_null() & series.is_not_null()).to_numpy())
-    if wrong.size and not odd_cells:
+    if not odd_cells and parsed.null_count() > series.null_count():
+        wrong = np.flatnonzero((parsed.is_null() & series.is_not_null()).to_numpy())
         raise DataError(
             f"{key} wants numbers, and column '{name}' holds {series[int(wrong[0])]!r} in row "
             f"{table.row_numbers[wrong[0]]}; choose another kind for it, mend the value, or add it to data.missing"
         )
-    parsed = parsed.set(table.markers.mask(parsed), None)  # -2e2 is the marker -200 too
-    values: NDArray[np.float64] = parsed.fill_null(float("nan")).to_numpy().astype(np.float64)
+    if table.markers.numbers:
+        parsed = parsed.set(table.markers.mask(parsed), None)  # -2e2 is the marker -200 too
+    values: NDArray[np.float64] = np.array(parsed.fill_null(float("nan")).to_numpy(), np.float64)
     with np.errstate(over="ignore"):
         infinite = np.isinf(values.astype(np.float32))
     if not infinite.any():

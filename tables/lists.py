@@ -77,4 +77,5 @@ def _cleaned(given: pl.Series, table: Table, name: str, key: str) -> pl.Series:
     if (values.str.len_bytes() != values.str.len_chars()).any():
         values = values.str.normalize("NFC")
     values = values.str.strip_chars() if table.strip else values
-    return values.set(table.markers.mask(values), None)
+    marked = table.markers.mask(values)
+    return values.set(marked, None) if marked.any() else values

@@ -3,12 +3,17 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache, reduce
+from operator import or_
 
 import numpy as np
 import polars as pl
 
 from tables.config import TableData
 from tables.numerals import PLAIN, Numerals
+
+FEW_TEXTS = 16
+"""Texts up to which comparing with each is cheaper than looking a value up in their set."""
 
 MOST_ZEROS = 6
 """Decimals with which a marker's number is recognised: -200 is "-200.0" to "-200.000000" too."""
@@ -38,7 +43,9 @@ class Markers:
     def marked(self, column: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
         """Express which values of a column mean "no value"; None if no value of its type does."""
         if dtype in (pl.String, pl.Boolean):
-            marked = (column if dtype == pl.String else column.cast(pl.String)).is_in(list(self.texts))
+            text = column if dtype == pl.String else column.cast(pl.String)
+            few = len(self.texts) <= FEW_TEXTS
+            marked = reduce(or_, (text == one for one in self.texts)) if few else text.is_in(list(self.texts))
         elif dtype.is_numeric() and self.numbers:
             kept = dtype if dtype.is_float() else pl.Float64()
             values = [*self.numbers, *(-number for number in self.numbers if math.isinf(number))]
@@ -53,7 +60,13 @@ NONE = Markers()
 
 def markers_of(data: TableData) -> Markers:
     """Collect the markers that a configuration names, its defaults included."""
-    return collect(data.markers, Numerals(data.decimal, data.thousands), data.strip)
+    return _collected(tuple(data.markers), Numerals(data.decimal, data.thousands), data.strip)
+
+
+@lru_cache(maxsize=16)
+def _collected(values: tuple[str, ...], numerals: Numerals, strip: bool) -> Markers:
+    """Collect markers once for all blocks of a table."""
+    return collect(values, numerals, strip)
 
 
 def collect(values: Iterable[str], numerals: Numerals = PLAIN, strip: bool = True) -> Markers:

@@ -63,5 +63,6 @@ class NumberSample:
 
     def columns(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the values (S, N) and weights (S,) of the chosen rows."""
-        self._join()
+        if self._parts:
+            self._join()
         return self._values, self._weights

@@ -36,6 +36,22 @@ def test_few_distinct_values_are_counted_exactly_and_many_within_a_few_per_cent(
     assert other.count == count.count
 
 
+@pytest.mark.parametrize("pending", [0, 25, 10_000])
+@pytest.mark.parametrize("values", [80, 2_000])
+def test_a_count_does_not_depend_on_when_blocks_are_joined(
+    monkeypatch: pytest.MonkeyPatch, pending: int, values: int
+) -> None:
+    whole = Distinct()
+    monkeypatch.setattr(distinct, "EXACT", 500)
+    whole.add(pl.Series(range(values)))
+    monkeypatch.setattr(distinct, "PENDING", pending)
+    count, other = Distinct(), Distinct()
+    for start in range(0, values, 20):
+        (count if start % 40 else other).add(pl.Series(range(start, start + 20)))
+    count.merge(other)
+    assert count.count == whole.count
+
+
 @pytest.mark.parametrize("block", [7, 100, 1_000])
 def test_a_sample_of_rows_is_the_same_in_blocks_of_any_size(block: int) -> None:
     rows = np.arange(1, 1_001)
