@@ -22,6 +22,8 @@ from service.settings import Settings
 ROOM_ROWS = 100_000
 """Rows of labels that may wait for the thread."""
 RETRY_AFTER_S = 1.0
+CLOSE_S = 30.0
+"""Seconds that writing may take at the end of the service."""
 NAMES = RecordNames("label log", "label_log", "label_rows")
 _ROWS_AT_ONCE = 256
 
@@ -76,8 +78,8 @@ class LabelLog:
             raise Overloaded(RETRY_AFTER_S, limit=ROOM_ROWS, unit="rows of labels")
 
     def close(self) -> None:
-        """Write what waits, and let go of the files."""
-        if self._thread.close():
+        """Write what waits, which the callers believe to be kept, and let go of the files."""
+        if self._thread.close(CLOSE_S):
             self._files.close()
 
     def _write(self, reports: list[ReportedLabels]) -> None:
