@@ -132,13 +132,17 @@ def test_16_mb_of_numbers_and_of_strings_pass(client: str, request: pytest.Fixtu
     [
         ("no such model", "NOT_FOUND", "There is no model 'nope'. Available: hand, plain, wide."),
         ("a wrong shape", "INVALID_ARGUMENT", "Input 'numeric' has shape [1, 2]. Expected [rows, 3]."),
-        ("too late", "DEADLINE_EXCEEDED", "Deadline Exceeded"),
         ("a call of Triton's own", "UNIMPLEMENTED", "There is no call '/inference.GRPCInferenceService/ModelConfig'"),
     ],
 )
 def test_triton_raises_our_sentence(triton: dict[str, Any], case: str, status: str, words: str) -> None:
     assert triton[case]["status"] == f"StatusCode.{status}"
     assert triton[case]["sentence"].startswith(words)
+
+
+def test_a_deadline_ends_a_call_whichever_side_notices_first(triton: dict[str, Any]) -> None:
+    assert triton["too late"]["status"] == "StatusCode.DEADLINE_EXCEEDED"
+    assert triton["too late"]["sentence"].startswith(("Deadline Exceeded", "No answer within the 0 s allowed."))
 
 
 @pytest.mark.parametrize(
