@@ -142,7 +142,7 @@ def test_triton_raises_our_sentence(triton: dict[str, Any], case: str, status: s
 
 def test_a_deadline_ends_a_call_whichever_side_notices_first(triton: dict[str, Any]) -> None:
     assert triton["too late"]["status"] == "StatusCode.DEADLINE_EXCEEDED"
-    assert triton["too late"]["sentence"].startswith(("Deadline Exceeded", "No answer within the 0 s allowed."))
+    assert triton["too late"]["sentence"].startswith(("Deadline Exceeded", "No answer within the "))
 
 
 @pytest.mark.parametrize(
