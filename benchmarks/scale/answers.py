@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from model.artifact.raw_rows import RawRows
+from model.config.defaults import settle
 from model.config.run import load_config
 from model.data.table import read_dataset
 from model.network.model import build_model, in_units
@@ -60,8 +61,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--set", nargs="*", default=[])
     options = parser.parse_args()
-    config = load_config(options.config, options.set)
-    dataset = read_dataset(config, options.work)
+    given = load_config(options.config, options.set)
+    dataset = read_dataset(given, options.work)
+    config = settle(given, dataset).config
     model = build_model(dataset.features, dataset.tasks, config.model, config.train.seed)
     model.load_state_dict(torch.load(options.checkpoint, weights_only=True)["best_state"])
     raw = asked_rows(dataset)

@@ -30,8 +30,13 @@ kind = "binary"
 after = "click"
 [model]
 experts = 2
+numeric_encoding = "standard"
+expert_hidden = [16]
 [train]
 epochs = 4
+learning_rate = 0.001
+weight_decay = 0.0
+average_steps = 0
 device = "cpu"
 monitor = "click.gauc"
 [report]

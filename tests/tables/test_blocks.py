@@ -253,4 +253,4 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path, kind: str) -> None:
 def test_a_row_group_is_held_once_at_the_most(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     write(wide(2_000_000, "parquet"), path, "parquet", 2_000_000)
-    assert grown(path) < path.stat().st_size + 150_000_000
+    assert grown(path) < 1.8 * path.stat().st_size  # what is decoded takes some more beside it; twice would be 2
