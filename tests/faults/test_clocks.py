@@ -30,6 +30,8 @@ STAMPS = {
     "service/http/journal.py": "the time of a line of the log",
     "service/inference/model.py": "when a model was loaded, for people",
     "service/logs/predictions.py": "the time of a row of the log",
+    "service/logs/labels.py": "the time of a row of the log",
+    "service/logs/rotated_files.py": "how old files are that outlive the process, where MMOE_LOG_DAYS is set",
     "service/logs/requests.py": "the time of a line of the log",
     "service/monitoring/counters.py": "when a process started and a model was loaded, as Prometheus wants it",
 }
