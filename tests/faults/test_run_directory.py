@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.metrics import awaited, metric
 from tests.support.processes import alive, children
 from tests.support.server import running
 
@@ -19,7 +20,7 @@ from tests.support.server import running
 def test_it_is_noticed_and_predictions_go_on(models: Path, tmp_path: Path, workers: str) -> None:
     settings = {"workers": workers, "run_dir": str(tmp_path / "run"), "local_admin": "true", "poll_interval_s": "0.2"}
     with running(models, **settings) as service:
-        remove(tmp_path / "run", int(workers))
+        remove(service.url, tmp_path / "run", int(workers))
         assert "Start the service again" in service.wait_for('"event":"run_directory_gone".*')[0]
         for _ in range(4):
             asked = httpx.post(f"{service.url}/v1/models/hand:predict", json={"instances": [{}]})
@@ -40,7 +41,7 @@ def test_it_is_noticed_and_predictions_go_on(models: Path, tmp_path: Path, worke
 def test_no_launcher_runs_on_alone(models: Path, tmp_path: Path) -> None:
     with running(models, workers="2", run_dir=str(tmp_path / "run")) as service:
         first, second = children(service.process.pid)
-        remove(tmp_path / "run", 2)
+        remove(service.url, tmp_path / "run", 2)
         service.wait_for('"event":"run_directory_gone"')
         os.kill(first, signal.SIGKILL)
         service.wait_for(f"Worker {first} ended with status -9; none can start")
@@ -64,12 +65,11 @@ def test_workers_that_cannot_start_end_the_service(models: Path, tmp_path: Path)
         assert any("No such file" in line for line in service.lines), "each says why"
 
 
-def remove(directory: Path, workers: int) -> None:
+def remove(url: str, directory: Path, workers: int) -> None:
     """Remove what the service has made there once every worker serves.
 
     It goes all at once, as files are made and renamed in it meanwhile.
     """
     (made,) = directory.iterdir()
-    while len(list(made.glob("inbox-*"))) < workers:  # the last that a worker makes: one that still starts needs it
-        pass
+    assert awaited(lambda: metric(url, "mmoe_model_workers", model="hand"), workers) >= workers
     shutil.rmtree(made.rename(directory.with_name("removed")))
