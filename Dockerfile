@@ -38,6 +38,7 @@ RUN pip install --no-cache-dir -r requirements/torch.txt
 FROM base AS trainer
 COPY --from=trainer-packages /opt/venv /opt/venv
 COPY tables tables
+COPY metrics metrics
 COPY model model
 COPY service service
 COPY batch batch
@@ -58,6 +59,7 @@ RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requireme
 FROM base AS evaluation
 COPY --from=evaluation-packages /opt/venv /opt/venv
 COPY tables tables
+COPY metrics metrics
 COPY service service
 COPY batch batch
 COPY scripts scripts

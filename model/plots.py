@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from model.reliability import reliability, wilson
+from metrics.reliability import reliability, wilson
 from model.schema import Task
 
 INK, SOFT, GRID = "#1f2933", "#7b8794", "#e4e7eb"

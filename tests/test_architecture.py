@@ -10,13 +10,25 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/architecture.md").read_text()
-PLACES = ("service", "model", "tables", "batch", "mmoe_client", "scripts", "benchmarks", "deploy", "docs", "tests")
+PLACES = (
+    "service",
+    "model",
+    "tables",
+    "batch",
+    "metrics",
+    "mmoe_client",
+    "scripts",
+    "benchmarks",
+    "deploy",
+    "docs",
+    "tests",
+)
 
 
 def test_every_room_has_a_line() -> None:
     rooms = {
         path.parent
-        for half in ("service", "model", "tables", "batch", "mmoe_client")
+        for half in ("service", "model", "tables", "batch", "metrics", "mmoe_client")
         for path in (ROOT / half).rglob("__init__.py")
     }
     lines = set(re.findall(r"^\| `([a-z_/]+)/` \|", PAGE, re.MULTILINE))

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.quality.logs import JoinedRows
-from batch.quality.metrics import Estimate, base_log_loss, measure, reliability, right
+from batch.quality.metrics import base_log_loss, measure, right
+from metrics.intervals import Estimate
+from metrics.reliability import reliability
 from service.artifact.entries import Task
 from service.artifact.manifest import Manifest
 
@@ -108,8 +110,7 @@ def _task(output: Judged, manifest: Manifest, rows: JoinedRows, rules: Rules) ->
     }
     entry["verdict"] = verdict(output.task.kind, entry["metrics"], output.test_metrics, entry["labelled"], rules)
     if output.task.kind == "binary" and entry["labelled"]:
-        bins = reliability(output.predicted[labelled], output.labels[labelled])
-        entry["reliability"] = [bin._asdict() for bin in bins]
+        entry["reliability"] = _reliability(output.predicted[labelled], output.labels[labelled])
     whole = replace(output, counted=labelled)
     entry["by_time"] = list(_by_time(whole, rows, rules))
     entry["by_expert"] = list(_by_expert(whole, manifest, rows, rules))
@@ -147,7 +148,15 @@ def _metrics(output: Judged, chosen: Mask) -> dict[str, Any]:
 
 
 def _entry(estimate: Estimate) -> dict[str, float | None]:
-    return estimate._asdict()
+    low, high = estimate.interval or (None, None)
+    return {"value": estimate.value, "low": low, "high": high}
+
+
+def _reliability(predicted: NDArray[np.float64], labels: NDArray[np.float64]) -> list[dict[str, float]]:
+    """Describe the bins of like probability: their rows, what was predicted and what came."""
+    bins = reliability(predicted, labels)
+    named = zip(bins.mass.tolist(), bins.mean.tolist(), bins.share.tolist(), strict=True)
+    return [{"rows": mass, "predicted": mean, "observed": share} for mass, mean, share in named]
 
 
 def _quantiles(values: NDArray[np.float64]) -> dict[str, float] | None:

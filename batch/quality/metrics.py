@@ -1,41 +1,22 @@
-"""Metrics of joined rows with 95 % intervals, each by its own standard error.
+"""Metrics of joined rows with 95 % intervals; values are scikit-learn's.
 
-Values are scikit-learn's. Intervals: AUC by DeLong et al. (Biometrics 1988), PR-AUC on the logit
-scale (Boyd et al., ECML 2013), means by the normal law, RMSE by the delta method, calibration
-error by the normal law of each bin's excess.
+Intervals are those of `metrics.intervals`; PR-AUC has one on the scale of its logit (Boyd et al.,
+ECML 2013), the calibration error one by the normal law of each bin's share.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 from sklearn import metrics as sk
 
-Z = 1.959963984540054
-"""Standard deviations on either side of a 95 % interval."""
-BINS = 15
-"""Bins of the calibration error, of as many rows each."""
+from metrics.intervals import FEW, Estimate, Z, accuracy, auc, losses, mean, rmse
+from metrics.reliability import calibration_error, reliability
+
 _DRAWS = 1000
-_SMALLEST = float(np.finfo(np.float64).eps)
 
 Floats = NDArray[np.float64]
-
-
-class Estimate(NamedTuple):
-    """Value of a metric and its 95 % interval; both ends None where one is not known."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-
-class Bin(NamedTuple):
-    """Rows of like probability: the mean that was predicted, and the share observed."""
-
-    rows: int
-    predicted: float
-    observed: float
 
 
 def measure(kind: str, predicted: Floats, truth: Floats) -> dict[str, Estimate]:
@@ -51,51 +32,33 @@ def measure(kind: str, predicted: Floats, truth: Floats) -> dict[str, Estimate]:
     """
     if not len(truth):
         return {}
-    return _MEASURES[kind](predicted, truth)
+    found = {"regression": _regression, "binary": _binary, "multiclass": _multiclass}[kind](predicted, truth)
+    return {estimate.metric: estimate for estimate in found}
 
 
-def _regression(predicted: Floats, truth: Floats) -> dict[str, Estimate]:
-    squares = (predicted - truth) ** 2
-    mean = _mean(squares)
-    root = float(np.sqrt(mean.value))
-    half = 0.0 if mean.high is None or not root else (mean.high - mean.value) / (2 * root)
-    found = {
-        "rmse": Estimate(root, max(root - half, 0.0), root + half) if mean.high is not None else _point(root),
-        "mae": _mean(np.abs(predicted - truth)),
-    }
+def _regression(predicted: Floats, truth: Floats) -> Iterator[Estimate]:
+    yield rmse(predicted, truth)
+    yield mean("mae", np.abs(predicted - truth))
     if len(truth) > 1 and np.ptp(truth) > 0:
-        found["r2"] = _point(float(sk.r2_score(truth, predicted)))
-    return found
+        yield Estimate("r2", float(sk.r2_score(truth, predicted)))
 
 
-def _binary(predicted: Floats, truth: Floats) -> dict[str, Estimate]:
-    classes = truth.astype(np.int64)
-    losses = np.where(classes == 1, -np.log(_sound(predicted)), -np.log(_sound(1 - predicted)))
-    found = {"log_loss": _mean(losses), "ece": _calibration_error(predicted, truth)}
-    found["accuracy"] = _mean(((predicted >= 0.5) == (classes == 1)).astype(np.float64))
-    if 0 < classes.sum() < len(classes):
-        precision = float(sk.average_precision_score(classes, predicted))
-        found |= {"auc": _auc(predicted, classes), "pr_auc": _on_logits(precision, int(classes.sum()))}
-    return found
+def _binary(predicted: Floats, truth: Floats) -> Iterator[Estimate]:
+    yield mean("log_loss", losses("binary", predicted, truth))
+    yield _calibration_error(predicted, truth)
+    yield accuracy(right("binary", predicted, truth))
+    if 0 < truth.sum() < len(truth):
+        yield auc(predicted, truth)
+        yield _pr_auc(predicted, truth)
 
 
-def _multiclass(predicted: Floats, truth: Floats) -> dict[str, Estimate]:
-    classes = truth.astype(np.int64)
+def _multiclass(predicted: Floats, truth: Floats) -> Iterator[Estimate]:
     shares = predicted / predicted.sum(axis=1, keepdims=True)
-    losses = -np.log(_sound(shares[np.arange(len(classes)), classes]))
-    found = {"log_loss": _mean(losses)}
-    found["accuracy"] = _mean((shares.argmax(axis=1) == classes).astype(np.float64))
-    if len(np.unique(classes)) == shares.shape[1]:
-        each = [sk.roc_auc_score(classes == k, shares[:, k]) for k in range(shares.shape[1])]
-        found["auc"] = _point(float(np.mean(each)))
-    return found
-
-
-_MEASURES: dict[str, Callable[[Floats, Floats], dict[str, Estimate]]] = {
-    "regression": _regression,
-    "binary": _binary,
-    "multiclass": _multiclass,
-}
+    yield mean("log_loss", losses("multiclass", shares, truth))
+    yield accuracy(right("multiclass", shares, truth))
+    if len(np.unique(truth)) == shares.shape[1]:
+        each = [sk.roc_auc_score(truth == k, shares[:, k]) for k in range(shares.shape[1])]
+        yield Estimate("auc", float(np.mean(each)))
 
 
 def base_log_loss(kind: str, truth: Floats) -> float | None:
@@ -105,12 +68,6 @@ def base_log_loss(kind: str, truth: Floats) -> float | None:
     _, counts = np.unique(truth, return_counts=True)
     shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum())
-
-
-def reliability(predicted: Floats, truth: Floats) -> list[Bin]:
-    """Divide rows of a binary task into bins of like probability, of as many rows each."""
-    rows, sums, observed, _ = _binned(predicted, truth)
-    return [Bin(int(n), float(p / n), float(o / n)) for n, p, o in zip(rows, sums, observed, strict=True) if n]
 
 
 def right(kind: str, predicted: Floats, truth: Floats) -> NDArray[np.bool_]:
@@ -124,66 +81,21 @@ def right(kind: str, predicted: Floats, truth: Floats) -> NDArray[np.bool_]:
     return equal
 
 
-def _point(value: float) -> Estimate:
-    return Estimate(value, None, None)
-
-
-def _sound(probabilities: Floats) -> Floats:
-    clipped: Floats = np.clip(probabilities, _SMALLEST, 1 - _SMALLEST)
-    return clipped
-
-
-def _mean(values: Floats) -> Estimate:
-    mean = float(values.mean())
-    if len(values) < 2:
-        return _point(mean)
-    half = Z * float(values.std(ddof=1)) / float(np.sqrt(len(values)))
-    return Estimate(mean, mean - half, mean + half)
-
-
-def _auc(predicted: Floats, classes: NDArray[np.int64]) -> Estimate:
-    """Estimate the AUC and its variance from the placements of each class among the other."""
-    positive, negative = predicted[classes == 1], predicted[classes == 0]
-    of_positive, of_negative = _placements(positive, negative), 1 - _placements(negative, positive)
-    value = float(of_positive.mean())
-    if len(positive) < 2 or len(negative) < 2:
-        return _point(value)
-    variance = of_positive.var(ddof=1) / len(positive) + of_negative.var(ddof=1) / len(negative)
-    half = Z * float(np.sqrt(variance))
-    return Estimate(value, max(value - half, 0.0), min(value + half, 1.0))
-
-
-def _placements(values: Floats, others: Floats) -> Floats:
-    """Compute the share of `others` below each value, those that equal it by halves."""
-    ordered = np.sort(others)
-    below, upto = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
-    return np.asarray((below + upto) / (2 * len(others)), np.float64)
-
-
-def _on_logits(share: float, rows: int) -> Estimate:
-    if not 0 < share < 1:
-        return _point(share)
-    logit, half = np.log(share / (1 - share)), Z / np.sqrt(rows * share * (1 - share))
-    low, high = (1 / (1 + np.exp(-(logit + side * half))) for side in (-1, 1))
-    return Estimate(share, float(low), float(high))
+def _pr_auc(predicted: Floats, truth: Floats) -> Estimate:
+    share, positive = float(sk.average_precision_score(truth, predicted)), truth.sum()
+    if positive < FEW or not 0 < share < 1:
+        return Estimate("pr_auc", share)
+    half = Z / np.sqrt(positive * share * (1 - share))
+    low, high = expit(logit(share) + half * np.array([-1.0, 1.0])).tolist()
+    return Estimate("pr_auc", share, (low, high))
 
 
 def _calibration_error(predicted: Floats, truth: Floats) -> Estimate:
-    rows, sums, observed, squares = _binned(predicted, truth)
-    excess = sums - observed
-    value = float(np.abs(excess).sum() / rows.sum())
-    spread = np.sqrt(np.maximum(squares - excess**2 / np.maximum(rows, 1), 0.0))
-    draws = np.random.default_rng(0).normal(excess, spread, (_DRAWS, len(rows)))
-    half = Z * float((np.abs(draws).sum(axis=1) / rows.sum()).std())
-    return Estimate(value, max(value - half, 0.0), min(value + half, 1.0))
-
-
-def _binned(predicted: Floats, truth: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Sum rows, predictions, labels and squared differences in each bin, (BINS,)."""
-    order = np.argsort(predicted, kind="stable")
-    bins = np.arange(len(order)) * BINS // len(order)
-    p, y = predicted[order], truth[order]
-    counts, sums, observed, squares = (
-        np.bincount(bins, weights, BINS).astype(np.float64) for weights in (np.ones(len(p)), p, y, (p - y) ** 2)
-    )
-    return counts, sums, observed, squares
+    value = calibration_error(predicted, truth, None)
+    if len(truth) < FEW:
+        return Estimate("ece", value)
+    bins = reliability(predicted, truth)
+    spread = np.sqrt(bins.share * (1 - bins.share) / bins.worth)
+    draws = bins.mean - bins.share + spread * np.random.default_rng(0).normal(size=(_DRAWS, len(spread)))
+    half = Z * float(np.average(np.abs(draws), axis=1, weights=bins.mass).std())
+    return Estimate("ece", value, (max(value - half, 0.0), min(value + half, 1.0)))

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from metrics.intervals import FEW, Z, losses, mean_and_error
 from model.evaluation.experts import on_experts
-from model.evaluation.intervals import FEW, Z, losses, mean_and_error
 from model.evaluation.towers import on_towers
 from model.network.model import Model, Predictions
 from model.schema import Dataset, Task
@@ -88,7 +88,7 @@ def on_gain(dataset: Dataset, test: Predictions) -> list[str]:
         if constant is None or len(rows.truth) < FEW:
             continue
         trivial = rows._replace(answer=np.broadcast_to(np.asarray(constant), rows.answer.shape))
-        before, now = losses(task, trivial), losses(task, rows)
+        before, now = losses(task.kind, trivial.answer, rows.truth), losses(task.kind, rows.answer, rows.truth)
         gain, error = mean_and_error(before - now, rows.times)
         if gain - Z * error > 0.0:
             continue

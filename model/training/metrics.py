@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
+from metrics.ranking import grouped_auc
+from metrics.reliability import calibration_error
 from model.network.model import Predictions
-from model.reliability import calibration_error
 from model.schema import Rows, Task
 from model.training.judged import Times, judged, labelled_rows, outputs_of, weights_of
-from model.training.ranking import grouped_auc
 
 CHUNK_ROWS = 1 << 20
 """Rows whose labels are copied at a time."""

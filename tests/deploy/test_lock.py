@@ -38,3 +38,11 @@ def test_images_install_by_hash_all_but_torch() -> None:
     assert line == str(next(pin for pin in CONSTRAINTS["[train]"] if pin.name == "torch"))
     by_hash = {name for line in INSTALLS if line != torch for name in re.findall(r"requirements/([\w$]+)\.txt", line)}
     assert by_hash == {"service", "grpc", "trainer", "evaluate", "$EXTRA"}
+
+
+def test_what_images_copy_is_sent_to_the_builder() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    sources = {source for copy in copies for source in copy.split()}
+    assert sources
+    assert {s for s in sources if not any(s == one or s.startswith(f"{one}/") for one in allowed)} == set()

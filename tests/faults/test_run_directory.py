@@ -71,5 +71,5 @@ def remove(url: str, directory: Path, workers: int) -> None:
     It goes all at once, as files are made and renamed in it meanwhile.
     """
     (made,) = directory.iterdir()
-    assert awaited(lambda: metric(url, "mmoe_model_workers", model="hand"), workers) >= workers
+    assert awaited(lambda: metric(url, "mmoe_model_workers", model="hand") >= workers, True)
     shutil.rmtree(made.rename(directory.with_name("removed")))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+from metrics.reliability import wilson
 from model.plots import STYLE, gate_heatmap, loss_curves, save_png, task_picture
-from model.reliability import wilson
 from model.schema import Task
 
 RANDOM = np.random.default_rng(0)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from model.reliability import calibration_error
+from metrics.reliability import calibration_error
 from model.training.calibration import platt
 
 

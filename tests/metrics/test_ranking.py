@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from model.training.ranking import grouped_auc, placements
+from metrics.ranking import grouped_auc, placements
 
 SEEDS = st.integers(0, 2**32 - 1)
 

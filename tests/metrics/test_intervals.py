@@ -8,15 +8,11 @@ from numpy.typing import NDArray
 from scipy.special import logit
 from sklearn import metrics as sk
 
-from model.evaluation.intervals import FEW, Estimate, Z, estimate, losses, mean_and_error
-from model.schema import Task, TaskKind
+from metrics.intervals import FEW, Estimate, Z, estimate, losses, mean_and_error
+from model.schema import TaskKind
 from model.training.judged import Judged
 
-TASKS: dict[TaskKind, Task] = {
-    "regression": Task("t", "regression"),
-    "binary": Task("t", "binary", ("no", "yes")),
-    "multiclass": Task("t", "multiclass", ("a", "b", "c")),
-}
+KINDS: tuple[TaskKind, ...] = ("regression", "binary", "multiclass")
 
 
 def drawn(kind: TaskKind, rows: int, seed: int = 0, weighted: bool = False) -> Judged:
@@ -33,14 +29,14 @@ def drawn(kind: TaskKind, rows: int, seed: int = 0, weighted: bool = False) -> J
 
 
 def found(rows: Judged, kind: TaskKind) -> Estimate:
-    estimated = estimate(TASKS[kind], rows)
+    estimated = estimate(kind, rows.answer, rows.truth, rows.times)
     assert estimated is not None
     return estimated
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_metrics_are_those_of_scikit_learn(weighted: bool) -> None:
-    rows = {kind: drawn(kind, 80, weighted=weighted) for kind in TASKS}
+    rows = {kind: drawn(kind, 80, weighted=weighted) for kind in KINDS}
     expected: dict[TaskKind, tuple[str, Any]] = {
         "regression": ("rmse", sk.root_mean_squared_error),
         "binary": ("auc", sk.roc_auc_score),
@@ -53,7 +49,7 @@ def test_metrics_are_those_of_scikit_learn(weighted: bool) -> None:
         assert estimated.value == pytest.approx(measure(part.truth, part.answer, sample_weight=part.times))
         assert estimated.interval is not None
         assert estimated.interval[0] < estimated.value < estimated.interval[1]
-        loss = np.average(losses(TASKS[kind], part), weights=part.times)
+        loss = np.average(losses(kind, part.answer, part.truth), weights=part.times)
         of_loss = sk.mean_squared_error if kind == "regression" else sk.log_loss
         assert loss == pytest.approx(of_loss(part.truth, part.answer, sample_weight=part.times))
 
@@ -70,7 +66,7 @@ def test_the_interval_of_auc_is_that_of_delong() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_nineteen_of_twenty_intervals_hold_the_value_of_many_rows(kind: TaskKind) -> None:
     value, held = found(drawn(kind, 60_000, seed=1), kind).value, 0
     for seed in range(200):
@@ -79,18 +75,18 @@ def test_nineteen_of_twenty_intervals_hold_the_value_of_many_rows(kind: TaskKind
     assert 180 <= held <= 199  # 190 are expected
 
 
-@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_few_rows_have_no_interval_and_rows_that_define_no_metric_no_value(kind: TaskKind) -> None:
     few = drawn(kind, FEW - 1)
     assert found(few, kind).interval is None
     nothing = few.take(np.zeros(len(few.truth), bool))
-    assert estimate(TASKS[kind], nothing) is None
+    assert estimate(kind, nothing.answer, nothing.truth, nothing.times) is None
 
 
 def test_an_auc_of_one_has_no_interval_and_one_class_has_no_auc() -> None:
     truth = np.repeat([0.0, 1.0], 20)
     assert found(Judged(truth, truth, None, truth >= 0), "binary") == Estimate("auc", 1.0)
-    assert estimate(TASKS["binary"], Judged(truth, truth * 0.0, None, truth >= 0)) is None
+    assert estimate("binary", truth, truth * 0.0) is None
 
 
 @settings(deadline=None, max_examples=40)
