@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +19,12 @@ import numpy as np
 from model.config.defaults import settle
 from model.config.run import Config, load_config
 from model.data.streaming.place import CACHE, is_whole
-from model.schema import Dataset, FeatureSchema
+from model.schema import Dataset
+from scripts.train_text import beside, describe, test_metrics
 from tables.config import TableData
 from tables.errors import UserError
 
 if TYPE_CHECKING:
-    from model.artifact.comparison import Comparison
     from model.artifact.earlier import Start
     from model.network.model import Model
     from model.training.progress import History
@@ -249,7 +249,6 @@ def train(
     from model.artifact.published import check_comparable, read_published
     from model.artifact.size import refuse_too_large
     from model.training.calibration import calibrate
-    from model.training.metrics import baselines, evaluate
 
     bars = [read_bar(text, config) for text in options.unless_worse]
     models = options.models
@@ -269,15 +268,7 @@ def train(
     published = read_published(models, config.name) if bars else None  # perhaps another one by now
     comparison = None if published is None else compare(published, model, dataset, config, bars)
     judgement = judge(model, dataset, config, history, comparison)
-    metrics = evaluate(judgement.test, dataset.test, dataset.tasks)
-    constant = baselines(dataset.train, dataset.test, dataset.tasks)
-    lines = {}
-    for task in dataset.tasks:
-        for name in filter(None, (task.name, task.conditional)):
-            lines[name] = metrics[name]
-            if baseline := constant.get(name):
-                lines[f"  {name}: {baseline.describe(task)}"] = baseline.metrics
-    print(f"\nTest metrics ({len(dataset.test):,} rows):\n{tabulate(lines)}\n")
+    print(f"\nTest metrics ({len(dataset.test):,} rows):\n{test_metrics(judgement, dataset.tasks)}\n")
     for said in judgement.advice:
         print(f"Warning: {said}", file=sys.stderr)
     if comparison is not None:
@@ -313,44 +304,6 @@ def _python() -> Path:
     """Return this interpreter as the caller would type it."""
     running = Path(sys.executable)
     return running.relative_to(Path.cwd()) if running.is_relative_to(Path.cwd()) else running
-
-
-def describe(config: Config, dataset: Dataset) -> str:
-    """Describe in a few lines which model is about to be trained on which data."""
-    tasks = ", ".join(f"{task.name} ({task.kind})" for task in dataset.tasks)
-    head = f"{config.name}: {config.model.architecture} on {dataset.source}; tasks: {tasks}"
-    return "\n".join([head, _kinds(dataset.features), *dataset.notes])
-
-
-def _kinds(features: FeatureSchema) -> str:
-    """Count the features of each kind, those of newer kinds where there are any."""
-    more = {"hashed": features.hashed, "bag": features.bags, "datetime": features.datetimes}
-    counts = [f"{len(features.numeric)} numeric", f"{len(features.categorical)} categorical"]
-    counts += [f"{len(held)} {kind}" for kind, held in more.items() if held]
-    return f"{', '.join(counts[:-1])} and {counts[-1]} features"
-
-
-def tabulate(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """Lay out a line per task and a column per metric that any task has."""
-    names = list(dict.fromkeys(name for found in metrics.values() for name in found))
-    lines = [["task", *names]]
-    lines += [[task, *(f"{found[n]:.4f}" if n in found else "-" for n in names)] for task, found in metrics.items()]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(names) + 1)]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    )
-
-
-def beside(comparison: "Comparison") -> str:
-    """Lay out the metrics of the published version and of this one, and their differences."""
-    lines = {}
-    for name, found in comparison.metrics.items():
-        lines[name] = {metric: now for metric, (_, now) in found.items()}
-        lines[f"  {name}: version {comparison.version}"] = {metric: before for metric, (before, _) in found.items()}
-        lines[f"  {name}: difference"] = {metric: now - before for metric, (before, now) in found.items()}
-    cautions = [f"\n{comparison.caution}"] if comparison.caution else []
-    return "\n".join([f"On the same {comparison.rows:,} test rows:", tabulate(lines), *cautions])
 
 
 def _check_writable(directory: Path) -> None:

@@ -13,9 +13,10 @@ import pytest
 pytest.importorskip("torch", reason="makes a model: needs the trainer's packages")
 
 from model.artifact.export import build_artifact
+from model.artifact.judgement import measure
 from model.config.run import Config
 from model.data.table import read_dataset
-from model.network.model import build_model, predict
+from model.network.model import build_model
 from service.artifact.manifest import Manifest
 from service.gates import Drift
 from service.inference.answer import Answer, RunResult
@@ -120,7 +121,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     )
     dataset = read_dataset(config)
     model = build_model(dataset.features, dataset.tasks, config.model, seed=0)
-    content, _ = build_artifact(model, dataset, config, predict(model, dataset.test))
+    content, _ = build_artifact(model, dataset, config, measure(model, dataset))
     (folder / "model.onnx").write_bytes(content)
     validation = [rows[number - 1] for number in dataset.row_numbers[1]]
     return Made(folder / "model.onnx", Predictor.load(folder / "model.onnx"), validation)

@@ -13,11 +13,12 @@ import pytest
 pytest.importorskip("torch", reason="makes a model: needs the trainer's packages")
 
 from model.artifact.export import build_artifact
+from model.artifact.judgement import measure
 from model.artifact.serving_module import ServingModule, serve
 from model.config.run import Config
 from model.data.table import read_dataset
 from model.network.inputs import inputs_of
-from model.network.model import build_model, predict
+from model.network.model import build_model
 from model.schema import Bags, Dataset, Rows
 from service.artifact import detach
 from service.artifact.file import read_model
@@ -83,7 +84,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     )
     dataset = read_dataset(config)
     model = build_model(dataset.features, dataset.tasks, config.model, seed=0)
-    content, manifest = build_artifact(model, dataset, config, predict(model, dataset.test))
+    content, manifest = build_artifact(model, dataset, config, measure(model, dataset))
     (folder / "model.onnx").write_bytes(content)
     return Made(folder / "model.onnx", lines, dataset, config, manifest, serve(model, dataset))
 
@@ -134,7 +135,7 @@ def test_rows_mapped_from_files_make_the_same_file(made: Made, tmp_path: Path) -
         for place, rows in enumerate((dataset.train, dataset.validation, dataset.test))
     )
     streamed = replace(dataset, train=train, validation=validation, test=test, sample=dataset.test)
-    _, manifest = build_artifact(model, streamed, made.config, predict(model, streamed.test))
+    _, manifest = build_artifact(model, streamed, made.config, measure(model, streamed))
     moment = {"created_at": ""}
     for one in (manifest, made.manifest):
         one["provenance"] |= moment

@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 
 from model.artifact.graph import build_graph
-from model.artifact.judgement import Judgement
+from model.artifact.judgement import Judgement, measure
 from model.artifact.manifest import METADATA_KEY, build_manifest, manifest_text
 from model.artifact.parity import check_cells, check_parity, golden_rows, golden_tolerance
 from model.artifact.publish import publish
@@ -21,9 +21,8 @@ from model.artifact.serving_module import serve
 from model.artifact.weights import save_model
 from model.config.run import Config, config_text
 from model.errors import ExportError
-from model.network.model import Model, Predictions, predict
+from model.network.model import Model
 from model.schema import Dataset
-from model.training.metrics import evaluate
 from model.training.progress import History
 from tables.config import TableData
 from tables.missing import markers_of
@@ -59,11 +58,11 @@ def export(
         ExportError: the file does not answer as torch does, or cannot be written.
     """
     model = copy.deepcopy(model).cpu().eval()
-    judgement = judgement or Judgement(predict(model, dataset.test))
+    judgement = judgement or measure(model, dataset)
     comparison, origin = judgement.comparison, history.origin
     facts = {} if comparison is None else {"compared_with": comparison.entry()}
     facts |= {} if origin is None else {"from": asdict(origin)}
-    content, manifest = build_artifact(model, dataset, config, judgement.test, facts)
+    content, manifest = build_artifact(model, dataset, config, judgement, facts)
 
     def write(directory: Path) -> None:
         (directory / "model.onnx").write_bytes(content)
@@ -80,13 +79,13 @@ def export(
 
 
 def build_artifact(
-    model: Model, dataset: Dataset, config: Config, test: Predictions, facts: Mapping[str, Any] | None = None
+    model: Model, dataset: Dataset, config: Config, judgement: Judgement, facts: Mapping[str, Any] | None = None
 ) -> tuple[bytes, dict[str, Any]]:
     """Make the ONNX file, checked against torch, and its manifest; facts add to its provenance."""
     module = serve(model, dataset)
     tolerance = golden_tolerance(module, dataset)
-    metrics = evaluate(test, dataset.test, dataset.tasks)
-    manifest = build_manifest(config, dataset, module, golden_rows(dataset), tolerance, metrics)
+    found = judgement.metrics, judgement.constant
+    manifest = build_manifest(config, dataset, module, golden_rows(dataset), tolerance, *found)
     manifest["provenance"] |= facts or {}
     table = config.data if isinstance(config.data, TableData) else None
     graph = build_graph(module) if table is None else build_graph(module, sorted(markers_of(table).texts))

@@ -30,7 +30,7 @@ from model.schema import (
     Task,
     TextFeature,
 )
-from model.training.metrics import Baseline, baselines
+from model.training.metrics import Baseline
 from tables.config import TableData
 
 SCHEMA_VERSION = 2
@@ -46,6 +46,7 @@ def build_manifest(
     golden: RawRows,
     tolerance: float,
     metrics: Metrics,
+    constant: Mapping[str, Baseline],
 ) -> dict[str, Any]:
     """Describe a trained model.
 
@@ -55,9 +56,9 @@ def build_manifest(
         module: the served network.
         golden: rows to keep with torch's answers.
         tolerance: of the golden answers, in shares of max(1, |answer|).
-        metrics: of the test split, by task.
+        metrics: of the test split, by output.
+        constant: the best constant answers there, by output.
     """
-    constant = baselines(dataset.train, dataset.test, dataset.tasks)
     gates = None
     if module.gated:
         names = [task.name for task in dataset.tasks]

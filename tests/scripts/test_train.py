@@ -11,7 +11,8 @@ import onnx
 import pytest
 
 from model.config.run import load_config
-from scripts.train import main, tabulate
+from scripts.train import main
+from scripts.train_text import tabulate
 
 ROOT = Path(__file__).parents[2]
 TINY = [

@@ -12,11 +12,12 @@ import polars as pl
 from hypothesis import reject
 
 from model.artifact.export import build_artifact
+from model.artifact.judgement import measure
 from model.artifact.serving_module import ServingModule, serve
 from model.config.run import Config
 from model.data.table import read_dataset
 from model.network.inputs import inputs_of
-from model.network.model import build_model, predict
+from model.network.model import build_model
 from model.schema import Dataset
 from service.inference.features import FeatureReader
 from service.inference.predictor import Predictor
@@ -63,7 +64,7 @@ def make(folder: Path, frame: pl.DataFrame, parquet: bool = False, **sections: A
     config = Config.model_validate({"name": "made", "data": data, "features": features, "tasks": [TASK], **sections})
     dataset = read_dataset(config)
     model = build_model(dataset.features, dataset.tasks, config.model, seed=0)
-    content, manifest = build_artifact(model, dataset, config, predict(model, dataset.test))
+    content, manifest = build_artifact(model, dataset, config, measure(model, dataset))
     assert json.dumps(manifest, allow_nan=False)
     (folder / "model.onnx").write_bytes(content)
     predictor = Predictor.load(folder / "model.onnx")
