@@ -124,8 +124,8 @@ def verdict(
     """Compare a task's metric with that of the test rows of training.
 
     Returns:
-        `state` is "too few rows", "as on test rows" or "worse than test rows"; the last where the
-        whole interval lies beyond the margin.
+        `state` is "too few rows", "as on test rows", "worse than test rows", where the whole
+        interval lies beyond the margin, or "not comparable", where either lacks the metric.
     """
     if labelled < rules.min_rows:
         return {"state": "too few rows", "needed": rules.min_rows}
@@ -139,7 +139,7 @@ def verdict(
         worse = before - best if name == "auc" else best - before
         state = "worse than test rows" if worse > margin else "as on test rows"
         return {"state": state, "metric": name, "value": found["value"], "test": before, "margin": margin}
-    return {"state": "too few rows", "needed": rules.min_rows}
+    return {"state": "not comparable"}
 
 
 def _metrics(output: Judged, chosen: Mask) -> dict[str, Any]:

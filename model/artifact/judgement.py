@@ -50,8 +50,8 @@ def measure(model: Model, dataset: Dataset) -> Judgement:
     for name, values in test.tasks.items():
         if odd := int((~np.isfinite(values)).sum()):
             raise ExportError(
-                f"{odd:,} answers of '{name}' to the test rows are not finite numbers: the network's weights are broken; "
-                "nothing was published; train again with a smaller train.learning_rate"
+                f"{odd:,} answers of '{name}' to the test rows are not finite numbers; nothing was published; train "
+                "again with a smaller train.learning_rate"
             )
     metrics = evaluate(test, dataset.test, dataset.tasks)
     return Judgement(test, metrics, baselines(dataset.train, dataset.test, dataset.tasks))

@@ -29,7 +29,7 @@ class Estimate(TypedDict):
 class Verdict(TypedDict, total=False):
     """Comparison with the test rows of training."""
 
-    state: Literal["too few rows", "as on test rows", "worse than test rows"]
+    state: Literal["too few rows", "as on test rows", "worse than test rows", "not comparable"]
     needed: Count
     metric: str
     value: float

@@ -95,6 +95,7 @@ def test_figures_are_those_of_scikit_learn(
         assert sold["metrics"][name]["value"] == pytest.approx(value)
         assert sold["metrics"][name]["low"] < value < sold["metrics"][name]["high"]
     assert sold["labelled"] == len(truth) == ROWS * 0.9
+    assert sold["verdict"] == {"state": "not comparable"}  # a manifest by hand has no test metrics
     assert sold["label_delay_s"] == {"p5": 3600, "p50": 3600, "p95": 3600}
     assert sum(bin["rows"] for bin in sold["reliability"]) == pytest.approx(len(truth))
     top = gates.argmax(axis=1)
