@@ -116,7 +116,7 @@ def score_on_ray(job: Job, parts: Sequence[int], address: str, actors: int) -> I
         Each part that is done.
 
     Raises:
-        UserError: a part cannot be scored, or there is no such cluster.
+        UserError: a part cannot be scored, or no such cluster answers.
     """
     if not parts:
         return

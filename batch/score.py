@@ -25,7 +25,7 @@ any at the end, and enough for what a part costs by itself not to count."""
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be scored, as a caller says it.
+    """Scoring to be done, as a caller says it.
 
     Attributes:
         model: path of a file, a version or a model.
@@ -64,7 +64,7 @@ class Summary:
 
 
 Run = Callable[[Job, Sequence[int]], Iterable[tuple[int, int]]]
-"""What scores parts and writes them; gives the rows of each that is done, and those set aside."""
+"""Scores parts and writes them; yields the rows of each that is done, and those set aside."""
 
 
 def score(
@@ -164,7 +164,8 @@ def _check(files: Files, manifest: Manifest, reading: Reading, columns: Columns)
 def _notes(job: Job, files: Files, manifest: Manifest) -> Iterator[str]:
     model = job.model
     version = f" version {model.version}" if model.version else ""
-    yield f"{model.name}{version} ({model.digest[:19]}) on {files.source}: {job.rows:,} rows, {job.parts} parts"
+    parts = f"{job.parts} part{'s' * (job.parts != 1)}"
+    yield f"{model.name}{version} ({model.digest[:19]}) on {files.source}: {job.rows:,} rows, {parts}"
     yield from files.notes
     if ignored := [name for name in files.columns if name not in job.read]:
         shown = ", ".join(ignored[:8]) + (f" and {len(ignored) - 8} more" if len(ignored) > 8 else "")

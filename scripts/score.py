@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nInterrupted; the same command goes on from the parts that are whole.", file=sys.stderr)
         return INTERRUPTED
     aside = f"; {summary.set_aside:,} set aside in {options.errors}" if options.errors is not None else ""
-    print(f"Scored {summary.rows:,} rows into {summary.parts} parts of {options.output}{aside}")
+    print(
+        f"Scored {summary.rows:,} rows into {summary.parts} part{'s' * (summary.parts != 1)} of {options.output}{aside}"
+    )
     return 0
 
 

@@ -318,7 +318,7 @@ class DeadlineExceeded(CapacityError):
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
-        super().__init__(f"No answer within the {timeout_s:g} s allowed. Allow more time, or send fewer rows.")
+        super().__init__(f"No answer within the {timeout_s:.3g} s allowed. Allow more time, or send fewer rows.")
 
 
 class ArtifactError(ServiceError):

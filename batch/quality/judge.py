@@ -18,8 +18,7 @@ from service.artifact.manifest import Manifest
 Mask = NDArray[np.bool_]
 
 MARGINS = {"auc": 0.02, "rmse": 0.1, "log_loss": 0.1}
-"""How much worse than on the test rows a task's metric may be: AUC by so much, the others by so
-large a share."""
+"""Largest loss of a task's metric from the test rows: absolute for AUC, a share for the others."""
 PRIMARY = {"binary": ("auc", "log_loss"), "multiclass": ("log_loss",), "regression": ("rmse",)}
 """Metrics that a verdict rests on, the first that the rows define."""
 MOST_VALUES = 20

@@ -155,7 +155,7 @@ def opened(model: str, predictions: Iterable[Path], labels: Iterable[Path], scra
         scratch: directory for what memory does not hold.
 
     Raises:
-        EvaluationError: there is no prediction log, or a file of one is not one.
+        EvaluationError: no directory holds a prediction log, or a file of one cannot be read.
     """
     files, label_files = _files(predictions), _files(labels)
     if not files:

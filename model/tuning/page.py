@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from model.config.run import Config
 from model.markdown import table, wrap
 from model.plots import ACCENT, MAIN, SOFT, save_png
+from model.tuning.search import OUT_OF_TIME
 
 SHOWN = 20
 """Trials on the page, the best first."""
@@ -22,10 +23,11 @@ def write_page(directory: Path, config: Config, study: optuna.Study) -> Path:
     trials = [t for t in study.get_trials(deepcopy=False) if t.state is optuna.trial.TrialState.COMPLETE]
     save_png(lambda: draw(trials), directory / "trials.png")
     ranked = sorted(trials, key=lambda trial: (trial.value, trial.number))
-    others = len([t for t in study.get_trials(deepcopy=False) if t.state is optuna.trial.TrialState.PRUNED])
+    ended = [t for t in study.get_trials(deepcopy=False) if t.state is optuna.trial.TrialState.PRUNED]
+    cut_off = sum(OUT_OF_TIME in trial.user_attrs for trial in ended)
     head = f"""# Search: {config.name}
 
-{_counts(len(trials), others)}
+{_counts(len(trials), len(ended) - cut_off, cut_off)}
 
 ![Relative loss by trial](trials.png)
 
@@ -52,9 +54,10 @@ def draw(trials: Sequence[optuna.trial.FrozenTrial]) -> Figure:
     return figure
 
 
-def _counts(finished: int, ended: int) -> str:
+def _counts(finished: int, ended: int, cut_off: int) -> str:
     return (
-        f"{finished} trials finished and {ended} were ended early. A trial is judged by its validation rows alone: the "
+        f"{finished} trials finished, {ended} were ended early as worse than most, and the end of the time cut off "
+        f"{cut_off}, which may have been better. A trial is judged by its validation rows alone: the "
         "mean over tasks of its loss in shares of the loss of the best constant answer (log-loss, or squared error for "
         "regression; 1 is as good as a constant). Test rows were never looked at: train with `tuned.toml` to see "
         "what they say."
@@ -67,7 +70,7 @@ def _verdict(ranked: Sequence[optuna.trial.FrozenTrial]) -> str:
     if given is None or given.value is None or best.value is None:
         return "It did not finish."
     if best.number == 0:
-        return f"No trial was better than its {given.value:.4f}."
+        return f"No finished trial was better than its {given.value:.4f}."
     return f"It has {given.value:.4f}, the best trial {best.value:.4f}."
 
 

@@ -28,6 +28,10 @@ Load = Callable[[list[str]], Config]
 Read = Callable[[Config], Dataset]
 
 
+OUT_OF_TIME = "out_of_time"
+"""Attribute of a trial that the budget ended, however good it was."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """Bounds of a search.
@@ -109,7 +113,8 @@ class Tuner:
         value = "" if last.value is None else f"  relative loss {last.value:.4f}"
         done = [trial.value for trial in trials if trial.state is optuna.trial.TrialState.COMPLETE]
         best = f"  best {min(value for value in done if value is not None):.4f}" if done else ""
-        self._say(f"trial {last.number}  {last.state.name.lower()}{value}{best}")
+        state = "out of time" if OUT_OF_TIME in last.user_attrs else last.state.name.lower()
+        self._say(f"trial {last.number}  {state}{value}{best}")
 
 
 class _Judge(Watcher):
@@ -123,7 +128,10 @@ class _Judge(Watcher):
     def epoch(self, record: EpochRecord, best: bool) -> None:
         """Report the epoch's relative loss."""
         self._trial.report(relative_loss(record.metrics, self.constant), record.epoch)
-        if self._trial.should_prune() or time.monotonic() > self._deadline:
+        if time.monotonic() > self._deadline:
+            self._trial.set_user_attr(OUT_OF_TIME, True)
+            raise optuna.TrialPruned
+        if self._trial.should_prune():
             raise optuna.TrialPruned
 
 

@@ -83,13 +83,6 @@ class Method(NamedTuple):
     answer: Callable[[GrpcCall, Any], Awaitable[Any]]
 
 
-async def _nothing(call: GrpcCall, message: Any) -> Any:
-    raise NotImplementedError
-
-
-_UNKNOWN = Method("other", "nothing", None, _nothing)
-
-
 class Calls:
     """Answers calls of all methods, whatever is wrong with them.
 
@@ -116,7 +109,7 @@ class Calls:
             left_s, over = context.time_remaining(), DeadlineExceeded(call.allowed_s)
             late = left_s is not None and left_s <= 0
             status, error = (error_status(over).status, over) if late else (CLIENT_LEFT, None)
-            self._record(method, call, status, error, self._journal.identify(call.headers))
+            self._record(method.route, call, status, error, self._journal.identify(call.headers))
             raise
         except Exception as refusal:
             failure = refusal
@@ -125,7 +118,7 @@ class Calls:
             if self._journal.everything or REQUEST_ID in call.headers or TRACEPARENT in call.headers:
                 ids = self._journal.identify(call.headers, make=False)
                 context.set_trailing_metadata(_metadata(ids))
-            self._record(method, call, 200, None, ids)
+            self._record(method.route, call, 200, None, ids)
             return answer
         return await self._refuse(method, call, context, failure)
 
@@ -175,7 +168,7 @@ class Calls:
             self._telemetry.rejected(status.code)
         if not isinstance(error, ServiceError):
             self._journal.failed(ids, call.path, error)
-        self._record(method, call, status.v2_status, error, ids)
+        self._record(method.route, call, status.v2_status, error, ids)
         code, sentence = status_of(error)
         await context.abort(code, sentence, (*_metadata(ids), *retry_after(error)))
         raise AssertionError("abort always raises")
@@ -184,17 +177,17 @@ class Calls:
         """Answer a call that there is not."""
         call = self._call(path, context)
         ids = self._journal.identify(call.headers)
-        self._record(_UNKNOWN, call, 404, None, ids)
+        self._record("other", call, 404, None, ids)
         sentence = f"There is no call {quote(path)}; docs/grpc.md lists those that there are."
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, sentence, _metadata(ids))
         raise AssertionError("abort always raises")
 
     def _record(
-        self, method: Method, call: GrpcCall, status: int, error: Exception | None, ids: CorrelationIds | None
+        self, route: str, call: GrpcCall, status: int, error: Exception | None, ids: CorrelationIds | None
     ) -> None:
         """Count a call, and put it on record where that is wanted, as one over HTTP."""
         name, version = call.asked
-        if method.route == PREDICTIONS:
+        if route == PREDICTIONS:
             head = Call(Route(name, version, True, PREDICTIONS), _POST, call.path, call.headers)
             self._note(head, (status, [], b"", call.arrived, ids, error, call.served))
             return
@@ -202,12 +195,12 @@ class Calls:
         with contextlib.suppress(ServiceError):
             model = self._engine.get(name, version)
         if self._telemetry is not None:
-            self._telemetry.request(method.route, status, model)
+            self._telemetry.request(route, status, model)
         if status >= 400 or self._journal.everything:
             ids = self._journal.with_request_id(ids or self._journal.identify(call.headers, make=False))
             total_s = self._clock() - call.arrived
             self._journal.answered(
-                RequestRecord(ids, _POST, call.path, method.route, status, error, model, call.arrived, total_s)
+                RequestRecord(ids, _POST, call.path, route, status, error, model, call.arrived, total_s)
             )
 
 

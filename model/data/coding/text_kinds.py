@@ -72,7 +72,7 @@ def describe_texts(
             counts = None if buckets else found.counts
             described[name] = bag_feature(plain, found.fill, counts, vocabulary, distinct, table)
         else:
-            assert found.counts is not None  # there is no other way to a vocabulary
+            assert found.counts is not None  # a vocabulary is always counted
             spellings = _spellings(found.spellings, earlier.get(name), vocabulary)
             described[name] = categorical_feature(name, found.counts, vocabulary, spellings, table)
     return described

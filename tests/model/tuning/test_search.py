@@ -8,7 +8,7 @@ import pytest
 from model.config.run import Config, load_config
 from model.data.table import read_dataset
 from model.schema import Dataset
-from model.tuning.search import Budget, Tuner, relative_loss
+from model.tuning.search import OUT_OF_TIME, Budget, Tuner, relative_loss
 from tables.errors import UserError
 
 CONFIG = """
@@ -95,6 +95,7 @@ def test_a_trial_that_runs_out_of_time_is_ended_at_its_epoch(config: Path, tmp_p
     with pytest.raises(UserError, match="not one trial has finished"):
         searched.run(Budget(trials=0, minutes=0.02))
     assert [trial.state for trial in searched.study.trials] == [optuna.trial.TrialState.PRUNED]
+    assert OUT_OF_TIME in searched.study.trials[0].user_attrs  # it was not worse than others
 
 
 def test_relative_loss_weighs_tasks_of_any_scale_alike() -> None:
