@@ -105,7 +105,7 @@ def _request(options: argparse.Namespace) -> Request:
 def _run(options: argparse.Namespace, job: Job, parts: Sequence[int]) -> Iterable[tuple[int, int]]:
     if options.ray is None:
         return score_parts(job, parts, options.processes or len(os.sched_getaffinity(0)))
-    if importlib.util.find_spec("ray") is None:
+    if any(importlib.util.find_spec(name) is None for name in ("ray", "pyarrow")):
         raise UserError("--ray needs Ray; install the extra: pip install '.[train,ray]'")
     from batch.on_ray import score_on_ray
 
