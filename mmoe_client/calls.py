@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 import numpy as np
 
-from mmoe_client.answers import Note, Prediction, joined
+from mmoe_client import tensors
+from mmoe_client.answers import Floats, Note, Prediction, joined
 from mmoe_client.errors import InvalidFeatures, MalformedRequest, Problem, RequestTooLarge, ServerFault
 from mmoe_client.metadata import Metadata
-from mmoe_client.rows import Extra, Rows, columns_of
+from mmoe_client.rows import Extra, Rows, columns_of, named_columns
 from mmoe_client.values import plain
 
 Result = TypeVar("Result")
@@ -29,7 +30,7 @@ class Call:
     """One request.
 
     Attributes:
-        body: JSON; None for a GET.
+        body: JSON, with raw tensors behind it where `json_bytes` is its length; None for a GET.
         repeatable: whether it may be sent again after it may have been handled.
     """
 
@@ -38,14 +39,22 @@ class Call:
     body: bytes | None = None
     request_id: str = ""
     repeatable: bool = True
+    json_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """Answer to a request that succeeded; its JSON, and its headers in lower case."""
+    """Answer to a request that succeeded.
+
+    Attributes:
+        document: JSON.
+        headers: names in lower case.
+        raw: tensors behind the JSON.
+    """
 
     document: Any
     headers: Mapping[str, str]
+    raw: memoryview = field(default_factory=lambda: memoryview(b""))
 
 
 Steps = Generator[Call, Reply, Result]
@@ -89,9 +98,16 @@ def predict(
     request_id: str,
     keys: Iterable[str | int] | None = None,
 ) -> Steps[Prediction]:
-    """Predict rows, in parts where there are many."""
+    """Predict rows, in parts where there are many; tables of numbers alone as raw tensors."""
     described = yield from metadata(known, model, version)
-    columns, count = columns_of(rows, described, extra)
+    named = named_columns(rows, described, extra)
+    numbers = None if known.options or keys is not None else tensors.matrix(named, described)
+    if numbers is not None:
+        try:
+            return (yield from _predict_numbers(known, numbers, described, tensors.path(model, version), request_id))
+        except (MalformedRequest, InvalidFeatures):
+            pass  # sent again as JSON, whose refusal names row and feature
+    columns, count = columns_of(named, described)
     names = None if keys is None else plain(keys)
     if names is not None and len(names) != count:
         raise MalformedRequest(f"{len(names)} keys came for {count} rows; expected one a row")
@@ -114,12 +130,32 @@ def predict(
     return joined(parts)
 
 
+def _predict_numbers(
+    known: Known, numbers: Floats, described: Metadata, path: str, request_id: str
+) -> Steps[Prediction]:
+    begin, parts, most = 0, list[Prediction](), max(1, PART_BYTES // (4 * numbers.shape[1]))
+    while begin < len(numbers):
+        part = numbers[begin : begin + min(known.part_rows, most)]
+        body, length = tensors.request(part)
+        name = request_id if len(part) == len(numbers) or not request_id else f"{request_id}-{len(parts)}"
+        try:
+            reply = yield Call("POST", path, body, name, json_bytes=length)
+        except RequestTooLarge:
+            if len(part) <= 1:
+                raise
+            known.part_rows = math.ceil(len(part) / 2)
+            continue
+        parts.append(tensors.prediction(reply.document, reply.raw, reply.headers, described))
+        begin += len(part)
+    return joined(parts)
+
+
 def gates(
     known: Known, rows: Rows, model: str, version: int | None, extra: Extra, request_id: str, options: Mapping[str, Any]
 ) -> Steps[dict[str, Any]]:
     """Inspect the gates over rows, in one request: its figures are over all of them."""
     described = yield from metadata(known, model, version)
-    columns, _ = columns_of(rows, described, extra)
+    columns, _ = columns_of(named_columns(rows, described, extra), described)
     given = {**known.options, **{name: value for name, value in options.items() if value}}
     body = _json({"inputs": columns, **given})
     reply = yield Call("POST", f"{path_of(model, version)}:gates", body, request_id)

@@ -16,25 +16,36 @@ Rows = Sequence[Mapping[str, Any]] | Sequence[Sequence[Any]] | Mapping[str, Any]
 Extra = Literal["refuse", "ignore"]
 
 
-def columns_of(rows: Rows, metadata: Metadata, extra: Extra = "refuse") -> tuple[dict[str, list[Any]], int]:
-    """Write rows as columns for JSON.
+def named_columns(rows: Rows, metadata: Metadata, extra: Extra = "refuse") -> dict[str, Any]:
+    """Name the columns of rows, whose values stay as they came.
 
     Args:
         rows: in any form of `Rows`.
         metadata: of the model.
         extra: whether columns that are not features are refused by the service, or left out.
 
+    Raises:
+        MalformedRequest: no form of rows.
+        InvalidFeatures: a list of another length than the features.
+    """
+    named = _named(rows, metadata)
+    return named if extra == "refuse" else {name: named[name] for name in named if name in set(metadata.names)}
+
+
+def columns_of(named: Mapping[str, Any], metadata: Metadata) -> tuple[dict[str, list[Any]], int]:
+    """Write columns for JSON.
+
+    Args:
+        named: by name.
+        metadata: of the model.
+
     Returns:
         The columns by name, and B.
 
     Raises:
-        MalformedRequest: no form of rows.
-        InvalidFeatures: rows that differ in length.
+        InvalidFeatures: columns that differ in length.
     """
-    named = _named(rows, metadata)
     features = {feature.name: feature for feature in metadata.features}
-    if extra == "ignore":
-        named = {name: values for name, values in named.items() if name in features}
     written = {
         name: column(features[name], values) if name in features else _other(values) for name, values in named.items()
     }
@@ -89,13 +100,15 @@ def is_frame(rows: Any) -> bool:
 
 def _series(series: Any) -> Any:
     """Return a column of a frame: numbers as a numpy array, so that they are written at once."""
-    kind = str(getattr(series, "dtype", ""))
-    if kind.lower().startswith(("int", "uint", "float")) and not _has_nulls(series):
+    kind, polars = str(getattr(series, "dtype", "")), hasattr(series, "null_count")
+    if kind.startswith("float") or (polars and kind.startswith("Float")):
+        return series.to_numpy()  # what is missing is NaN
+    if kind.lower().startswith(("int", "uint", "float")) and not _has_nulls(series, polars):
         return series.to_numpy()
     return series
 
 
-def _has_nulls(series: Any) -> bool:
-    if hasattr(series, "null_count"):  # polars
+def _has_nulls(series: Any, polars: bool) -> bool:
+    if polars:
         return bool(series.null_count())
     return bool(series.isna().any()) if hasattr(series, "isna") else False

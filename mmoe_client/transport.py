@@ -12,6 +12,7 @@ from mmoe_client.calls import Call, Reply
 from mmoe_client.errors import ClientError, DeadlineExceeded, NotReady, Overloaded, ServerFault, Unreachable, error_of
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
+HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ class Attempts:
             raise DeadlineExceeded("the time allowed ran out before the request could be sent", "deadline")
         self._sent += 1
         headers = {"X-Request-Timeout-Ms": str(max(1, int(left * 1000)))}
-        if self._call.body is not None:
+        if self._call.json_bytes is not None:
+            headers |= {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(self._call.json_bytes)}
+        elif self._call.body is not None:
             headers["Content-Type"] = "application/json"
         if self._call.request_id:
             headers["X-Request-Id"] = self._call.request_id
@@ -88,7 +91,7 @@ class Attempts:
             return DeadlineExceeded("the service has not answered in the time allowed", "deadline"), 0.0
         if isinstance(failure, httpx.TransportError):
             return Unreachable(f"{failure.request.url}: {failure or type(failure).__name__}"), 0.0
-        error = error_of(failure.status_code, _document(failure), failure.headers.get("x-request-id", ""))
+        error = error_of(failure.status_code, _document(failure.content), failure.headers.get("x-request-id", ""))
         after: str = failure.headers.get("retry-after", "")
         wait = float(after) if after.isdecimal() else 0.0
         return error, wait
@@ -98,17 +101,20 @@ def reply_of(response: httpx.Response) -> Reply:
     """Read an answer that succeeded.
 
     Raises:
-        ServerFault: it is not JSON.
+        ServerFault: it is not JSON, or not JSON before tensors.
     """
-    document = _document(response)
+    announced = response.headers.get(HEADER_LENGTH, "")
+    length = int(announced) if announced.isdecimal() else len(response.content)
+    document = _document(response.content[:length])
     if document is None:
         raise ServerFault(f"the answer to {response.request.url} is not JSON", status=response.status_code)
-    return Reply(document, {name.lower(): value for name, value in response.headers.items()})
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Reply(document, headers, memoryview(response.content)[length:])
 
 
-def _document(response: httpx.Response) -> object | None:
+def _document(content: bytes) -> object | None:
     try:
-        document: object = json.loads(response.content)
+        document: object = json.loads(content)
     except ValueError:
         return None
     return document
