@@ -14,7 +14,7 @@
     │   ├── HostNotAllowed          addressed by a name that is not the service's
     │   ├── ModelNotFound           no such model or version
     │   ├── GatesUnavailable        the model has no gates to inspect
-    │   ├── VersionConflict         the versions there are do not allow the change asked for
+    │   ├── VersionConflict         the versions there are, or the serving file, forbid the change
     │   ├── Unauthorised            no valid key
     │   ├── TooManyWrongKeys        no valid key, and many such requests from the same address
     │   └── Forbidden               a valid key without the role
@@ -221,7 +221,7 @@ class GatesUnavailable(RequestError):
 
 
 class VersionConflict(RequestError):
-    """Change of the served or compared version that no version on disk allows.
+    """Change of the served or compared version that the versions or the serving file forbid.
 
     Args:
         came: why not.
