@@ -1,64 +1,104 @@
-"""Ranking: what AUC is a mean of, for each row and within groups."""
+"""Ranking: areas under the curves of rows in the order of their answers, and within groups."""
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
+from metrics.blocks import Doubles, Numbers, Times
+from metrics.ties import Order, ties
 
 
-def placements(
-    answer: NDArray[np.floating], classes: NDArray[np.integer], times: Doubles, groups: NDArray[np.integer]
-) -> Doubles:
-    """Compute each row's placement: the share of the other class that stands on its right side.
+class Areas(NamedTuple):
+    """Areas under two curves of rows of both classes.
 
-    Of a positive row that is the share of its group's negative rows with a lower answer, of a
-    negative one that of its group's positive rows with a higher answer; ties count half. The mean
-    over either class is the AUC (DeLong et al., Biometrics 1988).
+    Attributes:
+        roc: AUC, ties counted half.
+        precision: average precision, PR-AUC.
+        mass: how often the negative and the positive rows count.
+    """
+
+    roc: float
+    precision: float
+    mass: tuple[float, float]
+
+
+def areas(answer: Numbers, truth: Numbers, times: Times = None, order: Order | None = None) -> Areas:
+    """Compute the areas, as scikit-learn defines them, from the highest answer down.
 
     Args:
         answer: (B,).
-        classes: (B,), 0 or 1.
-        times: (B,), how often each row counts, above 0.
-        groups: (B,) numbers.
-
-    Returns:
-        (B,), in [0, 1]; NaN for a row whose group has none of the other class.
+        truth: (B,), 0 or 1, both at least once.
+        times: (B,), how often each row counts.
+        order: `np.argsort(answer)`, if it is there.
     """
-    _, group = np.unique(groups, return_inverse=True)
-    order = np.lexsort((answer, group))
-    group, score = group[order], answer[order]
-    mass = np.stack([times * (classes == 0), times * (classes == 1)])[:, order]  # (2, B): negative, positive
-    new = np.ones(len(order), bool)
-    new[1:] = (np.diff(group) != 0) | (np.diff(score) != 0)
-    tie = np.cumsum(new) - 1  # (B,), rows of one group with one answer
-    tied = np.add.reduceat(mass, np.flatnonzero(new), axis=1)  # (2, ties)
-    upto = np.cumsum(tied, axis=1)
-    total = np.stack([np.bincount(group, of_class) for of_class in mass])  # (2, G)
-    before = np.cumsum(total, axis=1) - total
-    below = (upto - tied / 2.0)[:, tie] - before[:, group]  # (2, B), of the row's group, ties half
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = below / total[:, group]
-    placed = np.empty(len(order))
-    placed[order] = np.clip(np.where(mass[1] > 0.0, share[0], 1.0 - share[1]), 0.0, 1.0)
-    return placed
+    order = np.argsort(answer) if order is None else order
+    above, wins, precision = np.zeros(2), 0.0, 0.0
+    for tie in ties(answer, truth, times, order[::-1]):
+        upto = above[:, None] + np.cumsum(tie.mass, axis=1)  # (2, k): negative, positive
+        wins += float(tie.mass[0] @ (upto[1] - tie.mass[1] / 2.0))
+        precision += float(tie.mass[1] @ (upto[1] / upto.sum(axis=0)))
+        above = upto[:, -1]
+    negative, positive = above.tolist()
+    return Areas(min(wins / (negative * positive), 1.0), precision / positive, (negative, positive))
 
 
-def grouped_auc(
-    answer: NDArray[np.floating], classes: NDArray[np.integer], times: Doubles | None, groups: NDArray[np.integer]
-) -> float | None:
+def auc_error(answer: Numbers, truth: Numbers, times: Times, order: Order, found: Areas) -> float:
+    """Compute the standard error of an AUC (DeLong et al., Biometrics 1988).
+
+    The placement of a positive row is the share of negative rows with a lower answer, that of a
+    negative one the share of positive rows with a higher answer; ties count half. The mean over
+    either class is the AUC.
+
+    Args:
+        answer: (B,).
+        truth: (B,), 0 or 1, both at least twice.
+        times: (B,).
+        order: `np.argsort(answer)`.
+        found: of the same rows.
+    """
+    mass, above, squares = np.array(found.mass)[:, None], np.zeros((2, 1)), np.zeros(2)
+    for tie in ties(answer, truth, times, order[::-1]):
+        upto = above + np.cumsum(tie.mass, axis=1)
+        share = (upto - tie.mass / 2.0) / mass  # of each class above, ties half
+        placed = np.stack([share[1], 1.0 - share[0]])
+        squares += (tie.squares * (placed - found.roc) ** 2).sum(axis=1)
+        above = upto[:, -1:]
+    positive = np.count_nonzero(truth == 1)
+    rows = np.array([len(truth) - positive, positive])
+    return float(np.sqrt((squares / mass[:, 0] ** 2 * rows / (rows - 1)).sum()))
+
+
+def grouped_auc(answer: Numbers, classes: Numbers, times: Times, groups: NDArray[np.int64]) -> float | None:
     """Compute GAUC: the mean of the groups' AUC, each counting by its rows (impressions).
 
     Groups of one class, which have no AUC, are left out (Zhou et al., KDD 2018, section 6.2);
     None if there are no others.
     """
-    counts = np.ones(len(answer)) if times is None else times
-    placed = placements(answer, classes, counts, groups)
-    known, positive = ~np.isnan(placed), classes == 1
-    if not known.any():
-        return None
-    _, group = np.unique(groups[known], return_inverse=True)
-    rows = np.bincount(group, counts[known])
-    ranked = positive[known]
-    wins = np.bincount(group[ranked], (counts * placed)[known & positive], len(rows))
-    auc = wins / np.bincount(group[ranked], counts[known & positive], len(rows))
-    return float(np.average(auc, weights=rows))
+    total = rows = 0.0
+    number, held = np.zeros(0, np.int64), np.zeros((3, 0))  # the group that may go on: its negative, positive, wins
+    for tie in ties(answer, classes, times, np.lexsort((answer, groups))[::-1], groups):
+        new = np.ones(len(tie.group), bool)
+        new[1:] = tie.group[1:] != tie.group[:-1]
+        first = np.flatnonzero(new)
+        upto = np.cumsum(tie.mass[1])
+        start = upto[first] - tie.mass[1, first]  # positive rows of this block before each group
+        goes_on = len(number) and number[0] == tie.group[0]
+        start[0] -= held[1, 0] if goes_on else 0.0
+        above = upto - start[np.cumsum(new) - 1] - tie.mass[1] / 2.0
+        found = np.add.reduceat(np.stack([*tie.mass, tie.mass[0] * above]), first, axis=1)
+        if goes_on:
+            found[:, 0] += held[:, 0]
+        else:
+            found = np.concatenate([held, found], axis=1)
+        total, rows = (a + b for a, b in zip((total, rows), _summed(found[:, :-1]), strict=True))
+        number, held = tie.group[-1:], found[:, -1:]
+    total, rows = (a + b for a, b in zip((total, rows), _summed(held), strict=True))
+    return total / rows if rows else None
+
+
+def _summed(groups: Doubles) -> tuple[float, float]:
+    """Sum up rows times AUC, and rows, of groups (3, g): negative, positive, wins."""
+    negative, positive, wins = groups[:, (groups[:2] > 0.0).all(axis=0)]
+    rows = negative + positive
+    return float((rows * (wins / (negative * positive))).sum()), float(rows.sum())

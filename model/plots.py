@@ -128,7 +128,8 @@ def task_picture(task: Task, predicted: Floats, labels: Floats, times: Floats | 
         times: (B,), how often each row counts among those of a binary task.
     """
     labelled = ~np.isnan(labels)
-    predicted, labels, times = predicted[labelled], labels[labelled], None if times is None else times[labelled]
+    if not labelled.all():
+        predicted, labels, times = predicted[labelled], labels[labelled], None if times is None else times[labelled]
     if task.kind == "regression":
         return predicted_against_true(task.name, predicted, labels)
     if task.kind == "binary":

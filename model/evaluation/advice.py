@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from metrics.blocks import blocks, spans
 from metrics.intervals import FEW, Z, losses, mean_and_error
 from model.evaluation.experts import on_experts
 from model.evaluation.towers import on_towers
 from model.network.model import Model, Predictions
 from model.schema import Dataset, Task
-from model.training.judged import judged, outputs_of
+from model.training.judged import Judged, judged, outputs_of
 from model.training.metrics import baselines, best_constant
 from model.training.progress import EpochRecord, History
 
@@ -87,21 +89,31 @@ def on_gain(dataset: Dataset, test: Predictions) -> list[str]:
         rows = judged(test.tasks[name], dataset.test, dataset.tasks, t, given)
         if constant is None or len(rows.truth) < FEW:
             continue
-        trivial = rows._replace(answer=np.broadcast_to(np.asarray(constant), rows.answer.shape))
-        before, now = losses(task.kind, trivial.answer, rows.truth), losses(task.kind, rows.answer, rows.truth)
-        gain, error = mean_and_error(before - now, rows.times)
+        gains, lost = _gains(task.kind, constant, rows)
+        gain, error = mean_and_error(gains, rows.times)
         if gain - Z * error > 0.0:
             continue
-        said.append(_not_better(task, name, [mean_and_error(of, rows.times)[0] for of in (before, now)], gain, error))
+        said.append(_not_better(task, name, lost, gain, error))
     return said
 
 
-def _not_better(task: Task, name: str, means: Sequence[float], gain: float, error: float) -> str:
+def _gains(kind: str, constant: float | list[float], rows: Judged) -> tuple[NDArray[np.float64], float]:
+    """Compute how much less each row loses than by a constant answer, (B,), and the mean loss."""
+    gains, lost, mass = np.empty(len(rows.truth)), 0.0, 0.0
+    for span, block in zip(spans(len(gains)), blocks(rows.answer, rows.truth, rows.times), strict=True):
+        now = losses(kind, block.answer, block.truth)
+        trivial = losses(kind, np.broadcast_to(np.asarray(constant), block.answer.shape), block.truth)
+        gains[span] = trivial - now
+        lost, mass = lost + float(block.times @ now), mass + float(block.times.sum())
+    return gains, lost / mass
+
+
+def _not_better(task: Task, name: str, lost: float, gain: float, error: float) -> str:
     metric = "mean squared error" if task.kind == "regression" else "log-loss"
     how = "is not better than" if gain <= 0.0 else "cannot be told from"
     word = "mean" if task.kind == "regression" else "base rate"
     return (
-        f"Task '{name}' {how} its {word}: its {metric} on test rows is {means[1]:.4g}, and that of the best constant "
-        f"{means[0]:.4g} (gain {gain:.2g} ± {Z * error:.2g}). See whether a feature says anything about it, then lower "
-        "train.learning_rate, raise train.epochs, or give it a higher tasks.weight."
+        f"Task '{name}' {how} its {word}: its {metric} on test rows is {lost:.4g}, and that of the best constant "
+        f"{lost + gain:.4g} (gain {gain:.2g} ± {Z * error:.2g}). See whether a feature says anything about it, then "
+        "lower train.learning_rate, raise train.epochs, or give it a higher tasks.weight."
     )

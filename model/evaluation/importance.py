@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metrics.intervals import losses
+from metrics.intervals import losses, mean_and_error
 from model.network.inputs import BATCH_ROWS, Inputs, inputs_of
 from model.network.model import Model, predictions_of, raw_outputs
 from model.schema import Dataset, FeatureSchema, Rows, Task
@@ -125,5 +125,5 @@ def _batches(inputs: Inputs, rows: int) -> list[Inputs]:
 
 
 def _score(task: Task, rows: Judged) -> tuple[str, float]:
-    loss = float(np.average(losses(task.kind, rows.answer, rows.truth), weights=rows.times))
+    loss, _ = mean_and_error(losses(task.kind, rows.answer, rows.truth), rows.times)
     return ("rmse", float(np.sqrt(loss))) if task.kind == "regression" else ("log_loss", loss)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.intervals import Estimate, estimate
+from metrics.intervals import Estimate, estimate, mean_and_error
 from model.network.model import Predictions
 from model.schema import Dataset
 from model.training.judged import Judged, judged, outputs_of
@@ -53,7 +53,7 @@ def segment_tables(dataset: Dataset, test: Predictions) -> list[SegmentTable]:
         codes, listed = _lines(rows.segments[:, place], column.values)
         for output, t, given in outputs_of(dataset.tasks):
             whole = judged(test.tasks[output], rows, dataset.tasks, t, given)
-            parts = [(value, whole.take(codes == line)) for line, value in enumerate(listed)]
+            parts = ((value, whole.take(codes == line)) for line, value in enumerate(listed))
             segments = [_segment(value, part, dataset.tasks[t].kind) for value, part in parts]
             found = tuple(segment for segment in segments if segment.rows)
             tables.append(SegmentTable(column.name, output, dataset.tasks[t].kind, found))
@@ -73,5 +73,5 @@ def _segment(value: str | None, rows: Judged, kind: str) -> Segment:
     found = estimate(kind, rows.answer, rows.truth, rows.times)
     if kind == "multiclass" or not len(rows.truth):
         return Segment(value, len(rows.truth), None, None, found)
-    observed, predicted = (float(np.average(of, weights=rows.times)) for of in (rows.truth, rows.answer))
+    observed, predicted = (mean_and_error(of, rows.times)[0] for of in (rows.truth, rows.answer))
     return Segment(value, len(rows.truth), observed, predicted, found)

@@ -3,10 +3,12 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from model.mmoe import Tower
 from model.network.inputs import batches_of
 from model.network.model import Model, Predictions, raw_outputs
-from model.schema import Dataset, Task
+from model.schema import Dataset, Rows, Task
 
 PILE = 0.05
 """Share of the labelled test rows, or of those of one class, that is too much for one answer."""
@@ -20,15 +22,31 @@ def on_towers(model: Model, dataset: Dataset, test: Predictions) -> list[str]:
     It reads what a ReLU has left, numbers from 0: where all of them are 0 the output is the bias,
     and where all weights have one sign as well, no output lies beyond it.
     """
-    raw = raw_outputs(model, batches_of(dataset.test)).outputs
     said = []
-    for t, (task, tower) in enumerate(zip(dataset.tasks, model.network.towers, strict=True)):  # type: ignore[arg-type]
-        last = tower.last
-        idle = (raw[t].reshape(len(dataset.test), -1) == last.bias).all(dim=1).cpu().numpy()
+    for t, (task, idle) in enumerate(zip(dataset.tasks, _idle(model, dataset.test), strict=True)):
         labels = dataset.test.labels[:, t]
         if _is_pile(task, idle, labels):
-            said.append(_sentence(task, idle, labels, test, last.weight.detach()))
+            said.append(_sentence(task, idle, labels, test, _last(model, t).weight.detach()))
     return said
+
+
+def _idle(model: Model, rows: Rows) -> list[Mask]:
+    """Mark the rows whose output is the bias alone, (R,) of each task."""
+    biases = [_last(model, t).bias for t in range(len(model.tasks))]
+    found: list[list[Mask]] = [[] for _ in biases]
+    for inputs in batches_of(rows):
+        for held, raw, bias in zip(found, raw_outputs(model, [inputs]).outputs, biases, strict=True):
+            held.append((raw.reshape(len(raw), -1) == bias).all(dim=1).cpu().numpy())
+    return [np.concatenate(held) for held in found]
+
+
+def _last(model: Model, task: int) -> nn.Linear:
+    """Return the last layer of a task's tower."""
+    towers = model.network.towers
+    assert isinstance(towers, nn.ModuleList)
+    tower = towers[task]
+    assert isinstance(tower, Tower)
+    return tower.last
 
 
 def _is_pile(task: Task, idle: Mask, labels: NDArray[np.float64]) -> bool:

@@ -146,4 +146,13 @@ def predict(model: Model, rows: Rows, batch_size: int = BATCH_ROWS, *, gates: bo
 
     Gate weights take T x E numbers a row.
     """
-    return predictions_of(raw_outputs(model, batches_of(rows, batch_size), gates), model.tasks)
+    answers: dict[str, NDArray[np.float32]] = {}
+    weights: list[NDArray[np.float32]] = []
+    for number, inputs in enumerate(batches_of(rows, batch_size)):
+        part = predictions_of(raw_outputs(model, [inputs], gates), model.tasks)
+        for name, values in part.tasks.items():
+            if name not in answers:
+                answers[name] = np.empty((len(rows), *values.shape[1:]), values.dtype)
+            answers[name][number * batch_size :][: len(values)] = values
+        weights += [] if part.gate_weights is None else [part.gate_weights]
+    return Predictions(answers, np.concatenate(weights) if weights else None)

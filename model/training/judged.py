@@ -6,23 +6,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.blocks import Times
 from model.schema import Rows, Task, funnel
-
-Times = NDArray[np.float64] | None
-"""(B,), how often each labelled row counts; None for once each."""
 
 
 class Judged(NamedTuple):
     """Answers of one output beside the truth, over the rows that judge it.
 
+    Where all rows of the split do, the arrays are views, perhaps of mapped files.
+
     Attributes:
-        answer: float64 (B,) or (B, K), in natural units or probabilities.
+        answer: (B,) or (B, K), in natural units or probabilities.
         truth: float64 (B,), a number, 0 or 1, or the index of a class.
-        times: of each row.
+        times: (B,), how often each row counts; None for once each.
         chosen: (R,) which rows of the split they are.
     """
 
-    answer: NDArray[np.float64]
+    answer: NDArray[np.floating]
     truth: NDArray[np.float64]
     times: Times
     chosen: NDArray[np.bool_]
@@ -48,8 +48,9 @@ def judged(
             came true.
     """
     chosen = labelled_rows(rows, tasks, column, given)
-    truth = rows.labels[chosen, column].astype(np.float64)
-    return Judged(predicted[chosen].astype(np.float64), truth, weights_of(rows, tasks, column, chosen), chosen)
+    part = slice(None) if chosen.all() else chosen
+    truth = np.asarray(rows.labels[part, column], np.float64)
+    return Judged(predicted[part], truth, weights_of(rows, tasks, column, part), chosen)
 
 
 def outputs_of(tasks: Sequence[Task]) -> list[tuple[str, int, bool]]:
@@ -71,15 +72,15 @@ def labelled_rows(rows: Rows, tasks: Sequence[Task], column: int, given: bool) -
     return labelled
 
 
-def weights_of(rows: Rows, tasks: Sequence[Task], column: int, chosen: NDArray[np.bool_]) -> Times:
+def weights_of(rows: Rows, tasks: Sequence[Task], column: int, chosen: NDArray[np.bool_] | slice) -> Times:
     """Say how often each chosen row counts for a task.
 
     Only the first task of a funnel can have sampled negatives, and then so have those behind it.
     """
-    times = None if rows.weights is None else rows.weights[chosen].astype(np.float64)
+    times = None if rows.weights is None else rows.weights[chosen]
     first = funnel(tasks, tasks[column])[-1]
     kept = tasks[first].negatives_kept
     if kept == 1.0:
         return times
     dropped = np.where(rows.labels[chosen, first] == 0.0, 1.0 / kept, 1.0)
-    return dropped if times is None else times * dropped
+    return dropped if times is None else times * dropped  # float64

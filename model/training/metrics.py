@@ -1,17 +1,23 @@
-"""Metrics per kind of task, by scikit-learn's definitions, over the labelled rows."""
+"""Metrics per kind of task, by scikit-learn's definitions, over the labelled rows.
 
-from collections.abc import Sequence
+Sums are taken block by block in float64; beside the answers, a binary task takes 8 bytes a row,
+for the order of the answers.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import metrics as sk
 
-from metrics.ranking import grouped_auc
+from metrics.blocks import Numbers, Times, blocks
+from metrics.decisions import Decisions
+from metrics.intervals import losses
+from metrics.ranking import areas, grouped_auc
 from metrics.reliability import calibration_error
 from model.network.model import Predictions
 from model.schema import Rows, Task
-from model.training.judged import Times, judged, labelled_rows, outputs_of, weights_of
+from model.training.judged import judged, labelled_rows, outputs_of, weights_of
 
 CHUNK_ROWS = 1 << 20
 """Rows whose labels are copied at a time."""
@@ -42,9 +48,7 @@ def evaluate(predictions: Predictions, rows: Rows, tasks: Sequence[Task]) -> dic
         Metrics by name, by task; and by conditional output, over the rows in which the task before
         came true.
     """
-    return {
-        name: _measure(tasks[t], predictions.tasks[name], rows, tasks, t, given) for name, t, given in outputs_of(tasks)
-    }
+    return {name: _measure(predictions.tasks[name], rows, tasks, t, given) for name, t, given in outputs_of(tasks)}
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,7 @@ def baselines(train: Rows, test: Rows, tasks: Sequence[Task]) -> dict[str, Basel
         constant = best_constant(train, tasks, t, given)
         if constant is None:
             continue
-        everywhere = np.broadcast_to(np.asarray(constant), (len(test), *np.shape(constant)))
-        found[name] = Baseline(constant, _measure(tasks[t], everywhere, test, tasks, t, given))
+        found[name] = Baseline(constant, _measure_constant(constant, test, tasks, t, given))
     return found
 
 
@@ -96,76 +99,114 @@ def best_constant(
         chunk: rows that are copied at a time.
     """
     task = tasks[column]
-    classes = len(task.classes) if task.kind == "multiclass" else 1
-    summed, counted = np.zeros(classes), 0.0
-    for begin in range(0, len(train), chunk):
+    if task.kind == "multiclass":
+        masses = _class_masses(train, tasks, column, given, chunk)
+        return (masses / masses.sum()).tolist() if masses.any() else None
+    summed = counted = 0.0
+    for known, times in _labels(train, tasks, column, given, chunk):
+        counted += float(times.sum())
+        summed += float(times @ known)
+    return summed / counted if counted else None
+
+
+def _labels(
+    rows: Rows, tasks: Sequence[Task], column: int, given: bool, chunk: int = CHUNK_ROWS
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Read a task's labels, some rows at a time, and how often each counts."""
+    for begin in range(0, len(rows), chunk):
         part = slice(begin, begin + chunk)
-        rows = replace(train, labels=train.labels[part], weights=None if train.weights is None else train.weights[part])
-        labelled = labelled_rows(rows, tasks, column, given)
-        known, times = rows.labels[labelled, column].astype(np.float64), weights_of(rows, tasks, column, labelled)
-        counted += len(known) if times is None else float(times.sum())
-        if task.kind == "multiclass":
-            summed += np.bincount(known.astype(np.int64), times, classes)
-        else:
-            summed += known.sum() if times is None else (known * times).sum()
-    if counted == 0.0:
-        return None
-    return (summed / counted).tolist() if task.kind == "multiclass" else float(summed[0] / counted)
+        weights = None if rows.weights is None else rows.weights[part]
+        some = replace(rows, labels=rows.labels[part], weights=weights)
+        labelled = labelled_rows(some, tasks, column, given)
+        known = some.labels[labelled, column].astype(np.float64)
+        times = weights_of(some, tasks, column, labelled)
+        yield known, np.ones(len(known)) if times is None else times.astype(np.float64)
+
+
+def _class_masses(
+    rows: Rows, tasks: Sequence[Task], column: int, given: bool, chunk: int = CHUNK_ROWS
+) -> NDArray[np.float64]:
+    """Count the rows of each class, (K,)."""
+    masses = np.zeros(len(tasks[column].classes))
+    for known, times in _labels(rows, tasks, column, given, chunk):
+        masses += np.bincount(known.astype(np.int64), times, len(masses))
+    return masses
 
 
 def _measure(
-    task: Task,
-    predicted: NDArray[np.floating],
-    rows: Rows,
-    tasks: Sequence[Task],
-    column: int,
-    given: bool = False,
+    predicted: NDArray[np.floating], rows: Rows, tasks: Sequence[Task], column: int, given: bool
 ) -> dict[str, float]:
     answer, truth, times, chosen = judged(predicted, rows, tasks, column, given)
+    task = tasks[column]
     if not len(truth):
         return {}
     if task.kind == "regression":
         return _regression(answer, truth, times)
-    classes = truth.astype(np.int64)
     if task.kind == "multiclass":
-        return {name: float(value) for name, value in _multiclass(answer, classes, times).items()}
-    found = _binary(answer, classes, times)
-    gauc = None if rows.groups is None else grouped_auc(answer, classes, times, rows.groups[chosen])
-    return {name: float(value) for name, value in found.items()} | ({} if gauc is None else {"gauc": gauc})
+        return _multiclass(answer, truth, times)
+    gauc = None if rows.groups is None else grouped_auc(answer, truth, times, rows.groups[chosen])
+    return _binary(answer, truth, times) | ({} if gauc is None else {"gauc": gauc})
 
 
-def _regression(answer: NDArray[np.float64], truth: NDArray[np.float64], times: Times) -> dict[str, float]:
-    found = {
-        "rmse": float(sk.root_mean_squared_error(truth, answer, sample_weight=times)),
-        "mae": float(sk.mean_absolute_error(truth, answer, sample_weight=times)),
-    }
+def _measure_constant(
+    constant: float | list[float], rows: Rows, tasks: Sequence[Task], column: int, given: bool
+) -> dict[str, float]:
+    """Measure one answer to all rows: that to a row of each class that counts as often as all."""
+    if tasks[column].kind == "regression":
+        return _measure(np.broadcast_to(np.asarray(constant, np.float64), len(rows)), rows, tasks, column, given)
+    masses = _class_masses(rows, tasks, column, given)
+    classes = np.flatnonzero(masses)
+    if not len(classes):
+        return {}
+    answers = np.broadcast_to(np.asarray(constant), (len(classes), *np.shape(constant)))
+    if tasks[column].kind == "multiclass":
+        return _multiclass(answers, classes, masses[classes])
+    found = _binary(answers, classes, masses[classes])
+    if rows.groups is not None:
+        everywhere = judged(np.broadcast_to(np.float32(0.0), len(rows)), rows, tasks, column, given)
+        gauc = grouped_auc(everywhere.answer, everywhere.truth, everywhere.times, rows.groups[everywhere.chosen])
+        found |= {} if gauc is None else {"gauc": gauc}
+    return found
+
+
+def _regression(answer: Numbers, truth: Numbers, times: Times) -> dict[str, float]:
+    mass = summed = squares = distances = apart = 0.0
+    for block in blocks(answer, truth, times):
+        error = block.answer - block.truth
+        mass, summed = mass + float(block.times.sum()), summed + float(block.times @ block.truth)
+        squares += float(block.times @ error**2)
+        distances += float(block.times @ np.abs(error))
+    found = {"rmse": float(np.sqrt(squares / mass)), "mae": distances / mass}
     if len(truth) > 1 and np.ptp(truth) > 0.0:
-        found["r2"] = float(sk.r2_score(truth, answer, sample_weight=times))
+        for block in blocks(answer, truth, times):
+            apart += float(block.times @ (block.truth - summed / mass) ** 2)
+        found["r2"] = 1.0 - squares / apart
     return found
 
 
-def _binary(answer: NDArray[np.float64], classes: NDArray[np.int64], times: Times) -> dict[str, float]:
-    decided = (answer >= 0.5).astype(np.int64)
-    found = {"log_loss": sk.log_loss(classes, answer, labels=[0, 1], sample_weight=times)}
-    found |= {"ece": calibration_error(answer, classes, times), **_decisions(decided, classes, times)}
-    if 0 < classes.sum() < len(classes):
-        auc = sk.roc_auc_score(classes, answer, sample_weight=times)
-        found = {"auc": auc, "pr_auc": sk.average_precision_score(classes, answer, sample_weight=times), **found}
+def _binary(answer: Numbers, truth: Numbers, times: Times) -> dict[str, float]:
+    order, decisions, mass, lost = np.argsort(answer), Decisions(2), 0.0, 0.0
+    for block in blocks(answer, truth, times):
+        mass += float(block.times.sum())
+        lost += float(block.times @ losses("binary", block.answer, block.truth))
+        decisions.add((block.answer >= 0.5).astype(np.int64), block.truth.astype(np.int64), block.times)
+    found = {"log_loss": lost / mass, "ece": calibration_error(answer, truth, times, order), **decisions.metrics()}
+    if 0 < np.count_nonzero(truth) < len(truth):
+        area = areas(answer, truth, times, order)
+        found = {"auc": area.roc, "pr_auc": area.precision, **found}
     return found
 
 
-def _multiclass(answer: NDArray[np.float64], classes: NDArray[np.int64], times: Times) -> dict[str, float]:
-    shares = answer / answer.sum(axis=1, keepdims=True)  # float32 rows miss 1 by more than scikit-learn allows
-    found = {"log_loss": sk.log_loss(classes, shares, labels=np.arange(answer.shape[1]), sample_weight=times)}
-    found |= _decisions(answer.argmax(axis=1), classes, times)
-    if len(np.unique(classes)) == answer.shape[1]:
-        each = [sk.roc_auc_score(classes == k, shares[:, k], sample_weight=times) for k in range(answer.shape[1])]
+def _multiclass(answer: Numbers, truth: Numbers, times: Times) -> dict[str, float]:
+    decisions, mass, lost = Decisions(answer.shape[1]), 0.0, 0.0
+    for block in blocks(answer, truth, times):
+        shares = block.answer / block.answer.sum(axis=1, keepdims=True)  # float32 rows miss 1
+        mass += float(block.times.sum())
+        lost += float(block.times @ losses("multiclass", shares, block.truth))
+        decisions.add(block.answer.argmax(axis=1), block.truth.astype(np.int64), block.times)
+    found = {"log_loss": lost / mass, **decisions.metrics()}
+    if len(np.unique(truth)) == answer.shape[1]:
+        sums = answer.sum(axis=1, dtype=np.float64)
+        each = [areas(answer[:, k] / sums, truth == k, times).roc for k in range(answer.shape[1])]
         found = {"auc": float(np.mean(each)), **found}
     return found
-
-
-def _decisions(decided: NDArray[np.int64], classes: NDArray[np.int64], times: Times) -> dict[str, float]:
-    return {
-        "accuracy": sk.accuracy_score(classes, decided, sample_weight=times),
-        "macro_f1": sk.f1_score(classes, decided, average="macro", zero_division=0.0, sample_weight=times),
-    }

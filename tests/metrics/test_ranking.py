@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from metrics.ranking import grouped_auc, placements
+from metrics.intervals import mean_and_error
+from metrics.ranking import areas, auc_error, grouped_auc
 
+pytestmark = pytest.mark.usefixtures("few_rows_a_block")
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -17,17 +19,32 @@ def drawn(seed: int, rows: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return random.integers(0, 7, rows) / 7, classes, random.integers(1, 5, rows).astype(float), groups
 
 
-@settings(deadline=None, max_examples=40)
-@given(seed=SEEDS)
-def test_the_mean_placement_of_either_class_is_the_auc(seed: int) -> None:
+@settings(deadline=None, max_examples=60)
+@given(seed=SEEDS, weighted=st.booleans())
+def test_areas_are_those_of_scikit_learn(seed: int, weighted: bool) -> None:
     answer, classes, times, _ = drawn(seed)
-    placed = placements(answer, classes, times, np.zeros(len(answer), np.int64))
     if not 0 < classes.sum() < len(classes):
-        assert np.isnan(placed).all()
         return
-    expected = roc_auc_score(classes, answer, sample_weight=times)
-    for of in (classes == 1, classes == 0):
-        assert np.average(placed[of], weights=times[of]) == pytest.approx(expected)
+    weights = times if weighted else None
+    found = areas(answer.astype(np.float32), classes, None if weights is None else weights.astype(np.float32))
+    assert found.roc == pytest.approx(roc_auc_score(classes, answer, sample_weight=weights), rel=1e-12)
+    expected = average_precision_score(classes, answer, sample_weight=weights)
+    assert found.precision == pytest.approx(expected, rel=1e-12)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=SEEDS)
+def test_the_error_of_auc_is_that_of_the_mean_placements(seed: int) -> None:
+    answer, classes, times, _ = drawn(seed)
+    positive = classes == 1
+    if not 2 <= positive.sum() <= len(classes) - 2:
+        return
+    wins = (answer[positive][:, None] > answer[~positive]) + 0.5 * (answer[positive][:, None] == answer[~positive])
+    placed = np.average(wins, axis=1, weights=times[~positive]), np.average(wins, axis=0, weights=times[positive])
+    errors = [mean_and_error(of, times[here])[1] for of, here in zip(placed, (positive, ~positive), strict=True)]
+    order = np.argsort(answer)
+    found = auc_error(answer, classes, times, order, areas(answer, classes, times, order))
+    assert found == pytest.approx(np.hypot(errors[0], errors[1]), rel=1e-9, abs=1e-12)
 
 
 @settings(deadline=None, max_examples=40)

@@ -1,12 +1,16 @@
 import math
+import tracemalloc
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from sklearn import metrics as sk
 
+from metrics import blocks
 from model.config.run import METRICS
 from model.network.model import Predictions
 from model.schema import Rows, Task, TaskKind
@@ -30,6 +34,69 @@ def measure(
     rows = replace(rows, groups=None if groups is None else np.asarray(groups))
     task = Task("t", kind, CLASSES[kind])
     return evaluate(Predictions({"t": np.asarray(predicted, np.float32)}, None), rows, [task])["t"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(kind=st.sampled_from(sorted(CLASSES)), seed=st.integers(0, 2**32 - 1), weighted=st.booleans())
+def test_metrics_are_those_of_scikit_learn_however_rows_are_cut(kind: TaskKind, seed: int, weighted: bool) -> None:
+    random = np.random.default_rng(seed)
+    rows = int(random.integers(1, 60))
+    probabilities = (random.integers(0, 9, rows) / 8).astype(np.float32)  # ties, 0 and 1
+    shares = random.dirichlet(np.ones(3), rows).astype(np.float32)
+    predicted = {"regression": probabilities, "binary": probabilities, "multiclass": shares}[kind]
+    labels = random.integers(0, 2 if kind == "binary" else 3, rows).astype(float)
+    labels = np.where(random.random(rows) < 0.2, NAN, labels)
+    weights = random.uniform(0.1, 3.0, rows).astype(np.float32) if weighted else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK_ROWS", 7)
+        found = measure(kind, predicted, labels, weights)
+    here = ~np.isnan(labels)
+    times = None if weights is None else weights[here].astype(np.float64)
+    expected = by_scikit_learn(kind, predicted[here].astype(np.float64), labels[here], times) if here.any() else {}
+    assert {name: value for name, value in found.items() if name != "ece"} == pytest.approx(expected, rel=1e-9)
+
+
+def by_scikit_learn(
+    kind: TaskKind, answer: NDArray[np.float64], truth: NDArray[np.float64], times: NDArray[np.float64] | None
+) -> dict[str, float]:
+    weights: dict[str, Any] = {"sample_weight": times}
+    if kind == "regression":
+        found = {
+            "rmse": sk.root_mean_squared_error(truth, answer, **weights),
+            "mae": sk.mean_absolute_error(truth, answer, **weights),
+        }
+        return found | ({"r2": sk.r2_score(truth, answer, **weights)} if np.ptp(truth) > 0.0 else {})
+    shares = answer if kind == "binary" else answer / answer.sum(axis=1, keepdims=True)
+    decided = (answer >= 0.5) if kind == "binary" else answer.argmax(axis=1)
+    classes = np.arange(len(CLASSES[kind]))
+    found = {
+        "log_loss": sk.log_loss(truth, shares, labels=classes, **weights),
+        "accuracy": sk.accuracy_score(truth, decided, **weights),
+        "macro_f1": sk.f1_score(truth, decided, average="macro", zero_division=0.0, **weights),
+    }
+    if len(np.unique(truth)) < len(classes):
+        return found
+    if kind == "binary":
+        average = sk.average_precision_score(truth, answer, **weights)
+        return found | {"auc": sk.roc_auc_score(truth, answer, **weights), "pr_auc": average}
+    return found | {"auc": np.mean([sk.roc_auc_score(truth == k, shares[:, k], **weights) for k in classes])}
+
+
+def test_metrics_of_many_rows_take_few_bytes_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of the answers takes 8 bytes, and which rows have a label one."""
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 1024)
+    random, rows = np.random.default_rng(0), 200_000
+    answer = random.random(rows).astype(np.float32)
+    split = rows_of(random.random(rows) < answer)
+    task, predictions = Task("t", "binary", CLASSES["binary"]), Predictions({"t": answer}, None)
+    evaluate(predictions, split, [task])  # what is imported and allocated once
+    tracemalloc.start()
+    try:
+        evaluate(predictions, split, [task])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * rows
 
 
 def test_regression_metrics_are_in_the_label_s_units() -> None:
