@@ -3,6 +3,7 @@
 import polars as pl
 
 from tables.config import TableData
+from tables.distinct import few_values
 from tables.missing import Markers
 
 TEXTS = (pl.String, pl.Categorical, pl.Enum)
@@ -24,13 +25,30 @@ def clean(frame: pl.DataFrame, data: TableData, markers: Markers) -> tuple[pl.Da
         pl.col(pl.Categorical, pl.Enum).cast(pl.String), pl.col(pl.Float32, pl.Float64).fill_nan(None)
     )
     texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    clean_texts = _clean_as_they_are(frame, texts, data.strip, markers)
+    texts = [name for name in texts if name not in clean_texts]
     frame = _trimmed(frame, texts, data.strip)
     by_default = data.missing_only is None and "NA" not in data.missing
     not_available = _not_available(frame, texts) if by_default else {}
-    able = {name: markers.marked(pl.col(name), dtype) for name, dtype in frame.schema.items()}
+    able = {name: markers.marked(pl.col(name), frame.schema[name]) for name in frame.columns if name not in clean_texts}
     marked = {name: mark for name, mark in able.items() if mark is not None}
     held = _where_any(frame, marked)
     return frame.with_columns(pl.when(~marked[name]).then(pl.col(name)).alias(name) for name in held), not_available
+
+
+def _clean_as_they_are(frame: pl.DataFrame, texts: list[str], strip: bool, markers: Markers) -> frozenset[str]:
+    """Find columns of text whose distinct values are few, and none of which cleaning changes."""
+    few = {name: values for name in texts if (values := few_values(frame[name])) is not None}
+    if not few or not _changed(pl.concat([values.alias("") for values in few.values()]), strip, markers):
+        return frozenset(few)
+    return frozenset(name for name, values in few.items() if not _changed(values.alias(""), strip, markers))
+
+
+def _changed(values: pl.Series, strip: bool, markers: Markers) -> bool:
+    """Check whether cleaning changes any of some values."""
+    given = values.to_frame()
+    cleaned = _trimmed(given, [values.name], strip)
+    return bool(markers.mask(cleaned.to_series()).any()) or not cleaned.equals(given)
 
 
 def _trimmed(frame: pl.DataFrame, texts: list[str], strip: bool) -> pl.DataFrame:

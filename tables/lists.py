@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tables.columns import plain_text, texts
+from tables.distinct import few_values
 from tables.errors import DataError
 from tables.source import Table
 
@@ -54,19 +55,29 @@ def lists(table: Table, name: str, key: str, separator: str) -> Lists:
     if not of_lists:
         series = texts(table, name, key).str.split(separator)
     lengths = series.list.len().fill_null(0).to_numpy().astype(np.int64)
-    given = series.filter(pl.Series(lengths > 0)).explode()
-    cells = np.repeat(np.arange(len(series)), lengths)
-    values = _cleaned(given, table, name, key)
-    present = values.is_not_null().to_numpy()
-    values, cells = values.drop_nulls(), cells[present]
-    if of_lists and (split := values.str.contains(separator, literal=True)).any():
-        place = int(split.arg_max() or 0)
+    values = series.filter(pl.Series(lengths > 0)).explode()
+    looked_at = _clean_as_they_are(values, table, name, key)
+    if looked_at is None:
+        cells = np.repeat(np.arange(len(series)), lengths)
+        values = _cleaned(values, table, name, key)
+        lengths = np.bincount(cells[values.is_not_null().to_numpy()], minlength=len(series))
+        looked_at = values = values.drop_nulls()
+    if of_lists and looked_at.str.contains(separator, literal=True).any():
+        place = int(values.str.contains(separator, literal=True).arg_max() or 0)
+        row = table.row_numbers[np.searchsorted(np.cumsum(lengths), place, side="right")]
         raise DataError(
-            f"{key}: column '{name}' holds {values[place]!r} in the list of row {table.row_numbers[cells[place]]}, and "
-            f"the separator {separator!r} may be part of no value; choose another 'separator' for the column"
+            f"{key}: column '{name}' holds {values[place]!r} in the list of row {row}, and the separator "
+            f"{separator!r} may be part of no value; choose another 'separator' for the column"
         )
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=len(series)))])
-    return Lists(values, offsets.astype(np.int64))
+    return Lists(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+
+def _clean_as_they_are(values: pl.Series, table: Table, name: str, key: str) -> pl.Series | None:
+    """Return the distinct values if they are few, all text, and none of them is to be cleaned."""
+    few = few_values(values) if values.dtype == pl.String else None
+    if few is None or few.null_count():
+        return None
+    return few if _cleaned(few, table, name, key).equals(few) else None
 
 
 def _cleaned(given: pl.Series, table: Table, name: str, key: str) -> pl.Series:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.data.coding.hashing import murmur3_32
+from model.data.coding.hashing import murmur3_32_by_seeds
 from tables.columns import texts
 from tables.source import Table
 
@@ -36,5 +36,7 @@ def key_places(table: Table, names: Sequence[str], seed: int, key: str) -> NDArr
         text = (
             pl.select(pl.lit("\x1e") + pl.Series(table.row_numbers).cast(pl.String)).to_series().zip_with(without, text)
         )
-    high, low = (murmur3_32(text, (seed ^ salt) % 2**32).astype(np.uint64) for salt in SALTS)
-    return ((high << np.uint64(21)) | (low >> np.uint64(11))).astype(np.float64) / 2.0**53
+    seeds = [(seed ^ salt) % 2**32 for salt in SALTS]
+    high, low = murmur3_32_by_seeds(text, seeds).astype(np.uint64)
+    places: NDArray[np.float64] = ((high << np.uint64(21)) | (low >> np.uint64(11))).astype(np.float64) / 2.0**53
+    return places

@@ -102,8 +102,11 @@ def take_values(
     values: pl.Series, offsets: Offsets, chosen: NDArray[np.bool_] | NDArray[np.int64]
 ) -> tuple[pl.Series, Offsets]:
     """Take the values (V,) and offsets (R + 1,) of cells, chosen as by `take`."""
-    rows = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
-    sizes = np.diff(offsets)[rows]
+    if chosen.dtype == np.bool_:
+        sizes = np.diff(offsets)
+        here = np.repeat(chosen, sizes)
+        return values.filter(pl.Series(here)), np.concatenate([[0], np.cumsum(sizes[chosen])]).astype(np.int64)
+    sizes = np.diff(offsets)[chosen]
     taken = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    places = np.arange(taken[-1]) + np.repeat(offsets[rows] - taken[:-1], sizes)
+    places = np.arange(taken[-1]) + np.repeat(offsets[chosen] - taken[:-1], sizes)
     return values.gather(places), taken

@@ -1,5 +1,7 @@
 """MurmurHash3 (x86, 32 bits; Appleby, public domain) of many texts at once."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -7,6 +9,12 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint32]
 
 C1, C2 = np.uint32(0xCC9E2D51), np.uint32(0x1B873593)
+
+TAILS = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF], np.uint32)
+"""Masks of the bytes behind the last whole word, by their number."""
+
+CHUNK_ROWS = 65_536
+"""Texts that are hashed together: each of their bytes takes five of memory."""
 
 
 def murmur3_32(texts: pl.Series, seed: int = 0) -> Words:
@@ -21,19 +29,33 @@ def murmur3_32(texts: pl.Series, seed: int = 0) -> Words:
     Returns:
         uint32 (R,).
     """
-    lengths = texts.str.len_bytes().to_numpy().astype(np.int64)
-    joined = (texts.str.join("").item() if len(texts) else "").encode() + b"\0\0\0\0"  # a word from every byte on
-    words = np.ndarray((len(joined) - 3,), "<u4", joined, strides=(1,))
-    starts = np.cumsum(lengths) - lengths
-    hashed = np.full(len(texts), seed, np.uint32)
-    longest = int(lengths.max(initial=0))
-    for place in range(0, longest - longest % 4, 4):
-        here = slice(None) if place == 0 and bool((lengths >= 4).all()) else np.flatnonzero(lengths >= place + 4)
-        mixed = hashed[here] ^ _scramble(words[starts[here] + place])
-        hashed[here] = _rotate(mixed, 13) * np.uint32(5) + np.uint32(0xE6546B64)
-    tail = lengths % 4
-    rest = words[starts + lengths - tail] & ((np.uint32(1) << (8 * tail).astype(np.uint32)) - np.uint32(1))
-    return _finish(hashed ^ _scramble(rest) ^ lengths.astype(np.uint32))
+    hashed: Words = murmur3_32_by_seeds(texts, (seed,))[0]
+    return hashed
+
+
+def murmur3_32_by_seeds(texts: pl.Series, seeds: Sequence[int]) -> Words:
+    """Hash texts with several seeds: uint32 (S, R); see `murmur3_32`."""
+    hashed = np.empty((len(seeds), len(texts)), np.uint32)
+    for begin in range(0, len(texts), CHUNK_ROWS):
+        part = texts.slice(begin, CHUNK_ROWS)
+        hashed[:, begin : begin + len(part)] = _hash(part, seeds)
+    return hashed
+
+
+def _hash(texts: pl.Series, seeds: Sequence[int]) -> Words:
+    lengths = texts.str.len_bytes().to_numpy()
+    joined = texts.str.join("").item().encode() + b"\0\0\0\0"  # a word from every byte on
+    words = np.ndarray((len(joined) - 3,), "<u4", joined, strides=(1,)).copy()
+    starts = np.cumsum(lengths.astype(np.int64)) - lengths
+    whole = lengths >> np.uint32(2)
+    hashed = np.repeat(np.array(seeds, np.uint32)[:, None], len(texts), axis=1)
+    for place in range(int(whole.max(initial=0))):
+        here = whole > place
+        rows = slice(None) if here.all() else np.flatnonzero(here)
+        mixed = hashed[:, rows] ^ _scramble(words[starts[rows] + 4 * place])
+        hashed[:, rows] = _rotate(mixed, 13) * np.uint32(5) + np.uint32(0xE6546B64)
+    rest = words[starts + 4 * whole.astype(np.int64)] & TAILS[lengths & np.uint32(3)]
+    return _finish(hashed ^ _scramble(rest) ^ lengths)
 
 
 def _scramble(words: Words) -> Words:

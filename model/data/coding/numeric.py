@@ -119,14 +119,17 @@ def bin_edges(known: Floats, bins: int, weights: Floats | None = None) -> NDArra
         bins: between edges, at most.
         weights: (R,) how often each value counts.
     """
-    values, inverse = np.unique(known, return_inverse=True)
-    counts = np.bincount(inverse, weights)
+    order = None if weights is None else np.argsort(known, kind="stable")
+    ordered = np.sort(known) if order is None else known[order]
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    values, lengths = ordered[first], np.diff(first, append=len(ordered))
     if len(values) <= bins + 1:
         return values.astype(np.float32)
+    counts = lengths if weights is None else np.bincount(np.repeat(np.arange(len(values)), lengths), weights[order])
     heavy = counts * bins > counts.sum()
     shares = np.linspace(0, 1, bins + 1 - int(heavy.sum()))  # fewer than `bins` can be heavy
     if weights is None:
-        quantiles = np.quantile(known[~heavy[inverse]], shares)
+        quantiles = np.quantile(ordered[~np.repeat(heavy, lengths)], shares)
     else:
         counts = counts * max(1.0, len(known) / counts.sum())  # light weights still are that many rows
         quantiles = weighted_quantiles(values[~heavy], counts[~heavy], shares)

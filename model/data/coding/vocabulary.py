@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from model.schema import FIRST_VALUE, MISSING, UNKNOWN
 
+SLOTS, MOST_SLOTS = 8, 1 << 20
+"""Slots for each value, so that about one value in sixteen is not in its slot; and at most."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -75,17 +78,43 @@ def choose(counts: Counts, min_count: int, max_values: int = 0, before: tuple[st
     return (*before, *frame.head(room)["value"].to_list())
 
 
-class ValueIndex:
-    """Lookup of texts in a vocabulary, by 64-bit hashes of its values in rising order."""
+class HashIndex:
+    """Places of distinct values, text or whole numbers, by their 64-bit hashes.
 
-    def __init__(self, vocabulary: Sequence[str]) -> None:
-        self._values = pl.Series(vocabulary, dtype=pl.String)
-        self._seed = 0
+    The leading bits of a hash are a slot, which has the place of one value; further values of a
+    slot are found by bisection.
+    """
+
+    def __init__(self, values: pl.Series) -> None:
+        self._values, self._seed = values, 0
         while self._values.hash(self._seed).n_unique() < len(self._values):
             self._seed += 1
         hashes = self._values.hash(self._seed).to_numpy()
         self._order = np.argsort(hashes)
         self._hashes = hashes[self._order]
+        bits = (min(max(len(hashes), 1) * SLOTS, MOST_SLOTS) - 1).bit_length()
+        self._shift = np.uint64(64 - bits)
+        self._slots = np.zeros(2**bits, np.int32)
+        self._slots[self._hashes >> self._shift] = np.arange(len(hashes))
+
+    def places(self, values: pl.Series) -> NDArray[np.int64]:
+        """Look up values (R,): the place of each, -1 for null and one that is not there."""
+        if not len(self._values):
+            return np.full(len(values), -1)
+        hashes = values.hash(self._seed).to_numpy()
+        rank = self._slots[hashes >> self._shift]
+        other = np.flatnonzero(self._hashes[rank] != hashes)
+        rank[other] = np.minimum(np.searchsorted(self._hashes, hashes[other]), len(self._hashes) - 1)
+        place = self._order[rank]
+        same = (self._values.gather(place) == values).fill_null(False).to_numpy()
+        return np.where(same, place, -1)
+
+
+class ValueIndex:
+    """Codes of texts in a vocabulary."""
+
+    def __init__(self, vocabulary: Sequence[str]) -> None:
+        self._index = HashIndex(pl.Series(vocabulary, dtype=pl.String))
 
     def codes(self, texts: pl.Series) -> NDArray[np.int64]:
         """Look up texts (R,), null or "" = missing.
@@ -93,11 +122,7 @@ class ValueIndex:
         Returns:
             int64 (R,): UNKNOWN, MISSING, or FIRST_VALUE + place in the vocabulary.
         """
-        codes = np.full(len(texts), UNKNOWN, np.int64)
-        if len(self._values) and len(texts):
-            hashes = texts.hash(self._seed).to_numpy()
-            place = self._order[np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)]
-            same = (self._values.gather(place) == texts).fill_null(False).to_numpy()
-            codes = np.where(same, FIRST_VALUE + place, codes)
+        place = self._index.places(texts)
+        codes = np.where(place >= 0, FIRST_VALUE + place, UNKNOWN)
         codes[(texts.is_null() | (texts == "")).to_numpy()] = MISSING
         return codes

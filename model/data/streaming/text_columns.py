@@ -7,16 +7,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.data.coding.bags import Fill, encode_bags, fill_of, take_values, weights_of_values
+from model.data.coding.bags import Fill, encode_bags, fill_of, take_values
 from model.data.coding.categorical import spellings_of
 from model.data.coding.text_kinds import TextStatistics, encode_texts
-from model.data.coding.vocabulary import Counts, ValueIndex, count, merge
+from model.data.coding.vocabulary import Counts, HashIndex, ValueIndex, count, merge
 from model.data.streaming.distinct import Distinct
 from model.data.weights import Weights
 from model.schema import MISSING, UNKNOWN, BagFeature, Bags, CategoricalFeature, HashedFeature
 from tables.columns import texts, without_decimals, written
 from tables.lists import Lists, lists
 from tables.source import Table
+
+FEW_VALUES = 10_000
+"""Distinct values of a column's first block up to which later blocks are counted by them."""
 
 Mask = NDArray[np.bool_]
 
@@ -26,18 +29,25 @@ class CategoryColumn:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._first: _FirstValues | None = None
         self._parts: list[pl.DataFrame] = []
         self._merged = self._pending = 0
         self._table: Table | None = None
         self._codes: pl.DataFrame | None = None
+        self._index: HashIndex | None = None
         self._decimals = False
 
     def add(self, table: Table, training: Mask, weights: Weights | None) -> None:
         """Count the values of a block; those of rows that do not train count 0 times."""
         counts = np.where(training, 1.0 if weights is None else weights.astype(np.float64), 0.0)
-        frame = pl.DataFrame({"value": table.frame[self._name], "count": counts})
-        self._parts.append(_added([frame]))
-        self._pending += self._parts[-1].height
+        values = table.frame[self._name]
+        if self._first is not None:
+            values, counts = self._first.add(values, counts)
+        if self._first is None or len(values):
+            self._parts.append(_added([pl.DataFrame({"value": values, "count": counts})]))
+            self._pending += self._parts[-1].height
+        if self._table is None and self._pending <= FEW_VALUES and _hashes_are_of_values(values.dtype):
+            self._first = _FirstValues(self._parts[0]["value"].drop_nulls())
         if self._pending > self._merged + 10_000:
             self._merge()
         self._table = self._table or replace(table, frame=table.frame.clear(), row_numbers=table.row_numbers[:0])
@@ -48,6 +58,9 @@ class CategoryColumn:
 
     def statistics(self) -> TextStatistics:
         """Sum up what was counted, and see how the table's spellings become text."""
+        if self._first is not None:
+            counted = self._first.counted()
+            self._parts.append(pl.DataFrame({"value": counted.values, "count": counted.counts}))
         self._merge()
         values = self._parts[0]["value"]
         plain, given, text = self._texts(values)
@@ -73,24 +86,54 @@ class CategoryColumn:
         codes = encode_texts(feature, self._texts(values)[2])
         known = pl.DataFrame({"value": values, "code": codes.astype(np.int32)})
         self._codes = known.filter(pl.col("code") > MISSING)
-        self._parts = []
+        self._index = HashIndex(self._codes["value"]) if _hashes_are_of_values(values.dtype) else None
+        self._parts, self._first = [], None
 
     def encode(self, table: Table) -> NDArray[np.int32]:
         """Encode a block, (R,)."""
         assert self._codes is not None
         values = table.frame[self._name]
+        if self._index is not None:
+            code = np.append(self._codes["code"].to_numpy(), np.int32(UNKNOWN))  # place -1 is the last
+            codes: NDArray[np.int32] = code[self._index.places(values)]
+            return np.where(values.is_null().to_numpy(), np.int32(MISSING), codes) if values.null_count() else codes
         if not self._codes.height:
-            codes = pl.Series([UNKNOWN], dtype=pl.Int32).new_from_index(0, len(values))
+            found = pl.Series([UNKNOWN], dtype=pl.Int32).new_from_index(0, len(values))
         else:
-            codes = values.replace_strict(
+            found = values.replace_strict(
                 self._codes["value"], self._codes["code"], default=UNKNOWN, return_dtype=pl.Int32
             )
-        return codes.set(values.is_null(), MISSING).to_numpy()
+        return found.set(values.is_null(), MISSING).to_numpy()
 
     def cells(self, table: Table) -> pl.Series:
         """Write the text of a block's cells that a caller would send; null = missing."""
         text = texts(table, self._name, "features.categorical")
         return without_decimals(text, table.numerals.decimal) if self._decimals else text
+
+
+class _FirstValues:
+    """Values of a column's first block, of which later blocks mostly consist, and their counts."""
+
+    def __init__(self, values: pl.Series) -> None:
+        self._values, self._index = values, HashIndex(values)
+        self._counts = np.zeros(len(values))
+
+    def add(self, values: pl.Series, counts: NDArray[np.float64]) -> tuple[pl.Series, NDArray[np.float64]]:
+        """Count values (R,), each so often; returns the others, null among them, with theirs."""
+        place = self._index.places(values)
+        summed = np.bincount(place + 1, counts, len(self._counts) + 1)
+        self._counts += summed[1:]
+        other = np.flatnonzero(place < 0)
+        return values.gather(other), counts[other]
+
+    def counted(self) -> Counts:
+        """Return the counts."""
+        return Counts(self._values, self._counts)
+
+
+def _hashes_are_of_values(dtype: pl.DataType) -> bool:
+    """Check whether equal values of a type have equal hashes, as 0.0 and -0.0 may not."""
+    return dtype == pl.String or dtype.is_integer()
 
 
 class IdColumn:
@@ -139,6 +182,7 @@ class BagColumn:
     def __init__(self, name: str, separator: str, buckets: int) -> None:
         self._name, self._separator, self._buckets = name, separator, buckets
         self._fill = Fill()
+        self._first: _FirstValues | None = None
         self._counts: list[Counts] = []
         self._merged = self._pending = 0
         self.distinct = Distinct()
@@ -159,8 +203,14 @@ class BagColumn:
         if self._buckets:
             self.distinct.add(values)
             return
-        self._counts.append(count(values, weights_of_values(offsets, times)))
-        self._pending += len(self._counts[-1].values)
+        counts = np.repeat(np.ones(len(offsets) - 1) if times is None else times.astype(np.float64), np.diff(offsets))
+        if self._first is not None:
+            values, counts = self._first.add(values, counts)
+        if self._first is None or len(values):
+            self._counts.append(count(values, counts))
+            self._pending += len(self._counts[-1].values)
+        if self._first is None and len(self._counts) == 1 and self._pending <= FEW_VALUES:
+            self._first = _FirstValues(self._counts[0].values)
         if self._pending > self._merged + 10_000:
             self._merge()
 
@@ -172,12 +222,14 @@ class BagColumn:
         """Sum up what was counted."""
         if self._buckets:
             return TextStatistics(self._fill, distinct=self.distinct.count)
+        if self._first is not None:
+            self._counts.append(self._first.counted())
         self._merge()
         return TextStatistics(self._fill, self._counts[0])
 
     def bind(self, feature: BagFeature) -> None:
         """Prepare to encode by a feature."""
-        self._feature, self._counts = feature, []
+        self._feature, self._counts, self._first = feature, [], None
         self._index = None if feature.buckets else ValueIndex(feature.vocabulary)
 
     def encode(self, table: Table) -> Bags:

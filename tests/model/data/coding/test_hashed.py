@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils import murmurhash3_32
 
+from model.data.coding import hashing
 from model.data.coding.hashed import bucket_codes, collision_share
-from model.data.coding.hashing import murmur3_32
+from model.data.coding.hashing import murmur3_32, murmur3_32_by_seeds
 from model.schema import FIRST_VALUE, MISSING
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -39,6 +40,12 @@ def test_hashes_are_those_of_scikit_learn(seed: int) -> None:
 @given(texts=st.lists(TEXT, max_size=30), seed=st.integers(0, 2**32 - 1))
 def test_hashes_of_any_text_are_those_of_scikit_learn(texts: list[str], seed: int) -> None:
     assert murmur3_32(pl.Series(texts, dtype=pl.String), seed).tolist() == expected(texts, seed)
+
+
+def test_several_seeds_and_chunks_of_rows_are_hashed_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashing, "CHUNK_ROWS", 5)
+    found = murmur3_32_by_seeds(pl.Series(HARD), (3, 2**32 - 1))
+    assert found.tolist() == [expected(HARD, 3), expected(HARD, 2**32 - 1)]
 
 
 @given(texts=st.lists(st.none() | TEXT, max_size=30), buckets=st.integers(2, 2**31 - 3))

@@ -1,8 +1,10 @@
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.data.coding import vocabulary as coding
 from model.data.coding.vocabulary import ValueIndex, choose, count, merge
 from model.schema import FIRST_VALUE, MISSING, UNKNOWN
 
@@ -41,9 +43,13 @@ def test_the_most_frequent_values_come_first_and_equals_by_their_bytes() -> None
 @given(
     vocabulary=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), unique=True, max_size=20),
     texts=st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"])), max_size=20),
+    slots=st.sampled_from([1, 2, 1 << 20]),
 )
-def test_codes_are_places_in_the_vocabulary(vocabulary: list[str], texts: list[str | None]) -> None:
+def test_codes_are_places_in_the_vocabulary(vocabulary: list[str], texts: list[str | None], slots: int) -> None:
+    """Also where several values share a slot."""
     places = {value: FIRST_VALUE + place for place, value in enumerate(vocabulary)}
     asked = [*texts, *vocabulary]
-    codes = ValueIndex(vocabulary).codes(series(asked)).tolist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coding, "MOST_SLOTS", slots)
+        codes = ValueIndex(vocabulary).codes(series(asked)).tolist()
     assert codes == [places.get(text, UNKNOWN) if text else MISSING for text in asked]
