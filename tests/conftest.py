@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.support.effort import SHORT, SOAK, Effort
+from tests.support.passed import PassedTests, add_options, passed_before
 from tests.support.server import running
 
 if TYPE_CHECKING:  # the service's tests also run where the trainer's packages are not installed
@@ -33,6 +34,14 @@ They load the machine, or share a browser or Docker engine.
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--lane`: `make test` runs most tests on two processes, then the others on one."""
     parser.addoption("--lane", choices=("together", "alone"), help="only tests that may, or may not, run beside others")
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Write the names of tests that pass, in the process that all are reported to."""
+    file = config.getoption("--passed-to")
+    if file is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(PassedTests(file))
 
 
 @pytest.fixture(params=[pytest.param(SHORT, id="short"), pytest.param(SOAK, id="soak", marks=pytest.mark.soak)])
@@ -52,15 +61,17 @@ def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of the other lane.
 
-    Also those marked soak, which take minutes, unless `-m` speaks of them.
+    Also those that have passed elsewhere, and those marked soak, which take minutes, unless `-m`
+    speaks of them.
     """
+    passed = passed_before(config)
     without_soak, lane = "soak" not in config.option.markexpr, config.getoption("lane")
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
         of_other_lane = lane is not None and (lane == "alone") is not item.nodeid.startswith(ALONE)
         soak = without_soak and item.get_closest_marker("soak") is not None
-        (left_out if of_other_lane or soak else kept).append(item)
+        (left_out if of_other_lane or soak or item.nodeid in passed else kept).append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
 
