@@ -68,7 +68,7 @@ def test_name_of_a_task_that_the_trainer_takes_is_one_for_the_service(manifest: 
     changed = json.loads(json.dumps(manifest))
     changed["tasks"][0]["name"] = name
     live = changed["baseline"]
-    by_task = live["predictions"], live["contributions"], live["raising"]
+    by_task = live["predictions"], live["contributions"], live["raising"], live["without"]
     for place in (changed["gates"]["tasks"], changed["golden"]["outputs"], *by_task):
         place[name] = place.pop(old)
     assert parse_manifest(json.dumps(changed)).task_names[0] == name

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from model.artifact.cells import Cells, Doubles, cells_of, inner_edges, weights_of
 from model.artifact.serving_module import ServingModule
+from model.artifact.without import without_experts
 from model.data.coding.bags import take
 from model.network.inputs import BATCH_ROWS, inputs_of
 from model.network.model import predict
@@ -20,6 +21,9 @@ from model.schema import Rows
 
 MOST_ROWS = 50_000
 """Validation rows that are read, evenly spread over all."""
+
+ABLATED_ROWS = 10_000
+"""Of these, rows that are answered without each expert."""
 
 MOST_CLASSES = 20
 """Classes of a task that are listed by themselves."""
@@ -53,7 +57,10 @@ def baseline(module: ServingModule, rows: Rows) -> dict[str, Any]:
             for name, values in predictions.items()
         },
     }
-    return {"baseline": entry | (_contributions(module, some, counted, weights) if module.gated else {})}
+    if module.gated:
+        entry |= _contributions(module, some, counted, weights)
+        entry["without"] = without_experts(module, spread(some, ABLATED_ROWS))
+    return {"baseline": entry}
 
 
 def spread(rows: Rows, most: int) -> Rows:

@@ -98,6 +98,18 @@ class RaisingCell(Entry):
     contribution: float
 
 
+class WithoutExpert(Entry):
+    """Answers to validation rows without one expert.
+
+    Attributes:
+        loss: rise of log_loss, or of a regression's rmse; None without labels.
+        moved: mean absolute change of the prediction.
+    """
+
+    loss: float | None
+    moved: float
+
+
 class Baseline(Entry):
     """Distributions over validation rows, against which drift is measured.
 
@@ -107,6 +119,8 @@ class Baseline(Entry):
         predictions: by output, conditionals of funnel tasks too.
         contributions: by task (E, F), the mean gate contributions; None without gates.
         raising: by task and expert, the cells that raise its gate most.
+        without: by task and expert, what is lost without it; None for one that the gate does not
+            see, or sees alone.
     """
 
     rows: Annotated[int, Field(ge=1)]
@@ -114,6 +128,7 @@ class Baseline(Entry):
     predictions: Mapping[str, PredictionBaseline]
     contributions: Mapping[str, Matrix] | None = None
     raising: Mapping[str, tuple[tuple[RaisingCell, ...], ...]] | None = None
+    without: Mapping[str, tuple[WithoutExpert | None, ...]] | None = None
 
 
 def fits(feature: AnyFeature, baseline: FeatureBaseline) -> bool:

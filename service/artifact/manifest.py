@@ -309,13 +309,17 @@ def _baseline_faults(manifest: Manifest) -> Iterator[str]:
             yield f"baseline.features of {quote(feature.name)} has not the cells of kind {quote(feature.kind)}"
     if set(baseline.predictions) != set(manifest.predicted):
         yield f"baseline.predictions names {names_of(baseline.predictions)}; expected {names_of(manifest.predicted)}"
-    for what, by_task in (("contributions", baseline.contributions), ("raising", baseline.raising)):
+    for what in ("contributions", "raising", "without"):
+        by_task = getattr(baseline, what)
         if by_task is not None and set(by_task) != set(names):
             yield f"baseline.{what} names {names_of(by_task)}; the tasks are {names_of(names)}"
     shape = manifest.experts, len(manifest.features)
     for name, means in (baseline.contributions or {}).items():
         if (came := _shape(means)) != shape:
             yield f"baseline.contributions.{cut(name)} has shape {came}; expected {shape}"
+    for name, lost in (baseline.without or {}).items():
+        if len(lost) != manifest.experts:
+            yield f"baseline.without.{cut(name)} has {len(lost)} entries; the experts are {manifest.experts}"
 
 
 def _golden_faults(manifest: Manifest) -> Iterator[str]:

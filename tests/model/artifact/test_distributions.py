@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from metrics.intervals import losses
 from model.artifact.cells import GROUPS, MOST_CELLS, cells_of, inner_edges
 from model.artifact.distributions import MOST_CLASSES, baseline, spread
 from model.artifact.serving_module import ServingModule, serve
@@ -146,7 +147,7 @@ def test_edges_keep_away_from_values_that_occur() -> None:
 def test_models_without_gates_have_no_contributions_and_no_rows_no_baseline() -> None:
     dataset = make_dataset()
     module = module_of(dataset, architecture="single_task")
-    assert {"contributions", "raising"}.isdisjoint(entry_of(module, dataset.validation))
+    assert {"contributions", "raising", "without"}.isdisjoint(entry_of(module, dataset.validation))
     none = replace(dataset.validation, weights=np.zeros(len(dataset.validation), np.float32))
     assert baseline(module, none) == {}
 
@@ -157,6 +158,25 @@ def test_what_another_task_alone_sees_raises_nothing() -> None:
     entry = entry_of(module, dataset.validation)
     for task, seen in zip(TASKS, module.seen_experts(), strict=True):
         assert [bool(cells) for cells in entry["raising"][task.name]] == seen.tolist()
+        assert [lost is not None for lost in entry["without"][task.name]] == seen.tolist()
+
+
+def test_what_is_lost_without_an_expert_is_the_rise_of_the_loss_of_its_mask(served: ServingModule) -> None:
+    rows = make_rows(200, 6)
+    mask = np.ones(EXPERTS, np.float32)
+    mask[1] = 0.0
+    whole, masked = served.answer(inputs_of(rows)), served.answer(inputs_of(rows), expert_mask=mask)
+    without = entry_of(served, rows)["without"]
+    for t, task in enumerate(TASKS):
+        truth, lost = rows.labels[:, t], without[task.name][1]
+        labelled = ~np.isnan(truth)
+        each = [
+            losses(task.kind, a[task.name][labelled].astype(float), truth[labelled]).mean() for a in (masked, whole)
+        ]
+        after, before = np.sqrt(each) if task.kind == "regression" else each
+        assert lost["loss"] == pytest.approx(after - before, rel=1e-3, abs=1e-6)
+        apart = np.abs(masked[task.name] - whole[task.name]).reshape(len(rows), -1).sum(axis=1)
+        assert lost["moved"] == pytest.approx(apart.mean() / (2 if task.kind == "multiclass" else 1), rel=1e-3)
 
 
 def test_a_thousand_features_take_less_than_a_megabyte() -> None:
