@@ -14,6 +14,8 @@ from service.errors import SettingsError
 
 _HOST = re.compile(r"(\*\.)?[a-z0-9._-]+|[0-9a-f:.]+")
 PREFIX = "MMOE_"
+MOST_SEGMENT_FEATURES = 4
+"""Features of a model by which its traffic is told apart."""
 OFFLINE_VARIABLES = frozenset({"MMOE_DATA"})
 """Variables of the offline half, which are not settings of the service."""
 
@@ -50,6 +52,21 @@ def _split_tasks(value: object) -> object:
     if not isinstance(value, str) or not isinstance(pairs, dict):
         return value
     return {name: frozenset(filter(None, map(str.strip, tasks.split("+")))) for name, tasks in pairs.items()}
+
+
+def _split_segments(value: object) -> object:
+    """Turn "census=education+sex" into {"census": ("education", "sex")}.
+
+    Leave anything but text as it is.
+    """
+    pairs = _split_pairs(value, "name=feature+feature with commas between, such as census=education+sex")
+    if not isinstance(value, str) or not isinstance(pairs, dict):
+        return value
+    found = {name: tuple(filter(None, map(str.strip, features.split("+")))) for name, features in pairs.items()}
+    for name, features in found.items():
+        if len(features) > MOST_SEGMENT_FEATURES:
+            raise ValueError(f"at most {MOST_SEGMENT_FEATURES} features of a model; {name!r} has {len(features)}")
+    return found
 
 
 def _split_hosts(value: object) -> object:
@@ -186,6 +203,10 @@ class Settings(BaseModel):
     telemetry: bool = True
     """Whether to keep statistics of live traffic and metrics; without them both calls answer
     404."""
+    segments: Annotated[dict[str, tuple[Text, ...]], BeforeValidator(_split_segments)] = Field(default_factory=dict)
+    """Features by whose values a model's live gates and predictions are told apart, as
+    name=feature+feature with commas between models: census=education+sex. At most four of a model:
+    numbers, categories or moments."""
     run_dir: Path | None = None
     """Directory under which the workers share memory, in one made at each start; unset: the first
     with room of $RUNTIME_DIRECTORY, /dev/shm unless a logout clears it, and the directory for

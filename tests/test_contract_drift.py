@@ -229,12 +229,16 @@ def test_features_are_ranked_by_their_part_in_the_drift_of_a_gate(made: Made) ->
     drifted = Drift(0.1, 0.5, np.zeros(3), 0.0, 0.0, "major")
     stable = replace(drifted, level="stable")
     found = gate_causes({"price": drifted, "grade": stable}, rows, made.predictor)
-    assert found["grade"] == {"level": "stable", "rows": 0, "because": None}
+    assert found["grade"] == {"level": "stable", "rows": 0, "jensen_shannon": None, "because": None}
     because = found["price"]["because"]
     assert because is not None
     assert found["price"]["rows"] == 300
     assert because[0]["feature"] == "amount"
     assert because[0]["moved_weight"] > 3 * because[1]["moved_weight"]
+    # With the feature as it was, what is left is what other features moved.
+    assert found["price"]["jensen_shannon"] is not None
+    assert because[0]["jensen_shannon_without"] < found["price"]["jensen_shannon"] / 5
+    assert because[-1]["jensen_shannon_without"] == pytest.approx(found["price"]["jensen_shannon"], rel=0.2)
     # All shifts add up to that of the weights' logarithms: the logits less what all share.
     assert made.manifest.gates is not None
     used = np.array(made.manifest.gates.tasks["price"].utilisation)

@@ -29,11 +29,16 @@ class InspectionOptions(NamedTuple):
         ablation: how each prediction changes without each expert.
         top_k: number of features to list per gate logit, those of the largest share first; None
             for all.
+        predictions: each row's predictions, as of `:predict`.
+        compared_with: place of a row: the features of the others are listed by what they
+            contribute otherwise than there; None for none.
     """
 
     contributions: bool
     ablation: bool
     top_k: int | None
+    predictions: bool = False
+    compared_with: int | None = None
 
 
 class FeatureShare(TypedDict):
@@ -45,6 +50,7 @@ class FeatureShare(TypedDict):
         Number,
         Field(description="`contribution` less its mean over the experts that the gate sees: what moves weight."),
     ]
+    change: NotRequired[Annotated[Number, Field(description="`centred` less that of the row of `compared_with`.")]]
 
 
 class LogitShares(TypedDict):
@@ -60,6 +66,9 @@ class LogitShares(TypedDict):
 
 
 Ablation = Annotated[NDArray[Any], GetPydanticSchema(lambda _, handler: handler(list[float | list[float]]))]
+
+
+Predicted = Annotated[Any, GetPydanticSchema(lambda _, handler: handler(float | list[float]))]
 
 
 class InspectedTask(TypedDict):
@@ -83,6 +92,9 @@ class InspectedRow(TypedDict):
     """Gates of one row."""
 
     tasks: dict[str, InspectedTask]
+    predictions: NotRequired[
+        Annotated[dict[str, Predicted], Field(description="Each prediction, of funnels' conditionals too.")]
+    ]
 
 
 class GateOverRows(TypedDict):
@@ -151,10 +163,14 @@ def describe(manifest: Manifest, answer: Answer, without: Outputs | None, option
                 "top_expert": int(top[row, t]),
             }
             if answer.contributions is not None and options.contributions:
-                tasks[name]["contributions"] = _contributions(manifest, t, answer.contributions[row, t], options.top_k)
+                other = None if options.compared_with in (None, row) else answer.contributions[options.compared_with, t]
+                shares = answer.contributions[row, t]
+                tasks[name]["contributions"] = _contributions(manifest, t, shares, options.top_k, other)
             if without is not None:
                 tasks[name]["ablation"] = np.ascontiguousarray(without[name][:, row] - answer.tasks[name][row])
         rows.append({"tasks": tasks})
+        if options.predictions:
+            rows[-1]["predictions"] = {name: values[row] for name, values in answer.tasks.items()}
     return {
         "task_names": list(names),
         "rows": rows,
@@ -167,30 +183,35 @@ def describe(manifest: Manifest, answer: Answer, without: Outputs | None, option
 
 
 def _contributions(
-    manifest: Manifest, task: int, shares: NDArray[np.float32], top_k: int | None
+    manifest: Manifest, task: int, shares: NDArray[np.float32], top_k: int | None, other: NDArray[np.float32] | None
 ) -> list[LogitShares | None]:
     """Break each expert's gate logit down: `base` + all features' shares = `logit`.
 
-    `rest` is of those not listed.
+    `rest` is of those not listed. With the shares of another row the features come first whose
+    centred ones differ most.
     """
     assert manifest.gates is not None
     features, entries = manifest.feature_names, list[LogitShares | None]()
     bases = manifest.gates.average_logits[task]
-    common = shares[[base is not None for base in bases]].mean(axis=0)
-    for base, of_expert in zip(bases, shares, strict=True):
+    seen = [base is not None for base in bases]
+    centred = shares - shares[seen].mean(axis=0)
+    change = None if other is None else centred - (other - other[seen].mean(axis=0))
+    for e, (base, of_expert) in enumerate(zip(bases, shares, strict=True)):
         if base is None:
             entries.append(None)
             continue
-        order = np.argsort(-np.abs(of_expert), kind="stable")[:top_k]
+        order = np.argsort(-np.abs(of_expert if change is None else change[e]), kind="stable")[:top_k]
         total = float(of_expert.sum(dtype=np.float64))
         entry: LogitShares = {
             "base": base,
             "logit": base + total,
             "features": [
-                {"feature": features[f], "contribution": of_expert[f], "centred": of_expert[f] - common[f]}
-                for f in order
+                {"feature": features[f], "contribution": of_expert[f], "centred": centred[e, f]} for f in order
             ],
         }
+        if change is not None:
+            for f, listed in zip(order, entry["features"], strict=True):
+                listed["change"] = change[e, f]
         if len(order) < len(features):
             entry["rest"] = total - float(of_expert[order].sum(dtype=np.float64))
         entries.append(entry)

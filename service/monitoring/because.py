@@ -5,14 +5,15 @@ shift of the mean logits between the baseline and a window is the sum of the fea
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from service.gates import Drift, Level
+from service.artifact.manifest import Manifest
+from service.gates import Drift, Level, jensen_shannon
 from service.inference.features import Batch
 from service.inference.predictor import Predictor
 from service.monitoring.cells import Doubles
@@ -31,6 +32,10 @@ class Cause(TypedDict):
         list[float | None],
         Field(description="By expert: shift of its mean contribution, less that of all experts weighted by their use."),
     ]
+    jensen_shannon_without: Annotated[
+        float,
+        Field(description="Divergence of the rows from the baseline if the feature contributed as much as there."),
+    ]
 
 
 class GateCauses(TypedDict):
@@ -38,15 +43,29 @@ class GateCauses(TypedDict):
 
     level: Level
     rows: Annotated[Count, Field(description="Rows whose contributions were computed.")]
+    jensen_shannon: Annotated[
+        float | None,
+        Field(description="Divergence of these rows' utilisation from the baseline's; null as `because` is."),
+    ]
     because: Annotated[
         list[Cause] | None,
         Field(description="Null where the gate is stable, or where the version is not loaded or has no baseline."),
     ]
 
 
-def causes(
-    names: Sequence[str], was: Doubles, now: NDArray[np.float32], used: Doubles, seen: NDArray[np.bool_]
-) -> list[Cause]:
+class Rows(NamedTuple):
+    """Rows of a window, finite, of one task.
+
+    Attributes:
+        contributions: (B, E, F).
+        weights: (B, E) gate weights.
+    """
+
+    contributions: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+def causes(names: Sequence[str], was: Doubles, now: Rows, used: Doubles, seen: NDArray[np.bool_]) -> list[Cause]:
     """Rank the features by their part in the drift of one task's gate.
 
     To first order, a feature that shifts the logits by d_e moves the weight u_e (d_e - sum_k u_k
@@ -56,11 +75,11 @@ def causes(
     Args:
         names: of the F features.
         was: (E, F) mean contributions in the baseline.
-        now: (B, E, F) contributions of rows of the window, finite.
+        now: rows of the window.
         used: (E,) utilisation in the baseline.
         seen: (E,) whether the gate sees the expert.
     """
-    shift = now.mean(axis=0, dtype=np.float64) - was
+    shift = now.contributions.mean(axis=0, dtype=np.float64) - was
     apart = shift - used @ shift  # (E, F)
     moved = np.abs(used[:, None] * apart).sum(axis=0) / 2
     return [
@@ -70,9 +89,22 @@ def causes(
             "logit_shift": [
                 round(float(value), 6) if sees else None for value, sees in zip(apart[:, f], seen, strict=True)
             ],
+            "jensen_shannon_without": round(_divergence_without(now, f, was[:, f], used), 6),
         }
-        for f in np.argsort(-moved, kind="stable")[:MOST_CAUSES]
+        for f in np.argsort(-moved, kind="stable")[:MOST_CAUSES].tolist()
     ]
+
+
+def _divergence_without(now: Rows, feature: int, was: Doubles, used: Doubles) -> float:
+    """Return the divergence of the mean weights from `used` (E,) with one feature as it was.
+
+    Each row's logits are given the feature's mean contribution in the baseline, `was` (E,), in
+    place of its own.
+    """
+    excess = now.contributions[:, :, feature] - was
+    weights = now.weights * np.exp(excess.min(axis=1, keepdims=True) - excess)  # a softmax of logits - excess
+    mean = (weights / weights.sum(axis=1, keepdims=True)).mean(axis=0)
+    return float(jensen_shannon(mean, used))
 
 
 def gate_causes(drifts: Mapping[str, Drift], rows: Batch | None, predictor: Predictor | None) -> dict[str, GateCauses]:
@@ -84,25 +116,32 @@ def gate_causes(drifts: Mapping[str, Drift], rows: Batch | None, predictor: Pred
         predictor: of the version; None where it is not loaded.
     """
     moved = [task for task, drift in drifts.items() if drift.level in ("moderate", "major")]
-    by_task: dict[str, list[Cause]] = {}
-    looked_at = 0
-    if moved and rows is not None and predictor is not None:
-        found = predictor.contributions(rows).contributions
-        assert found is not None
-        found = found[np.isfinite(found).all(axis=(1, 2, 3))]
-        looked_at = len(found)
-        by_task = {task: _causes_of(predictor, task, found) for task in moved if looked_at}
-    return {
-        task: {"level": drift.level, "rows": looked_at if task in by_task else 0, "because": by_task.get(task)}
+    found: dict[str, GateCauses] = {
+        task: {"level": drift.level, "rows": 0, "jensen_shannon": None, "because": None}
         for task, drift in drifts.items()
     }
+    if moved and rows is not None and predictor is not None:
+        answer = predictor.contributions(rows)
+        assert answer.contributions is not None
+        assert answer.gate_weights is not None
+        finite = np.isfinite(answer.contributions).all(axis=(1, 2, 3))
+        for task in moved if finite.any() else ():
+            place = predictor.manifest.task_names.index(task)
+            now = Rows(answer.contributions[finite, place], answer.gate_weights[finite, place])
+            found[task] = _explained(drifts[task].level, predictor.manifest, task, now)
+    return found
 
 
-def _causes_of(predictor: Predictor, task: str, found: NDArray[np.float32]) -> list[Cause]:
-    manifest, place = predictor.manifest, predictor.manifest.task_names.index(task)
+def _explained(level: Level, manifest: Manifest, task: str, now: Rows) -> GateCauses:
     assert manifest.gates is not None
     assert manifest.baseline is not None
     was = np.array((manifest.baseline.contributions or {})[task])
-    seen = np.array([logit is not None for logit in manifest.gates.average_logits[place]])
+    logits = manifest.gates.average_logits[manifest.task_names.index(task)]
+    seen = np.array([logit is not None for logit in logits])
     used = np.array(manifest.gates.tasks[task].utilisation)
-    return causes(manifest.feature_names, was, found[:, place], used, seen)
+    return {
+        "level": level,
+        "rows": len(now.weights),
+        "jensen_shannon": round(float(jensen_shannon(now.weights.mean(axis=0, dtype=np.float64), used)), 6),
+        "because": causes(manifest.feature_names, was, now, used, seen),
+    }

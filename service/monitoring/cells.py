@@ -45,11 +45,13 @@ class Sample:
         batch: the rows.
         answers: predictions by output.
         weights: (B,).
+        gate_weights: (B, T, E); None without gates, and where nobody wants them.
     """
 
     batch: Batch
     answers: Answers
     weights: Doubles
+    gate_weights: NDArray[np.float32] | None = None
 
 
 def prediction_cells(baseline: PredictionBaseline) -> tuple[float, ...]:
@@ -101,6 +103,29 @@ class CellCounter:
             if name in sample.answers:
                 counts += np.bincount(start + cell_of(sample.answers[name]), weights, self.cells)
         return counts
+
+
+def places_of(manifest: Manifest, baseline: Baseline, name: str) -> Callable[[Batch], Cells]:
+    """Return a function from rows to the cells, from 0, of a feature that has one value a row."""
+    cells = baseline.features[manifest.feature_names.index(name)]
+    numbers, moments = {f.name: f for f in manifest.numeric}, {f.name: f for f in manifest.datetimes}
+    if name in numbers:
+        number, column = numbers[name], list(numbers).index(name)
+        bins = _Bins([(number.minimum, number.maximum, number.missing_values, cells, 0)], np.float32)
+        return lambda batch: bins.of(_column(batch.numeric, column))[:, 0]
+    if name in moments:
+        moment, column = moments[name], list(moments).index(name)
+        times = _Bins([(moment.minimum, moment.maximum, (MISSING_TIME,), cells, 0)], np.int64)
+        return lambda batch: times.of(_column(batch.datetime, column))[:, 0]
+    column = [feature.name for feature in manifest.texts].index(name)
+    missing = frozenset(("", *manifest.training_table.missing))
+    places = _TextCells(manifest.texts[column], cells, 0, missing)
+    return lambda batch: np.array([places[value] for (value,) in _column(batch.categorical, column)], np.int64)
+
+
+def _column(values: NDArray[Any] | None, column: int) -> NDArray[Any]:
+    assert values is not None
+    return values[:, column : column + 1]
 
 
 class _Bins:

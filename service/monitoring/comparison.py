@@ -157,6 +157,13 @@ class ShadowFigures:
         sums = self._pair_sums(at)
         return absolute, largest, disagreements, self.matching.divergence(sums), self.matching.same_top(sums)
 
+    def utilisation(self, at: int) -> tuple[list[float], list[float]] | None:
+        """Return a task's mean gate weights of both versions; None without gates or rows."""
+        if not (self.rows and self.pair.tasks[at].gates):
+            return None
+        sums = self._pair_sums(at)
+        return (sums.ours[0] / self.rows).tolist(), (sums.theirs[0] / self.rows).tolist()
+
     @cached_property
     def matching(self) -> Matching | None:
         """Match the experts by all rows and tasks; None without gates or rows."""

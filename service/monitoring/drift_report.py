@@ -25,12 +25,14 @@ from service.monitoring.drift import (
 from service.monitoring.inputs import POINTS, RING, InputTraffic
 from service.monitoring.recording import GateTraffic
 from service.monitoring.report import drifts
+from service.monitoring.ring import Tier
 from service.monitoring.windows import tier_of
 from service.system.json_types import Count
 from service.system.quoting import quote
 
 DEFAULT_WINDOW = "5m"
 WINDOWS = tuple(tier.window for tier in RING.tiers)
+CELLS = "moved", "all"
 SHARES = "missing", "unknown", "out_of_range"
 
 
@@ -55,7 +57,9 @@ class Distances(TypedDict):
     population_stability_index: float
     population_stability_index_by_chance: float
     jensen_shannon_distance: float
-    cells: Annotated[CellShares | None, Field(description="Null where the level is stable.")]
+    cells: Annotated[
+        CellShares | None, Field(description="Null where the level is stable, unless cells=all asks for them.")
+    ]
 
 
 class FeatureFigures(Distances):
@@ -98,6 +102,7 @@ def drift_report(
     window: str = DEFAULT_WINDOW,
     gates: GateTraffic | None = None,
     predictor: Predictor | None = None,
+    cells: str = CELLS[0],
 ) -> DriftAnswer:
     """Describe the rows of a window that ends now.
 
@@ -106,13 +111,14 @@ def drift_report(
         window: one of WINDOWS.
         gates: of the same version.
         predictor: of the same version where it is loaded, to say which features moved its gates.
+        cells: "moved" or "all": whose shares of cells are listed.
 
     Raises:
-        MalformedRequest: there is no such window.
+        MalformedRequest: there is no such window, or no such choice of cells.
     """
-    tier = RING.tier_of(window)
-    if tier is None:
-        raise MalformedRequest(f"the window is {quote(window)}", f"one of {', '.join(WINDOWS)}, as in ?window=5m")
+    tier = tier_named(window)
+    if cells not in CELLS:
+        raise MalformedRequest(f'"cells" is {quote(cells)}', f"one of {', '.join(CELLS)}, as in ?cells=all")
     inputs, counted = traffic.inputs, traffic.counted(tier)
     features = feature_drifts(inputs, counted)
     predictions = dict(prediction_drifts(inputs, counted))
@@ -128,8 +134,8 @@ def drift_report(
         "baseline_rows": inputs.rows,
         "level": max(every, key=LEVELS.index) if enough and every else "too_few_rows",
         "drifted": [drift.feature.name for drift in features if drift.distance.level in LEVELS[1:]],
-        "features": {drift.feature.name: _feature(drift) for drift in features},
-        "predictions": {name: _distances(found) for name, found in predictions.items()},
+        "features": {drift.feature.name: _feature(drift, cells == "all") for drift in features},
+        "predictions": {name: _distances(found, cells == "all") for name, found in predictions.items()},
         "gates": _gates(traffic.kept_rows(tier), window, gates, predictor),
         "thresholds": {
             "least_rows": LEAST_ROWS,
@@ -137,6 +143,18 @@ def drift_report(
             "chance_taken_off": CHANCE_TAKEN_OFF,
         },
     }
+
+
+def tier_named(window: str) -> Tier:
+    """Return the tier of a window.
+
+    Raises:
+        MalformedRequest: there is no such window.
+    """
+    tier = RING.tier_of(window)
+    if tier is None:
+        raise MalformedRequest(f"the window is {quote(window)}", f"one of {', '.join(WINDOWS)}, as in ?window=5m")
+    return tier
 
 
 def _gates(
@@ -148,12 +166,12 @@ def _gates(
     return gate_causes(drifts(gates.gates, gates.series(tier).over_time()), rows, predictor)
 
 
-def _feature(drift: FeatureDrift) -> FeatureFigures:
+def _feature(drift: FeatureDrift, every: bool) -> FeatureFigures:
     missing, unknown, out_of_range = (_shares(drift, name) for name in SHARES)
     assert missing is not None  # every kind has missing values
     return {
         "kind": drift.feature.kind,
-        **_distances(drift.distance),
+        **_distances(drift.distance, every),
         "missing": missing,
         "unknown": unknown,
         "out_of_range": out_of_range,
@@ -165,12 +183,12 @@ def _shares(drift: FeatureDrift, name: str) -> Shares | None:
     return None if now is None or was is None else {"now": round(now, 6), "baseline": round(was, 6)}
 
 
-def _distances(found: Distance) -> Distances:
-    moved = found.level in LEVELS[1:]
+def _distances(found: Distance, every: bool) -> Distances:
+    listed = every or found.level in LEVELS[1:]
     return {
         "level": found.level,
         "population_stability_index": round(found.stability_index, 6),
         "population_stability_index_by_chance": round(found.stability_chance, 6),
         "jensen_shannon_distance": round(found.jensen_shannon, 6),
-        "cells": {"now": shown(found.now), "baseline": shown(found.was)} if moved else None,
+        "cells": {"now": shown(found.now), "baseline": shown(found.was)} if listed else None,
     }

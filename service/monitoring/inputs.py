@@ -16,7 +16,7 @@ from service.artifact.entries import BagFeature, CategoricalFeature
 from service.artifact.manifest import Manifest
 from service.inference.answer import RunResult
 from service.inference.features import Batch
-from service.monitoring.cells import CellCounter, Doubles, widths
+from service.monitoring.cells import CellCounter, Doubles, Sample, widths
 from service.monitoring.recordings import Described, Recordings
 from service.monitoring.ring import Ring, Tier
 from service.monitoring.sampling import CELLS, Reservoir, Sampler
@@ -126,13 +126,20 @@ class InputTraffic:
         self.sampler: Sampler | None = None
         self._counter: CellCounter | None = None
         self._kept: dict[Tier, Reservoir] = {}
+        self._also: Callable[[Sample], None] | None = None
 
-    def begin(self, manifest: Manifest) -> Callable[[RunResult], None]:
-        """Sample the runs of the version from now on; return what is to be told of them."""
+    def begin(self, manifest: Manifest, also: Callable[[Sample], None] | None = None) -> Callable[[RunResult], None]:
+        """Sample the runs of the version from now on; return what is to be told of them.
+
+        Args:
+            manifest: of the version.
+            also: told of each second's sample, with its gate weights.
+        """
         assert manifest.baseline is not None
         if self.sampler is None:
             self._counter = CellCounter(manifest, manifest.baseline)
-            self.sampler = Sampler(len(manifest.features), self._clock)
+            self._also = also
+            self.sampler = Sampler(len(manifest.features), self._clock, also is not None)
             if manifest.baseline.contributions is not None:
                 most = max(8, min(KEPT_ROWS, CELLS // len(manifest.features)))
                 self._kept = {tier: Reservoir(tier.resolution_s, POINTS, most) for tier in RING.tiers}
@@ -150,6 +157,8 @@ class InputTraffic:
         self._own.publish(RING.fold(self._own.current, body, second))
         for reservoir in self._kept.values():
             reservoir.add(sample.batch, second)
+        if self._also is not None:
+            self._also(sample)
 
     def counted(self, tier: Tier) -> Counted:
         """Merge all workers' rows of a window that ends now."""

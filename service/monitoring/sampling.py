@@ -24,15 +24,16 @@ class Sampler:
     Args:
         features: of the model.
         clock: seconds that never jump.
+        gates: whether gate weights are taken, too.
 
     Attributes:
         sample: looks at a finished run; a closure over all it needs because it is called for every
             run.
     """
 
-    def __init__(self, features: int, clock: Callable[[], float]) -> None:
+    def __init__(self, features: int, clock: Callable[[], float], gates: bool = False) -> None:
         self._most = max(4, min(ROWS, CELLS // features))
-        self._clock, self._second = clock, int(clock())
+        self._clock, self._second, self._gates = clock, int(clock()), gates
         self._taken: list[Sample] = []
         self._stride, self._left = 1, SAVED_S * self._most
         self.sample, self._rows, self._hurry = self._sampler()
@@ -53,6 +54,7 @@ class Sampler:
             Batch.concat([one.batch for one in taken]),
             {name: np.concatenate([one.answers[name] for one in taken]) for name in names},
             np.concatenate([one.weights for one in taken]),
+            np.concatenate(gates) if (gates := [w for one in taken if (w := one.gate_weights) is not None]) else None,
         )
 
     def _sampler(self) -> tuple[Callable[[RunResult], None], Callable[[], int], Callable[[int], None]]:
@@ -89,7 +91,9 @@ class Sampler:
             return stride
         taken = len(range(first, run.rows, stride))
         answers = {name: values[rows].copy() for name, values in run.answer.tasks.items()}
-        self._taken.append(Sample(_rows(batch, rows, taken), answers, np.full(taken, float(stride))))
+        weights = run.answer.gate_weights
+        gates = weights[rows].copy() if self._gates and weights is not None else None
+        self._taken.append(Sample(_rows(batch, rows, taken), answers, np.full(taken, float(stride)), gates))
         self._left -= taken
         if self._left <= 0:
             self._stride, self._left = 2 * self._stride, self._most  # of the seconds to come
@@ -137,7 +141,7 @@ class Reservoir:
         """Return the rows of a window that ends at a second; None without any."""
         newest = second // self._resolution_s
         kept: Sequence[Batch] = [
-            row for epoch, rows in self._kept.items() if newest - self._buckets < epoch <= newest for row in rows
+            row for epoch, rows in list(self._kept.items()) if newest - self._buckets < epoch <= newest for row in rows
         ]
         return Batch.concat(kept) if kept else None
 

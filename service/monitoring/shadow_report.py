@@ -15,6 +15,8 @@ class GateDifference(TypedDict):
 
     jensen_shannon: float | None
     top_expert_agreement: float | None
+    utilisation: Annotated[list[float] | None, Field(description="Of the served version's experts over these rows.")]
+    shadow_utilisation: Annotated[list[float] | None, Field(description="Of the other version's experts.")]
 
 
 class TaskDifference(TypedDict):
@@ -60,9 +62,12 @@ def shadow_report(figures: ShadowFigures) -> Comparison:
     rows = figures.rows
     for at, task in enumerate(figures.pair.tasks):
         absolute, largest, disagreements, divergence, same_top = figures.task(at)
+        ours, theirs = figures.utilisation(at) or (None, None)
         compared: GateDifference = {
             "jensen_shannon": _ratio(divergence, rows),
             "top_expert_agreement": _ratio(same_top, rows),
+            "utilisation": ours,
+            "shadow_utilisation": theirs,
         }
         tasks[task.name] = {
             "kind": task.kind,

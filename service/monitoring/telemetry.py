@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
@@ -11,17 +12,20 @@ from prometheus_client.exposition import choose_encoder
 from service.artifact.manifest import Manifest
 from service.errors import ModelNotFound
 from service.inference.answer import RunResult
+from service.inference.features import Batch
 from service.inference.predictor import Predictor
 from service.monitoring.comparison import ShadowFigures
 from service.monitoring.counters import Metrics
 from service.monitoring.drift_metrics import drift_metrics
-from service.monitoring.drift_report import DriftAnswer, drift_report
+from service.monitoring.drift_report import CELLS, DriftAnswer, drift_report, tier_named
 from service.monitoring.inputs import Inputs, InputTraffics
 from service.monitoring.prometheus import registry
 from service.monitoring.quality import quality_metrics
 from service.monitoring.recording import Gates, GateTraffic
 from service.monitoring.recordings import Loaded
 from service.monitoring.report import DEFAULT_WINDOW, TrafficAnswer, gate_report
+from service.monitoring.segment_report import SegmentsAnswer, segment_report
+from service.monitoring.segments import Segments, SegmentTraffics
 from service.monitoring.traffic import Traffic
 from service.run_directory import RunDirectory
 
@@ -39,6 +43,7 @@ class Telemetry:
 
     Args:
         directory: shared by the workers; a free slot of it is locked.
+        segments: by model, the features by whose values its traffic is told apart.
 
     Attributes:
         refused: lists the versions that must not be served.
@@ -46,7 +51,7 @@ class Telemetry:
         quality: directory of what evaluations have found, if it is told.
     """
 
-    def __init__(self, directory: RunDirectory) -> None:
+    def __init__(self, directory: RunDirectory, segments: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
         self._slot = directory.lock_slot()
         self._traffic = Traffic(directory, self._slot.index)
         self._metrics = Metrics(directory, self._slot.index, os.getpid())
@@ -58,6 +63,7 @@ class Telemetry:
             self._metrics, self._traffic, lambda: self.refused(), lambda: self.shadows(), self._other_metrics
         )
         self._gates_of, self._inputs_of = Loaded(self._traffic), Loaded(self._inputs)
+        self._chosen, self._segments_of = segments, Loaded(SegmentTraffics(directory, self._slot.index))
         self._told: dict[VersionKey, float] = {}
         self.code = self._metrics.code
         self.note = self._metrics.note
@@ -90,7 +96,11 @@ class Telemetry:
         None without a baseline.
         """
         inputs = Inputs.of(name, version, manifest)
-        return None if inputs is None else self._inputs_of.open(inputs).begin(manifest)
+        if inputs is None:
+            return None
+        segments = Segments.of(name, version, manifest, self._chosen.get(name, ()))
+        also = None if segments is None else self._segments_of.open(segments).begin(manifest)
+        return self._inputs_of.open(inputs).begin(manifest, also)
 
     def tick(self, queue_rows: int, loaded: Mapping[VersionKey, float]) -> None:
         """Bring everything up to date; to be called every second or so.
@@ -104,11 +114,13 @@ class Telemetry:
                 self._metrics.unloaded(*model)
                 self._gates_of.unload(*model)
                 self._inputs_of.unload(*model)
+                self._segments_of.unload(*model)
             for model in loaded.keys() - self._told.keys():
                 self._metrics.loaded(*model, loaded[model])
             self._told = dict(loaded)
         self._gates_of.close_replaced()
         self._inputs_of.close_replaced()
+        self._segments_of.close_replaced()
         self._metrics.queue_rows(queue_rows)
         self.publish()
 
@@ -142,7 +154,12 @@ class Telemetry:
         return gate_report(traffic, window)
 
     def drift_report(
-        self, name: str, version: int, window: str = DEFAULT_WINDOW, predictor: Predictor | None = None
+        self,
+        name: str,
+        version: int,
+        window: str = DEFAULT_WINDOW,
+        predictor: Predictor | None = None,
+        cells: str = CELLS[0],
     ) -> DriftAnswer:
         """Describe the drift of a version's traffic over all workers, as `gate_report` does.
 
@@ -151,13 +168,36 @@ class Telemetry:
         Raises:
             ModelNotFound: no worker has recorded such a version, it has no baseline, or it is
                 forgotten.
-            MalformedRequest: there is no such window.
+            MalformedRequest: there is no such window or choice of cells.
         """
         traffic = self._inputs_of.find(name, version)
         if traffic is None:
             known = sorted({t.inputs.version for t in self._inputs.all() if t.inputs.model == name}, reverse=True)
             raise ModelNotFound(name, version, known, "no baseline and traffic of it are kept")
-        return drift_report(traffic, window, self._gates_of.find(name, version), predictor)
+        return drift_report(traffic, window, self._gates_of.find(name, version), predictor, cells)
+
+    def segment_report(
+        self, name: str, version: int, feature: str | None = None, window: str = DEFAULT_WINDOW
+    ) -> SegmentsAnswer | None:
+        """Describe a version's traffic by the values of a feature, over all workers.
+
+        None where its traffic is not told apart: the setting does not name its features.
+
+        Raises:
+            MalformedRequest: there is no such window or feature.
+        """
+        traffic, gates = self._segments_of.find(name, version), self._gates_of.find(name, version)
+        described = None if gates is None else gates.gates
+        return None if traffic is None else segment_report(traffic, described, feature, window)
+
+    def kept_rows(self, name: str, version: int, window: str) -> Batch | None:
+        """Return rows of a version that this worker has kept of a window; None without any.
+
+        Raises:
+            MalformedRequest: there is no such window.
+        """
+        tier, traffic = tier_named(window), self._inputs_of.find(name, version)
+        return None if traffic is None else traffic.kept_rows(tier)
 
     def prometheus(self, accept: str = "") -> tuple[bytes, str]:
         """Return the metrics of all workers in the accepted format, and its content type."""
@@ -173,5 +213,6 @@ class Telemetry:
         """Note what is left, and give the slot back."""
         self._gates_of.close()
         self._inputs_of.close()
+        self._segments_of.close()
         self._metrics.close()
         self._slot.release()

@@ -113,7 +113,7 @@ def _load_and_serve(
     identity: WorkerIdentity,
     proven: ProvenFiles,
 ) -> None:
-    telemetry = Telemetry(identity.directory) if settings.telemetry else None
+    telemetry = Telemetry(identity.directory, settings.segments) if settings.telemetry else None
     store = DesiredStateStore(identity.directory.path)
     recorder_of = telemetry.recorder_of if telemetry else lambda *_: None
     sampler_of = telemetry.sampler_of if telemetry else lambda *_: None

@@ -41,6 +41,8 @@ def test_values_are_read_by_type() -> None:
         ("MMOE_PINNED_VERSIONS", "census=0", "at least 1"),
         ("MMOE_PINNED_VERSIONS", "census=new", "a whole number"),
         ("MMOE_MAX_QUEUE_ROWS", "5", "at least max_rows"),
+        ("MMOE_SEGMENTS", "census", "name=feature+feature"),
+        ("MMOE_SEGMENTS", "census=a+b+c+d+e", "at most 4 features of a model; 'census' has 5"),
     ],
 )
 def test_a_bad_value_ends_with_one_sentence_that_names_the_variable(name: str, value: str, expected: str) -> None:

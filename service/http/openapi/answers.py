@@ -20,6 +20,7 @@ from service.inference.lenient import Note
 from service.monitoring.drift_report import DriftAnswer
 from service.monitoring.quality import Quality
 from service.monitoring.report import TrafficAnswer
+from service.monitoring.segment_report import SegmentsAnswer
 from service.monitoring.shadow_report import Comparison
 from service.system.json_types import Count
 
@@ -131,6 +132,15 @@ class ShadowAsked(TypedDict):
     model: str
     shadow: int | None
     share: float | None
+
+
+class Compared(Comparison):
+    """Comparison of two versions on the same rows."""
+
+    model: str
+    version: int
+    other: int
+    window: str
 
 
 class Shadow(ShadowAsked, Comparison):
@@ -332,7 +342,8 @@ class IndexRequest(TypedDict):
 
 
 TYPED: tuple[Any, ...] = (
-    Problem, Refusal, OneVersion, OneModel, Models, Pinned, ShadowAsked, Shadow, InspectionAnswer, TrafficAnswer,
+    Problem, Refusal, OneVersion, OneModel, Models, Pinned, ShadowAsked, Shadow, Compared, InspectionAnswer,
+    TrafficAnswer, SegmentsAnswer,
     Live, Ready, Alive, ServerMetadata, ServerHealth, ModelNames, ModelMetadata, ModelReady, RepositoryIndex,
     InferAnswer, PinRequest, ShadowRequest, IndexRequest, LoadRequest, UnloadRequest, TritonConfig, TritonStatistics,
     LabelsRequest, LabelsTaken, Quality, DriftAnswer,

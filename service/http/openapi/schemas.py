@@ -42,6 +42,12 @@ _OPTIONS: dict[str, Schema] = {
     },
     "top_k": {"type": ["integer", "null"], "minimum": 1, "description": "List so many features per gate logit."},
     "ablation": {"type": ["boolean", "null"], "description": "How each prediction moves when each expert is left out."},
+    "predictions": {"type": ["boolean", "null"], "description": "Each row's predictions too."},
+    "compared_with": {
+        "type": ["integer", "null"],
+        "minimum": 0,
+        "description": "List contributions by how they differ from those of this row, counted from 0.",
+    },
 }
 _KEYS: Schema = {
     "type": ["array", "null"],

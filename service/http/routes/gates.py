@@ -19,7 +19,7 @@ from service.inference.inspection import InspectionOptions, inspect
 from service.inference.lenient import Notes
 from service.system.quoting import quote
 
-OPTIONS = frozenset({"contributions", "ablation", "top_k"})
+OPTIONS = frozenset({"contributions", "ablation", "top_k", "predictions", "compared_with"})
 
 
 def gates_router(engine: Engine, endpoints: Endpoints, admission: Admission) -> APIRouter:
@@ -66,15 +66,27 @@ async def _inspected(engine: Engine, endpoint: Endpoint, headers: Headers, incom
 
 def _read(endpoint: Endpoint, body: bytes) -> tuple[InspectionOptions, Batch, Notes | None]:
     document = load_object(body, EXPECTED)
-    return _options(document), *endpoint.parser.read(document, OPTIONS)
+    options, (batch, notes) = _options(document), endpoint.parser.read(document, OPTIONS)
+    if options.compared_with is not None and options.compared_with >= batch.rows:
+        raise MalformedRequest(
+            f'"compared_with" is {options.compared_with}', f"the place of a row, from 0 to {batch.rows - 1}"
+        )
+    return options, batch, notes
 
 
 def _options(document: dict[str, Any]) -> InspectionOptions:
-    flags = {key: False if document.get(key) is None else document[key] for key in ("contributions", "ablation")}
+    flags = {
+        key: False if document.get(key) is None else document[key]
+        for key in ("contributions", "ablation", "predictions")
+    }
     for key, value in flags.items():
         if type(value) is not bool:
             raise MalformedRequest(f'"{key}" is {quote(value)}', "true or false")
     top_k = as_integer(document.get("top_k"))
     if top_k is not None and (type(top_k) is not int or top_k < 1):
         raise MalformedRequest(f'"top_k" is {quote(top_k)}', "a whole number from 1")
-    return InspectionOptions(**flags, top_k=top_k)
+    other = as_integer(document.get("compared_with"))
+    if other is not None and (type(other) is not int or other < 0 or not flags["contributions"]):
+        expected = 'the place of a row, from 0, beside "contributions": true'
+        raise MalformedRequest(f'"compared_with" is {quote(other)}', expected)
+    return InspectionOptions(**flags, top_k=top_k, compared_with=other)

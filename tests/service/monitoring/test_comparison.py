@@ -91,8 +91,13 @@ def test_experts_in_another_order_are_found_again(manifest: Manifest) -> None:
     assert found["expert_match"] == "good"
     assert found["experts"] is not None
     assert [expert["shadow_expert"] for expert in found["experts"]] == [order.index(e) for e in range(4)]
-    for task in found["tasks"].values():
-        assert task["gates"] == {"jensen_shannon": pytest.approx(0, abs=1e-6), "top_expert_agreement": 1.0}
+    for task, weights in zip(found["tasks"].values(), ours.gate_weights.mean(axis=0), strict=False):
+        assert task["gates"] == {
+            "jensen_shannon": pytest.approx(0, abs=1e-6),
+            "top_expert_agreement": 1.0,
+            "utilisation": pytest.approx(weights.tolist(), abs=1e-6),
+            "shadow_utilisation": pytest.approx(weights[order].tolist(), abs=1e-6),
+        }
 
 
 def test_where_no_match_is_good_the_report_says_so(manifest: Manifest) -> None:

@@ -103,6 +103,25 @@ def test_top_k_lists_the_largest_and_sums_up_the_rest(client: httpx.Client, rows
     assert inspect(client, {"instances": rows[:1], "contributions": True, "top_k": 866.0}) == full
 
 
+def test_two_rows_are_compared_by_what_contributes_otherwise(client: httpx.Client, oracle: Any) -> None:
+    pair = [{"age": 9.0, "colour": "red"}, {"age": 14.0, "colour": "red", "city": "Oslo"}]
+    body = {"instances": pair, "contributions": True, "predictions": True, "compared_with": 0, "top_k": 2}
+    before, after = inspect(client, body)["rows"]
+    expected = oracle.answer(pair)
+    for name in TASKS:
+        np.testing.assert_allclose(after["predictions"][name], expected[name][1], rtol=1e-4, atol=1e-5)
+    shares = expected["gate_contributions"]  # (B, T, E, F)
+    centred = shares - shares.mean(axis=2, keepdims=True)
+    change = centred[1] - centred[0]
+    for t, task in enumerate(TASKS):
+        for e, entry in enumerate(after["tasks"][task]["contributions"]):
+            ranked = np.argsort(-np.abs(change[t, e]))[:2]
+            assert [listed["feature"] for listed in entry["features"]] == [FEATURES[f] for f in ranked]
+            np.testing.assert_allclose([one["change"] for one in entry["features"]], change[t, e, ranked], atol=1e-5)
+            assert {listed["feature"] for listed in entry["features"]} == {"age", "city"}
+        assert all("change" not in one for entry in before["tasks"][task]["contributions"] for one in entry["features"])
+
+
 def test_ablation_is_the_change_when_an_expert_is_left_out(client: httpx.Client, oracle: Any, rows: list[Any]) -> None:
     answer = inspect(client, {"instances": rows, "ablation": True})
     with_all = oracle.answer(rows)
@@ -141,6 +160,10 @@ def test_a_model_without_gates_is_409(client: httpx.Client) -> None:
         ({}, 400, "neither"),
         ({"instances": [{}], "contributions": 1}, 400, '"contributions" is 1'),
         ({"instances": [{}], "ablation": "yes"}, 400, "\"ablation\" is 'yes'"),
+        ({"instances": [{}], "predictions": 1}, 400, '"predictions" is 1'),
+        ({"instances": [{}], "compared_with": 0}, 400, '"contributions": true'),
+        ({"instances": [{}], "contributions": True, "compared_with": 1}, 400, "from 0 to 0"),
+        ({"instances": [{}], "contributions": True, "compared_with": -1}, 400, '"compared_with" is -1'),
         ({"instances": [{}], "top_k": 0}, 400, '"top_k" is 0'),
         ({"instances": [{}], "top_k": True}, 400, '"top_k" is true'),
         ({"instances": [{}], "top_k": 1.5}, 400, '"top_k" is 1.5'),
