@@ -3,6 +3,7 @@
 import difflib
 import re
 import textwrap
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -84,6 +85,24 @@ def _split_hosts(value: object) -> object:
                 f"* for any; {host!r} is not"
             )
     return frozenset(hosts)
+
+
+def _as_address(value: object) -> object:
+    """Check an address of HTTP, and leave anything but text as it is.
+
+    Raises:
+        ValueError: it is another kind of address, or has more than a host, a port and a path.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urllib.parse.urlsplit(value)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        sound = False
+    if not sound or parts.query or parts.fragment or not value.isprintable() or " " in value:
+        raise ValueError("an address such as http://prometheus:9090, without a password, a query or a fragment")
+    return value
 
 
 Text = Annotated[str, Field(min_length=1)]
@@ -207,6 +226,10 @@ class Settings(BaseModel):
     """Features by whose values a model's live gates and predictions are told apart, as
     name=feature+feature with commas between models: census=education+sex. At most four of a model:
     numbers, categories or moments."""
+    prometheus_url: Annotated[str | None, BeforeValidator(_as_address)] = None
+    """Address of a Prometheus that scrapes every instance, such as http://prometheus:9090; the
+    dashboard's figures over all instances are asked of it. Unset: it has those of the instance
+    that answers."""
     run_dir: Path | None = None
     """Directory under which the workers share memory, in one made at each start; unset: the first
     with room of $RUNTIME_DIRECTORY, /dev/shm unless a logout clears it, and the directory for

@@ -189,12 +189,25 @@ class LabelRule(Entry):
     positive_if: Annotated[str, Field(pattern=r"^(>=|<=|==|!=|>|<)\s*\S")] | None = None
 
 
+class TaskBaseline(Entry):
+    """Best constant answer of the training rows, for a reader of predictions and metrics.
+
+    Attributes:
+        constant: mean, share of positive rows, or the shares of K classes.
+        metrics: of the constant on the test split, by name.
+    """
+
+    constant: float | Numbers | None = None
+    metrics: Mapping[str, float | None] = Field(default_factory=dict)
+
+
 class Task(Entry):
     """Task: one thing predicted, by name.
 
     Attributes:
         classes: negative and positive for a binary task, K for multiclass, none for regression.
         metrics: of the test split, by name.
+        baseline: what a constant would give; None where the file does not say.
         after: name of the task that has to come true before; None if none has. The task's
             probability is that of both, and `given` is that of this one if the other came true.
         label: how its labels are told; None where the file does not say.
@@ -204,6 +217,7 @@ class Task(Entry):
     kind: Literal["regression", "binary", "multiclass"]
     classes: tuple[str, ...] = ()
     metrics: Mapping[str, float | None] = Field(default_factory=dict)
+    baseline: TaskBaseline | None = None
     after: Name | None = None
     given: Conditional | None = None
     label: LabelRule | None = None

@@ -64,7 +64,9 @@ class ErrorHandlers:
             detail = f"There is nothing at {quote(path)}; GET /docs lists what there is."
         if status == 405:
             detail = f"{request.method} is not possible at {quote(path)}; GET /docs shows what is."
-        headers = [(b"allow", ", ".join(methods).encode())] if status == 405 else []
+        headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+        if status in (404, 405):
+            headers = [(b"allow", ", ".join(methods).encode())] if status == 405 else []
         return _response(http_error(status, detail, path, self._request_id(request), headers))
 
     async def _of_the_client(self, request: Request, error: Exception) -> Response:

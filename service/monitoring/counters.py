@@ -191,6 +191,11 @@ class Metrics:
         if place is not None:
             self.numbers.unload_version(place)
 
+    def loaded_at(self, model: str, version: int) -> float | None:
+        """Return when a version was last loaded, in seconds since 1970; None if it is not."""
+        found = (e.loaded_at for e in self.numbers.versions() if (e.model, e.version) == (model, version) and e.loaded)
+        return next(found, None)
+
     def fold(self) -> None:
         """Add up the events noted since, publish the sums and renew the gauges."""
         self._fold_events()

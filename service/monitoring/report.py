@@ -110,8 +110,10 @@ class Series(TypedDict):
 class TrafficAnswer(TrafficNow):
     """Gates of a model version over a window of live traffic."""
 
+    instance: Annotated[str, Field(description="Which of several services answers; another one after each start.")]
     model: str
     version: int
+    loaded_at: Annotated[str | None, Field(description="When this worker last loaded the version, if it still has it.")]
     window: str
     window_s: float
     rows: Count
@@ -126,7 +128,11 @@ class TrafficAnswer(TrafficNow):
 
 
 def gate_report(
-    traffic: GateTraffic, window: str = DEFAULT_WINDOW, wall_clock: Callable[[], float] = time.time
+    traffic: GateTraffic,
+    window: str = DEFAULT_WINDOW,
+    wall_clock: Callable[[], float] = time.time,
+    instance: str = "",
+    loaded_at: float | None = None,
 ) -> TrafficAnswer:
     """Describe the rows of a window that ends now.
 
@@ -134,6 +140,8 @@ def gate_report(
         traffic: of a model version.
         window: one of WINDOWS.
         wall_clock: seconds since 1970, only to date the series.
+        instance: whose workers' rows they are.
+        loaded_at: when the version was loaded, in seconds since 1970.
 
     Raises:
         MalformedRequest: there is no such window.
@@ -145,8 +153,10 @@ def gate_report(
     start = wall_clock() - traffic.bucket_age_s(tier) - (POINTS - 1) * tier.resolution_s
     sums = buckets.over_time()
     return {
+        "instance": instance,
         "model": gates.model,
         "version": gates.version,
+        "loaded_at": None if loaded_at is None else _moment(loaded_at),
         "window": window,
         "window_s": POINTS * tier.resolution_s,
         "rows": int(sums.rows),
@@ -252,7 +262,7 @@ def _series(gates: Gates, buckets: Sums, start: float, resolution_s: float) -> S
     used = buckets.weights / rows[:, None, None]
     entropy = buckets.entropy / rows[:, None]
     return {
-        "start": datetime.fromtimestamp(start, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "start": _moment(start),
         "resolution_s": resolution_s,
         "rows": buckets.rows.astype(int).tolist(),
         "tasks": {
@@ -265,6 +275,10 @@ def _series(gates: Gates, buckets: Sums, start: float, resolution_s: float) -> S
             for t, task in enumerate(gates.tasks)
         },
     }
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _normalised(entropy: float, experts: int) -> float:

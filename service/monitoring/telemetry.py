@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +28,7 @@ from service.monitoring.report import DEFAULT_WINDOW, TrafficAnswer, gate_report
 from service.monitoring.segment_report import SegmentsAnswer, segment_report
 from service.monitoring.segments import Segments, SegmentTraffics
 from service.monitoring.traffic import Traffic
-from service.run_directory import RunDirectory
+from service.run_directory import PREFIX, RunDirectory
 
 VersionKey = tuple[str, int]
 """Name and version of a model."""
@@ -53,6 +54,7 @@ class Telemetry:
 
     def __init__(self, directory: RunDirectory, segments: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
         self._slot = directory.lock_slot()
+        self._instance = f"{socket.gethostname()} ({directory.path.name.removeprefix(PREFIX)})"
         self._traffic = Traffic(directory, self._slot.index)
         self._metrics = Metrics(directory, self._slot.index, os.getpid())
         self.refused: Callable[[], Sequence[VersionKey]] = list
@@ -151,7 +153,7 @@ class Telemetry:
         if traffic is None:
             known = sorted({t.gates.version for t in self._traffic.all() if t.gates.model == name}, reverse=True)
             raise ModelNotFound(name, version, known, "no traffic of it is kept")
-        return gate_report(traffic, window)
+        return gate_report(traffic, window, instance=self._instance, loaded_at=self._metrics.loaded_at(name, version))
 
     def drift_report(
         self,

@@ -19,7 +19,7 @@ export const isKey = (text) => /^[!-~]+$/.test(text);
 /** Tells the page that the service wants a key, or another one. */
 export const KEY_NEEDED = "key-needed";
 
-async function call(path, options = {}) {
+export async function call(path, options = {}) {
   const key = sessionStorage.getItem(STORED);
   const headers = { ...options.headers, ...(key === null ? {} : { Authorization: `Bearer ${key}` }) };
   let response;
@@ -34,15 +34,18 @@ async function call(path, options = {}) {
   return body;
 }
 
-const post = (path, body) => call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-const at = (name) => `v1/models/${encodeURIComponent(name)}`;
+export const post = (path, body) => call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+/** The path of a model, or of one of its versions. */
+export const at = (name, version = null) => `v1/models/${encodeURIComponent(name)}${version === null ? "" : `/versions/${version}`}`;
 
 export const models = () => call("v1/models");
-export const metadata = (name) => call(`${at(name)}/metadata`);
+export const metadata = (name, version = null) => call(`${at(name, version)}/metadata`);
 export const modelState = (name) => call(at(name));
 export const predict = (name, row) => post(`${at(name)}:predict`, { instances: [row] });
 export const inspect = (name, row, options) => post(`${at(name)}:gates`, { instances: [row], ...options });
-export const traffic = (name, window) => call(`${at(name)}/gates?window=${window}`);
+export const traffic = (name, window, version = null) => call(`${at(name, version)}/gates?window=${window}`);
+
+export const trafficOfAll = (name, window) => call(`${at(name)}/gates/all?window=${window}`);
 
 /** The shell line that sends the same row. */
 export function curlLine(name, row) {

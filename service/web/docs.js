@@ -1,5 +1,9 @@
-/* The API reference: Swagger UI on the document that this service gives of itself. */
+/* The API reference: Swagger UI on the document that this service gives of itself, in the colours that the reader's system has. */
 addEventListener("DOMContentLoaded", () => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const colour = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+  dark.addEventListener("change", colour);
+  colour();
   const requestInterceptor = (request) => {
     const key = sessionStorage.getItem("mmoe-key"); // as the dashboard keeps it
     const own = new URL(request.url, document.baseURI).origin === location.origin;

@@ -1,4 +1,4 @@
-/** Build elements, format numbers, colour by value: what every view needs and no more. */
+/** Build elements, colour by value: what every view needs and no more. */
 
 /**
  * Make an element.
@@ -21,33 +21,57 @@ export function h(tag, props = {}, ...children) {
   return node;
 }
 
-export const card = (title, ...children) => h("section", { class: "card" }, h("h2", { text: title }), ...children);
-
-/** Four significant digits at most, without a tail of zeros; what six decimals would show as 0, as a power of ten. */
-export function number(value) {
-  if (value === null || value === undefined) return "–";
-  if (value !== 0 && Math.abs(value) < 1e-4) return Number(value).toExponential(1).replaceAll("-", "−");
-  return Number(Number(value).toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 7 }).replace("-", "−");
+/** A card; its title is text, or [text, explain("term")] for a button beside the heading. */
+export function card(title, ...children) {
+  const [text, ...beside] = [title].flat();
+  return h("section", { class: "card" }, h("div", { class: "row title" }, h("h2", { text }), ...beside), ...children);
 }
 
-/** The fewest digits that still mean the same float32: 12.47 and not 12.470000267028809. */
-export function shortest(value) {
-  for (let digits = 1; digits < 17; digits += 1) {
-    const short = Number(value.toPrecision(digits));
-    if (Math.fround(short) === Math.fround(value)) return short;
+/** A sentence for a screen reader, in a node that stays: it is read when its text changes. */
+export const announcer = () => h("p", { class: "sr", role: "status" });
+
+let choices = 0;
+
+/**
+ * A labelled choice of one.
+ * @param {string} label
+ * @param {[string|number, string][]} options value and text of each
+ * @param {(value: string) => void} onChange
+ */
+export function choice(label, options, chosen, onChange) {
+  const id = `choice-${(choices += 1)}`;
+  const node = h("select", { id, on: { change: () => onChange(node.value) } }, ...options.map(([value, text]) => h("option", { value, text, selected: String(value) === String(chosen) })));
+  return h("span", { class: "choice" }, h("label", { for: id, text: label }), node);
+}
+
+/**
+ * Bring the children of a place to the form of a fresh tree's, in place: focus, scrolling and open explanations stay.
+ * @param {Node} old in the document; its listeners stay too, so that those of the fresh tree must mean the same
+ * @param {Node} fresh of which the text, classes and styles are taken
+ */
+export function morph(old, fresh) {
+  while (old.childNodes.length > fresh.childNodes.length) old.lastChild.remove();
+  [...fresh.childNodes].forEach((child, i) => {
+    const before = old.childNodes[i];
+    if (!before) old.append(child);
+    else if (before.nodeName !== child.nodeName || before.childNodes.length !== child.childNodes.length || before.id !== child.id || !sameExplainer(before, child)) before.replaceWith(child);
+    else if (before.nodeType === Node.TEXT_NODE) before.data === child.data || (before.data = child.data);
+    else morphElement(before, child);
+  });
+}
+
+function morphElement(old, fresh) {
+  if (old.classList.contains("explainer")) return;
+  if (old.style.cssText !== fresh.style.cssText) old.style.cssText = fresh.style.cssText;
+  for (const name of ["class", "aria-label"]) {
+    const value = fresh.getAttribute(name);
+    if (value === null) old.removeAttribute(name);
+    else if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
-  return value;
+  morph(old, fresh);
 }
-export const weight = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
-export const percent = (value, digits = 1) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(digits)}\u202f%`);
 
-/** A probability: one decimal, and two digits that differ from 0 or 100 where one decimal would hide them. */
-export function probability(value) {
-  const rest = Math.min(value, 1 - value);
-  return percent(value, rest > 0 && rest < 0.001 ? Math.min(6, Math.ceil(-Math.log10(rest)) - 1) : 1);
-}
-export const signed = (value) => (value === 0 ? "0" : `${value < 0 ? "−" : "+"}${number(Math.abs(value))}`);
-export const expertName = (index) => `expert ${index}`;
+const sameExplainer = (old, fresh) => !old.classList?.contains("explainer") || old.dataset.term === fresh.dataset.term;
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 export const onThemeChange = (handler) => dark.addEventListener("change", handler);
@@ -74,19 +98,3 @@ function contrast(a, b) {
 /** Eight colours that stay apart for most colour-blind readers (after Okabe and Ito), then repeated. */
 const SERIES = { light: ["#0063a6", "#b34700", "#00795c", "#a3407a", "#6b5b00", "#3a3a8c", "#c0392b", "#555b6e"], dark: ["#6cb8f0", "#f5a05a", "#5ad1ae", "#e79ac6", "#e6d65c", "#a9a9f5", "#ff8a80", "#b9c0d4"] };
 export const seriesColour = (index) => SERIES[dark.matches ? "dark" : "light"][index % 8];
-
-/**
- * A table whose cells are coloured by value.
- * @param {{caption: string, rows: string[], columns: string[], values: number[][], format?: Function, share?: Function, mark?: (r: number, c: number) => boolean}} options
- */
-export function heatmap({ caption, rows, columns, values, format = weight, share = (v) => v, mark = null }) {
-  const head = h("tr", {}, h("td", {}), ...columns.map((name) => h("th", { scope: "col" }, ...name.split(" ").map((word) => h("span", { text: `${word} ` })))));
-  const body = rows.map((name, r) => h("tr", {}, h("th", { scope: "row", text: name }), ...columns.map((_, c) => heatCell(values[r]?.[c], format, share, mark?.(r, c)))));
-  return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption }, h("table", { class: "heat" }, h("caption", { text: caption }), h("thead", {}, head), h("tbody", {}, ...body)));
-}
-
-function heatCell(value, format, share, marked) {
-  const cell = h("td", { class: marked ? "top-expert" : null, text: format(value) });
-  if (value !== null && value !== undefined) paint(cell, share(value));
-  return cell;
-}

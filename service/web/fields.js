@@ -1,5 +1,6 @@
 /** What a person types for a feature, by its kind: the control, the value of JSON that it spells, and that of a CSV cell. */
-import { h, number, shortest } from "./dom.js";
+import { h } from "./dom.js";
+import { number, shortest } from "./format.js";
 
 const MISSING = "";
 const OTHER = "\u0000other";

@@ -1,14 +1,18 @@
 /** A form made from the manifest: fields, the row they spell, and rows pasted as JSON or CSV. */
 import { h } from "./dom.js";
+import { doubt } from "./doubts.js";
 import { fieldOf, valueOfCell } from "./fields.js";
 
 const FIRST_SHOWN = 24;
+let forms = 0;
 
-/** The form's fields for one model. */
+/** The form's fields for one model; each marks a value that training has not seen. */
 export class RowForm {
-  constructor(features) {
+  constructor(manifest) {
+    const { features } = manifest;
+    forms += 1;
     this.features = features;
-    this.fields = features.map((feature, index) => new Field(feature, index));
+    this.fields = features.map((feature, index) => new Field(feature, `form-${forms}-feature-${index}`, manifest));
     this.more = h("button", { type: "button", text: `Show all ${features.length} features`, on: { click: () => this.reveal() } });
     this.more.hidden = features.length <= FIRST_SHOWN;
     this.fields.slice(FIRST_SHOWN).forEach((field) => (field.node.hidden = true));
@@ -28,7 +32,7 @@ export class RowForm {
   }
 
   fill(row) {
-    this.fields.forEach((field) => field.of.write(row[field.feature.name] ?? null));
+    this.fields.forEach((field) => field.write(row[field.feature.name] ?? null));
     this.mark([]);
   }
 
@@ -48,23 +52,36 @@ export class RowForm {
   }
 }
 
-/** A labelled control with its hint and, where the service refuses the value, its words. */
+/** A labelled control with its hint, a word on a value that training has not seen, and, where the service refuses it, its words. */
 class Field {
-  constructor(feature, index) {
+  constructor(feature, id, manifest) {
     this.feature = feature;
-    const id = `feature-${index}`;
+    this.manifest = manifest;
     this.of = fieldOf(feature, id);
     this.control = this.of.control;
+    this.doubt = h("span", { class: "doubt-text", id: `${id}-doubt` });
     this.wrong = h("span", { class: "wrong-text", id: `${id}-wrong` });
-    this.node = h("div", { class: "field" }, h("label", { for: id, text: feature.name }), this.control, this.of.more, h("span", { class: "hint", id: `${id}-hint`, text: this.of.hint }), this.wrong);
+    const hint = h("span", { class: "hint", id: `${id}-hint`, text: this.of.hint });
+    this.node = h("div", { class: "field", on: { input: () => this.judge(), change: () => this.judge() } }, h("label", { for: id, text: feature.name }), this.control, this.of.more, hint, this.doubt, this.wrong);
     this.complain(null);
+  }
+
+  write(value) {
+    this.of.write(value);
+    this.judge();
+  }
+
+  judge() {
+    const text = doubt(this.feature, this.of.read(), this.manifest);
+    this.node.classList.toggle("doubtful", Boolean(text));
+    this.doubt.textContent = text ?? "";
   }
 
   complain(message) {
     this.node.classList.toggle("wrong", Boolean(message));
     this.wrong.textContent = message ?? "";
     this.control.setAttribute("aria-invalid", message ? "true" : "false");
-    this.control.setAttribute("aria-describedby", `${this.control.id}-hint${message ? ` ${this.wrong.id}` : ""}`);
+    this.control.setAttribute("aria-describedby", `${this.control.id}-hint ${this.doubt.id}${message ? ` ${this.wrong.id}` : ""}`);
   }
 }
 

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.support.hand_weights import (
     CLASSES,
+    CONSTANTS,
     KINDS,
     MISSING_TIME,
     Array,
@@ -225,7 +226,16 @@ def make_manifest(w: HandWeights, name: str) -> dict[str, Any]:
         "architecture": "mmoe" if w.gate is not None else "shared_bottom",
         "experts": 0 if w.gate is None else w.gate.shape[1],
         "features": features,
-        "tasks": [{"name": t, "kind": KINDS[t], "classes": CLASSES[t], "metrics": {"loss": 0.5}} for t in w.tasks],
+        "tasks": [
+            {
+                "name": t,
+                "kind": KINDS[t],
+                "classes": CLASSES[t],
+                "metrics": {"loss": 0.5},
+                "baseline": {"constant": CONSTANTS[t]},
+            }
+            for t in w.tasks
+        ],
         "training_table": {"missing": ["", "NA"], "dropped": ["row_id"]},
         "gates": None if w.gate is None else _baseline(w),
         "golden": golden,
@@ -302,9 +312,9 @@ def write_model(
         directory: the directory of models.
         name: of the model.
         version: positive integer.
-        kind: "full", "plain" (no gates), "wide" (100 numeric features) or "kinds" (features of
-            every kind).
-        tasks: some of "price", "sold" and "grade".
+        kind: "full", "plain" (no gates), "wide" (100 numeric features), "widest" (300) or
+            "kinds" (features of every kind).
+        tasks: some of "price", "sold" and "grade", and of each "price_1" to "price_4".
         experts: E.
         seed: of the weights, so that versions differ.
         expert_width: H; a run of thousands takes milliseconds.

@@ -13,6 +13,9 @@ Array = NDArray[Any]
 TASKS = {"price": 1, "sold": 1, "grade": 3}
 KINDS = {"price": "regression", "sold": "binary", "grade": "multiclass"}
 CLASSES: dict[str, list[str]] = {"price": [], "sold": ["no", "yes"], "grade": ["low", "middle", "high"]}
+CONSTANTS: dict[str, Any] = {"price": 0.25, "sold": 0.4, "grade": [0.5, 0.3, 0.2]}
+for _table in (TASKS, KINDS, CLASSES, CONSTANTS):  # as many tasks of each kind as a test wants
+    _table |= {f"{task}_{i}": value for task, value in _table.items() for i in range(1, 5)}
 NAMES = ["age", "height", "balance"]
 VOCABULARIES = {"colour": ["red", "green", "blue"], "city": ["Paris", "Oslo"]}
 MISSING_TIME = -(2**63)
@@ -163,12 +166,13 @@ def make_weights(
 ) -> HandWeights:
     """Draw weights of a kind.
 
-    "full", "plain" (no gates), "wide" (100 numeric features, no categories) or "kinds" (features
-    of every kind).
+    "full", "plain" (no gates), "wide" and "widest" (100 and 300 numeric features, no categories)
+    or "kinds" (features of every kind).
     """
     rng = np.random.default_rng(seed)
-    names = [f"x{i}" for i in range(100)] if kind == "wide" else NAMES
-    vocabularies = {} if kind == "wide" else VOCABULARIES
+    numbers = {"wide": 100, "widest": 300}.get(kind)
+    names = NAMES if numbers is None else [f"x{i}" for i in range(numbers)]
+    vocabularies = VOCABULARIES if numbers is None else {}
     hashed, bags, times = (HASHED, BAGS, TIMES) if kind == "kinds" else ({}, {}, [])
     codes, h, n = offsets_of(vocabularies, hashed, bags)[1], expert_width, len(names)
     d = n + 2 * len({**vocabularies, **hashed, **bags}) + 4 * len(times)

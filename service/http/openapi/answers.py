@@ -18,6 +18,7 @@ from service.http.openapi.triton import TritonConfig, TritonStatistics
 from service.inference.inspection import Inspection
 from service.inference.lenient import Note
 from service.monitoring.drift_report import DriftAnswer
+from service.monitoring.fleet import FleetAnswer
 from service.monitoring.quality import Quality
 from service.monitoring.report import TrafficAnswer
 from service.monitoring.segment_report import SegmentsAnswer
@@ -346,7 +347,7 @@ TYPED: tuple[Any, ...] = (
     TrafficAnswer, SegmentsAnswer,
     Live, Ready, Alive, ServerMetadata, ServerHealth, ModelNames, ModelMetadata, ModelReady, RepositoryIndex,
     InferAnswer, PinRequest, ShadowRequest, IndexRequest, LoadRequest, UnloadRequest, TritonConfig, TritonStatistics,
-    LabelsRequest, LabelsTaken, Quality, DriftAnswer,
+    LabelsRequest, LabelsTaken, Quality, DriftAnswer, FleetAnswer,
 )  # fmt: skip
 
 

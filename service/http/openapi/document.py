@@ -119,6 +119,9 @@ _SECURITY: Schema = {
     "key": {"type": "http", "scheme": "bearer", "description": "An API key, as `Authorization: Bearer <key>`."},
     "key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
 }
+_TAGS = ("predictions", "gates", "models", "labels", "Open Inference Protocol v2")
+"""Those that a reader comes for, first."""
+
 _WITHOUT_MODELS = "\n\nModels and features are shown to callers with a key: give the dashboard one, then come back."
 
 
@@ -139,6 +142,7 @@ def document(app: FastAPI, engine: Engine, typed: dict[str, Schema], keys: bool 
     schemas |= typed | common_schemas() | {"InferRequest": _INFER_REQUEST}
     for path, operation in _calls(engine if models else None, schemas).items():
         written["paths"].setdefault(path, {})["post"] = operation
+    written["tags"] = [{"name": tag} for tag in _TAGS]
     for path, operations in written["paths"].items():
         for operation in operations.values():
             if keys and "401" not in operation["responses"]:

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[dev]'")
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from service.keys import line_of, new_key
 from tests.support.server import running
@@ -59,6 +59,11 @@ def cells(page: Page, caption: str) -> list[list[str]]:
     """Read a heatmap as text."""
     table = page.get_by_role("table", name=re.compile(caption))
     return [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
+
+
+def signed(cell: Locator) -> float:
+    """Read a number as the page writes it."""
+    return float(cell.inner_text().replace(MINUS, "-").replace(",", ""))
 
 
 def test_a_filled_form_shows_what_the_api_answers(page: Page, address: str) -> None:
@@ -106,15 +111,27 @@ def test_contributions_and_ablation_come_on_demand_and_agree_with_the_api(page: 
     options = {"instances": [row], "contributions": True, "ablation": True}
     tasks = ask(address, "/v1/models/hand:gates", options)["rows"][0]["tasks"]
     expect(page.locator(".contributions")).to_have_count(3)
-    top = tasks["price"]["contributions"][tasks["price"]["top_expert"]]["features"][0]
-    first = page.locator(".contributions").first.locator("tbody tr").first
-    assert first.locator("th").inner_text() == top["feature"]
-    shown = float(first.locator("td").first.inner_text().replace(MINUS, "-"))
-    assert shown == pytest.approx(top["contribution"], rel=2e-3, abs=1e-6)
+    block = page.locator('.contribution-block[data-task="price"]')
+    for expert, entry in enumerate(tasks["price"]["contributions"]):
+        block.get_by_label("Towards").select_option(str(expert))
+        expect(block.get_by_role("table", name=f"expert {expert}")).to_be_visible()
+        lines = {
+            line.locator("th").inner_text(): signed(line.locator("td").first) for line in block.locator("tr").all()
+        }
+        written = 0.006 * max(map(abs, lines.values()))  # three digits of the largest
+        for feature in entry["features"]:
+            assert lines[feature["feature"]] == pytest.approx(feature["centred"], abs=written)
+        total = lines.pop("sum: logit over the mean of all experts")
+        mean = sum(other["logit"] for other in tasks["price"]["contributions"]) / 4
+        assert total == pytest.approx(entry["logit"] - mean, abs=written)
+        assert sum(lines.values()) == pytest.approx(total, abs=written * len(lines))
     page.get_by_role("button", name="What if an expert").click()
-    expect(page.get_by_role("table", name="How price moves")).to_be_visible()
-    moves = [float(text.replace(MINUS, "-").replace(",", "")) for text in cells(page, "How price moves")[0]]
-    assert moves == pytest.approx(tasks["price"]["ablation"], rel=2e-3, abs=1e-6)
+    expect(page.get_by_role("table", name="Change of each prediction")).to_be_visible()
+    shown = page.get_by_role("table", name="Change of each prediction").locator("tbody tr").all()
+    moves = [signed(cell) for cell in shown[0].locator("td").all()]
+    assert moves == pytest.approx(tasks["price"]["ablation"], abs=0.006 * max(map(abs, tasks["price"]["ablation"])))
+    points = [signed(cell) for cell in shown[1].locator("td").all()]
+    assert points == pytest.approx([100 * move for move in tasks["sold"]["ablation"]], abs=max(map(abs, points)) / 99)
 
 
 def test_wrong_input_shows_the_message_of_the_api_at_its_field(page: Page, address: str) -> None:
@@ -203,10 +220,13 @@ def test_drift_names_the_expert_that_took_over_and_dead_experts_are_named(page: 
 
 def test_a_number_is_never_shown_as_a_signed_zero(page: Page) -> None:
     shown = page.evaluate(
-        "import('./assets/dom.js').then(({ number, signed }) => "
+        "import('./assets/format.js').then(({ number, signed }) => "
         "[signed(0), signed(-0), signed(-2.5e-9), number(-0.0001234), number(-1234.5), number(null)])"
     )
-    minus = [text.replace("-", MINUS) for text in ("-2.5e-9", "-0.0001234", "-1,235")]
+    minus = [
+        f"{MINUS}2.5\u202f\N{MULTIPLICATION SIGN}\u202f10⁻⁹",
+        *(text.replace("-", MINUS) for text in ("-0.0001234", "-1,235")),
+    ]
     assert shown[:2] == ["0", "0"]
     assert shown[2:5] == minus
     assert shown[5] == "\N{EN DASH}"
@@ -272,8 +292,8 @@ def test_no_serious_accessibility_fault_and_nothing_sticks_out(
     opened.get_by_role("button", name="Predict").click()
     opened.get_by_role("button", name="Which features").click()
     expect(opened.locator(".contributions").first).to_be_visible()
-    for view in ("Try it", "Traffic", "Model"):
-        opened.get_by_role("link", name=view).click()
+    for view in ("Try it", "Traffic", "Versions", "Model", "Glossary"):
+        opened.get_by_role("link", name=view, exact=True).click()
         expect(opened.locator("main section:not([hidden]) .card").first).to_be_visible()
         faults = [v for v in Axe().run(opened).response["violations"] if v["impact"] in ("serious", "critical")]
         assert faults == [], f"{view}: {[(v['id'], [n['html'] for n in v['nodes']]) for v in faults]}"

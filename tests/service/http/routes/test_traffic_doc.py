@@ -33,6 +33,8 @@ def test_the_answer_shown_is_given_after_the_rows_named(tmp_path: Path, start_se
         assert len(sent.json()["predictions"]) == SHOWN["rows"]
         came = httpx.get(f"{service.url}/v1/gates?window={SHOWN['window']}", timeout=30).json()
     series, shown = came.pop("series"), dict(SHOWN)
+    for of_this_service in ("instance", "loaded_at"):
+        assert type(came.pop(of_this_service)) is type(shown.pop(of_this_service)) is str
     of_page = shown.pop("series")
     assert came == rounded(shown)
     assert list(series) == list(of_page)
