@@ -6,9 +6,16 @@ service appends meanwhile is where it would have been, and a killed erasure is b
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
+
+import duckdb
+import orjson
+
+ERASED = b'{"erased":true}'
+Record = Mapping[str, Any]
 
 
 class Erased(NamedTuple):
@@ -26,38 +33,65 @@ def erase(key: str, predictions: Iterable[Path], labels: Iterable[Path]) -> Eras
         predictions: directories of prediction logs.
         labels: directories of label logs.
     """
-    names = set[tuple[str, int]]()
-    found = list[tuple[Path, int, int]]()
-    for path, start, length, record in _records(predictions, key):
-        if record.get("key") == key:
-            names.add((record["request_id"], record["row"]))
-            found.append((path, start, length))
-    of_rows = [
-        (path, start, length)
-        for path, start, length, record in _records(labels, key, *(name for name, _ in names))
-        if record.get("key") == key or (record.get("request_id"), record.get("row")) in names
+    text = json.dumps(key, ensure_ascii=False).encode()
+    found = {
+        (record["request_id"], record["row"])
+        for lines in _logs(predictions, "rb")
+        for _, _, record in _records(lines, text)
+        if record.get("key") == key
+    }
+
+    def is_of_row(record: Record) -> bool:
+        return record.get("key") == key or (record.get("request_id"), record.get("row")) in found
+
+    of_rows = _overwrite(labels, b"", is_of_row)  # labels first: their rows are found by the predictions
+    return Erased(_overwrite(predictions, text, lambda record: record.get("key") == key), of_rows)
+
+
+def erase_joined(key: str, out: Path) -> list[Path]:
+    """Delete the files of joined rows that hold a key, of every model; returns which."""
+    holding = "SELECT count(*) FROM read_parquet(?) WHERE key = ?"
+    held = [
+        path
+        for path in sorted(out.glob("*/rows-*.parquet"))
+        if duckdb.execute(holding, [str(path), key]).fetchone() != (0,)
     ]
-    for path, start, length in [*of_rows, *found]:  # labels first: their rows are found by the predictions
-        _overwrite(path, start, length)
-    return Erased(len(found), len(of_rows))
+    for path in held:
+        path.unlink()
+    return held
 
 
-def _records(directories: Iterable[Path], *texts: str) -> Iterator[tuple[Path, int, int, Mapping[str, Any]]]:
-    """Yield records that hold one of the texts: file, place, length without line end, record."""
-    sought = [json.dumps(text, ensure_ascii=False).encode() for text in texts]
+def _overwrite(directories: Iterable[Path], text: bytes, of_key: Callable[[Record], bool]) -> int:
+    """Overwrite the records of a key; returns how many.
+
+    A file keeps the time at which a service last wrote to it, by which it is deleted one day.
+    """
+    count = 0
+    for lines in _logs(directories, "r+b"):
+        places = [(start, length) for start, length, record in _records(lines, text) if of_key(record)]
+        if not places:
+            continue
+        before = os.fstat(lines.fileno())
+        for start, length in places:
+            os.pwrite(lines.fileno(), ERASED.ljust(length), start)
+        os.fsync(lines.fileno())
+        os.utime(lines.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
+        count += len(places)
+    return count
+
+
+def _logs(directories: Iterable[Path], mode: str) -> Iterator[IO[bytes]]:
+    """Open the files of logs one by one, but those that a service deletes meanwhile."""
     for path in (path for directory in directories for path in sorted(directory.glob("rows-*.jsonl"))):
-        start = 0
-        with path.open("rb") as lines:
-            for line in lines:
-                if line.endswith(b"\n") and any(text in line for text in sought):
-                    yield path, start, len(line) - 1, json.loads(line)
-                start += len(line)
+        with suppress(FileNotFoundError), path.open(mode) as lines:
+            yield lines
 
 
-def _overwrite(path: Path, start: int, length: int) -> None:
-    file = os.open(path, os.O_WRONLY)
-    try:
-        os.pwrite(file, b"{}".ljust(length), start)
-        os.fsync(file)
-    finally:
-        os.close(file)
+def _records(lines: IO[bytes], text: bytes) -> Iterator[tuple[int, int, Record]]:
+    """Yield the whole records that hold a text: place, length without line end, record."""
+    start = 0
+    for line in lines:
+        if line.endswith(b"\n") and text in line:
+            with suppress(orjson.JSONDecodeError):
+                yield start, len(line) - 1, orjson.loads(line)
+        start += len(line)

@@ -1,10 +1,11 @@
 """An evaluation from logs to files: joined rows, quality.json, a page; whole or not at all."""
 
+import fcntl
 import json
-import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,15 @@ class Evaluation:
     rules: Rules = field(default_factory=Rules)
 
 
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Wait until nobody else writes results to a directory, and let others wait meanwhile."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def evaluate(evaluation: Evaluation, say: Callable[[str], None]) -> dict[str, Any]:
     """Join and judge; what is published was finished, and replaces an earlier result at once.
 
@@ -50,20 +60,19 @@ def evaluate(evaluation: Evaluation, say: Callable[[str], None]) -> dict[str, An
     Raises:
         EvaluationError: no logs, no model, or a segment that is not a feature.
     """
-    name, target = evaluation.model.resolve().name, evaluation.out / evaluation.model.resolve().name
-    scratch = evaluation.out / f".{name}-{os.getpid()}"
-    for left in evaluation.out.glob(f".{name}-*"):  # of a killed evaluation
-        if not Path(f"/proc/{left.name.rpartition('-')[2]}").exists():
-            shutil.rmtree(left, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
-        with opened(name, evaluation.predictions, evaluation.labels, scratch) as logs:
-            report = _report(evaluation, name, logs, scratch, say)
-        (scratch / RESULT).write_text(json.dumps(report, allow_nan=False, indent=1), encoding="utf-8")
-        write_page(report, scratch)
-        _publish(scratch, target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    name = evaluation.model.resolve().name
+    scratch = evaluation.out / f".{name}-unfinished"
+    with alone(evaluation.out):
+        shutil.rmtree(scratch, ignore_errors=True)  # of a killed evaluation
+        scratch.mkdir()
+        try:
+            with opened(name, evaluation.predictions, evaluation.labels, scratch) as logs:
+                report = _report(evaluation, name, logs, scratch, say)
+            (scratch / RESULT).write_text(json.dumps(report, allow_nan=False, indent=1), encoding="utf-8")
+            write_page(report, scratch)
+            _publish(scratch, evaluation.out / name)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     return report
 
 
@@ -79,6 +88,10 @@ def _report(evaluation: Evaluation, name: str, logs: Logs, scratch: Path, say: C
         if unknown := sorted(set(evaluation.segments) - set(manifest.feature_names)):
             raise EvaluationError(f"--segment {unknown[0]!r} is not a feature of {name} {version}")
         rows = logs.joined(version, manifest, evaluation.segments, scratch / f"rows-{version}.parquet")
+        if rows.left_out:
+            say(f"Version {version}: {rows.left_out:,} rows are left out, of other tasks or experts than {path} has.")
+        if not rows.rows:
+            continue
         if rows.rows > len(rows.times):
             say(f"Version {version}: {len(rows.times):,} of {rows.rows:,} rows are measured, a sample.")
         versions.append(

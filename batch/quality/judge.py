@@ -1,6 +1,7 @@
 """Judgement of a version by its joined rows: tasks whole, over time, by expert, by segment."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -220,9 +221,9 @@ def _segments(output: Judged, manifest: Manifest, rows: JoinedRows, rules: Rules
 
 
 def _most_frequent(values: NDArray[np.object_], counted: Mask) -> Iterator[tuple[str, Mask]]:
-    known, counts = np.unique(values[counted].astype(str), return_counts=True)
-    for place in sorted(range(len(known)), key=lambda i: (-counts[i], known[i]))[:MOST_VALUES]:
-        yield str(known[place]), counted & (values == known[place])
+    counts = Counter[str](values[counted].tolist())
+    for value, _ in sorted(counts.items(), key=lambda of_value: (-of_value[1], of_value[0]))[:MOST_VALUES]:
+        yield value, counted & (values == value)
 
 
 def ranges(texts: NDArray[np.object_]) -> NDArray[np.object_]:

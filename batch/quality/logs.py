@@ -4,7 +4,8 @@ A row is named by (request id, place) or by the caller's key. Of predictions of 
 version, and of labels of one row and task, the later one stands, whatever order they came in.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,31 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.quality.errors import EvaluationError
+from batch.quality.queries import LABELS, LAST_LABELS, LAST_PREDICTIONS, PREDICTIONS, fits, plain, quoted, records, wide
 from service.artifact.manifest import Manifest
 
 MEMORY = "1GB"
 """Most memory of the join; what it needs beyond lies in its temporary directory."""
 MOST_ROWS = 2_000_000
 """Rows of a version that are measured; of more, a sample by a hash of their names."""
+MOST_NUMBERS = 60_000_000
+"""Numbers of these rows; a task of many classes has fewer rows measured."""
 
-_PREDICTIONS = {
-    "time_utc": "TIMESTAMP",
-    "request_id": "VARCHAR",
-    "key": "VARCHAR",
-    "model": "VARCHAR",
-    "version": "BIGINT",
-    "row": "BIGINT",
-    "tasks": "STRUCT(task VARCHAR, prediction DOUBLE[], gate_weights FLOAT[])[]",
-    "features": "STRUCT(feature VARCHAR, value VARCHAR)[]",
-}
-_LABELS = {
-    "time_utc": "TIMESTAMP",
-    "model": "VARCHAR",
-    "request_id": "VARCHAR",
-    "key": "VARCHAR",
-    "row": "BIGINT",
-    "labels": 'STRUCT(task VARCHAR, "value" DOUBLE)[]',
-}
+_TRIES = 5
+"""Times that files are listed and read, as services delete old ones meanwhile."""
 
 
 class Counts(NamedTuple):
@@ -50,6 +38,7 @@ class Counts(NamedTuple):
         labels: of rows and tasks, in the logs.
         replaced_labels: of them, replaced by a later one.
         foreign_labels: of rows that no log of predictions has.
+        unreadable: lines of either log; a service that is killed leaves half of one.
     """
 
     predictions: int
@@ -57,6 +46,7 @@ class Counts(NamedTuple):
     labels: int
     replaced_labels: int
     foreign_labels: int
+    unreadable: int
 
 
 class JoinedRows(NamedTuple):
@@ -64,6 +54,7 @@ class JoinedRows(NamedTuple):
 
     Attributes:
         rows: in the logs; B of them are here.
+        left_out: beside them, of other tasks, classes or experts than the version has now.
         times: (B,), of the predictions, in seconds since 1970.
         predictions: (B,), or (B, K) of a multiclass task, by task.
         gate_weights: (B, E) by task.
@@ -73,6 +64,7 @@ class JoinedRows(NamedTuple):
     """
 
     rows: int
+    left_out: int
     times: NDArray[np.float64]
     predictions: dict[str, NDArray[np.float64]]
     gate_weights: dict[str, NDArray[np.float32]]
@@ -84,8 +76,8 @@ class JoinedRows(NamedTuple):
 class Logs:
     """Logs of one model, joined; use as `with opened(...) as logs`."""
 
-    def __init__(self, database: Any, model: str) -> None:
-        self._database, self._model = database, model
+    def __init__(self, database: Any, unreadable: int) -> None:
+        self._database, self._unreadable = database, unreadable
 
     def counts(self) -> Counts:
         """Count what became of the records."""
@@ -98,7 +90,7 @@ class Logs:
             "AND p.request_id = l.request_id AND p.row = l.row) AND NOT EXISTS "
             "(SELECT 1 FROM predictions AS p WHERE l.key <> '' AND p.key = l.key)"
         )
-        return Counts(predictions, predictions - kept, labels, labels - stand, foreign)
+        return Counts(predictions, predictions - kept, labels, labels - stand, foreign, self._unreadable)
 
     def versions(self) -> list[int]:
         """List the versions that have predictions."""
@@ -114,28 +106,36 @@ class Logs:
             segments: features whose values are wanted.
             path: of the file.
         """
-        query = f"COPY ({_wide(manifest, segments)}) TO '{_quoted(path)}' (FORMAT parquet, COMPRESSION zstd)"
-        self._database.execute(query, [version])
-        return self._read(manifest, segments, path)
+        fit = fits(manifest)
+        of_another = f"FROM predictions AS p WHERE p.version = {version} AND NOT coalesce({fit}, false)"
+        (left_out,) = self._one(f"SELECT count(*) {of_another}")
+        query = f"{wide(manifest, segments)} WHERE p.version = {version} AND {fit}"
+        self._database.execute(f"COPY ({query}) TO '{quoted(path)}' (FORMAT parquet, COMPRESSION zstd)")
+        return self._read(manifest, segments, path, left_out)
 
-    def _read(self, manifest: Manifest, segments: Sequence[str], path: Path) -> JoinedRows:
-        (rows,) = self._one(f"SELECT count(*) FROM '{_quoted(path)}'")
-        sample = f"WHERE hash(request_id, key, row) % {rows} < {MOST_ROWS}" if rows > MOST_ROWS else ""
+    def _read(self, manifest: Manifest, segments: Sequence[str], path: Path, left_out: int) -> JoinedRows:
+        (rows,) = self._one(f"SELECT count(*) FROM '{quoted(path)}'")
+        columns = ["time_s", *plain(manifest, segments)]
+        most = min(MOST_ROWS, MOST_NUMBERS // len(columns))
+        sample = f"WHERE hash(request_id, key, row) % {rows} < {most}" if rows > most else ""
         order = "ORDER BY time_utc, request_id, key, row"  # sums of floats depend on it
-        held = self._database.execute(f"SELECT * FROM '{_quoted(path)}' {sample} {order}").fetchnumpy()
-        tasks = manifest.task_names
-        wide = {task.name for task in manifest.tasks if task.kind == "multiclass"}
-        columns = {name: _filled(values) for name, values in held.items()}
+        query = f"SELECT {', '.join(columns)} FROM '{quoted(path)}' {sample} {order}"
+        held = self._database.execute(query).fetchnumpy()
+        found = {name: _filled(values) for name, values in held.items()}
+        tasks = manifest.tasks
         return JoinedRows(
             rows,
-            columns["time_s"],
+            left_out,
+            found["time_s"],
             {
-                task: np.stack(held[f"prediction {task}"]) if task in wide else columns[f"prediction {task}"]
+                task.name: _stacked(found, "prediction", task.name, np.float64)
+                if task.kind == "multiclass"
+                else found[f"prediction {task.name}"]
                 for task in tasks
             },
-            {task: np.stack(held[f"gate_weights {task}"]).astype(np.float32) for task in tasks},
-            {task: columns[f"label {task}"] for task in tasks},
-            {task: columns[f"delay_s {task}"] for task in tasks},
+            {task.name: _stacked(found, "gate_weights", task.name, np.float32) for task in tasks},
+            {task.name: found[f"label {task.name}"] for task in tasks},
+            {task.name: found[f"delay_s {task.name}"] for task in tasks},
             {feature: np.asarray(held[f"segment {feature}"], object) for feature in segments},
         )
 
@@ -145,7 +145,7 @@ class Logs:
 
 
 @contextmanager
-def opened(model: str, predictions: Iterable[Path], labels: Iterable[Path], scratch: Path) -> Iterator[Logs]:
+def opened(model: str, predictions: Sequence[Path], labels: Sequence[Path], scratch: Path) -> Iterator[Logs]:
     """Open the logs of a model.
 
     Args:
@@ -155,87 +155,66 @@ def opened(model: str, predictions: Iterable[Path], labels: Iterable[Path], scra
         scratch: directory for what memory does not hold.
 
     Raises:
-        EvaluationError: no directory holds a prediction log, or a file of one cannot be read.
+        EvaluationError: no directory holds a prediction log, or the join fails.
     """
-    files, label_files = _files(predictions), _files(labels)
-    if not files:
-        raise EvaluationError(f"no file rows-*.jsonl in {', '.join(map(str, predictions)) or 'no directory'}")
     with duckdb.connect() as database:
-        database.execute(f"SET memory_limit='{MEMORY}'; SET temp_directory='{_quoted(scratch)}'; SET threads=2")
+        database.execute(f"SET memory_limit='{MEMORY}'; SET temp_directory='{quoted(scratch)}'; SET threads=2")
         database.execute("SET preserve_insertion_order=false; SET TimeZone='UTC'")
         try:
-            _make_tables(database, model, files, label_files)
-        except duckdb.InvalidInputException as error:
-            raise EvaluationError(f"a log cannot be read: {str(error).splitlines()[0]}") from None
-        yield Logs(database, model)
+            yield Logs(database, _read_files(database, model, predictions, labels))
+        except duckdb.Error as error:
+            raise EvaluationError(f"the logs of {model} cannot be joined: {str(error).splitlines()[0]}") from None
 
 
-def _files(directories: Iterable[Path]) -> list[str]:
+def _read_files(database: Any, model: str, predictions: Sequence[Path], labels: Sequence[Path]) -> int:
+    """Read the files that there are; one that a service deletes meanwhile is not missed.
+
+    Returns:
+        Lines that cannot be read.
+    """
+    for left in reversed(range(_TRIES)):
+        files = _files(predictions)
+        if not files:
+            raise EvaluationError(f"no file rows-*.jsonl in {', '.join(map(str, predictions)) or 'no directory'}")
+        try:
+            return _make_tables(database, model, files, _files(labels))
+        except duckdb.IOException:
+            if not left or all(os.path.exists(file) for file in files):
+                raise
+    raise AssertionError
+
+
+def _files(directories: Sequence[Path]) -> list[str]:
     return [str(path) for directory in directories for path in sorted(directory.glob("rows-*.jsonl"))]
 
 
-def _make_tables(database: Any, model: str, files: list[str], label_files: list[str]) -> None:
-    database.execute(f"CREATE TABLE predictions AS {_records(files, _PREDICTIONS)}", [model])
-    unnested = "SELECT time_utc, request_id, key, row, unnest(labels, recursive := true) FROM"
-    empty = "SELECT NULL::TIMESTAMP AS time_utc, '' AS request_id, '' AS key, 0 AS row, '' AS task, 0.0 AS \"value\""
-    source = f"{unnested} ({_records(label_files, _LABELS)})" if label_files else f"{empty} WHERE ? IS NULL"
-    database.execute(f"CREATE TABLE labels AS {source}", [model])
+def _make_tables(database: Any, model: str, files: list[str], label_files: list[str]) -> int:
+    unreadable = _make_table(database, model, "predictions", files, PREDICTIONS)
+    unreadable += _make_table(database, model, "label_rows", label_files, LABELS)
     database.execute(
-        "CREATE VIEW last_predictions AS SELECT * FROM predictions QUALIFY row_number() OVER (PARTITION BY version, "
-        "CASE WHEN key = '' THEN request_id ELSE key END, CASE WHEN key = '' THEN row END, key = '' "
-        "ORDER BY time_utc DESC, request_id, row) = 1"
+        "CREATE OR REPLACE TABLE labels AS SELECT time_utc, request_id, key, row, "
+        "unnest(labels, recursive := true) FROM label_rows; DROP TABLE label_rows"
     )
-    database.execute(
-        'CREATE TABLE last_labels AS SELECT request_id, key, row, task, max(time_utc) AS time_utc, arg_max("value", '
-        "{'t': time_utc, 'v': \"value\"}) AS \"value\" FROM labels GROUP BY request_id, key, row, task"
-    )
+    database.execute(f"CREATE OR REPLACE VIEW last_predictions AS {LAST_PREDICTIONS}")
+    database.execute(f"CREATE OR REPLACE TABLE last_labels AS {LAST_LABELS}")
+    return unreadable
 
 
-def _records(files: list[str], columns: dict[str, str]) -> str:
-    listed = ", ".join(f"'{_quoted(file)}'" for file in files)
-    typed = ", ".join(f"'{name}': '{_quoted(kind)}'" for name, kind in columns.items())
-    names = ", ".join(f"coalesce({n}, '') AS {n}" if n in ("key", "request_id") else n for n in columns if n != "model")
-    return (
-        f"SELECT {names} FROM read_json([{listed}], format='newline_delimited', columns={{{typed}}}, "
-        "maximum_object_size=67108864) WHERE model = ?"
-    )
+def _make_table(database: Any, model: str, name: str, files: Sequence[str], columns: Mapping[str, str]) -> int:
+    """Read the records of a model; returns how many lines hold no record of whatever model."""
+    query = records(files, columns)
+    database.execute(f"CREATE OR REPLACE TABLE {name} AS {query}", [model])
+    (unreadable,) = database.execute(f"SELECT count(*) FROM {name} WHERE model IS NULL").fetchone()
+    database.execute(f"DELETE FROM {name} WHERE model IS NULL")
+    return int(unreadable)
 
 
-def _wide(manifest: Manifest, segments: Sequence[str]) -> str:
-    """Write the query of a version's rows: its tasks side by side, with their labels."""
-    columns = ["p.request_id", "p.key", "p.row", "p.time_utc", "epoch(p.time_utc) AS time_s"]
-    for place, task in enumerate(manifest.tasks, start=1):
-        name = _quoted(task.name)
-        values = f"p.tasks[{place}].prediction"
-        columns.append(f'{values if task.kind == "multiclass" else values + "[1]"} AS "prediction {name}"')
-        columns.append(f'p.tasks[{place}].gate_weights AS "gate_weights {name}"')
-        later = f'(r."{name}" IS NULL OR k."{name}".t > r."{name}".t)'
-        label = f'CASE WHEN k."{name}" IS NOT NULL AND {later} THEN k."{name}" ELSE r."{name}" END'
-        columns.append(f'({label}).v AS "label {name}"')
-        columns.append(f'epoch(({label}).t - p.time_utc) AS "delay_s {name}"')
-    for feature in segments:
-        text = feature.replace("'", "''")
-        value = f"list_filter(p.features, lambda f: f.feature = '{text}')[1].\"value\""
-        columns.append(f"coalesce({value}, '') AS \"segment {feature.replace(chr(34), chr(34) * 2)}\"")
-    by_request, by_key = (_pivoted(manifest, names) for names in (("request_id", "row"), ("key",)))
-    return (
-        f"SELECT {', '.join(columns)} FROM last_predictions AS p "
-        f"LEFT JOIN ({by_request} WHERE key = '' GROUP BY ALL) AS r ON r.request_id = p.request_id AND r.row = p.row "
-        f"LEFT JOIN ({by_key} WHERE key <> '' GROUP BY ALL) AS k ON k.key = p.key WHERE p.version = ?"
-    )
-
-
-def _pivoted(manifest: Manifest, names: Sequence[str]) -> str:
-    """Write the query of labels side by side: a struct {v, t} by task."""
-    tasks = ", ".join(
-        f"max({{'t': time_utc, 'v': \"value\"}}) FILTER (WHERE task = '{name}') AS \"{name}\""
-        for name in map(_quoted, manifest.task_names)
-    )
-    return f"SELECT {', '.join(names)}, {tasks} FROM last_labels"
-
-
-def _quoted(text: object) -> str:
-    return str(text).replace("'", "''")
+def _stacked(found: Mapping[str, Any], column: str, task: str, dtype: type) -> Any:
+    """Put the places of a list side by side, (B, places)."""
+    parts = list[NDArray[Any]]()
+    while (name := f"{column} {len(parts)} {task}") in found:
+        parts.append(found[name])
+    return np.stack(parts, axis=1).astype(dtype)
 
 
 def _filled(values: Any) -> Any:

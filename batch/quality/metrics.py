@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn import metrics as sk
 
-from metrics.intervals import FEW, Estimate, Z, accuracy, auc, losses, mean, rmse
+from metrics.intervals import FEW, Estimate, Z, accuracy, auc, losses, mean, mean_and_error, rmse
+from metrics.ranking import placements
 from metrics.reliability import calibration_error, reliability
 
 _DRAWS = 1000
@@ -40,7 +41,7 @@ def _regression(predicted: Floats, truth: Floats) -> Iterator[Estimate]:
     yield rmse(predicted, truth)
     yield mean("mae", np.abs(predicted - truth))
     if len(truth) > 1 and np.ptp(truth) > 0:
-        yield Estimate("r2", float(sk.r2_score(truth, predicted)))
+        yield _r2(predicted, truth)
 
 
 def _binary(predicted: Floats, truth: Floats) -> Iterator[Estimate]:
@@ -57,8 +58,7 @@ def _multiclass(predicted: Floats, truth: Floats) -> Iterator[Estimate]:
     yield mean("log_loss", losses("multiclass", shares, truth))
     yield accuracy(right("multiclass", shares, truth))
     if len(np.unique(truth)) == shares.shape[1]:
-        each = [sk.roc_auc_score(truth == k, shares[:, k]) for k in range(shares.shape[1])]
-        yield Estimate("auc", float(np.mean(each)))
+        yield _macro_auc(shares, truth)
 
 
 def base_log_loss(kind: str, truth: Floats) -> float | None:
@@ -79,6 +79,35 @@ def right(kind: str, predicted: Floats, truth: Floats) -> NDArray[np.bool_]:
     decided = predicted >= 0.5 if kind == "binary" else predicted.argmax(axis=1)
     equal: NDArray[np.bool_] = decided == truth
     return equal
+
+
+def _r2(predicted: Floats, truth: Floats) -> Estimate:
+    """Measure the share of variance explained, whose interval is that of a ratio of two means."""
+    errors, spread = (truth - predicted) ** 2, (truth - truth.mean()) ** 2
+    ratio = errors.mean() / spread.mean()
+    _, error = mean_and_error((errors - ratio * spread) / spread.mean(), None)
+    low, high = 1.0 - ratio - Z * error, 1.0 - ratio + Z * error
+    return Estimate("r2", float(1.0 - ratio), (float(low), float(high)) if len(truth) >= FEW else None)
+
+
+def _macro_auc(shares: Floats, truth: Floats) -> Estimate:
+    """Measure the plain mean of the classes' AUC, one against the rest.
+
+    The interval is that of `metrics.intervals.auc`, from what each row adds to the mean.
+    """
+    rows, classes = shares.shape
+    added, values = np.zeros(rows), []
+    for k in range(classes):
+        of_class = truth == k
+        placed = placements(shares[:, k], of_class.astype(np.int64), np.ones(rows), np.zeros(rows, np.int64))
+        values.append(placed[of_class].mean())
+        added += (placed - values[-1]) / np.where(of_class, of_class.mean(), 1.0 - of_class.mean()) / classes
+    value = float(np.mean(values))
+    if np.unique(truth, return_counts=True)[1].min() < FEW or not 0.0 < value < 1.0:
+        return Estimate("auc", value)
+    width = Z * mean_and_error(added, None)[1] / (value * (1.0 - value))
+    low, high = expit(logit(value) + width * np.array([-1.0, 1.0])).tolist()
+    return Estimate("auc", value, (low, high))
 
 
 def _pr_auc(predicted: Floats, truth: Floats) -> Estimate:

@@ -42,6 +42,7 @@ from service.http.routes.triton import triton_router
 from service.http.routes.v2 import v2_health_router, v2_router
 from service.http.types import AsgiApp
 from service.keys import Keys
+from service.monitoring.quality_metrics import QualityMetrics
 from service.monitoring.telemetry import Telemetry
 from service.versions.commands import VersionCommands
 from service.versions.reconciler import Reconciler
@@ -184,7 +185,8 @@ def _connect_telemetry(shared: Shared) -> None:
     engine, telemetry = shared.engine, shared.telemetry
     if telemetry is not None:
         shared.reconciler.after = lambda: telemetry.tick(engine.batcher.queued_rows, engine.catalogue.loaded())
-        telemetry.quality = engine.settings.quality
+        directory = engine.settings.quality
+        telemetry.quality = None if directory is None else QualityMetrics(directory)
         telemetry.refused, telemetry.shadows = engine.catalogue.refused, engine.catalogue.shadow_figures
 
 

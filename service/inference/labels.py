@@ -31,30 +31,39 @@ class LabelReader:
 
     A label of a regression is a number; of a binary task a value of the table's column, a word of
     `classes`, or 0 and 1 where the column has no such values of its own; of a multiclass task one
-    of its classes.
+    of its classes. What means a missing value in the table is no label.
     """
 
     def __init__(self, manifest: Manifest) -> None:
         self._readers = {task.name: (_reader(task), _expected(task)) for task in manifest.tasks}
+        self._missing = frozenset(("", *manifest.training_table.missing))
+        self._missing_numbers = frozenset(number for text in self._missing if (number := _number(text)) is not None)
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """List the names of the tasks."""
         return tuple(self._readers)
 
-    def read(self, task: str, raw: object) -> float:
-        """Return a label as a number: itself, 0 or 1, or the index of a class.
+    def read(self, task: str, raw: object) -> float | None:
+        """Return a label as a number: itself, 0 or 1, or the index of a class; None for none.
 
         Raises:
             ValueError: not a task, or not a label of it; the text says what was expected.
         """
         if task not in self._readers:
             raise ValueError(f"{quote(task)} is not a task of the model; its tasks are {quotes(self._readers)}")
+        if self._is_missing(raw):
+            return None
         read, expected = self._readers[task]
         number = read(raw)
         if number is None:
             raise ValueError(f"the label of task {quote(task)} is {quote(raw)}; expected {expected}")
         return number
+
+    def _is_missing(self, raw: object) -> bool:
+        if isinstance(raw, str):
+            return raw.strip() in self._missing
+        return raw is None or (type(raw) in (int, float) and raw in self._missing_numbers)
 
 
 def _reader(task: Task) -> Read:
@@ -97,14 +106,15 @@ def _compared(condition: str, words: Mapping[str, float]) -> Read:
     compare = _OPERATORS[symbol]
 
     def read(raw: object) -> float | None:
-        if isinstance(raw, str) and raw.strip() in words:
-            return words[raw.strip()]
+        raw = raw.strip() if isinstance(raw, str) else raw
+        if isinstance(raw, str) and raw in words:
+            return words[raw]
         if bound is not None:
             number = _number(raw)
             return None if number is None else float(compare(number, bound))
         if not isinstance(raw, str | bool):
             return None
-        equal = str(raw).strip().lower() == value.lower() if value.lower() in ("true", "false") else raw == value
+        equal = str(raw).lower() == value.lower() if value.lower() in ("true", "false") else raw == value
         return float(equal == (symbol == "=="))
 
     return read
@@ -112,6 +122,8 @@ def _compared(condition: str, words: Mapping[str, float]) -> Read:
 
 def _number(raw: object) -> float | None:
     if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        return None
+    if isinstance(raw, str) and "_" in raw:  # Python takes 1_000 for a number, tables do not
         return None
     try:
         number = float(raw)

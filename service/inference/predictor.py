@@ -169,13 +169,14 @@ class Predictor:
         mask.
 
         Raises:
-            GatesUnavailable: the model has no gates, or a single expert, without which nothing is
-                left.
+            GatesUnavailable: the model has no gates, or gates that see a single expert, without
+                which nothing is left.
         """
         self.need_gates()
         experts, rows = self.manifest.experts, batch.rows
-        if experts == 1:
-            raise GatesUnavailable(self.name, "has a single expert, without which nothing is left")
+        if self.manifest.seen_experts == 1:
+            whose = "a single expert" if experts == 1 else "gates that see a single expert each"
+            raise GatesUnavailable(self.name, f"has {whose}, without which nothing is left")
         inputs = {name: np.concatenate([array] * experts) for name, array in batch.inputs().items()}
         masks = 1.0 - np.eye(experts, dtype=np.float32)
         inputs[ROW_EXPERT_MASK] = np.repeat(masks, rows, axis=0)[:, None, :]

@@ -170,8 +170,9 @@ class InputTraffic:
         return Counted(rows, rows**2 / squares if squares else 0.0, counts)
 
     def kept_rows(self, tier: Tier) -> Batch | None:
-        """Return some rows of this worker's window; None without any."""
-        return self._kept[tier].rows(int(self._clock())) if tier in self._kept else None
+        """Return some rows of this worker's window, in whatever thread; None without any."""
+        kept = self._kept.get(tier)
+        return None if kept is None else kept.rows(int(self._clock()))
 
     def release(self) -> None:
         """Let go of the memory with the last reference."""

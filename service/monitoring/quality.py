@@ -1,11 +1,9 @@
 """Quality of models as `scripts.evaluate` left it: one JSON a model, read when it is asked for."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
-from prometheus_client.core import GaugeMetricFamily, Metric
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
@@ -13,8 +11,6 @@ from service.system.json_types import Count
 
 MOST_BYTES = 32 << 20
 """Most bytes of a model's file."""
-MOST_SERIES = 1000
-"""Series of tasks that metrics have, over all models and versions, newest versions first."""
 FILE = "quality.json"
 
 
@@ -93,10 +89,11 @@ def read_quality(directory: Path, model: str) -> bytes:
     Raises:
         QualityFileError: there is none, or it is not one.
     """
-    return _read(directory, model)[0]
+    return load_quality(directory, model)[0]
 
 
-def _read(directory: Path, model: str) -> tuple[bytes, Quality]:
+def load_quality(directory: Path, model: str) -> tuple[bytes, Quality]:
+    """Read the same with its meaning; errors are those of `read_quality`."""
     path = directory / model / FILE
     try:
         with path.open("rb") as file:
@@ -110,38 +107,3 @@ def _read(directory: Path, model: str) -> tuple[bytes, Quality]:
     except (ValueError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise QualityFileError(f"{path} is not a result of scripts.evaluate: {reason}") from None
-
-
-def quality_metrics(directory: Path) -> Iterator[Metric]:
-    """Yield the quality of every model that was evaluated, one series a task and metric."""
-    labels = ["model", "version", "task"]
-    values = GaugeMetricFamily("mmoe_quality", "Metric over labelled rows of the logs.", labels=[*labels, "metric"])
-    before = GaugeMetricFamily("mmoe_quality_test", "The same on the test rows.", labels=[*labels, "metric"])
-    labelled = GaugeMetricFamily("mmoe_quality_labelled_rows", "Labelled rows that were judged.", labels=labels)
-    worse = GaugeMetricFamily("mmoe_quality_worse", "1 for a task that is worse than on test rows.", labels=labels)
-    room = MOST_SERIES
-    for found in _every(directory):
-        for version in sorted(found["versions"], key=lambda version: -version["version"]):
-            for task in version["tasks"]:
-                if (room := room - 1 - len(task["metrics"])) < 0:
-                    break
-                names = [found["model"], str(version["version"]), task["task"]]
-                labelled.add_metric(names, task["labelled"])
-                worse.add_metric(names, float(task["verdict"]["state"] == "worse than test rows"))
-                for name, estimate in task["metrics"].items():
-                    values.add_metric([*names, name], estimate["value"])
-                    if (test := task["test_metrics"].get(name)) is not None:
-                        before.add_metric([*names, name], test)
-    yield from (values, before, labelled, worse)
-
-
-def _every(directory: Path) -> Iterator[Quality]:
-    try:
-        names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
-    except OSError:
-        return
-    for name in names:
-        try:
-            yield _read(directory, name)[1]
-        except QualityFileError:
-            continue

@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 
 from prometheus_client.core import Metric
@@ -21,7 +20,7 @@ from service.monitoring.drift_metrics import drift_metrics
 from service.monitoring.drift_report import CELLS, DriftAnswer, drift_report, tier_named
 from service.monitoring.inputs import Inputs, InputTraffics
 from service.monitoring.prometheus import registry
-from service.monitoring.quality import quality_metrics
+from service.monitoring.quality_metrics import QualityMetrics
 from service.monitoring.recording import Gates, GateTraffic
 from service.monitoring.recordings import Loaded
 from service.monitoring.report import DEFAULT_WINDOW, TrafficAnswer, gate_report
@@ -49,7 +48,7 @@ class Telemetry:
     Attributes:
         refused: lists the versions that must not be served.
         shadows: tells what comparisons of versions have found.
-        quality: directory of what evaluations have found, if it is told.
+        quality: of what evaluations have found, if it is told.
     """
 
     def __init__(self, directory: RunDirectory, segments: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
@@ -59,7 +58,7 @@ class Telemetry:
         self._metrics = Metrics(directory, self._slot.index, os.getpid())
         self.refused: Callable[[], Sequence[VersionKey]] = list
         self.shadows: Callable[[], Sequence[ShadowFigures]] = list
-        self.quality: Path | None = None
+        self.quality: QualityMetrics | None = None
         self._inputs = InputTraffics(directory, self._slot.index)
         self._registry = registry(
             self._metrics, self._traffic, lambda: self.refused(), lambda: self.shadows(), self._other_metrics
@@ -209,7 +208,7 @@ class Telemetry:
     def _other_metrics(self) -> Iterable[Metric]:
         yield from drift_metrics({(t.inputs.model, t.inputs.version): t for t in reversed(self._inputs.all())}.values())
         if self.quality is not None:
-            yield from quality_metrics(self.quality)
+            yield from self.quality.collect()
 
     def close(self) -> None:
         """Note what is left, and give the slot back."""

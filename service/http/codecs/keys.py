@@ -37,7 +37,15 @@ def keyed_by_header(batch: Batch, value: bytes) -> Batch:
     if batch.rows != 1 or batch.keys is not None:
         there = "keys in its body" if batch.keys is not None else f"{batch.rows} rows"
         raise MalformedRequest(f"the request has the header X-Row-Key and {there}", f"it with one row, or {EXPECTED}")
-    return batch._replace(keys=(read_key(value.decode("latin-1"), 0),))
+    return batch._replace(keys=(read_key(_text(value), 0),))
+
+
+def _text(header: bytes) -> str:
+    """Decode a header's value: UTF-8 as callers write it, or Latin-1, that of HTTP."""
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
 
 
 def read_key(raw: object, row: int) -> str:

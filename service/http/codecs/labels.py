@@ -15,11 +15,13 @@ EXPECTED = (
     '["order-7"], "row": [0], "tasks": {"income": [1]}}; "key" in place of both names a row by the key it was sent with'
 )
 MOST_PROBLEMS = 20
+MOST_ROW = 1_000_000_000
+"""Largest place in a request; no request has so many rows."""
 _ROW_KEYS, _COLUMN_KEYS = {"request_id", "key", "row", "tasks"}, ("request_id", "key", "row")
 
 
 def read_labels(body: bytes, reader: LabelReader, max_rows: int) -> list[LabelledRow]:
-    """Read the labels of a call; a label of null is none.
+    """Read the labels of a call; null, and what means a missing value in the table, are none.
 
     Raises:
         MalformedRequest: not JSON, or not of one of the two forms.
@@ -81,7 +83,7 @@ def _row(entry: object, place: int, reader: LabelReader) -> LabelledRow:
     if (request_id is None) == (key is None):
         raise _wrong(place, 'expected either "request_id", and "row" where the request had several, or "key"')
     row = 0 if row is None else as_integer(row)
-    if type(row) is not int or row < 0 or (key is not None and row):
+    if type(row) is not int or not 0 <= row < MOST_ROW or (key is not None and row):
         raise _wrong(place, f'"row" is {quote(row)}; expected a place in the request, from 0, and none beside "key"')
     name = read_key(request_id if key is None else key, place)
     labels = dict(_labels(entry["tasks"], place, reader))
@@ -92,12 +94,12 @@ def _row(entry: object, place: int, reader: LabelReader) -> LabelledRow:
 
 def _labels(tasks: dict[str, Any], place: int, reader: LabelReader) -> Iterator[tuple[str, float]]:
     for task, raw in tasks.items():
-        if raw is None:
-            continue
         try:
-            yield task, reader.read(task, raw)
+            label = reader.read(task, raw)
         except ValueError as error:
             raise _wrong(place, str(error)) from None
+        if label is not None:
+            yield task, label
 
 
 def _wrong(place: int, message: str) -> ServiceError:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 START = 1_790_000_000
-CLASSES = 3
+CLASSES, EXPERTS = 3, 4
 
 
 def at(seconds: float) -> str:
@@ -20,7 +20,7 @@ def at(seconds: float) -> str:
 
 def prediction(number: int, random: np.random.Generator, **changes: Any) -> dict[str, Any]:
     """Make the record of a row of `hand`."""
-    gates = random.dirichlet([1.0, 1.0, 1.0], 3).round(4)
+    gates = random.dirichlet([1.0] * EXPERTS, 3).round(4)
     grades = random.dirichlet([1.0] * CLASSES).round(4)
     answers: list[list[float]] = [[round(random.normal(), 4)], [round(random.random(), 4)], grades.tolist()]
     tasks = [

@@ -1,11 +1,13 @@
 """Joined rows and figures are numpy's and scikit-learn's, whatever order records came in."""
 
 import json
+import os
 import random as python_random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,11 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from batch.quality.erase import erase
+from batch.quality.errors import EvaluationError
 from batch.quality.evaluation import Evaluation, evaluate
 from batch.quality.judge import Rules
 from batch.quality.logs import opened
+from scripts.evaluate import main
 from service.artifact.file import read_model
 from service.monitoring.quality import read_quality
 from tests.batch.quality.logs_made import label, prediction, write
@@ -120,7 +124,7 @@ def test_the_segment_in_which_a_task_fails_stands_out(
     sold = run(model, tmp_path, rows, labels)["versions"][0]["tasks"][1]
     by_value = {entry["value"]: entry for entry in sold["segments"] if entry["feature"] == "colour"}
     assert by_value["blue"]["metrics"]["auc"]["high"] < 0.5 < by_value["red"]["metrics"]["auc"]["low"]
-    assert {entry["expert"] for entry in by_value["blue"]["by_expert"]} == {0, 1, 2}
+    assert {entry["expert"] for entry in by_value["blue"]["by_expert"]} == {0, 1, 2, 3}
     ages = [entry for entry in sold["segments"] if entry["feature"] == "age"]
     assert sum(entry["rows"] for entry in ages) == sold["labelled"]
     page = (tmp_path / "out/hand/report.md").read_text()
@@ -192,7 +196,50 @@ def test_a_killed_evaluation_leaves_the_earlier_result_and_the_next_is_the_same(
         assert held["versions"] == report["versions"]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.count("labelled rows") == 3
     assert json.loads((tmp_path / "out/hand/quality.json").read_text())["versions"] == report["versions"]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["hand"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".lock", "hand"]
+
+
+def test_half_lines_and_files_that_vanish_change_nothing(
+    model: Path, tmp_path: Path, rows: list[dict[str, Any]], labels: list[dict[str, Any]]
+) -> None:
+    few, of_few = rows[:60], labels[:54]
+    base = run(model, tmp_path / "base", few, of_few)
+    given = write(tmp_path / "predictions", few), write(tmp_path / "labels", of_few)
+    for directory, record in zip(given, (rows[61], labels[55]), strict=True):  # services that were killed
+        (directory / "rows-7-00000001.jsonl").write_text(json.dumps(record)[:-9])
+    ended = threading.Event()
+
+    def rotate() -> None:
+        while not ended.is_set():
+            for number in range(40):
+                (given[0] / f"rows-8-{number:08d}.jsonl").write_text("")
+            for number in range(40):
+                (given[0] / f"rows-8-{number:08d}.jsonl").unlink()
+
+    service = threading.Thread(target=rotate)
+    service.start()
+    try:
+        with opened("hand", [given[0]], [given[1]], tmp_path) as logs:
+            assert logs.counts()._asdict() == base["records"] | {"unreadable": 2}
+    finally:
+        ended.set()
+        service.join()
+
+
+def test_rows_of_an_earlier_model_of_the_same_number_are_left_out(
+    model: Path, tmp_path: Path, rows: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = [dict(row, request_id=f"earlier {number}") for number, row in enumerate(rows[:30])]
+    for number, row in enumerate(made):
+        first, *others = row["tasks"]
+        changed = {"gate_weights": [0.5, 0.5]} if number % 2 else {"task": "cost"}
+        row["tasks"] = [first | changed, *others]
+    told = [label(row, 5, sold=1.0) for row in (*rows[:12], *made)]
+    (version,) = run(model, tmp_path, [*rows[:40], *made], told)["versions"]
+    assert (version["rows"], version["tasks"][1]["labelled"]) == (40, 12)
+    assert "Version 2: 30 rows are left out" in capsys.readouterr().out
+    with pytest.raises(EvaluationError, match="no prediction of a version of hand"):
+        run(model, tmp_path / "alone", made, [])
 
 
 def test_erased_rows_are_gone_from_logs_that_are_still_written(tmp_path: Path) -> None:
@@ -210,19 +257,47 @@ def test_erased_rows_are_gone_from_logs_that_are_still_written(tmp_path: Path) -
     assert erase("k1", [predictions], [labels]) == (0, 0)
 
 
+def test_erased_rows_are_gone_from_results_too_and_files_keep_their_age(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also if nothing is left to be evaluated."""
+    random = np.random.default_rng(3)
+    made = [prediction(n, random, key="k1") for n in range(3)]
+    run(model, tmp_path, made, [label(made[0], 5, sold=1.0)])
+    (tmp_path / "out/other").mkdir()
+    for name in ("hand/rows-1.parquet", "other/rows-1.parquet"):
+        shutil.copy(tmp_path / "out/hand/rows-2.parquet", tmp_path / "out" / name)
+    logs = [path for name in ("predictions", "labels") for path in (tmp_path / name).glob("*")]
+    for path in logs:
+        os.utime(path, (1000, 1000))
+    given = [f"--{name}={tmp_path / name}" for name in ("predictions", "labels", "out")]
+    assert main([f"{model.parent}/*", *given, "--erase", "k1"]) == 2
+    said = capsys.readouterr()
+    assert "no prediction of a version" in said.err
+    assert said.out.startswith("Erased 3 predictions and 1 rows of labels.\nDeleted ")
+    assert list((tmp_path / "out").glob("*/*.parquet")) == []
+    assert {path.stat().st_mtime for path in logs} == {1000}
+    assert "k1" not in "".join(path.read_text() for path in logs)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["nowhere", "--predictions", "none"], "no file rows-*.jsonl"),
+        (["nowhere/*", "--predictions", "none"], "no directory fits 'nowhere/*'"),
         (["{model}", "--predictions", "{logs}", "--segment", "size"], "'size' is not a feature"),
         (["other", "--predictions", "{logs}"], "no prediction of a version of other"),
     ],
 )
 def test_what_cannot_be_evaluated_is_told(
-    model: Path, tmp_path: Path, rows: list[dict[str, Any]], arguments: list[str], told: str
+    model: Path,
+    tmp_path: Path,
+    rows: list[dict[str, Any]],
+    arguments: list[str],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs = write(tmp_path / "logs", rows[:10])
     filled = [text.format(model=model, logs=logs) for text in arguments]
-    command = [sys.executable, "-m", "scripts.evaluate", *filled, "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert main([*filled, "--out", str(tmp_path / "out")]) == 2
+    assert told in capsys.readouterr().err

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
-from service.artifact.entries import LabelRule, Task
+from service.artifact.entries import LabelRule, Task, TrainingTable
 from service.inference.labels import LabelReader
 
 
 class Tasks:
     """Manifest of tasks alone."""
+
+    training_table = TrainingTable(missing=("?", "-9"))
 
     def __init__(self, *tasks: Task) -> None:
         self.tasks = tasks
@@ -40,7 +42,7 @@ CODES = {"values": {"1": 0, "2": 1}}
         (reader("binary", ("not > 5", "> 5"), positive_if="> 5"), 5.5, 1.0),
         (reader("binary", ("not > 5", "> 5"), positive_if="> 5"), "5", 0.0),
         (reader("binary", ("a", "b"), positive_if="== true"), "True", 1.0),
-        (reader("binary", ("a", "b"), positive_if="!= low"), "low", 0.0),
+        (reader("binary", ("a", "b"), positive_if="!= low"), " low ", 0.0),
         (reader("multiclass", ("0", "1", "2")), 2, 2.0),
         (reader("multiclass", ("red", "blue")), "blue", 1.0),
     ],
@@ -49,11 +51,20 @@ def test_a_label_is_read_as_the_table_has_it(made: LabelReader, raw: object, num
     assert made.read("task", raw) == number
 
 
+@pytest.mark.parametrize("raw", [None, "", " ", "?", "-9", -9, -9.0])
+@pytest.mark.parametrize(
+    "made", [reader("regression"), reader("binary", ("a", "b"), positive_if="!= low"), reader("multiclass", ("x", "y"))]
+)
+def test_what_is_missing_in_the_table_is_no_label(made: LabelReader, raw: object) -> None:
+    assert made.read("task", raw) is None
+
+
 @pytest.mark.parametrize(
     ("made", "raw", "expected"),
     [
         (reader("regression"), "much", "expected a number"),
         (reader("regression"), True, "expected a number"),
+        (reader("regression"), "1_000", "expected a number"),
         (reader("regression"), 10**400, "expected a number"),
         (reader("binary", ("no", "yes"), **INCOME), "50000", "'- 50000.' or '50000+.'"),
         (reader("binary", ("1", "2"), **CODES), 0, "'1' or '2'"),

@@ -190,6 +190,21 @@ def test_a_single_expert_cannot_be_left_out(
         single.ablate(batch)
 
 
+def own_experts_alone(manifest: dict[str, Any]) -> None:
+    """Give each of three tasks one expert, and none to share."""
+    manifest |= {"architecture": "cgc", "own_experts": {"price": [0], "sold": [1], "grade": [2]}}
+    for task, row in enumerate(manifest["gates"]["average_logits"]):
+        row[:] = [logit if expert == task else None for expert, logit in enumerate(row)]
+
+
+def test_the_only_expert_that_a_gate_sees_cannot_be_left_out(
+    load: Callable[..., Predictor], hand_weights: Callable[..., Any], hand_rows: Callable[..., Any]
+) -> None:
+    apart = load(experts=3, name="apart", edit=own_experts_alone)
+    with pytest.raises(GatesUnavailable, match="Model 'apart' has gates that see a single expert each"):
+        apart.ablate(draw_batch(hand_weights(experts=3), 2, hand_rows))
+
+
 def test_a_file_that_answers_otherwise_than_torch_did_is_refused(hand_model: HandModel, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"Golden row 0 gives \S+ for 'price'; expected \S+ within 1e-05"):
         Predictor.load(hand_model(tmp_path, fault="wrong_golden"))

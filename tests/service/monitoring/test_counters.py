@@ -24,7 +24,7 @@ from service.monitoring.drift_metrics import drift_metrics
 from service.monitoring.inputs import InputTraffics
 from service.monitoring.instruments import MODELS, SECONDS, VERSIONS
 from service.monitoring.prometheus import registry
-from service.monitoring.quality import quality_metrics
+from service.monitoring.quality_metrics import QualityMetrics
 from service.monitoring.recording import Gates
 from service.monitoring.traffic import Traffic
 from service.run_directory import RunDirectory
@@ -78,7 +78,7 @@ def text(metrics: Metrics, directory: RunDirectory) -> str:
 
 def others(directory: RunDirectory) -> list[Metric]:
     """Return the metrics that are not the workers' own counts."""
-    return [*drift_metrics(InputTraffics(directory, 2).all()), *quality_metrics(directory.path)]
+    return [*drift_metrics(InputTraffics(directory, 2).all()), *QualityMetrics(directory.path).collect()]
 
 
 def samples(metrics: Metrics, directory: RunDirectory) -> Samples:

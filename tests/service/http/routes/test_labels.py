@@ -62,7 +62,9 @@ def test_labels_are_kept_as_numbers_by_request_or_by_key(logging_service: Servic
     )
     assert predicted.status_code == 200
     request_id = predicted.headers["x-request-id"]
-    single = logging_service.client.post("/v1/predict", json={"inputs": {"age": [1]}}, headers={"X-Row-Key": "order 9"})
+    single = logging_service.client.post(
+        "/v1/predict", json={"inputs": {"age": [1]}}, headers={b"X-Row-Key": "Größe 9".encode()}
+    )
     assert single.status_code == 200
     first = logging_service.post(
         {
@@ -74,7 +76,7 @@ def test_labels_are_kept_as_numbers_by_request_or_by_key(logging_service: Servic
     )
     assert first.json() == {"model": "hand", "version": 2, "rows": 2}
     columns = logging_service.post(
-        {"key": ["order-7", "order 9"], "row": None, "tasks": {"sold": [0, None], "price": [1, 2]}}
+        {"key": ["order-7", "Größe 9"], "row": None, "tasks": {"sold": [0, None], "price": [1, 2]}}
     )
     assert columns.json() == {"model": "hand", "version": 2, "rows": 2}
     while len(predicted_rows := records(logging_service.predictions)) < 3:
@@ -82,14 +84,14 @@ def test_labels_are_kept_as_numbers_by_request_or_by_key(logging_service: Servic
     assert [(r["request_id"] == request_id, r["row"], r["key"]) for r in predicted_rows] == [
         (True, 0, "order-7"),
         (True, 1, "18"),
-        (False, 0, "order 9"),
+        (False, 0, "Größe 9"),
     ]
     kept = logging_service.label_records()
     assert [(r["model"], r["request_id"], r["key"], r["row"]) for r in kept] == [
         ("hand", request_id, "", 1),
         ("hand", "", "18", 0),
         ("hand", "", "order-7", 0),
-        ("hand", "", "order 9", 0),
+        ("hand", "", "Größe 9", 0),
     ]
     assert [{e["task"]: e["value"] for e in r["labels"]} for r in kept] == [
         {"price": 3.5, "sold": 1.0},
@@ -112,6 +114,7 @@ def test_labels_are_kept_as_numbers_by_request_or_by_key(logging_service: Servic
         ({"labels": [{"tasks": {"sold": 1}}]}, 422, "either"),
         ({"labels": [{"key": "a", "request_id": "b", "tasks": {"sold": 1}}]}, 422, "either"),
         ({"labels": [{"request_id": "b", "row": -1, "tasks": {"sold": 1}}]}, 422, '"row" is -1'),
+        ({"labels": [{"request_id": "b", "row": 1e30, "tasks": {"sold": 1}}]}, 422, '"row" is 1000'),
         ({"labels": [{"key": "a", "row": 1, "tasks": {"sold": 1}}]}, 422, "none beside"),
         ({"labels": [{"key": "", "tasks": {"sold": 1}}]}, 422, "its key is ''"),
         ({"labels": [{"key": "a", "tasks": {"sold": None}}]}, 422, "it has no label"),

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from service.monitoring.quality import QualityFileError, read_quality
+from service.monitoring.quality_metrics import QualityMetrics
 
 TASK: dict[str, Any] = {
     "task": "sold", "kind": "binary", "rows": 10, "labelled": 8, "share_labelled": 0.8, "label_delay_s": None,
@@ -50,6 +51,27 @@ def test_metrics_tell_of_it(evaluated: httpx.Client) -> None:
     assert f'mmoe_quality_test{{metric="auc",{of_task} 0.9' in lines
     assert f"mmoe_quality_labelled_rows{{{of_task} 8.0" in lines
     assert f"mmoe_quality_worse{{{of_task} 1.0" in lines
+
+
+def test_metrics_follow_the_file(tmp_path: Path) -> None:
+    (tmp_path / "hand").mkdir()
+    (tmp_path / ".lock").touch()
+    metrics = QualityMetrics(tmp_path)
+
+    def told() -> list[float]:
+        return [
+            sample.value for metric in metrics.collect() if metric.name == "mmoe_quality" for sample in metric.samples
+        ]
+
+    assert told() == []
+    for name, auc in (("first", 0.7), ("second", 0.75)):
+        changed = {**TASK, "metrics": {"auc": {**TASK["metrics"]["auc"], "value": auc}}}
+        version = {**QUALITY["versions"][0], "tasks": [changed]}
+        (tmp_path / name).write_text(json.dumps({**QUALITY, "versions": [version]}))
+        (tmp_path / name).replace(tmp_path / "hand/quality.json")
+        assert told() == told() == [auc]
+    (tmp_path / "hand/quality.json").write_text("")
+    assert told() == []
 
 
 def test_without_the_setting_the_call_names_it(client: httpx.Client) -> None:
