@@ -25,8 +25,8 @@ MOST_ROWS = 2_000_000
 MOST_NUMBERS = 60_000_000
 """Numbers of these rows; a task of many classes has fewer rows measured."""
 
-_TRIES = 5
-"""Times that files are listed and read, as services delete old ones meanwhile."""
+_TRIES = 100
+"""Times that files are listed and read, each after a service has deleted an old one meanwhile."""
 
 
 class Counts(NamedTuple):

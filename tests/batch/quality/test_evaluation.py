@@ -207,23 +207,14 @@ def test_half_lines_and_files_that_vanish_change_nothing(
     given = write(tmp_path / "predictions", few), write(tmp_path / "labels", of_few)
     for directory, record in zip(given, (rows[61], labels[55]), strict=True):  # services that were killed
         (directory / "rows-7-00000001.jsonl").write_text(json.dumps(record)[:-9])
-    ended = threading.Event()
-
-    def rotate() -> None:
-        while not ended.is_set():
-            for number in range(40):
-                (given[0] / f"rows-8-{number:08d}.jsonl").write_text("")
-            for number in range(40):
-                (given[0] / f"rows-8-{number:08d}.jsonl").unlink()
-
-    service = threading.Thread(target=rotate)
+    old = [given[0] / f"rows-8-{number:08d}.jsonl" for number in range(40)]
+    for path in old:
+        path.touch()
+    service = threading.Thread(target=lambda: [path.unlink() for path in old])
     service.start()
-    try:
-        with opened("hand", [given[0]], [given[1]], tmp_path) as logs:
-            assert logs.counts()._asdict() == base["records"] | {"unreadable": 2}
-    finally:
-        ended.set()
-        service.join()
+    with opened("hand", [given[0]], [given[1]], tmp_path) as logs:
+        assert logs.counts()._asdict() == base["records"] | {"unreadable": 2}
+    service.join()
 
 
 def test_rows_of_an_earlier_model_of_the_same_number_are_left_out(
