@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
+from scipy.stats import rankdata
 from sklearn import metrics as sk
 
 from metrics.intervals import FEW, Estimate, Z, accuracy, auc, losses, mean, mean_and_error, rmse
-from metrics.ranking import placements
 from metrics.reliability import calibration_error, reliability
 
 _DRAWS = 1000
@@ -99,7 +99,7 @@ def _macro_auc(shares: Floats, truth: Floats) -> Estimate:
     added, values = np.zeros(rows), []
     for k in range(classes):
         of_class = truth == k
-        placed = placements(shares[:, k], of_class.astype(np.int64), np.ones(rows), np.zeros(rows, np.int64))
+        placed = _placements(shares[:, k], of_class)
         values.append(placed[of_class].mean())
         added += (placed - values[-1]) / np.where(of_class, of_class.mean(), 1.0 - of_class.mean()) / classes
     value = float(np.mean(values))
@@ -108,6 +108,18 @@ def _macro_auc(shares: Floats, truth: Floats) -> Estimate:
     width = Z * mean_and_error(added, None)[1] / (value * (1.0 - value))
     low, high = expit(logit(value) + width * np.array([-1.0, 1.0])).tolist()
     return Estimate("auc", value, (low, high))
+
+
+def _placements(answer: Floats, positive: NDArray[np.bool_]) -> Floats:
+    """Compute each row's share of the other class that stands on its right side, ties half, (B,).
+
+    The mean over either class is the AUC (DeLong et al., Biometrics 1988).
+    """
+    placed: Floats = rankdata(answer)
+    for of_class in (positive, ~positive):
+        placed[of_class] = (placed[of_class] - rankdata(answer[of_class])) / (~of_class).sum()
+    placed[~positive] = 1.0 - placed[~positive]
+    return placed
 
 
 def _pr_auc(predicted: Floats, truth: Floats) -> Estimate:

@@ -210,7 +210,12 @@ def test_half_lines_and_files_that_vanish_change_nothing(
     old = [given[0] / f"rows-8-{number:08d}.jsonl" for number in range(40)]
     for path in old:
         path.touch()
-    service = threading.Thread(target=lambda: [path.unlink() for path in old])
+
+    def delete() -> None:
+        for path in old:
+            path.unlink()
+
+    service = threading.Thread(target=delete)
     service.start()
     with opened("hand", [given[0]], [given[1]], tmp_path) as logs:
         assert logs.counts()._asdict() == base["records"] | {"unreadable": 2}
