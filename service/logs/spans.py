@@ -1,7 +1,7 @@
 """OpenTelemetry spans made of the figures of a request.
 
-Names and attributes are those of OpenTelemetry's conventions for HTTP servers; `mmoe.` begins
-those of this service.
+Names and attributes are those of OpenTelemetry's conventions for servers of HTTP and of RPC;
+`mmoe.` begins those of this service.
 """
 
 import os
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 _MODEL, _VERSION = re.compile(r"^(/v[12](?:/repository)?/models/)[^/:]+"), re.compile(r"/versions/[0-9]+")
+_RPC = re.compile(r"/([\w.]+[.]\w+)/(\w+)")
 _NO_API = ("page", "docs", "other")
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 
@@ -98,9 +99,16 @@ def _span_context(context: TraceContext, span_id: str, remote: bool) -> Any:
 
 
 def _name(request: TracedRequest) -> str:
-    """Return the method, and the route without names and versions."""
+    """Return the method, and the route without names and versions; of gRPC service and method."""
+    if _rpc(request):
+        return request.path[1:]
     method = request.method if request.method in _METHODS else "HTTP"
     return f"{method} {_route(request)}" if request.route != "other" else method
+
+
+def _rpc(request: TracedRequest) -> "re.Match[str] | None":
+    """Match service and method of a call over gRPC; None for a request over HTTP."""
+    return None if request.route in _NO_API else _RPC.fullmatch(request.path)
 
 
 def _route(request: TracedRequest) -> str:
@@ -110,16 +118,15 @@ def _route(request: TracedRequest) -> str:
 
 
 def _attributes(request: TracedRequest) -> dict[str, str | int]:
-    """Return the attributes by OpenTelemetry's names for HTTP, and our own behind `mmoe.`."""
-    found: dict[str, str | int] = {
-        "http.request.method": request.method if request.method in _METHODS else "_OTHER",
-        "http.response.status_code": request.status,
-        "url.path": request.path[:200],
-        "url.scheme": "http",
-        **request.attributes,
-    }
-    if request.route not in _NO_API:
-        found["http.route"] = _route(request)
+    """Return the attributes by OpenTelemetry's names, and our own behind `mmoe.`."""
+    found: dict[str, str | int] = {"http.response.status_code": request.status, **request.attributes}
+    if rpc := _rpc(request):
+        found |= {"rpc.system": "grpc", "rpc.service": rpc[1], "rpc.method": rpc[2]}
+    else:
+        method = request.method if request.method in _METHODS else "_OTHER"
+        found |= {"http.request.method": method, "url.path": request.path[:200], "url.scheme": "http"}
+        if request.route not in _NO_API:
+            found["http.route"] = _route(request)
     if request.error is not None:
         found["error.type"] = request.error
     return found
