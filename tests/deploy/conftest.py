@@ -104,7 +104,7 @@ def stack(port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory) -> 
     """
     need_docker()
     skip_without_images()
-    with running_stack(tmp_path_factory.mktemp("compose"), (port(), port(), port())) as made:
+    with running_stack(tmp_path_factory.mktemp("compose"), (port(), port(), port(), port())) as made:
         yield made
 
 

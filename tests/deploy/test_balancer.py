@@ -198,6 +198,7 @@ def nginx_test(nginx: str, upstream: str, directory: Path) -> "subprocess.Comple
     main = (CONFIG / "nginx.conf").read_text().replace("/tmp/", f"{directory}/")
     (directory / "nginx.conf").write_text(main)
     (directory / "upstream.conf").write_text((CONFIG / upstream).read_text())
+    (directory / "grpc.conf").write_text((CONFIG / "grpc.conf").read_text())
     command = [nginx, "-t", "-q", "-e", "stderr", "-c", str(directory / "nginx.conf")]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 

@@ -43,6 +43,22 @@ def test_the_balancer_passes_on_what_the_trained_model_answers(stack: Stack) -> 
         assert sum(weights) == pytest.approx(1, abs=1e-5)
 
 
+def test_calls_over_grpc_pass_the_balancer(stack: Stack) -> None:
+    pytest.importorskip("grpc", reason="the extra grpc is not installed")
+    from tests.support.grpc_calls import calling, numeric
+
+    each = 'sum by (instance) (mmoe_requests_total{route="grpc_infer", status="200"}) > 0'
+    with calling(f"127.0.0.1:{stack.env['GRPC_PORT']}") as call:
+
+        def all_answer() -> bool:
+            answer = call("ModelInfer", model_name="synthetic", inputs=[numeric([[0.0] * 100])])
+            assert answer is not None, call.said
+            assert answer.model_version == "1"
+            return len(query(stack, each)) == REPLICAS
+
+        assert until(all_answer), "one connection, and both replicas answer"
+
+
 def test_all_are_confined_and_healthy(stack: Stack) -> None:
     listed = stack.compose("ps", "--all", "--quiet").split()
     containers = json.loads(docker("inspect", *listed))

@@ -101,16 +101,17 @@ def need_docker() -> None:
 
 
 @contextmanager
-def running_stack(home: Path, ports: tuple[int, int, int]) -> Iterator[Stack]:
+def running_stack(home: Path, ports: tuple[int, int, int, int]) -> Iterator[Stack]:
     """Start all but Grafana from a copy of the files.
 
     In an empty directory; all of it is removed afterwards.
     """
     for name in ("docker-compose.yml", "Dockerfile", ".dockerignore", ".env"):
         shutil.copy(ROOT / name, home)
-    for name in ("deploy", "model", "scripts", "service"):
+    rooms = set(re.findall(r"(?m)^COPY ([a-z]+) [a-z]+$", (ROOT / "Dockerfile").read_text()))
+    for name in ("deploy", *rooms):
         shutil.copytree(ROOT / name, home / name)
-    env = dict(zip(("PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"), map(str, ports), strict=True))
+    env = dict(zip(("PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRPC_PORT"), map(str, ports), strict=True))
     made = Stack(home, env, *(f"http://127.0.0.1:{number}" for number in ports[:2]))
     try:
         made.up("--build", timeout_s=900)
