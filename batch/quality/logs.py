@@ -24,6 +24,8 @@ MOST_ROWS = 2_000_000
 """Rows of a version that are measured; of more, a sample by a hash of their names."""
 MOST_NUMBERS = 60_000_000
 """Numbers of these rows; a task of many classes has fewer rows measured."""
+CLOCKS_S = 60.0
+"""Seconds by which the clocks of services and of the disk may differ."""
 
 _TRIES = 100
 """Times that files are listed and read, each after a service has deleted an old one meanwhile."""
@@ -106,12 +108,15 @@ class Logs:
             segments: features whose values are wanted.
             path: of the file.
         """
-        fit = fits(manifest)
-        of_another = f"FROM predictions AS p WHERE p.version = {version} AND NOT coalesce({fit}, false)"
-        (left_out,) = self._one(f"SELECT count(*) {of_another}")
-        query = f"{wide(manifest, segments)} WHERE p.version = {version} AND {fit}"
-        self._database.execute(f"COPY ({query}) TO '{quoted(path)}' (FORMAT parquet, COMPRESSION zstd)")
+        of_another = f"p.version = {version} AND NOT coalesce({fits(manifest)}, false)"
+        (left_out,) = self._one(f"SELECT count(*) FROM predictions AS p WHERE {of_another}")
+        self.keep(version, manifest, segments, path)
         return self._read(manifest, segments, path, left_out)
+
+    def keep(self, version: int, manifest: Manifest, segments: Sequence[str], path: Path) -> None:
+        """Join the rows of a version as `joined` does, and leave them in the file."""
+        query = f"{wide(manifest, segments)} WHERE p.version = {version} AND {fits(manifest)}"
+        self._database.execute(f"COPY ({query}) TO '{quoted(path)}' (FORMAT parquet, COMPRESSION zstd)")
 
     def _read(self, manifest: Manifest, segments: Sequence[str], path: Path, left_out: int) -> JoinedRows:
         (rows,) = self._one(f"SELECT count(*) FROM '{quoted(path)}'")
@@ -145,7 +150,9 @@ class Logs:
 
 
 @contextmanager
-def opened(model: str, predictions: Sequence[Path], labels: Sequence[Path], scratch: Path) -> Iterator[Logs]:
+def opened(
+    model: str, predictions: Sequence[Path], labels: Sequence[Path], scratch: Path, since: float = 0.0
+) -> Iterator[Logs]:
     """Open the logs of a model.
 
     Args:
@@ -153,6 +160,7 @@ def opened(model: str, predictions: Sequence[Path], labels: Sequence[Path], scra
         predictions: directories of prediction logs, of any number of services.
         labels: directories of label logs.
         scratch: directory for what memory does not hold.
+        since: seconds since 1970 before which predictions do not count.
 
     Raises:
         EvaluationError: no directory holds a prediction log, or the join fails.
@@ -161,35 +169,45 @@ def opened(model: str, predictions: Sequence[Path], labels: Sequence[Path], scra
         database.execute(f"SET memory_limit='{MEMORY}'; SET temp_directory='{quoted(scratch)}'; SET threads=2")
         database.execute("SET preserve_insertion_order=false; SET TimeZone='UTC'")
         try:
-            yield Logs(database, _read_files(database, model, predictions, labels))
+            yield Logs(database, _read_files(database, model, predictions, labels, since))
         except duckdb.Error as error:
             raise EvaluationError(f"the logs of {model} cannot be joined: {str(error).splitlines()[0]}") from None
 
 
-def _read_files(database: Any, model: str, predictions: Sequence[Path], labels: Sequence[Path]) -> int:
+def _read_files(database: Any, model: str, predictions: Sequence[Path], labels: Sequence[Path], since: float) -> int:
     """Read the files that there are; one that a service deletes meanwhile is not missed.
 
     Returns:
         Lines that cannot be read.
     """
     for left in reversed(range(_TRIES)):
-        files = _files(predictions)
+        files = _files(predictions, since)
         if not files:
             raise EvaluationError(f"no file rows-*.jsonl in {', '.join(map(str, predictions)) or 'no directory'}")
         try:
-            return _make_tables(database, model, files, _files(labels))
+            return _make_tables(database, model, files, _files(labels, since), since)
         except duckdb.IOException:
             if not left or all(os.path.exists(file) for file in files):
                 raise
     raise AssertionError
 
 
-def _files(directories: Sequence[Path]) -> list[str]:
-    return [str(path) for directory in directories for path in sorted(directory.glob("rows-*.jsonl"))]
+def _files(directories: Sequence[Path], since: float) -> list[str]:
+    """List the files that were written to since a moment; labels come after their rows."""
+    found = [str(path) for directory in directories for path in sorted(directory.glob("rows-*.jsonl"))]
+    return [path for path in found if not since or _written(path) >= since - CLOCKS_S]
 
 
-def _make_tables(database: Any, model: str, files: list[str], label_files: list[str]) -> int:
+def _written(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:  # a service has deleted it
+        return 0.0
+
+
+def _make_tables(database: Any, model: str, files: list[str], label_files: list[str], since: float) -> int:
     unreadable = _make_table(database, model, "predictions", files, PREDICTIONS)
+    database.execute("DELETE FROM predictions WHERE epoch(time_utc) < ?", [since])
     unreadable += _make_table(database, model, "label_rows", label_files, LABELS)
     database.execute(
         "CREATE OR REPLACE TABLE labels AS SELECT time_utc, request_id, key, row, "
