@@ -27,9 +27,10 @@ FROM base AS trainer-packages
 ARG PIP_EXTRA_INDEX_URL
 # EXTRA=stores brings what reads tables from object stores.
 ARG EXTRA
-COPY deploy/requirements/service.txt deploy/requirements/trainer.txt deploy/requirements/stores.txt requirements/
+COPY deploy/requirements/service.txt deploy/requirements/trainer.txt deploy/requirements/evaluate.txt deploy/requirements/stores.txt requirements/
 RUN python3 -m venv /opt/venv
-RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt -r requirements/trainer.txt ${EXTRA:+-r requirements/$EXTRA.txt}
+# The loop trains, and reads labels as the evaluation does.
+RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt -r requirements/trainer.txt -r requirements/evaluate.txt ${EXTRA:+-r requirements/$EXTRA.txt}
 # torch alone comes without hashes, with the packages of CUDA that it pins: its builds differ by index.
 COPY deploy/requirements/torch.txt requirements/
 RUN pip install --no-cache-dir -r requirements/torch.txt
@@ -42,6 +43,7 @@ COPY metrics metrics
 COPY model model
 COPY service service
 COPY batch batch
+COPY loop loop
 COPY scripts scripts
 USER mmoe
 ENV MPLCONFIGDIR=/tmp/matplotlib

@@ -1,6 +1,10 @@
-"""Table of all configuration keys: python -m scripts.document_config > docs/config.md."""
+"""Tables of all configuration keys: python -m scripts.document_config > docs/config.md.
+
+With `loop` behind it those of scripts.loop, which are docs/loop-config.md.
+"""
 
 import json
+import sys
 from collections.abc import Sequence
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -8,6 +12,21 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from loop.config import (
+    CanaryStage,
+    DisagreementRule,
+    ErrorRule,
+    GateDriftRule,
+    Labels,
+    LatencyRule,
+    LoopConfig,
+    PredictionDriftRule,
+    QualityRule,
+    Rule,
+    Services,
+    ShadowStage,
+    Training,
+)
 from model.config.data import BagConfig, FeatureConfig, SyntheticData
 from model.config.run import BY_TABLE, METRICS, Config, ModelConfig, ReportConfig, TaskConfig, TrainConfig
 from model.markdown import wrap
@@ -34,6 +53,17 @@ trees.
 This page is made from the schema: `python -m scripts.document_config > docs/config.md`.
 """
 
+LOOP_HEAD = """\
+# Configuration of the loop
+
+`python -m scripts.loop CONFIG` reads one TOML file; [loop.md](loop.md) says what it does. `--set`
+replaces a key by its dotted name, a rule's by its `name` or its place: `--set interval_s=5
+rules.0.min_rows=1000`. An unknown key, or a value out of range, ends with one sentence and
+exit code 2, and nothing is changed.
+
+This page is made from the schema: `python -m scripts.document_config loop > docs/loop-config.md`.
+"""
+
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The file", Config),
     ("`[data]`, kind `table`", TableData),
@@ -47,6 +77,22 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`[report]`", ReportConfig),
 )
 
+LOOP_SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("The file", LoopConfig),
+    ("`[training]`", Training),
+    ("`[services]`", Services),
+    ("`[labels]`", Labels),
+    ("`[shadow]`", ShadowStage),
+    ("`[canary]`", CanaryStage),
+    ("`[[rules]]`, of every kind", Rule),
+    ("`[[rules]]`, kind `quality`, in the canary", QualityRule),
+    ("`[[rules]]`, kind `prediction_drift`, in the canary", PredictionDriftRule),
+    ("`[[rules]]`, kind `gate_drift`, in the shadow", GateDriftRule),
+    ("`[[rules]]`, kind `disagreement`, in the shadow", DisagreementRule),
+    ("`[[rules]]`, kind `errors`, in both", ErrorRule),
+    ("`[[rules]]`, kind `latency`, in the canary", LatencyRule),
+)
+
 WORDS = {str: "text", int: "integer", float: "number", bool: "true or false"}
 BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}"}
 
@@ -58,12 +104,26 @@ def page() -> str:
     return wrap("\n".join([*parts, f"Metrics by kind of task (docs/judgement.md): {metrics}.\n"]))
 
 
+def loop_page() -> str:
+    """Render the page of the loop."""
+    parts = [LOOP_HEAD, *(f"## {title}\n\n{_table(section)}" for title, section in LOOP_SECTIONS)]
+    return wrap("\n".join(parts))
+
+
 def _table(section: type[BaseModel]) -> str:
+    """Render the table of a section; of a kind of rule, what it has beyond any rule."""
     lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in section.model_fields.items():
+        if issubclass(section, Rule) and section is not Rule and _is_of_any_rule(name, field):
+            continue
         cells = (f"`{name}`", _type(field), _default(field), (field.description or "").replace("|", "\\|"))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _is_of_any_rule(name: str, field: FieldInfo) -> bool:
+    common = Rule.model_fields.get(name)
+    return common is not None and field.default == common.default
 
 
 def _type(field: FieldInfo) -> str:
@@ -85,7 +145,7 @@ def _word(annotation: Any) -> str:
     if origin is dict:
         return f"table of {_word(inner[1])}"
     if origin is tuple:
-        return "list of tables" if _is_section(inner[0]) else f"list of {_word(inner[0])}"
+        return "list of tables" if (word := _word(inner[0])) == "table" else f"list of {word}"
     if annotation == Value:
         return "any value"
     if annotation in WORDS:
@@ -112,4 +172,4 @@ def _default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    print(loop_page() if sys.argv[1:] == ["loop"] else page(), end="")

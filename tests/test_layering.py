@@ -69,6 +69,13 @@ def test_judging_loads_nothing_of_the_trainer() -> None:
     assert not loaded & {"model", "scripts", "benchmarks", "torch", "onnx", "fastapi", "uvicorn"}
 
 
+def test_the_loop_loads_nothing_of_torch_and_of_the_servers() -> None:
+    pytest.importorskip("tomli_w", reason="the trainer's packages are not installed")
+    loaded = packages_loaded_by("loop")
+    assert "loop" in loaded
+    assert not loaded & {"scripts", "benchmarks", "torch", "onnx", "matplotlib", "polars", "fastapi", "uvicorn"}
+
+
 def test_trainer_loads_nothing_of_the_service() -> None:
     pytest.importorskip("torch", reason="the trainer is not installed")
     loaded = packages_loaded_by("model")

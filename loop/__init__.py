@@ -1,0 +1,1 @@
+"""Retraining loop: the next version trained, compared, let in by steps, served or rolled back."""

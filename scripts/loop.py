@@ -1,0 +1,91 @@
+"""Train, compare and promote the next version, or roll it back: python -m scripts.loop CONFIG."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from loop.config import LoopConfig, read_config
+from loop.cycle import Cycle, model_name
+from loop.journal import Journal, sentences
+from loop.state import alone
+from tables.errors import UserError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns its exit code: 0 after a cycle, whatever was decided; 2 for what the user can mend, 130
+    when interrupted.
+    """
+    options = parse(arguments)
+    try:
+        config = read_config(options.config, options.set, os.environ)
+        model = model_name(config)
+        directory = Path(config.directory) / model
+        if options.journal:
+            for record in Journal(directory).records():
+                print(*sentences(record), sep="\n")
+            return 0
+        if options.dry_run:
+            Cycle(config, directory, model, print, dry=True).rehearse()
+            return 0
+        with alone(directory):
+            while (code := _cycle(config, directory, model, options.every)) == 0 and options.every:
+                time.sleep(options.every * 60)
+            return code
+    except UserError as error:
+        return _fail(error)
+    except OSError as error:
+        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser("python -m scripts.loop", description=__doc__)
+    parser.add_argument("config", type=Path, help="TOML file; docs/loop-config.md lists its keys")
+    parser.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="replace a key of the file"
+    )
+    parser.add_argument("--every", type=float, default=0.0, metavar="MINUTES", help="begin again so long after the end")
+    parser.add_argument("--dry-run", action="store_true", help="judge what there is, say what a run would do, and end")
+    parser.add_argument("--journal", action="store_true", help="tell the journal in sentences, and end")
+    return parser.parse_args(arguments)
+
+
+def _cycle(config: LoopConfig, directory: Path, model: str, every: float) -> int:
+    """Go through a cycle; an error of one that is repeated is told, and the next goes on."""
+    try:
+        Cycle(config, directory, model, _say).run()
+    except (UserError, OSError) as error:
+        if not every:
+            raise
+        _fail(error)
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _fail(sentence: object) -> int:
+    print(f"error: {sentence}", file=sys.stderr, flush=True)
+    return 2
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)  # a stopped container goes on where it was, as after Ctrl-C
+    sys.exit(main())
