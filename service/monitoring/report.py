@@ -125,6 +125,7 @@ class TrafficAnswer(TrafficNow):
     baseline: Baseline
     thresholds: Thresholds
     series: Series
+    summed: Annotated[bool, Field(description="Whether `gates/all` has the sum over all instances.")]
 
 
 def gate_report(
@@ -167,6 +168,7 @@ def gate_report(
         "baseline": _baseline(gates),
         "thresholds": thresholds(gates.seen),
         "series": _series(gates, buckets, start, tier.resolution_s),
+        "summed": False,
     }
 
 

@@ -52,11 +52,11 @@ export class LineChart {
   create(data) {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
-    this.ink = colour("soft");
+    Object.assign(this, { ink: colour("soft"), paper: colour("card") });
     const axis = { stroke: this.ink, grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
     const series = this.labels.map((label, i) => ({ label, stroke: seriesColour(i), width: 1.5, spanGaps: false, points: { show: (_, one) => this.lines[one - 1].filter((v) => v !== null).length < 30, size: 4 } }));
     this.plot = new uPlot({ width: this.width(), height: HEIGHT, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
-      scales: { x: { time: false }, y: { range: () => this.fit() } }, axes: [{ ...axis, values: (_, ticks) => ticks.map(this.x) }, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => this.tick(tick, ticks)) }], series: [{}, ...series],
+      scales: { x: { time: false }, y: { range: () => this.fit() } }, axes: [{ ...axis, size: 28, values: (_, ticks) => ticks.map(this.x) }, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => this.tick(tick, ticks)) }], series: [{}, ...series],
       hooks: { setCursor: [(plot) => plot.cursor.event && this.point(plot.cursor.idx ?? null, false)], draw: [(plot) => this.decorate(plot)] } }, data, this.place);
     this.plot.root.setAttribute("aria-hidden", "true");
     this.observer.observe(this.place);
@@ -74,7 +74,8 @@ export class LineChart {
   /** As many decimals as tell neighbouring ticks apart. */
   tick(value, ticks) {
     const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : Math.abs(value) || 1;
-    const decimals = Math.min(8, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
+    let decimals = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+    while (decimals < 8 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals += 1;
     return Math.abs(value) >= 1e6 ? value.toExponential(1) : value.toFixed(decimals).replace("-", "−");
   }
 
@@ -86,12 +87,15 @@ export class LineChart {
     ctx.setLineDash([5 * devicePixelRatio, 4 * devicePixelRatio]);
     (this.baselines ?? []).forEach((value, i) => value !== null && this.line(ctx, seriesColour(i), [bbox.left, plot.valToPos(value, "y", true)], [bbox.left + bbox.width, plot.valToPos(value, "y", true)]));
     ctx.font = `${11 * devicePixelRatio}px system-ui`;
-    ctx.fillStyle = this.ink;
+    ctx.textAlign = "left";
     for (const { x, text } of this.marks.filter((mark) => mark.x >= plot.scales.x.min && mark.x <= plot.scales.x.max)) {
       const at = plot.valToPos(x, "x", true);
       this.line(ctx, this.ink, [at, bbox.top], [at, bbox.top + bbox.height]);
-      ctx.textAlign = at > bbox.left + bbox.width / 2 ? "right" : "left";
-      ctx.fillText(` ${text} `, at, bbox.top + 11 * devicePixelRatio);
+      const left = at > bbox.left + bbox.width / 2 ? at - ctx.measureText(` ${text} `).width : at;
+      ctx.fillStyle = this.paper;
+      ctx.fillRect(left + devicePixelRatio, bbox.top, ctx.measureText(` ${text} `).width - 2 * devicePixelRatio, 14 * devicePixelRatio);
+      ctx.fillStyle = this.ink;
+      ctx.fillText(` ${text} `, left, bbox.top + 11 * devicePixelRatio);
     }
     ctx.restore();
   }

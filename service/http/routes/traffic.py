@@ -180,4 +180,5 @@ async def _report(
             raise
     telemetry.publish()
     report = await asyncio.to_thread(telemetry.gate_report, name, version, window)
+    report["summed"] = engine.settings.prometheus_url is not None
     return JsonAnswer(report)

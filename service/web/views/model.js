@@ -1,6 +1,6 @@
 /** The Model view: what is loaded, where it came from, how well it did, what it reads. */
 import { card, h } from "../dom.js";
-import { explain } from "../explain.js";
+import { explain, explained } from "../explain.js";
 import { seen } from "../fields.js";
 import { count, expertNames, number, percent, probability } from "../format.js";
 import { roleOf } from "../served.js";
@@ -50,7 +50,8 @@ function baselineCard({ gates, tasks, experts }) {
   return card(["Gates on the validation rows", explain("utilisation")],
     h("p", { class: "soft", text: `The mean weight each task gives each expert over ${count(gates.rows)} rows: the baseline that live traffic is compared with.` }),
     heatmap({ caption: "Baseline utilisation, tasks by experts", rows: names, columns: expertNames(experts), values: names.map((name) => gates.tasks[name].utilisation) }),
-    names.length > 1 ? heatmap({ caption: "Similarity of the tasks' gates (1 = the same experts, 0 = none in common)", rows: names, columns: names, values: gates.similarity, small: true }) : null);
+    names.length > 1 ? h("p", { class: "soft" }, ...explained("How alike the tasks weigh the experts: 1 the same on every row, 0 none in common.", "similarity")) : null,
+    names.length > 1 ? heatmap({ caption: "Similarity of the tasks' gates", rows: names, columns: names, values: gates.similarity, small: true }) : null);
 }
 
 function featureTable({ features }) {

@@ -2,7 +2,7 @@
 import * as api from "../api.js";
 import { LineChart } from "../charts.js";
 import { card, choice, h, morph } from "../dom.js";
-import { explain } from "../explain.js";
+import { explain, explained } from "../explain.js";
 import { compact, count, expertNames } from "../format.js";
 import { ages, joined, swapMarks } from "../timeline.js";
 import { driftCard, fleetCard, similarityCard, utilisationCard, verdict } from "../traffic_cards.js";
@@ -11,6 +11,7 @@ const WINDOWS = { "1m": "last minute", "5m": "last 5 minutes", "1h": "last hour"
 const EVERY_MS = 1000;
 const ALL_EVERY_MS = 5000;
 const FORGET_MS = 30_000;
+const MOST_CHARTS = 4;
 
 export function view(context) {
   const traffic = new TrafficView(context);
@@ -45,9 +46,17 @@ class TrafficView {
   buildCharts() {
     const tasks = this.manifest.tasks.map((task) => task.name);
     this.entropyChart = new LineChart({ title: "Normalised entropy: 1 spreads over all experts, 0 uses one", labels: tasks, beside: explain("entropy") });
-    this.useCharts = tasks.map((task) => new LineChart({ title: `Utilisation of ${task}`, labels: expertNames(this.manifest.experts), beside: explain("utilisation") }));
-    this.charts = [this.entropyChart, ...this.useCharts];
-    this.overTime.replaceChildren(card("Over time", h("div", { class: "grid" }, ...this.charts.map((chart) => chart.node))));
+    this.useCharts = new Map(tasks.map((task) => [task, new LineChart({ title: `Utilisation of ${task}`, labels: expertNames(this.manifest.experts), beside: explain("utilisation") })]));
+    const grid = h("div", { class: "grid" });
+    const draw = (chosen) => {
+      this.charts.forEach((chart) => chart.destroy());
+      this.shown = chosen;
+      this.charts = [this.entropyChart, ...chosen.map((task) => this.useCharts.get(task))];
+      grid.replaceChildren(...this.charts.map((chart) => chart.node));
+    };
+    const many = tasks.length > MOST_CHARTS;
+    draw(many ? tasks.slice(0, 1) : tasks);
+    this.overTime.replaceChildren(card("Over time", many ? choice("Experts of", tasks.map((task) => [task, task]), tasks[0], (task) => draw([task])) : null, grid));
     this.overTime.hidden = true;
   }
 
@@ -60,11 +69,10 @@ class TrafficView {
     this.buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.window === this.window)));
     this.running = true;
     this.refresh();
-    this.refreshAll();
   }
 
   stop() {
-    this.running = false;
+    Object.assign(this, { running: false, summing: false });
     clearTimeout(this.timer);
     clearTimeout(this.allTimer);
     this.charts.forEach((chart) => chart.destroy());
@@ -96,6 +104,7 @@ class TrafficView {
     const chosen = this.context.params.get("instance");
     this.instance = this.instances.has(chosen) ? chosen : this.instances.has(this.instance) ? this.instance : report.instance;
     this.nameInstance();
+    if (report.summed && this.summing !== report.window) this.refreshAll(report.window);
     if (report.instance !== this.instance) return;
     if (this.context.swaps.length) await this.lookBack(report);
     if (this.running) this.show(report);
@@ -106,7 +115,7 @@ class TrafficView {
     if (this.named === `${names.join()} ${this.instance}`) return;
     this.named = `${names.join()} ${this.instance}`;
     const text = names.length === 1 ? `Instance ${names[0]}, all its workers together.` : `${names.length} instances answer at this address; these are the figures of one.`;
-    this.whose.replaceChildren(h("span", { class: "soft", text }), ...(names.length > 1 ? [choice("Instance", names.map((name) => [name, name]), this.instance, (instance) => this.go({ instance }))] : []), explain("instance"));
+    this.whose.replaceChildren(h("span", { class: "soft" }, ...explained(text, "instance")), ...(names.length > 1 ? [choice("Instance", names.map((name) => [name, name]), this.instance, (instance) => this.go({ instance }))] : []));
   }
 
   /** The series of the version before, for the time before the swap. */
@@ -120,19 +129,18 @@ class TrafficView {
     }
   }
 
-  /** Ask for the sum of all instances, until it turns out that nobody has it. */
-  async refreshAll() {
+  /** Ask for the sum of all instances, again and again, where a Prometheus has it. */
+  async refreshAll(window) {
     clearTimeout(this.allTimer);
-    if (!this.manifest.gates || this.alone) return;
+    this.summing = window;
     try {
-      const report = await api.trafficOfAll(this.context.name, this.window);
+      const report = await api.trafficOfAll(this.context.name, window);
+      if (this.summing !== window) return;
       morph(this.all, h("div", {}, fleetCard(report, this.manifest.experts)));
     } catch (error) {
-      this.alone = error.status === 404;
-      this.all.replaceChildren(this.alone ? "" : h("p", { class: "notice", text: error.message }));
+      this.all.replaceChildren(h("p", { class: "notice", text: error.message }));
     }
-    clearTimeout(this.allTimer);
-    if (this.running && !this.alone) this.allTimer = setTimeout(() => this.refreshAll(), ALL_EVERY_MS);
+    if (this.running && this.summing === window) this.allTimer = setTimeout(() => this.refreshAll(window), ALL_EVERY_MS);
   }
 
   noGates(error) {
@@ -166,6 +174,9 @@ class TrafficView {
     const names = this.manifest.tasks.map((task) => task.name);
     const { tasks: baseline } = report.baseline;
     this.entropyChart.draw(at, names.map((name) => series.tasks[name].normalised_entropy), { baselines: names.map((name) => baseline[name].normalised_entropy), marks });
-    this.useCharts.forEach((chart, t) => chart.draw(at, Array.from({ length: this.manifest.experts }, (_, e) => series.tasks[names[t]].utilisation.map((point) => point?.[e] ?? null)), { baselines: baseline[names[t]].utilisation, marks }));
+    for (const name of this.shown) {
+      const lines = Array.from({ length: this.manifest.experts }, (_, e) => series.tasks[name].utilisation.map((point) => point?.[e] ?? null));
+      this.useCharts.get(name).draw(at, lines, { baselines: baseline[name].utilisation, marks });
+    }
   }
 }

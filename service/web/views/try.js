@@ -3,7 +3,7 @@ import * as api from "../api.js";
 import { contributionBlock, topK } from "../contributions.js";
 import { announcer, card, h } from "../dom.js";
 import { doubts } from "../doubts.js";
-import { explain } from "../explain.js";
+import { explain, explained } from "../explain.js";
 import { goldenRows } from "../fields.js";
 import { RowForm, parseRow } from "../form.js";
 import { aligned, expertNames } from "../format.js";
@@ -141,7 +141,7 @@ class TryView {
     const { tasks } = answer.rows[0];
     const blocks = this.manifest.tasks.map(({ name }) => contributionBlock(this.manifest, name, tasks[name]));
     const sentence = "Bars to the right move weight towards the chosen expert, to the left away from it. They add up to its gate logit, less the mean of all experts, which is all that a softmax heeds.";
-    return h("div", { class: "stack" }, h("div", { class: "row title" }, h("p", { class: "soft", text: sentence }), explain("contributions")), h("div", { class: "grid" }, ...blocks));
+    return h("div", { class: "stack" }, h("p", { class: "soft" }, ...explained(sentence, "contributions")), h("div", { class: "grid" }, ...blocks));
   }
 
   ablation(answer) {
@@ -154,7 +154,7 @@ class TryView {
     const rows = manifest.map((task) => (task.kind === "regression" ? task.name : `${task.name}, % points`));
     const map = heatmap({ caption: "Change of each prediction without an expert", rows, columns: Array.from({ length: experts }, (_, e) => `without ${e}`), values: moves, format: (v, r) => formats[r](v), share: (v, r) => Math.abs(v) / scale[r] });
     const sentence = "One expert is left out at a time, and the gate spreads its weight over the rest; of several classes, the one that moves most. 0 is nothing beside the task's greatest change.";
-    return h("div", { class: "stack" }, h("div", { class: "row title" }, h("p", { class: "soft", text: sentence }), explain("ablation")), map);
+    return h("div", { class: "stack" }, h("p", { class: "soft" }, ...explained(sentence, "ablation")), map);
   }
 
   shellCard(row) {
