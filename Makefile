@@ -36,7 +36,7 @@ PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make $(MAKECMDGOALS): a
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve train config score study tune test test-service clients ray check soak bench bench-train bench-scale format lock audit clean
+.PHONY: help serve train config score promote study tune test test-service clients ray check soak bench bench-train bench-scale format lock audit clean
 
 help:  ## Say what there is to make
 	@echo 'make serve                      train the demo model if there is none, then serve it'
@@ -61,6 +61,10 @@ score: $(VENV)/.train  ## Score a table by a model (MODEL=models/NAME INPUT=rows
 	@[ -n "$(MODEL)" ] && [ -n "$(INPUT)" ] && [ -n "$(OUTPUT)" ] \
 	  || { echo 'Say what to score: make score MODEL=models/NAME INPUT=rows/ OUTPUT=predictions/' >&2; exit 2; }
 	@$(BIN)/python -m scripts.score $(MODEL) $(INPUT) $(OUTPUT) $(ARGS)
+
+promote: $(VENV)/.train  ## Say which version is served (MODEL=models/NAME VERSION=3 ARGS="--canary 0.05", or ARGS=--rollback; none: look)
+	@[ -n "$(MODEL)" ] || { echo 'Say of which model: make promote MODEL=models/NAME VERSION=3' >&2; exit 2; }
+	@$(BIN)/python -m scripts.promote $(MODEL) $(VERSION) $(ARGS)
 
 study: $(VENV)/.study  ## Repeat the paper's synthetic study, or a table's, and write its page (ARGS="--quick", "census", "hotel", "defaults")
 	@$(BIN)/python -m scripts.study $(ARGS)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import uuid
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -32,6 +33,7 @@ class Call:
     Attributes:
         body: JSON, with raw tensors behind it where `json_bytes` is its length; None for a GET.
         repeatable: whether it may be sent again after it may have been handled.
+        canary_key: requests of one key meet one version, also while a canary answers some.
     """
 
     method: str
@@ -40,6 +42,7 @@ class Call:
     request_id: str = ""
     repeatable: bool = True
     json_bytes: int | None = None
+    canary_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,14 +100,20 @@ def predict(
     extra: Extra,
     request_id: str,
     keys: Iterable[str | int] | None = None,
+    canary_key: str = "",
 ) -> Steps[Prediction]:
-    """Predict rows, in parts where there are many; tables of numbers alone as raw tensors."""
+    """Predict rows, in parts where there are many; tables of numbers alone as raw tensors.
+
+    All parts meet one version.
+    """
+    together = canary_key or request_id or uuid.uuid4().hex
     described = yield from metadata(known, model, version)
     named = named_columns(rows, described, extra)
     numbers = None if known.options or keys is not None else tensors.matrix(named, described)
     if numbers is not None:
         try:
-            return (yield from _predict_numbers(known, numbers, described, tensors.path(model, version), request_id))
+            path, keyed = tensors.path(model, version), (canary_key, together)
+            return (yield from _predict_numbers(known, numbers, described, path, request_id, keyed))
         except (MalformedRequest, InvalidFeatures):
             pass  # sent again as JSON, whose refusal names row and feature
     columns, count = columns_of(named, described)
@@ -117,7 +126,8 @@ def predict(
         body, size = _fitting(columns, begin, size, known.options, names)
         name = request_id if count <= size or not request_id else f"{request_id}-{len(parts)}"
         try:
-            reply = yield Call("POST", f"{path_of(model, version)}:predict", body, name)
+            key = together if count > size else canary_key
+            reply = yield Call("POST", f"{path_of(model, version)}:predict", body, name, canary_key=key)
         except RequestTooLarge:
             if size <= 1:
                 raise
@@ -131,7 +141,7 @@ def predict(
 
 
 def _predict_numbers(
-    known: Known, numbers: Floats, described: Metadata, path: str, request_id: str
+    known: Known, numbers: Floats, described: Metadata, path: str, request_id: str, keys: tuple[str, str]
 ) -> Steps[Prediction]:
     begin, parts, most = 0, list[Prediction](), max(1, PART_BYTES // (4 * numbers.shape[1]))
     while begin < len(numbers):
@@ -139,7 +149,8 @@ def _predict_numbers(
         body, length = tensors.request(part)
         name = request_id if len(part) == len(numbers) or not request_id else f"{request_id}-{len(parts)}"
         try:
-            reply = yield Call("POST", path, body, name, json_bytes=length)
+            key = keys[len(part) < len(numbers)]
+            reply = yield Call("POST", path, body, name, json_bytes=length, canary_key=key)
         except RequestTooLarge:
             if len(part) <= 1:
                 raise

@@ -44,10 +44,11 @@ class _Steps:
         return (yield from calls.metadata(self._known, named, version, fresh=True))
 
     def _predict(
-        self, rows: Rows, model: str | None, version: int | None, request_id: str, keys: Keys | None
+        self, rows: Rows, model: str | None, version: int | None, request_id: str, keys: Keys | None, canary_key: str
     ) -> Steps[Prediction]:
         named = yield from self._named(model)
-        return (yield from calls.predict(self._known, rows, named, version, self._extra, request_id, keys))
+        known = self._known
+        return (yield from calls.predict(known, rows, named, version, self._extra, request_id, keys, canary_key))
 
     def _predict_frame(self, frame: Any, model: str | None, version: int | None, gates: bool) -> Steps[Any]:
         if not is_frame(frame):
@@ -123,6 +124,7 @@ class Client(_Steps):
         version: int | None = None,
         request_id: str = "",
         keys: Keys | None = None,
+        canary_key: str = "",
         timeout_s: float | None = None,
     ) -> Prediction:
         """Predict every task for rows, with the gate weights.
@@ -135,12 +137,14 @@ class Client(_Steps):
             version: in place of the served one; it must be loaded.
             request_id: names the request in the service's log; parts get "-0", "-1" and so on.
             keys: name the rows in the prediction log, for labels that come later.
+            canary_key: such as a user's; requests of one key meet one version, also while a canary
+                answers a share of the requests.
             timeout_s: in place of the client's.
 
         Raises:
             ClientError: one of its leaves.
         """
-        return self._run(self._predict(rows, model, version, request_id, keys), timeout_s)
+        return self._run(self._predict(rows, model, version, request_id, keys, canary_key), timeout_s)
 
     def predict_frame(
         self,
@@ -279,10 +283,11 @@ class AsyncClient(_Steps):
         version: int | None = None,
         request_id: str = "",
         keys: Keys | None = None,
+        canary_key: str = "",
         timeout_s: float | None = None,
     ) -> Prediction:
         """Predict every task for rows, as `Client.predict` does."""
-        return await self._run(self._predict(rows, model, version, request_id, keys), timeout_s)
+        return await self._run(self._predict(rows, model, version, request_id, keys, canary_key), timeout_s)
 
     async def predict_frame(
         self,

@@ -63,6 +63,8 @@ class Attempts:
             headers["Content-Type"] = "application/json"
         if self._call.request_id:
             headers["X-Request-Id"] = self._call.request_id
+        if self._call.canary_key:
+            headers["X-Canary-Key"] = self._call.canary_key
         if self._policy.api_key:
             headers["Authorization"] = f"Bearer {self._policy.api_key}"
         return client.build_request(

@@ -134,12 +134,15 @@ class Settings(BaseModel):
     """Model of the short calls such as /v1/predict; unset: the only one there is."""
     pinned_versions: Pins = Field(default_factory=dict)
     """Versions to serve instead of the highest, as name=version with commas between:
-    census=3,demo=1."""
+    census=3,demo=1. They win over serving.json and calls."""
     loaded_versions: int = Field(default=1, ge=1, le=100)
     """Number of a model's highest valid versions to keep loaded, for calls by version."""
     pinned_tasks: Annotated[dict[str, frozenset[str]], BeforeValidator(_split_tasks)] = Field(default_factory=dict)
     """Tasks that a model's versions must have, these and no others, as name=task+task with commas
     between models: census=income+never_married. Another version is refused."""
+    serving_directory: Path | None = None
+    """Directory of the files that say what is served, <name>/serving.json, which calls and
+    scripts.promote write; unset: beside the models. For models that cannot be written."""
     shadow_versions: Pins = Field(default_factory=dict)
     """Versions to run beside the served ones and to compare with them, as name=version with commas
     between: census=4. They are not served themselves."""

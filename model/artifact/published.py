@@ -1,4 +1,4 @@
-"""The highest published version of a model: loaded, found comparable, asked raw rows."""
+"""The published version that is served: loaded, found comparable, asked raw rows."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,8 @@ from model.network.inputs import BATCH_ROWS
 from model.schema import BagFeature, CategoricalFeature, Dataset, FeatureSchema, HashedFeature, Rows, Task
 from tables.errors import UserError
 
+SERVING_FILE = "serving.json"
+"""Says which version is served: docs/versions.md."""
 KINDS = {CategoricalFeature: "categorical", HashedFeature: "hashed", BagFeature: "bag"}
 
 
@@ -35,15 +37,16 @@ class Published:
 
 
 def read_published(models_dir: Path, name: str) -> Published | None:
-    """Load the highest published version of a model; None if there is none.
+    """Load the version of a model that is served: pinned, or the highest; None if there is none.
 
     Raises:
-        UserError: its file cannot be read.
+        UserError: its file, or the file that pins it, cannot be read.
     """
     found = versions(models_dir / name)
     if not found:
         return None
-    path = models_dir / name / str(found[-1]) / "model.onnx"
+    number = _pinned(models_dir / name, found) or found[-1]
+    path = models_dir / name / str(number) / "model.onnx"
     try:
         session = session_of(path.read_bytes())
         manifest = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
@@ -51,7 +54,21 @@ def read_published(models_dir: Path, name: str) -> Published | None:
         raise UserError(
             f"{path}: the published version cannot be read to compare with: {error}; train without --unless-worse"
         ) from None
-    return Published(found[-1], manifest, session)
+    return Published(number, manifest, session)
+
+
+def _pinned(directory: Path, found: Sequence[int]) -> int | None:
+    """Return the version that the model's serving file pins, if it is there."""
+    path = directory / SERVING_FILE
+    try:
+        pinned = json.loads(path.read_bytes()).get("pinned")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} cannot be read, which says what version is served and so compared with: {error}; mend or remove it"
+        ) from None
+    return pinned if pinned in found else None
 
 
 def check_comparable(published: Published, dataset: Dataset, outputs: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from service.grpc.tensors import parse, render
 from service.grpc.wire import check_parts
 from service.http.admission import Admission
 from service.http.body import whole_number
+from service.http.canaries import Canaries
 from service.http.codecs import v2_infer
 from service.http.codecs.endpoint import Endpoints
 from service.http.codecs.keys import ROW_KEY, keyed_by_header
@@ -27,6 +28,7 @@ class ModelInfer:
 
     def __init__(self, engine: Engine, endpoints: Endpoints, admission: Admission) -> None:
         self._clock, self._endpoints, self._admission = engine.clock, endpoints, admission
+        self._canaries = Canaries(engine.catalogue.splits)
 
     async def __call__(self, call: GrpcCall, body: bytes) -> Any:
         """Answer a ModelInferRequest; errors as over HTTP."""
@@ -34,7 +36,10 @@ class ModelInfer:
         came = self._clock()
         check_parts(body)
         message = parsed(MESSAGES["ModelInferRequest"], body)
-        call.asked = asked(message.model_name, message.model_version)
+        name, version = asked(message.model_name, message.model_version)
+        if version is None and self._canaries.splits:
+            name, version, call.headers = self._canaries.choose(name, call.headers)
+        call.asked = name, version
         endpoint = self._endpoints.get(*call.asked)
         rows = parse(endpoint.signature, endpoint.model, message)
         if ROW_KEY in call.headers:

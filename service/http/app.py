@@ -188,6 +188,7 @@ def _connect_telemetry(shared: Shared) -> None:
         directory = engine.settings.quality
         telemetry.quality = None if directory is None else QualityMetrics(directory)
         telemetry.refused, telemetry.shadows = engine.catalogue.refused, engine.catalogue.shadow_figures
+        telemetry.serving = engine.catalogue.serving_figures
 
 
 def _application(shared: Shared) -> FastAPI:

@@ -123,13 +123,13 @@ class Guard:
         """Do what `check` does, as a dependency of FastAPI routes."""
         self.check(dict(request.scope["headers"]), peer_of(request.scope))
 
-    async def admin(self, request: Request) -> None:
+    async def admin(self, request: Request) -> str:
         """Do what `check_admin` does, as a dependency of FastAPI routes."""
         headers, host = dict(request.scope["headers"]), request.url.hostname or ""
-        self.check_admin(headers, peer_of(request.scope), host, request.method, request.url.path)
+        return self.check_admin(headers, peer_of(request.scope), host, request.method, request.url.path)
 
-    def check_admin(self, headers: Headers, peer: str, host: str | None, method: str, path: str) -> None:
-        """Let a call pass that changes the service.
+    def check_admin(self, headers: Headers, peer: str, host: str | None, method: str, path: str) -> str:
+        """Let a call pass that changes the service; return who makes it.
 
         Args:
             headers: of the call, their names in lower case.
@@ -151,6 +151,7 @@ class Guard:
         by = f"the key {key.name!r}" if key else "a caller on this machine"
         path = path[:_LONGEST_PATH]
         log_event(log, logging.INFO, "admin_call", "Admin call %s %r by %s", method, path, by, path=path, by=by)
+        return by
 
     def _check_local(self, headers: Headers, peer: str, host: str | None) -> None:
         """Refuse callers on other machines, through a proxy, and pages in a browser."""

@@ -27,6 +27,7 @@ from service.monitoring.report import DEFAULT_WINDOW, TrafficAnswer, gate_report
 from service.monitoring.segment_report import SegmentsAnswer, segment_report
 from service.monitoring.segments import Segments, SegmentTraffics
 from service.monitoring.traffic import Traffic
+from service.monitoring.version_metrics import ServingFigures, serving_metrics, version_metrics
 from service.run_directory import PREFIX, RunDirectory
 
 VersionKey = tuple[str, int]
@@ -48,6 +49,7 @@ class Telemetry:
     Attributes:
         refused: lists the versions that must not be served.
         shadows: tells what comparisons of versions have found.
+        serving: tells what the serving files ask for.
         quality: of what evaluations have found, if it is told.
     """
 
@@ -58,6 +60,7 @@ class Telemetry:
         self._metrics = Metrics(directory, self._slot.index, os.getpid())
         self.refused: Callable[[], Sequence[VersionKey]] = list
         self.shadows: Callable[[], Sequence[ShadowFigures]] = list
+        self.serving: Callable[[], Sequence[ServingFigures]] = list
         self.quality: QualityMetrics | None = None
         self._inputs = InputTraffics(directory, self._slot.index)
         self._registry = registry(
@@ -207,6 +210,8 @@ class Telemetry:
 
     def _other_metrics(self) -> Iterable[Metric]:
         yield from drift_metrics({(t.inputs.model, t.inputs.version): t for t in reversed(self._inputs.all())}.values())
+        yield from version_metrics(self.version_sums())
+        yield from serving_metrics(self.serving())
         if self.quality is not None:
             yield from self.quality.collect()
 

@@ -19,14 +19,19 @@ from service.inference.model import Model
 from service.inference.predictor import Predictor
 from service.logs.log import log_event
 from service.monitoring.comparison import ShadowFigures
+from service.monitoring.version_metrics import ServingFigures
 from service.settings import Settings
+from service.versions.canary import Split, splits, unfit
+from service.versions.choices import wanted
 from service.versions.desired_state import DesiredState, DesiredStateStore
-from service.versions.disk import look
+from service.versions.disk import Disk, look
 from service.versions.model_log import ModelLog
 from service.versions.repository import Repository, Staged
+from service.versions.serving_file import Edit, ServingFile
+from service.versions.serving_files import NOT_READ, Followed, ServingFiles
 from service.versions.shadow import Shadow
 from service.versions.shadows import Shadows
-from service.versions.states import ModelState, Wanted
+from service.versions.states import Candidate, ModelState, Remark
 
 LOOKS = 20
 """Looks at the disk at the start, at most: files may change between a look and the loading."""
@@ -57,7 +62,10 @@ class Catalogue:
             proven.
         kept: finds the versions of a model that other workers serve, and how to open each.
         loading: entered around opening a model, in the thread that does it.
+        files: say what is pinned, canaried and shadowed.
         shadowed: what compares the served version with another, by model.
+        splits: requests that go to a canary, by model; None stands for the default model. The same
+            object all the time.
     """
 
     def __init__(
@@ -75,11 +83,13 @@ class Catalogue:
         self.loading: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
         self.shadows = shadows
         self.shadowed: dict[str, Shadow] = {}
+        self.splits: dict[str | None, Split] = {}
+        self.files = ServingFiles(lambda name: ServingFile.of(settings.models, name, settings.serving_directory))
         self._make_model = make_model
         self._model_log = ModelLog()
         self._served_change = -1
         self.repository: Repository[Model] = Repository(
-            settings.models, self._load, settings.loaded_versions, settings.default_model, self._load_kept
+            settings.models, self._load, settings.loaded_versions, settings.default_model, self._load_kept, unfit=_unfit
         )
 
     def scan(self) -> None:
@@ -106,14 +116,38 @@ class Catalogue:
     def look(self) -> None:
         """Look at the disk, and put what is new into the desired state.
 
-        Read no file. For a thread.
+        Read no file but those that say what is served. For a thread.
 
         Raises:
             ArtifactError: the directory of models cannot be read.
         """
-        disk = look(self.settings.models)
-        if disk != self.store.read().disk:
-            self.store.change(lambda desired: {} if desired.disk == disk else {"disk": disk})
+        disk, desired = look(self.settings.models), self.store.read()
+        if desired.disk != disk or desired.serving != self.files.follow(disk, desired.serving):
+            self.store.change(lambda desired: self._found(desired, disk))
+
+    def _found(self, desired: DesiredState, disk: Disk) -> dict[str, object]:
+        """Return what differs from the desired state."""
+        found: dict[str, object] = {"disk": disk, "serving": self.files.follow(disk, desired.serving)}
+        return {field: value for field, value in found.items() if getattr(desired, field) != value}
+
+    def choose(self, name: str, edit: Edit, by: str) -> None:
+        """Change what a model's serving file says, and so the desired state. For a thread.
+
+        Raises:
+            VersionConflict: as in `ServingFile.change`.
+            RunDirectoryGone: the other workers cannot be told; the file is as it was.
+        """
+
+        def edited(desired: DesiredState) -> dict[str, object]:
+            before = desired.serving.get(name, NOT_READ)
+            after = self.files.change(name, edit, by, before)
+            return {"serving": {**desired.serving, name: after}} if after != before else {}
+
+        self.store.change(edited)
+
+    def chosen(self, name: str) -> Followed:
+        """Return what a model's serving file says, as last read."""
+        return self.store.last.serving.get(name, NOT_READ)
 
     def on_disk(self, name: str) -> Collection[int]:
         """List the versions of a model that the last look has found."""
@@ -135,12 +169,9 @@ class Catalogue:
         Serve nothing of it yet. For a thread, one at a time.
         """
         desired = self.store.read()
-        pinned = {**self.settings.pinned_versions, **desired.pinned}
-        asked = self._shadows_asked(desired)
-        beside = {name: version for name, (version, _) in asked.items()}
-        wanted = Wanted(desired.unloaded, pinned, desired.pinned.keys(), beside)
-        staged = self.repository.stage(desired.disk or {}, wanted)
-        return Prepared(desired, staged, self._make_shadows(asked, staged))
+        choices = wanted(self.settings, desired)
+        staged = self.repository.stage(desired.disk or {}, choices)
+        return Prepared(desired, staged, self._make_shadows(choices.candidates, staged))
 
     def commit(self, prepared: Prepared) -> list[Model]:
         """Serve what was staged, from one moment to the next; return the versions that are let go.
@@ -151,6 +182,10 @@ class Catalogue:
         self.repository.commit(prepared.staged)
         self._served_change = prepared.desired.change
         self._model_log.tell(self.models(), self.repository.delayed())
+        default = self.repository.find(None, None)
+        found = splits(self.repository.models(), default.name if default is not None else None)
+        self.splits.clear()
+        self.splits.update(found)
         kept = set(map(id, self.repository.all()))
         gone = [model for model in before if id(model) not in kept]
         shadows = {id(staged): shadow for staged, shadow in prepared.shadows}
@@ -188,7 +223,7 @@ class Catalogue:
         served = self.repository.find(state.name, state.served) if state.ready else None
         if served is None or served.note is None:
             return state
-        return state._replace(note="; ".join(filter(None, (state.note, served.note))))
+        return state._replace(remarks=(*state.remarks, Remark(served.note)))
 
     def loaded(self) -> dict[tuple[str, int], float]:
         """Return how long loading took, in seconds, by name and number of each loaded version."""
@@ -203,6 +238,15 @@ class Catalogue:
         """List the versions whose files must not be served, by name and number."""
         return [(model.name, v.version) for model in self.models() for v in model.versions if v.is_refused]
 
+    def serving_figures(self) -> list[ServingFigures]:
+        """Return what the serving files of the models ask for, and what of it is served."""
+        found = []
+        for name, followed in sorted(self.store.last.serving.items()):
+            asked, split = followed.serving.canary, self.splits.get(name)
+            share, version = split.share if split is not None else 0.0, asked.version if asked is not None else None
+            found.append(ServingFigures(name, version, share, followed.problem is not None))
+        return found
+
     def shadow_figures(self) -> list[ShadowFigures]:
         """Return the differences of every pair of versions, over all workers, the latest first."""
         return self.shadows.figures() if self.shadows is not None else []
@@ -211,23 +255,12 @@ class Catalogue:
         """Return the differences of a model's last comparison; None if there was none."""
         return next((figures for figures in self.shadow_figures() if figures.pair.model == name), None)
 
-    def _shadows_asked(self, desired: DesiredState) -> dict[str, tuple[int, float]]:
-        """Return the version to run beside the served one, and its share, by model.
-
-        A call outdoes a setting.
-        """
-        share = self.settings.shadow_share
-        set_up = {name: (version, share) for name, version in self.settings.shadow_versions.items()}
-        return {name: asked for name, asked in {**set_up, **desired.shadows}.items() if asked is not None}
-
-    def _make_shadows(
-        self, asked: Mapping[str, tuple[int, float]], staged: Staged[Model]
-    ) -> list[tuple[Model, Shadow]]:
+    def _make_shadows(self, candidates: Mapping[str, Candidate], staged: Staged[Model]) -> list[tuple[Model, Shadow]]:
         """Make the shadows of the versions that are about to be served."""
         made = []
-        for name, (version, share) in asked.items():
+        for name, (version, _, share) in candidates.items():
             served, candidate = staged.table.get((name, None)), staged.table.get((name, version))
-            if served is None or candidate is None or served is candidate or self.shadows is None:
+            if served is None or candidate is None or served is candidate or self.shadows is None or share is None:
                 continue
             try:
                 ends = (served.version, served.predictor), (version, candidate.predictor)
@@ -252,3 +285,7 @@ class Catalogue:
         model = self._make_model(name, version, predictor)
         model.load_s = time.perf_counter() - started
         return model
+
+
+def _unfit(served: Model, canary: Model) -> str | None:
+    return unfit((served.version, served.manifest), (canary.version, canary.manifest))

@@ -1,4 +1,4 @@
-"""Desired state of all workers: the directory as one of them saw it, and operators' commands.
+"""Desired state of all workers: the directory as one of them saw it, and operators' choices.
 
 It is one small file in the run directory. A change is written to a new file that replaces the old
 one, under a lock, so a reader never sees half of it, and every change has a number. The file goes
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from service.errors import RunDirectoryGone
 from service.versions.disk import Disk
+from service.versions.serving_files import Followed
 
 FILE, LOCK = "desired_state.json", "desired_state.lock"
 
@@ -26,9 +27,7 @@ class DesiredState(BaseModel):
         change: number of the change that led here.
         disk: what there is; None before anyone has looked.
         unloaded: models that a call has unloaded.
-        pinned: version that a call has pinned, by model.
-        shadows: version to run beside the served one and on which share of traffic, by model, as a
-            call has asked; None where a call has stopped it.
+        serving: the serving files as last read, by model.
         retries: how often workers have asked all to try again what could not be loaded before, or
             was being checked.
     """
@@ -38,8 +37,7 @@ class DesiredState(BaseModel):
     change: int = 0
     disk: Disk | None = None
     unloaded: frozenset[str] = frozenset()
-    pinned: dict[str, int] = {}
-    shadows: dict[str, tuple[int, float] | None] = {}
+    serving: dict[str, Followed] = {}
     retries: int = 0
 
 

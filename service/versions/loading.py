@@ -156,6 +156,12 @@ def is_loaded(entries: Mapping[tuple[str, int], LoadResult[Served]], name: str, 
     return version is not None and (name, version) in entries and entries[name, version].loaded is not None
 
 
+def reason_against(entries: Mapping[Key, LoadResult[Served]], name: str, version: int) -> str | None:
+    """Return why a version was not loaded, if that is known."""
+    entry = entries.get((name, version))
+    return entry.reason.rstrip(".") if entry is not None and entry.reason else None
+
+
 def version_state(version: int, entry: LoadResult[Served] | None) -> VersionState:
     """Return the state of a version of which this came."""
     if entry is None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from service.logs.log import log_event
-from service.versions.states import ModelState
+from service.versions.states import Canary, ModelState, Remark
 
 _NONE: Mapping[tuple[str, int], str] = MappingProxyType({})
 
@@ -20,6 +20,8 @@ class ModelLog:
         self._reasons: dict[tuple[str, int], str] = {}
         self._served: dict[str, int] = {}
         self._delayed: dict[tuple[str, int], str] = {}
+        self._remarks: set[tuple[str, Remark]] = set()
+        self._canaries: dict[str, Canary] = {}
 
     def tell(self, models: Sequence[ModelState], delayed: Mapping[tuple[str, int], str] = _NONE) -> None:
         """Log what is new since the last call.
@@ -53,6 +55,26 @@ class ModelLog:
         for name, version in sorted(self._loaded - loaded):
             _log(logging.INFO, "model_unloaded", "Unloaded %s %d", name, version)
         self._loaded, self._reasons, self._served = loaded, reasons, served
+        self._tell_choices(models)
+
+    def _tell_choices(self, models: Sequence[ModelState]) -> None:
+        """Log which canaries get requests, and what there is to remark on."""
+        now = {model.name: model.canary for model in models if model.canary is not None}
+        for name, canary in now.items():
+            if self._canaries.get(name) != canary:
+                sentence = "%s: version %d answers %g of the requests that name no version"
+                fields = {"model": name, "version": canary.version, "share": canary.share}
+                log_event(log, logging.INFO, "canary", sentence, name, canary.version, canary.share, **fields)
+        for name, canary in self._canaries.items():
+            if name not in now:
+                sentence = "%s: version %d is the canary no more"
+                log_event(log, logging.INFO, "canary_ended", sentence, name, canary.version, model=name,
+                          version=canary.version)  # fmt: skip
+        remarks = {(model.name, remark) for model in models for remark in model.remarks}
+        for name, remark in sorted(remarks - self._remarks):
+            if remark.event is not None:
+                log_event(log, remark.level, remark.event, "%s: %s", name, remark.text, model=name)
+        self._canaries, self._remarks = now, remarks
 
 
 def _log(level: int, event: str, sentence: str, name: str, version: int, more: object = None) -> None:

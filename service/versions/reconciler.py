@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from service.errors import ServiceError
+from service.errors import ServiceError, VersionConflict
 from service.inference.model import Model
 from service.logs.log import log_event
 from service.versions.barrier import Barrier
@@ -24,6 +24,7 @@ from service.versions.checks import BeingChecked
 from service.versions.desired_state import DesiredState
 from service.versions.loading import Key
 from service.versions.proven import ProvenFiles
+from service.versions.serving_file import Edit
 
 RECONCILE_S = 0.1
 """Interval at which a worker looks whether the desired state has changed."""
@@ -134,20 +135,36 @@ class Reconciler:
                 sentence = "Looking for models failed; it is tried again"
                 log_event(log, logging.ERROR, "scan_failed", sentence, exc_info=error)
 
-    async def change(self, edit: Callable[[DesiredState], dict[str, object]], needs: Key | None = None) -> None:
+    async def change(self, edit: Callable[[DesiredState], dict[str, object]]) -> None:
         """Change the desired state, and return when this worker serves it; the others then do too.
 
+        `edit` returns the fields to change.
+        """
+        async with self._one_at_a_time:
+            await self._in_thread(self.catalogue.store.change, edit)
+            await self._catch_up()
+
+    async def choose(self, name: str, edit: Edit, by: str, needs: Key | None = None) -> None:
+        """Change a model's serving file, and return when this worker serves what it says.
+
         Args:
-            edit: returns the fields to change.
+            name: of the model.
+            edit: of the file.
+            by: who changes it.
             needs: name and version to load first; where that fails nothing is changed.
 
         Raises:
+            VersionConflict: as in `Catalogue.choose`.
             ArtifactError, OSError, BeingChecked: as in `Loading.preload`.
         """
         async with self._one_at_a_time:
             if needs is not None:
                 await self._in_thread(self.catalogue.repository.preload, *needs)
-            await self._in_thread(self.catalogue.store.change, edit)
+            try:
+                await self._in_thread(self.catalogue.choose, name, edit, by)
+            except VersionConflict:
+                self.catalogue.repository.forget()
+                raise
             await self._catch_up()
 
     async def reconcile(self) -> None:

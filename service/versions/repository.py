@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from service.errors import ArtifactError, NotReady
+from service.versions.candidates import canaries, with_candidate
 from service.versions.disk import Disk, Fingerprint, ModelFiles, look
-from service.versions.loading import CHECKED, Key, Loading, LoadResult, is_loaded, version_state
+from service.versions.loading import CHECKED, Key, Loading, LoadResult, is_loaded, reason_against, version_state
 from service.versions.states import (
     KEPT,
-    PINNED,
+    NOT_PINNED,
     UNLOADED,
     ModelState,
+    Remark,
     VersionState,
     Wanted,
     explain_missing,
@@ -58,6 +60,7 @@ class Repository(Generic[Served]):
         kept: finds versions of a model that other workers serve, best first, and how to load each;
             asked for models of which this worker has never served any version, and cannot.
         clock: seconds, monotonic.
+        unfit: says why a version cannot answer in place of the served one, if so.
 
     Attributes:
         preload: loads a version for the next `stage`; see `Loading`, as for the others.
@@ -75,8 +78,9 @@ class Repository(Generic[Served]):
         default: str | None = None,
         kept: Callable[[str], Iterable[tuple[int, Callable[[], Served]]]] = lambda name: (),
         clock: Callable[[], float] = time.monotonic,
+        unfit: Callable[[Served, Served], str | None] = lambda served, candidate: None,
     ) -> None:
-        self.root = root
+        self.root, self._unfit = root, unfit
         self._loading = Loading(root, load, clock)
         self._kept = kept
         self._known_names: set[str] = set()
@@ -153,7 +157,7 @@ class Repository(Generic[Served]):
                 listed = tuple(VersionState(v, "available", reason) for v in files.versions)
                 states[name] = ModelState(name, None, listed)
             elif files.problem and name in self._models:
-                states[name] = self._models[name]._replace(note=files.problem)
+                states[name] = self._models[name]._replace(remarks=(Remark(files.problem),))
                 entries |= {key: entry for key, entry in self._loading.entries.items() if key[0] == name}
             else:
                 states[name] = self._choose(name, files, wanted, entries)
@@ -168,7 +172,7 @@ class Repository(Generic[Served]):
 
     def swaps(self, staged: Staged[Served]) -> bool:
         """Tell whether any call would be answered otherwise after the commit."""
-        return staged.table != self._table
+        return staged.table != self._table or canaries(staged.models) != canaries(self._models)
 
     def _emptied(self, disk: Disk) -> list[str]:
         """List the models whose directory is empty and that this worker or another serves."""
@@ -198,7 +202,8 @@ class Repository(Generic[Served]):
         self, name: str, files: ModelFiles, wanted: Wanted, entries: dict[Key, LoadResult[Served]]
     ) -> ModelState:
         """Load a model's wanted versions into `entries`, and choose the one to serve."""
-        pinned, beside = wanted.pinned.get(name), wanted.beside.get(name)
+        pinned, candidate = wanted.pinned.get(name), wanted.candidates.get(name)
+        beside = candidate.version if candidate is not None else None
         served = self._load_wanted(name, files, (pinned, beside), entries)
         if pinned is not None:
             served = pinned if is_loaded(entries, name, pinned) else None
@@ -207,11 +212,14 @@ class Repository(Generic[Served]):
         served = served or self._keep(name, entries) or self._take_over(name, pinned, entries)
         versions = sorted({*files.versions, *({served} if served else ())}, reverse=True)
         listed = tuple(version_state(version, entries.get((name, version))) for version in versions)
-        notes = [PINNED.format(name=name)] if name in wanted.pinned_by_call else []
-        notes += [KEPT.format(version=served)] if served and served not in files.versions else []
-        notes += [files.problem] if files.problem else []
-        shadow = beside if beside != served and is_loaded(entries, name, beside) else None
-        return ModelState(name, served, listed, pinned, shadow, "; ".join(notes) or None)
+        remarks = [*wanted.remarks.get(name, ())]
+        remarks += [Remark(KEPT.format(version=served))] if served and served not in files.versions else []
+        if pinned not in (None, served):
+            reason = reason_against(entries, name, pinned) or "it is not on disk"
+            remarks.append(Remark(NOT_PINNED.format(version=pinned, reason=reason), "pin_idle"))
+        remarks += [Remark(files.problem)] if files.problem else []
+        state = ModelState(name, served, listed, pinned, remarks=tuple(remarks))
+        return state if candidate is None else with_candidate(state, candidate, files, entries, self._unfit)
 
     def _load_wanted(
         self,

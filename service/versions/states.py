@@ -1,13 +1,49 @@
 """States of models and versions, as the repository lists them, and what is wanted of them."""
 
-from collections.abc import Collection, Iterable, Mapping
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from service.errors import ModelNotFound, NotReady
 
 UNLOADED = "unloaded by a call; POST /v2/repository/models/{name}/load brings it back"
-PINNED = 'a version is pinned by a call; POST /v1/models/{name}:pin with {{"version": null}} ends that'
 KEPT = "version {version} is no longer on disk; it is served on until another version can be loaded"
+NOT_PINNED = "version {version} is pinned and cannot be served: {reason}"
+IDLE = "version {version} is the canary and gets no request: {reason}"
+
+
+class Remark(NamedTuple):
+    """Remark on a model, for an operator.
+
+    Attributes:
+        text: a sentence without its end.
+        event: under which it is logged once; None where it is not.
+        level: of the log.
+    """
+
+    text: str
+    event: str | None = None
+    level: int = logging.WARNING
+
+
+class Canary(NamedTuple):
+    """Version that answers a share of the requests, from 0 to 1."""
+
+    version: int
+    share: float
+
+
+class Candidate(NamedTuple):
+    """Version that is kept loaded beside the served one.
+
+    Attributes:
+        canary: share of the requests that it is to answer; None where it answers none.
+        shadow: share of the runs on which it is compared; None where it is not.
+    """
+
+    version: int
+    canary: float | None = None
+    shadow: float | None = None
 
 
 class VersionState(NamedTuple):
@@ -40,8 +76,9 @@ class ModelState(NamedTuple):
         versions: highest first.
         pinned: version that is served in place of the highest, if one is pinned.
         shadow: version that is loaded beside the served one, to be compared with it.
-        note: what an operator should know: that its directory cannot be read and so its versions
-            are those known before, or that a call has pinned a version, and how to end that.
+        canary: version that answers a share of the requests that name none.
+        remarks: what an operator should know: that its directory cannot be read and so its
+            versions are those known before, or what is pinned, and how to end that.
     """
 
     name: str
@@ -49,28 +86,34 @@ class ModelState(NamedTuple):
     versions: tuple[VersionState, ...]
     pinned: int | None = None
     shadow: int | None = None
-    note: str | None = None
+    canary: Canary | None = None
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def ready(self) -> bool:
         """Tell whether the model answers."""
         return self.served is not None
 
+    @property
+    def note(self) -> str | None:
+        """Return all remarks in a line; None where there is none."""
+        return "; ".join(remark.text for remark in self.remarks) or None
+
 
 class Wanted(NamedTuple):
-    """Choices of settings and commands, beyond the highest valid versions.
+    """Choices of settings, serving files and commands, beyond the highest valid versions.
 
     Attributes:
         unloaded: models that are not wanted, though they are there.
         pinned: version to serve instead of the highest, by model.
-        pinned_by_call: models that are pinned by a call.
-        beside: a version to keep loaded, by model, and not to serve unless there is no other.
+        candidates: a version to keep loaded, by model, and not to serve unless there is no other.
+        remarks: on these choices, by model.
     """
 
     unloaded: Collection[str] = ()
     pinned: Mapping[str, int] = {}
-    pinned_by_call: Collection[str] = ()
-    beside: Mapping[str, int] = {}
+    candidates: Mapping[str, Candidate] = {}
+    remarks: Mapping[str, Sequence[Remark]] = {}
 
 
 def reasons_against(models: Iterable[ModelState]) -> str:

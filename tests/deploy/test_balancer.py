@@ -90,6 +90,7 @@ def test_a_body_larger_than_all_buffers_arrives_whole_and_a_larger_still_is_refu
         ("GET", "/metrics", 404),
         ("POST", "/v1/models/tiny_mmoe:rollback", 403),
         ("POST", "/v1/models/tiny_mmoe:pin", 403),
+        ("POST", "/v1/models/tiny_mmoe:canary", 403),
         ("POST", "/v1/models/tiny_mmoe:shadow", 403),
         ("POST", "/v2/repository/models/tiny_mmoe/load", 403),
         ("POST", "/v2/repository/models/tiny_mmoe/unload", 403),

@@ -7,7 +7,9 @@ import numpy as np
 import onnx
 import pytest
 
+from model.artifact.published import read_published
 from scripts.train import main
+from tables.errors import UserError
 
 TOML = """\
 name = "ads"
@@ -98,6 +100,17 @@ def test_an_equal_model_is_published_with_the_comparison_in_report_and_manifest(
     assert f"## Beside version {before}\n\nBoth versions answered the same 180 test rows." in report
     assert "| `sold` | auc | " in report
     assert "training rows, which" not in report.replace("\n", " ")
+    serving = models / "ads" / "serving.json"
+    for content, compared_with in (("{}", version.name), (f'{{"pinned": {before}}}', before), ("[]", "cannot be read")):
+        serving.write_text(content)
+        if compared_with.isdecimal():
+            published = read_published(models, "ads")
+            assert published is not None
+            assert published.number == int(compared_with)
+        else:
+            with pytest.raises(UserError, match=compared_with):
+                read_published(models, "ads")
+    serving.unlink()
 
 
 def test_a_longer_table_split_by_a_key_keeps_test_rows_apart_and_another_split_does_not(

@@ -35,6 +35,7 @@ class Exchange:
 
     Attributes:
         head: of the request.
+        call: what is answered: the head's call, or that of the version chosen for it.
         parts: of its body, as they came.
         keep_alive: cleared by uvicorn when it shuts down.
         began: when a refused body began to come, on the loop's clock.
@@ -44,8 +45,8 @@ class Exchange:
         message_event: uvicorn sets it then; nobody waits for it.
     """
 
-    __slots__ = ("_held", "_hot", "_protocol", "_responding", "began", "disconnected", "head", "keep_alive", "parts",
-                 "refusal", "response_complete")  # fmt: skip
+    __slots__ = ("_held", "_hot", "_protocol", "_responding", "began", "call", "disconnected", "head", "keep_alive",
+                 "parts", "refusal", "response_complete")  # fmt: skip
 
     def __init__(self, protocol: Connection, head: Head, hot: HotPath) -> None:
         self._protocol, self.head, self._hot = protocol, head, hot
@@ -84,10 +85,11 @@ class Exchange:
 
     def start(self, body: bytes) -> None:
         """Run the call until it waits, or to its end."""
+        self.call = call = self._hot.choose(self.head.call) if self._hot.splits else self.head.call
         if self.refusal is None:
-            responding = self._hot.respond(self.head.call, self._protocol.peer, body)
+            responding = self._hot.respond(call, self._protocol.peer, body)
         else:
-            responding = self._hot.respond_with(self.refusal, self.head.call)
+            responding = self._hot.respond_with(self.refusal, call)
         self._responding: Coroutine[Any, Any, Reply] = responding
         self._step(None)
 
@@ -123,4 +125,4 @@ class Exchange:
             protocol.on_response_complete()
         if self._held:
             self.release()
-        self._hot.note(self.head.call, answer)
+        self._hot.note(self.call, answer)

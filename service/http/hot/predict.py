@@ -13,6 +13,7 @@ from service.engine import Engine
 from service.errors import Overloaded, ServiceError, TooManyWrongKeys
 from service.http.admission import APART_BYTES, Admission, IncomingBody
 from service.http.body import REQUEST_ID, TIMEOUT, Disconnected, timeout_s
+from service.http.canaries import Canaries
 from service.http.codecs import v2_infer
 from service.http.codecs.endpoint import Endpoint, Endpoints
 from service.http.codecs.json_size import FREE_BYTES
@@ -52,6 +53,8 @@ class HotPath(Front):
 
     Attributes:
         head_cache: heads of requests that were answered here, for the protocol in front.
+        splits: of requests between versions, by model; empty where there is no canary, and then
+            `choose` need not be called.
     """
 
     def __init__(
@@ -73,6 +76,8 @@ class HotPath(Front):
         self._routes: dict[str, Route] = {}
         self._refusals = Refusals()
         self.head_cache = HeadCache()
+        self._canaries = Canaries(engine.catalogue.splits)
+        self.splits = self._canaries.splits
 
     def admit(self, head: Head, peer: str) -> None:
         """Let a large body come, and count it until `release`.
@@ -96,6 +101,14 @@ class HotPath(Front):
         """
         return await self._refused(error, call, self._clock())
 
+    def choose(self, call: Call) -> Call:
+        """Return a call with the version that is to answer it, just before it is answered."""
+        route = call.route
+        if route.version is not None:
+            return call
+        name, version, headers = self._canaries.choose(route.name, call.headers)
+        return call._replace(route=route._replace(name=name, version=version), headers=headers)
+
     def route(self, path: str) -> Route | None:
         """Return what a path asks for; None if it is not answered here."""
         return self._routes.get(path) or route_of(path)
@@ -107,6 +120,8 @@ class HotPath(Front):
             await self._app(scope, receive, send)
             return
         call = Call(route, scope["method"], scope["path"], dict(scope["headers"]))
+        if self.splits:
+            call = self.choose(call)
         try:
             with self._admission.incoming(receive) as incoming:
                 answer = await self.respond(call, peer_of(scope), None, incoming)
@@ -183,7 +198,7 @@ class HotPath(Front):
                 content = with_members(content, notes.answer())
             answer_headers = [JSON, endpoint.version_header, (b"content-length", b"%d" % len(content))]
         if path not in self._routes and len(self._routes) < _ROUTES_KEPT:
-            self._routes[path] = route
+            self._routes[path] = route_of(path) or route  # a canary's version is not in the path
         ids = None
         if REQUEST_ID in headers or TRACEPARENT in headers or self._journal.everything:
             ids = self._journal.identify(headers, make=False)

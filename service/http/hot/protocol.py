@@ -17,6 +17,7 @@ from typing import Any
 
 from service.errors import MalformedRequest
 from service.http.body import CONTENT_ENCODING, CONTENT_LENGTH, HOST, REQUEST_ID, TRANSFER_ENCODING, whole_number
+from service.http.canaries import CANARY_KEY
 from service.http.correlation import TRACEPARENT
 from service.http.hot.exchange import Exchange
 from service.http.hot.head_cache import (
@@ -34,7 +35,7 @@ from service.http.hot.predict import HotPath
 from service.http.hot.slices import SlicedProtocol
 from service.http.types import Headers
 
-_UNIQUE = frozenset({REQUEST_ID, TRACEPARENT})
+_UNIQUE = frozenset({REQUEST_ID, TRACEPARENT, CANARY_KEY})
 """Headers that differ from request to request: such heads are not worth keeping."""
 
 MAX_FRAMING_BYTES = 8 << 10

@@ -92,6 +92,13 @@ class ServingStates(TypedDict):
     model_version_status: list[ServingState]
 
 
+class VersionShare(TypedDict):
+    """Version that answers a share of the requests."""
+
+    version: int
+    share: Annotated[float, Field(gt=0, le=1)]
+
+
 class Model(TypedDict):
     """State of a model and its versions."""
 
@@ -101,6 +108,9 @@ class Model(TypedDict):
     version: Annotated[int | None, Field(description="The one that answers.")]
     pinned: Annotated[int | None, Field(description="The one that is served in place of the highest.")]
     shadow: Annotated[int | None, Field(description="The one that is loaded to be compared with it.")]
+    canary: Annotated[
+        VersionShare | None, Field(description="The one that answers a share of the requests that name no version.")
+    ]
     note: Annotated[str | None, Field(description="What an operator should know, and what ends it.")]
     versions: list[VersionEntry]
 
@@ -119,16 +129,32 @@ class Models(TypedDict):
     models: list[Model]
 
 
-class Pinned(TypedDict):
-    """Version that a model serves now."""
+class Asked(TypedDict):
+    """Model of which something was asked.
+
+    Its note says that the change could not be written, and is lost when the service restarts.
+    """
 
     model: str
+    note: NotRequired[Annotated[str, Field(description="Why the change is lost when the service restarts.")]]
+
+
+class Pinned(Asked):
+    """Version that a model serves now."""
+
     version: int
     pinned: bool
 
 
-class ShadowAsked(TypedDict):
-    """Version that is compared with the served one from now on."""
+class CanaryAsked(Asked):
+    """Version that a model serves now, and the one that answers a share of the requests."""
+
+    version: int
+    canary: VersionShare | None
+
+
+class Shadowed(TypedDict):
+    """Version that is compared with the served one, and the share of the runs."""
 
     model: str
     shadow: int | None
@@ -144,7 +170,11 @@ class Compared(Comparison):
     window: str
 
 
-class Shadow(ShadowAsked, Comparison):
+class ShadowAsked(Shadowed, Asked):
+    """Version that is compared with the served one from now on."""
+
+
+class Shadow(Shadowed, Comparison):
     """Comparison of a shadow version with the served one."""
 
     version: int | None
@@ -269,7 +299,7 @@ RepositoryIndex = TypeAliasType("RepositoryIndex", list[IndexEntry])
 
 @with_config(ConfigDict(extra="forbid"))
 class PinRequest(TypedDict):
-    """Version to serve; null serves the highest again, or the one that a setting pins."""
+    """Version to serve; null serves the highest again."""
 
     version: Annotated[int, Field(ge=1)] | None
 
@@ -279,6 +309,15 @@ class ShadowRequest(PinRequest):
     """Version to compare with the served one; null ends the comparison."""
 
     share: NotRequired[Annotated[float | None, Field(gt=0, le=1, description="Share of the runs to compare.")]]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class CanaryRequest(PinRequest):
+    """Version that is to answer a share of the requests; null ends that."""
+
+    share: NotRequired[
+        Annotated[float | None, Field(gt=0, le=1, description="Share of the requests; needed with a version.")]
+    ]
 
 
 class LoadRequest(TypedDict):
@@ -343,11 +382,11 @@ class IndexRequest(TypedDict):
 
 
 TYPED: tuple[Any, ...] = (
-    Problem, Refusal, OneVersion, OneModel, Models, Pinned, ShadowAsked, Shadow, Compared, InspectionAnswer,
-    TrafficAnswer, SegmentsAnswer,
-    Live, Ready, Alive, ServerMetadata, ServerHealth, ModelNames, ModelMetadata, ModelReady, RepositoryIndex,
-    InferAnswer, PinRequest, ShadowRequest, IndexRequest, LoadRequest, UnloadRequest, TritonConfig, TritonStatistics,
-    LabelsRequest, LabelsTaken, Quality, DriftAnswer, FleetAnswer,
+    Problem, Refusal, OneVersion, OneModel, Models, Pinned, CanaryAsked, ShadowAsked, Shadow, Compared,
+    InspectionAnswer, TrafficAnswer, SegmentsAnswer, Live, Ready, Alive, ServerMetadata, ServerHealth, ModelNames,
+    ModelMetadata, ModelReady, RepositoryIndex, InferAnswer, PinRequest, CanaryRequest, ShadowRequest, IndexRequest,
+    LoadRequest, UnloadRequest, TritonConfig, TritonStatistics, LabelsRequest, LabelsTaken, Quality, DriftAnswer,
+    FleetAnswer,
 )  # fmt: skip
 
 

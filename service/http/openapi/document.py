@@ -65,6 +65,10 @@ _HEADERS = [
         "name": "X-Row-Key", "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 256},
         "description": "The caller's own name of the request's only row, by which its labels may be reported.",
     },
+    {
+        "name": "X-Canary-Key", "in": "header", "schema": {"type": "string", "minLength": 1},
+        "description": "Requests of one key meet one version while a canary answers a share of them, such as a user's.",
+    },
 ]  # fmt: skip
 _HEADER_LENGTH = {
     "name": "Inference-Header-Content-Length", "in": "header", "schema": {"type": "integer", "minimum": 0},

@@ -1,9 +1,10 @@
 """Calls of an admin that change which versions are loaded and served, and the repository's index.
 
-What these calls ask for holds in all workers until the service restarts.
+What is pinned and canaried stands in the model's serving file, for all replicas and restarts;
+loading and unloading hold in all workers until the service restarts.
 """
 
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -15,6 +16,9 @@ from service.http.codecs.render import JsonAnswer
 from service.http.codecs.rows import as_integer, load_object
 from service.http.guard import Guard
 from service.http.openapi.answers import (
+    Asked,
+    CanaryAsked,
+    CanaryRequest,
     IndexEntry,
     IndexRequest,
     LoadRequest,
@@ -22,6 +26,7 @@ from service.http.openapi.answers import (
     PinRequest,
     RepositoryIndex,
     UnloadRequest,
+    VersionShare,
     answers,
     asks,
 )
@@ -31,8 +36,11 @@ from service.versions.commands import VersionCommands
 from service.versions.states import ModelState
 
 _LOADED_FROM_DISK = "no parameters: a model is loaded from its directory, as it is there; publish what is to be served"
+Answer = TypeVar("Answer", bound=Asked)
+
 _UNLOADED_ALONE = 'no parameters but "unload_dependents", which are none'
 _EXPECTED = '{"version": 3}, or {"version": null} to serve the highest again'
+_CANARY_EXPECTED = '{"version": 3, "share": 0.05}, or {"version": null} to end it'
 
 
 def versions_router(engine: Engine, commands: VersionCommands, guard: Guard, admission: Admission) -> APIRouter:
@@ -44,15 +52,17 @@ def versions_router(engine: Engine, commands: VersionCommands, guard: Guard, adm
         summary="Serve the version before",
         responses=answers(Pinned, 401, 403, 404, 409),
     )
-    async def rollback(name: PathName) -> Response:
-        """Pin the version before the one that is served: the next lower one that can be served.
+    async def rollback(name: PathName, by: Annotated[str, Depends(guard.admin)]) -> Response:
+        """Pin the version before the one that is served, and end a canary.
 
         An admin call.
 
-        It stays pinned, whatever is published, until `:pin` says otherwise or the service
-        restarts.
+        That is the version that was served when this one was pinned, else the next lower one that
+        can be served. It stays pinned, whatever is published or restarted, until `:pin` says
+        otherwise.
         """
-        return JsonAnswer(Pinned(model=name, version=await commands.rollback(name), pinned=True))
+        version = await commands.rollback(name, f"{by} (:rollback)")
+        return JsonAnswer(with_note(engine, Pinned(model=name, version=version, pinned=True)))
 
     @router.post(
         "/v1/models/{name}:pin",
@@ -60,17 +70,59 @@ def versions_router(engine: Engine, commands: VersionCommands, guard: Guard, adm
         openapi_extra=asks(PinRequest),
         responses=answers(Pinned, 400, 401, 403, 404, 408, 409, 413, 415, 503),
     )
-    async def pin(name: PathName, request: Request) -> Response:
-        """Pin a version, or none: then the highest is served, or the one that a setting pins.
+    async def pin(name: PathName, request: Request, by: Annotated[str, Depends(guard.admin)]) -> Response:
+        """Pin a version, or none: then the highest is served, and a canary ends.
 
-        An admin call.
+        An admin call. It stays pinned, whatever is published or restarted.
         """
         document = await read_object(admission, request, _EXPECTED)
         version = read_version(document, {"version"}, _EXPECTED)
-        await commands.pin(name, version)
-        return JsonAnswer(Pinned(model=name, version=engine.get(name).version, pinned=version is not None))
+        await commands.pin(name, version, f"{by} (:pin)")
+        answer = Pinned(model=name, version=engine.get(name).version, pinned=version is not None)
+        return JsonAnswer(with_note(engine, answer))
+
+    @router.post(
+        "/v1/models/{name}:canary",
+        summary="Let a version answer a share of the requests",
+        openapi_extra=asks(CanaryRequest),
+        responses=answers(CanaryAsked, 400, 401, 403, 404, 408, 409, 413, 415, 503),
+    )
+    async def canary(name: PathName, request: Request, by: Annotated[str, Depends(guard.admin)]) -> Response:
+        """Let a version answer a share of the predictions that name no version.
+
+        An admin call.
+
+        A request goes by a hash of its header `X-Canary-Key`, or else of its request id, and so
+        meets one version on all workers and replicas, also when the share grows. What is served is
+        pinned meanwhile, and stays so when `{"version": null}` ends it.
+        """
+        document = await read_object(admission, request, _CANARY_EXPECTED)
+        version = read_version(document, {"version", "share"}, _CANARY_EXPECTED)
+        share = read_share(document.get("share")) if version is not None else 0.0
+        await commands.canary(name, version, share, f"{by} (:canary)")
+        asked = VersionShare(version=version, share=share) if version is not None else None
+        return JsonAnswer(with_note(engine, CanaryAsked(model=name, version=engine.get(name).version, canary=asked)))
 
     return router
+
+
+def with_note(engine: Engine, answer: Answer) -> Answer:
+    """Add to an answer that its change could not be written, if so."""
+    unsaved = engine.catalogue.chosen(answer["model"]).unsaved
+    if unsaved is not None:
+        answer["note"] = f"{unsaved}: this is lost when the service restarts"
+    return answer
+
+
+def read_share(share: Any) -> float:
+    """Take a share of requests or runs from a document.
+
+    Raises:
+        MalformedRequest: it is not a number from 0 to 1, or is 0.
+    """
+    if type(share) not in (int, float) or not 0 < share <= 1:
+        raise MalformedRequest(f'"share" is {quote(share)}', "more than 0 and at most 1")
+    return float(share)
 
 
 async def read_object(admission: Admission, request: Request, expected: str, empty: bool = False) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from service.http.openapi.answers import (
     Ready,
     ServingState,
     VersionEntry,
+    VersionShare,
     answers,
 )
 from service.http.types import PathName, PathVersion
-from service.versions.states import ModelState, VersionState
+from service.versions.states import Canary, ModelState, VersionState
 
 
 def models_router(engine: Engine) -> APIRouter:
@@ -104,9 +105,14 @@ def _describe(engine: Engine, state: ModelState) -> Model:
         "version": state.served,
         "pinned": state.pinned,
         "shadow": state.shadow,
+        "canary": None if state.canary is None else _share(state.canary),
         "note": state.note,
         "versions": [_entry(version) for version in state.versions],
     }
+
+
+def _share(canary: Canary) -> VersionShare:
+    return {"version": canary.version, "share": canary.share}
 
 
 def _entry(state: VersionState) -> VersionEntry:

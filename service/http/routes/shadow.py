@@ -1,20 +1,20 @@
 """`:shadow`: a comparison of a version with the served one, begun, ended and told.
 
-What these calls ask for holds in all workers until the service restarts.
+What is compared stands in the model's serving file, for all replicas and restarts.
 """
+
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.engine import Engine
-from service.errors import MalformedRequest
 from service.http.admission import Admission
 from service.http.codecs.render import JsonAnswer
 from service.http.guard import Guard
 from service.http.openapi.answers import Shadow, ShadowAsked, ShadowRequest, answers, asks
-from service.http.routes.admin import read_object, read_version
+from service.http.routes.admin import read_object, read_share, read_version, with_note
 from service.http.types import PathName
 from service.monitoring.shadow_report import Comparison, shadow_report
-from service.system.quoting import quote
 from service.versions.commands import VersionCommands
 
 _EXPECTED = '{"version": 4, "share": 0.1}, or {"version": null} to end it'
@@ -31,7 +31,7 @@ def shadow_router(engine: Engine, commands: VersionCommands, guard: Guard, admis
         openapi_extra=asks(ShadowRequest),
         responses=answers(ShadowAsked, 400, 401, 403, 404, 408, 409, 413, 415),
     )
-    async def begin(name: PathName, request: Request) -> Response:
+    async def begin(name: PathName, request: Request, by: Annotated[str, Depends(guard.admin)]) -> Response:
         """Run a version beside the served one on a share of the traffic, after the answers.
 
         An admin call.
@@ -40,11 +40,10 @@ def shadow_router(engine: Engine, commands: VersionCommands, guard: Guard, admis
         """
         document = await read_object(admission, request, _EXPECTED)
         version = read_version(document, {"version", "share"}, _EXPECTED)
-        share = engine.settings.shadow_share if document.get("share") is None else document["share"]
-        if type(share) not in (int, float) or not 0 < share <= 1:
-            raise MalformedRequest(f'"share" is {quote(share)}', "more than 0 and at most 1")
-        await commands.shadow(name, version, float(share))
-        return JsonAnswer(ShadowAsked(model=name, shadow=version, share=share if version is not None else None))
+        share = engine.settings.shadow_share if document.get("share") is None else read_share(document["share"])
+        await commands.shadow(name, version, share, f"{by} (:shadow)")
+        asked = ShadowAsked(model=name, shadow=version, share=share if version is not None else None)
+        return JsonAnswer(with_note(engine, asked))
 
     @router.get(
         "/v1/models/{name}/shadow",

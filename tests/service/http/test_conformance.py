@@ -3,6 +3,7 @@
 Whatever is sent, the answer is one that the document names, and never a 5xx.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Set
 from contextlib import suppress
 from pathlib import Path
@@ -39,9 +40,10 @@ def changes(operation: Any) -> bool:
 
 
 @pytest.fixture
-def own(models: Path, start_service: Callable[..., Any]) -> Iterator[Any]:
-    """Run a service of its own, whose models calls may load and unload."""
-    with start_service(models, loaded_versions="2", local_admin="true") as service:
+def own(models: Path, tmp_path: Path, start_service: Callable[..., Any]) -> Iterator[Any]:
+    """Run a service of its own, whose models calls may load, unload and pin."""
+    shutil.copytree(models, tmp_path / "models")
+    with start_service(tmp_path / "models", loaded_versions="2", local_admin="true") as service:
         yield service
 
 

@@ -73,6 +73,7 @@ ADMIN = [
     Call("POST", "/v2/repository/models/hand/load", {}),
     Call("POST", "/v1/models/hand:pin", {"version": 1}),
     Call("POST", "/v1/models/hand:shadow", {"version": None}),
+    Call("POST", "/v1/models/hand:canary", {"version": None}),
     Call("GET", "/v1/models/hand/shadow"),
     Call("HEAD", "/v1/models/hand/shadow"),
     Call("POST", "/v1/models/hand:rollback", None, 409),

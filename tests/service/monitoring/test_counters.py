@@ -27,6 +27,7 @@ from service.monitoring.prometheus import registry
 from service.monitoring.quality_metrics import QualityMetrics
 from service.monitoring.recording import Gates
 from service.monitoring.traffic import Traffic
+from service.monitoring.version_metrics import ServingFigures, serving_metrics, version_metrics
 from service.run_directory import RunDirectory
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -72,13 +73,15 @@ def load(metrics: Metrics, name: str, version: int, load_s: float) -> Served:
 
 def text(metrics: Metrics, directory: RunDirectory) -> str:
     metrics.fold()
-    made = registry(metrics, Traffic(directory, 2), lambda: [("hand", 4)], list, lambda: others(directory))
+    made = registry(metrics, Traffic(directory, 2), lambda: [("hand", 4)], list, lambda: others(metrics, directory))
     return generate_latest(made).decode()
 
 
-def others(directory: RunDirectory) -> list[Metric]:
+def others(metrics: Metrics, directory: RunDirectory) -> list[Metric]:
     """Return the metrics that are not the workers' own counts."""
-    return [*drift_metrics(InputTraffics(directory, 2).all()), *QualityMetrics(directory.path).collect()]
+    versions = [*version_metrics(metrics.version_sums()), *serving_metrics([ServingFigures("census", 4, 0.5, False)])]
+    quality = QualityMetrics(directory.path).collect()
+    return [*drift_metrics(InputTraffics(directory, 2).all()), *quality, *versions]
 
 
 def samples(metrics: Metrics, directory: RunDirectory) -> Samples:

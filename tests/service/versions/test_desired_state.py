@@ -2,6 +2,8 @@ from pathlib import Path
 
 from service.versions.desired_state import DesiredState, DesiredStateStore
 from service.versions.disk import ModelFiles
+from service.versions.serving_file import Serving, VersionShare
+from service.versions.serving_files import Followed
 
 
 def unload(name: str):  # type: ignore[no-untyped-def]
@@ -26,11 +28,13 @@ def test_a_change_by_one_is_seen_by_all(tmp_path: Path) -> None:
 
 def test_what_was_found_on_disk_is_told_as_it_was(tmp_path: Path) -> None:
     disk = {"census": ModelFiles({10: (1, 2, 3), 2: None}), "hotel": ModelFiles({}, "cannot be read")}
-    DesiredStateStore(tmp_path).change(lambda desired: {"disk": disk, "shadows": {"census": (2, 0.5), "hotel": None}})
+    said = Serving(schema_version=1, pinned=2, canary=VersionShare(version=3, share=1.0))
+    serving = {"census": Followed(serving=said, stamp=(1, 2, 3)), "hotel": Followed(problem="broken", stamp=("etag",))}
+    DesiredStateStore(tmp_path).change(lambda desired: {"disk": disk, "serving": serving})
     found = DesiredStateStore(tmp_path).read()
     assert found.disk == disk
     assert list(found.disk["census"].versions) == [10, 2]
-    assert found.shadows == {"census": (2, 0.5), "hotel": None}
+    assert found.serving == serving
 
 
 def test_a_change_of_nothing_is_none(tmp_path: Path) -> None:

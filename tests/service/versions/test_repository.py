@@ -12,7 +12,7 @@ from service.inference.predictor import Predictor
 from service.versions.checks import BeingChecked, Job
 from service.versions.disk import look
 from service.versions.repository import Repository
-from service.versions.states import ModelState, VersionState, Wanted
+from service.versions.states import Canary, Candidate, ModelState, VersionState, Wanted
 
 HandModel = Callable[..., Path]
 
@@ -129,11 +129,38 @@ def test_a_version_beside_is_answered_by_number_alone_and_named_only_while_it_is
         (3, {}, 2, None),
         (9, {}, 2, None),
     ):
-        repository.scan(Wanted(pinned=pinned, beside={"census": beside}))
+        repository.scan(Wanted(pinned=pinned, candidates={"census": Candidate(beside, shadow=0.5)}))
         (model,) = repository.models()
         assert (model.served, model.shadow) == (served, named)
         assert repository.get("census") == f"census: v{served}"
         assert repository.get("census", 2) == "census: v2"
+
+
+def test_a_canary_gets_requests_while_it_can_answer_them(root: Path, loader: Loader) -> None:
+    for version, text in ((1, "v1"), (2, "v2"), (3, "bad"), (4, "odd")):
+        write(root, "census", version, text)
+    repository = Repository(root, loader, unfit=lambda served, canary: "it is odd." if "odd" in canary else None)
+    for version, pinned, expected, reason in (
+        (2, 1, Canary(2, 0.5), None),
+        (3, 1, None, "version 3 is the canary and gets no request: The file is bad"),
+        (4, 1, None, "version 4 is the canary and gets no request: it is odd"),
+        (9, 1, None, "version 9 is the canary and gets no request: it is not on disk"),
+        (2, 2, None, "version 2 is the canary and gets no request: it is the one that is served"),
+        (2, 3, None, "version 3 is pinned and cannot be served: The file is bad"),
+        (2, 1, Canary(2, 0.5), None),
+    ):
+        wanted = Wanted(pinned={"census": pinned}, candidates={"census": Candidate(version, canary=0.5)})
+        staged = repository.stage(look(root), wanted)
+        moved = repository.models() and repository.models()[0].canary != staged.models["census"].canary
+        assert repository.swaps(staged) or not moved
+        repository.commit(staged)
+        (model,) = repository.models()
+        assert (model.canary, model.shadow) == (expected, None)
+        assert reason is None or reason in (model.note or "")
+    shutil.rmtree(root / "census" / "2")
+    repository.scan(Wanted(pinned={"census": 1}, candidates={"census": Candidate(2, canary=0.5)}))
+    (model,) = repository.models()
+    assert (model.served, model.canary) == (1, None), "one that has vanished gets none, though it is loaded"
 
 
 def test_several_versions_may_be_kept_loaded(root: Path, loader: Loader) -> None:

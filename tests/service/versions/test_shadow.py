@@ -18,8 +18,10 @@ from service.inference.features import Batch
 from service.inference.predictor import Predictor
 from service.run_directory import RunDirectory
 from service.settings import Settings
+from service.versions import serving_edits as edits
 from service.versions.commands import VersionCommands
 from service.versions.reconciler import Reconciler
+from service.versions.serving_file import ServingFile
 from service.versions.shadow import QUEUE_ROWS, rows_reader
 from service.versions.shadows import Shadows
 
@@ -33,7 +35,8 @@ def engine(tmp_path: Path, hand_model: HandModel) -> Iterator[Engine]:
     for version in (1, 2, 3):
         hand_model(tmp_path / "models", "hand", version, seed=version % 3)
     with RunDirectory.create(1, tmp_path / "memory") as directory:
-        settings = Settings(models=tmp_path / "models", pinned_versions={"hand": 1})
+        settings = Settings(models=tmp_path / "models")
+        ServingFile.of(settings.models, "hand").change(edits.pin(1), "the test")
         made = Engine(settings, shadows=Shadows(directory, 0))
         made.catalogue.scan()
         yield made

@@ -109,6 +109,7 @@ def test_every_call_that_reads_a_body_says_what_it_takes(document: dict[str, Any
             assert taken[path] in schemas
     assert taken["/v1/models/{name}:pin"] == "PinRequest"
     assert taken["/v1/models/{name}:shadow"] == "ShadowRequest"
+    assert taken["/v1/models/{name}:canary"] == "CanaryRequest"
     assert schemas["PinRequest"]["required"] == schemas["ShadowRequest"]["required"] == ["version"]
     assert schemas["ShadowRequest"]["properties"].keys() == {"version", "share"}
     assert not document["paths"]["/v2/repository/index"]["post"]["requestBody"]["required"]

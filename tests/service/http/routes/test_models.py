@@ -20,6 +20,7 @@ def test_models_are_listed_with_their_versions(client: httpx.Client) -> None:
         "version": 2,
         "pinned": None,
         "shadow": None,
+        "canary": None,
         "note": None,
         "versions": [
             {"version": 2, "state": "loaded", "reason": None},
