@@ -157,6 +157,10 @@ async def _drift(
         raise HTTPException(404, TELEMETRY_OFF)
     try:
         model = engine.get(name, version)
+        if model.manifest.baseline is None:
+            raise HTTPException(
+                404, f"The file of {name} {model.version} has no baseline of its rows. Export it again."
+            )
         version, predictor = model.version, model.predictor
     except ModelNotFound:
         if version is None:

@@ -145,3 +145,9 @@ def test_the_window_is_documented_with_its_choices(instance: Instance) -> None:
     paths = instance.call(0, "GET", "/openapi.json").json()["paths"]
     window = paths["/v1/models/{name}/gates"]["get"]["parameters"][-1]
     assert window["schema"]["enum"] == ["1m", "5m", "1h"]
+
+
+def test_drift_of_a_file_without_a_baseline_says_what_to_do(client: httpx.Client) -> None:
+    answer = client.get("/v1/models/hand/drift")
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "The file of hand 2 has no baseline of its rows. Export it again."
