@@ -21,7 +21,7 @@ export const KEY_NEEDED = "key-needed";
 
 export async function call(path, options = {}) {
   const key = sessionStorage.getItem(STORED);
-  const headers = { ...options.headers, ...(key === null ? {} : { Authorization: `Bearer ${key}` }) };
+  const headers = { ...(key === null ? {} : { Authorization: `Bearer ${key}` }), ...options.headers };
   let response;
   try {
     response = await fetch(path, { ...options, headers });
@@ -29,7 +29,7 @@ export async function call(path, options = {}) {
     throw new ApiError(0, { detail: "The service does not answer. Is it still running?" });
   }
   const body = await response.json().catch(() => ({}));
-  if (response.status === 401) dispatchEvent(new CustomEvent(KEY_NEEDED, { detail: { refused: key !== null } }));
+  if (response.status === 401 && !options.headers?.Authorization) dispatchEvent(new CustomEvent(KEY_NEEDED, { detail: { refused: key !== null } }));
   if (!response.ok) throw new ApiError(response.status, body);
   return body;
 }
@@ -46,6 +46,11 @@ export const inspect = (name, row, options) => post(`${at(name)}:gates`, { insta
 export const traffic = (name, window, version = null) => call(`${at(name, version)}/gates?window=${window}`);
 
 export const trafficOfAll = (name, window) => call(`${at(name)}/gates/all?window=${window}`);
+
+/** Calls of an admin, with a key for them alone: `pin`, `rollback`, `shadow`, `canary`. */
+const asAdmin = (key) => (key ? { Authorization: `Bearer ${key}` } : {});
+export const change = (name, verb, body, key) => call(`${at(name)}:${verb}`, { method: "POST", headers: { "Content-Type": "application/json", ...asAdmin(key) }, body: JSON.stringify(body) });
+export const shadow = (name, key) => call(`${at(name)}/shadow`, { headers: asAdmin(key) });
 
 /** The shell line that sends the same row. */
 export function curlLine(name, row) {

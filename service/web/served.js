@@ -19,9 +19,12 @@ export function roleOf(version, { version: served, pinned, canary, shadow }) {
   if (version === served) roles.push("served");
   if (version === pinned) roles.push("pinned");
   if (version === canary?.version) roles.push(`canary, ${percent(canary.share, 0)}`);
-  if (version === (shadow?.version ?? shadow)) roles.push("shadow");
+  if (version === shadowed(shadow)) roles.push("shadow");
   return roles.join(", ");
 }
+
+/** The version of a shadow, which the state names by number. */
+export const shadowed = (shadow) => shadow?.version ?? shadow ?? null;
 
 /** What one version has that another has not, in sentences; none where all that is told here is the same. */
 export function changes(from, to) {

@@ -1,19 +1,56 @@
-/** The Versions view: what there is, what each version is for now, and what it would change. */
+/** The Versions view: what there is, what each version is for, what it would change; a shadow as it runs; promote, roll back. */
 import * as api from "../api.js";
-import { card, h } from "../dom.js";
+import { card, h, morph } from "../dom.js";
 import { explain } from "../explain.js";
-import { changes, roleOf } from "../served.js";
+import { Operation } from "../operate.js";
+import { changes, roleOf, shadowed } from "../served.js";
+import { shadowCard } from "../shadow_card.js";
 import { plainTable } from "../tables.js";
+
+const EVERY_MS = 3000;
 
 export function view(context) {
   const versions = new VersionsView(context);
-  return { show: () => versions.refresh(), changed: () => versions.refresh() };
+  return { show: () => versions.show(), hide: () => versions.hide(), changed: () => versions.show() };
 }
 
 class VersionsView {
   constructor(context) {
     this.context = context;
     this.fetched = new Map();
+    this.timer = null;
+    this.told = h("div", { class: "stack" });
+    this.shadow = h("div", {});
+    this.operation = new Operation(context, () => this.compare());
+    context.node.replaceChildren(h("div", { class: "stack" }, this.told, this.shadow, this.operation.node));
+  }
+
+  show() {
+    this.visible = !this.context.node.hidden;
+    this.refresh();
+    if (this.visible) this.compare();
+  }
+
+  hide() {
+    this.visible = false;
+    clearTimeout(this.timer);
+  }
+
+  /** Ask what a shadow has found; it is an admin's call, so that a service with keys wants the key first. */
+  async compare() {
+    clearTimeout(this.timer);
+    const { name, state } = this.context;
+    if (shadowed(state.shadow) === null) this.shadow.replaceChildren();
+    else {
+      try {
+        morph(this.shadow, h("div", {}, shadowCard(await api.shadow(name, this.operation.secret))));
+      } catch (error) {
+        const refused = [401, 403].includes(error.status);
+        this.shadow.replaceChildren(card("Shadow", h("p", { class: "soft", text: refused ? `What it has found is told to an admin, whose key may be given below. ${error.message}` : error.message })));
+        if (refused) return;
+      }
+    }
+    if (this.visible) this.timer = setTimeout(() => this.compare(), EVERY_MS);
   }
 
   /** Draw what is known, then ask for the manifests of loaded versions that are not. */
@@ -35,12 +72,13 @@ class VersionsView {
   }
 
   draw() {
-    const { state, node, swaps } = this.context;
+    const { state, swaps } = this.context;
+    this.operation.draw();
     const rows = state.versions.map((one) => [String(one.version), roleOf(one.version, state) || "–", one.reason ? `${one.state}: ${one.reason}` : one.state, this.difference(one.version)]);
     const table = plainTable({ caption: "Versions", columns: ["Version", "Role", "State", "Against the served version"], rows });
     const seen = swaps.map(({ from, to, at }) => h("li", { text: `${at.toLocaleTimeString("en")}: version ${to} took over from ${from}.` }));
     const note = state.note ? h("p", { class: "notice", text: state.note }) : null;
-    node.replaceChildren(h("div", { class: "stack" }, card(["Versions", explain("canary"), explain("shadow")], h("p", { class: "soft", text: "The highest version that is valid is served, or the one that is pinned. Up to date within seconds." }), note, table),
+    morph(this.told, h("div", {}, card(["Versions", explain("canary"), explain("shadow")], h("p", { class: "soft", text: "The highest version that is valid is served, or the one that is pinned. Up to date within seconds." }), note, table),
       seen.length ? card("Swaps while this page was open", h("ul", {}, ...seen)) : null));
   }
 
