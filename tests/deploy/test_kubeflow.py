@@ -37,7 +37,7 @@ def test_the_job_is_one_of_the_operator_s() -> None:
     assert container["name"] == "pytorch", "the operator finds the container by this name"
     pods = sum(replica["replicas"] for replica in REPLICAS.values())
     assert f"--nnodes={pods}" in container["command"]
-    claims = yaml.safe_load((KUBERNETES / "models.yaml").read_text())
+    claims, _ = yaml.safe_load_all((KUBERNETES / "components/volume/claims.yaml").read_text())
     volumes = {volume["name"]: volume for volume in REPLICAS["Master"]["template"]["spec"]["volumes"]}
     assert volumes["models"]["persistentVolumeClaim"]["claimName"] == claims["metadata"]["name"]
     assert claims["spec"]["accessModes"] == ["ReadWriteMany"]

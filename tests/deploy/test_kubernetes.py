@@ -1,163 +1,182 @@
-"""The manifests fit the API's schemas and each other, and what they ask of the service it does."""
+"""The overlays of Kubernetes fit the API's schemas, and their objects fit each other."""
 
-import json
-import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import kubernetes_validate
 import pytest
 import yaml
 
-from service.settings import read_settings, unknown_variables
+from service.settings import read_settings
+from tests.support.overlays import (
+    COMPONENTS,
+    KUBERNETES,
+    OVERLAYS,
+    Manifest,
+    check_confined,
+    check_drain,
+    containers,
+    load,
+    one,
+    one_pod,
+    overlay,
+    pods,
+    settings_of,
+    with_components,
+)
 
 ROOT = Path(__file__).parents[2]
-KUBERNETES = ROOT / "deploy" / "kubernetes"
-KUSTOMIZATION = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
-MANIFESTS = sorted(path.name for path in KUBERNETES.glob("*.yaml") if path.name != "kustomization.yaml")
 OLDEST, NEWEST = "1.29", kubernetes_validate.latest_version()
-CLIENTS = ROOT / ".venv-clients"
-KSERVE = KUBERNETES / "kserve"
-
-Manifest = dict[str, Any]
-
-
-def load(path: Path) -> Manifest:
-    (document,) = yaml.safe_load_all(path.read_text())
-    assert isinstance(document, dict)
-    return document
+OPERATOR = "monitoring.coreos.com/v1"
+SECRETS = {"mmoe-keys", "mmoe-loop-key"}
+"""Secrets that docs/kubernetes.md has made by hand."""
 
 
-def of_kind(kind: str) -> Manifest:
-    (found,) = [manifest for manifest in map(load, map(KUBERNETES.joinpath, MANIFESTS)) if manifest["kind"] == kind]
-    return found
+def resources() -> Iterator[Path]:
+    """Give the files that hold whole objects."""
+    for path in KUBERNETES.glob("**/kustomization.yaml"):
+        for name in load(path).get("resources", []):
+            if (path.parent / name).is_file():
+                yield (path.parent / name).relative_to(KUBERNETES)
 
 
-@pytest.fixture
-def pod() -> Manifest:
-    template: Manifest = of_kind("Deployment")["spec"]["template"]
-    return template
+def check_schema(manifest: Manifest, version: str) -> None:
+    """Check an object of Kubernetes itself; the operator's have a test of their own."""
+    if manifest["apiVersion"] != OPERATOR:
+        kubernetes_validate.validate(manifest, version, strict=True)
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
-@pytest.mark.parametrize("name", MANIFESTS)
-def test_a_manifest_fits_the_schema(name: str, version: str) -> None:
-    kubernetes_validate.validate(load(KUBERNETES / name), version, strict=True)
+@pytest.mark.parametrize("name", sorted(resources()), ids=str)
+def test_an_object_fits_the_schema(name: Path, version: str) -> None:
+    for manifest in yaml.safe_load_all((KUBERNETES / name).read_text()):
+        check_schema(manifest, version)
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_overlay_fits_the_schema(name: str, version: str) -> None:
+    for manifest in overlay(name):
+        check_schema(manifest, version)
+
+
+def test_every_component_is_rendered_and_fits_the_schema(tmp_path: Path) -> None:
+    in_overlays = {
+        Path(path).name
+        for name in OVERLAYS
+        for path in load(KUBERNETES / "overlays" / name / "kustomization.yaml")["components"]
+    }
+    others = sorted(set(COMPONENTS) - in_overlays)
+    assert others == ["init-container", "monitoring", "queue"]
+    manifests = with_components(tmp_path, *others)
+    for manifest in manifests:
+        check_schema(manifest, NEWEST)
+    copies, (service,) = containers(one_pod(manifests))[:1], containers(one_pod(manifests))[1:]
+    assert [copy["image"] for copy in copies] == ["mmoe-models"]
+    (kept,) = [mount for mount in service["volumeMounts"] if mount["name"] == copies[0]["volumeMounts"][0]["name"]]
+    assert kept["mountPath"] == settings_of(manifests)["MMOE_MODELS"]
+    scaled = one(manifests, "HorizontalPodAutoscaler", "mmoe")["spec"]["metrics"]
+    queue = scaled[1]["pods"]["metric"]["name"]
+    (rule,) = load(KUBERNETES / "components/queue/adapter.yaml")["rules"]["custom"]
+    assert rule["seriesQuery"].startswith(queue + "{")
+    assert f"`{queue}`" in (ROOT / "docs/metrics.md").read_text()
 
 
 def test_the_schemas_find_a_field_that_is_no_field() -> None:
-    manifest = of_kind("Deployment")
+    manifest = load(KUBERNETES / "base/deployment.yaml")
     manifest["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError, match="livenesProbe"):
         kubernetes_validate.validate(manifest, NEWEST, strict=True)
 
 
-def test_the_kustomization_takes_all_of_them() -> None:
-    assert sorted(KUSTOMIZATION["resources"]) == MANIFESTS
-    (image,) = KUSTOMIZATION["images"]
-    assert image["name"] == of_kind("Deployment")["spec"]["template"]["spec"]["containers"][0]["image"]
-
-
-def test_all_speak_of_the_same_pods(pod: Manifest) -> None:
-    labels = pod["metadata"]["labels"].items()
-    for kind, where in (("Deployment", "matchLabels"), ("PodDisruptionBudget", "matchLabels")):
-        assert of_kind(kind)["spec"]["selector"][where].items() <= labels
-    assert of_kind("Service")["spec"]["selector"].items() <= labels
-    target, deployment = of_kind("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"], of_kind("Deployment")
-    assert target == {
-        "apiVersion": deployment["apiVersion"],
-        "kind": deployment["kind"],
-        "name": deployment["metadata"]["name"],
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_what_pods_name_is_there(name: str) -> None:
+    manifests = overlay(name)
+    there = {(each["kind"], each["metadata"]["name"]) for each in manifests} | {
+        ("Secret", secret) for secret in SECRETS
     }
-    assert "replicas" not in deployment["spec"], "the autoscaler's number would be overwritten at every apply"
+    assert {each["metadata"].get("namespace") for each in manifests if each["kind"] != "Namespace"} == {"mmoe"}
+    assert not [each for each in manifests if each["kind"] == "Secret"], "a secret is not kept with the manifests"
+    for pod, template in pods(manifests):
+        spec, volumes = template["spec"], {volume["name"]: volume for volume in template["spec"].get("volumes", [])}
+        mounted = {mount["name"] for container in containers(template) for mount in container["volumeMounts"]}
+        assert mounted == volumes.keys(), pod
+        assert set(named(spec)) <= there, pod
+    assert {("ConfigMap", "mmoe"), ("ConfigMap", "mmoe-jobs")}.isdisjoint(there), "names end with a hash"
+
+
+def named(spec: Manifest) -> Iterator[tuple[str, str]]:
+    """Give kinds and names of the objects that a pod needs."""
+    yield "ServiceAccount", spec["serviceAccountName"]
+    for volume in spec["volumes"]:
+        if "persistentVolumeClaim" in volume:
+            yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
+        elif "configMap" in volume:
+            yield "ConfigMap", volume["configMap"]["name"]
+        elif "secret" in volume:
+            yield "Secret", volume["secret"]["secretName"]
+    for container in containers({"spec": spec}):
+        for source in container.get("envFrom", []):
+            if "configMapRef" in source:
+                yield "ConfigMap", source["configMapRef"]["name"]
+            else:
+                yield "Secret", source["secretRef"]["name"]
+        for variable in container.get("env", []):
+            yield "Secret", variable["valueFrom"]["secretKeyRef"]["name"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_all_speak_of_the_same_pods(name: str) -> None:
+    manifests, pod = overlay(name), one_pod(overlay(name))
+    labels, deployment = pod["metadata"]["labels"].items(), one(manifests, "Deployment", "mmoe")
+    for kind in ("Deployment", "PodDisruptionBudget"):
+        assert one(manifests, kind, "mmoe")["spec"]["selector"]["matchLabels"].items() <= labels
     (container,) = pod["spec"]["containers"]
-    ports = {port["name"] for port in container["ports"]}
-    assert {port["targetPort"] for port in of_kind("Service")["spec"]["ports"]} <= ports
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    for service in ("mmoe", "mmoe-pods", "mmoe-operation"):
+        spec = one(manifests, "Service", service)["spec"]
+        assert spec["selector"].items() <= labels
+        assert {port["targetPort"] for port in spec["ports"]} <= ports.keys()
+        if spec.get("clusterIP") == "None":
+            assert all(port["port"] == ports[port["targetPort"]] for port in spec["ports"]), "no proxy translates them"
+    target = one(manifests, "HorizontalPodAutoscaler", "mmoe")["spec"]["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == (deployment["kind"], deployment["metadata"]["name"])
+    assert "replicas" not in deployment["spec"], "the autoscaler's number would be overwritten at every apply"
     assert "cpu" in container["resources"]["requests"], "utilisation is a share of what is asked for"
-    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
-    assert {mount["name"] for mount in container["volumeMounts"]} == volumes.keys()
-    claim = of_kind("PersistentVolumeClaim")["metadata"]["name"]
-    assert volumes["models"]["persistentVolumeClaim"]["claimName"] == claim
-    assert container["envFrom"] == [{"configMapRef": {"name": of_kind("ConfigMap")["metadata"]["name"]}}]
+    for job, template in pods(manifests):
+        if job != "mmoe":
+            own = template["metadata"]["labels"]
+            assert not dict(labels).items() <= own.items(), f"{job} would be called as a replica"
+    settings = read_settings(settings_of(manifests))
+    assert ports == {"http": settings.port, "grpc": settings.grpc_port, "operation": settings.operation_port}
 
 
-def kserve_environment() -> dict[str, str]:
-    (container,) = load(KSERVE / "servingruntime.yaml")["spec"]["containers"]
-    return {variable["name"]: variable["value"] for variable in container["env"]}
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_operation_port_is_for_prometheus_and_for_the_loop_alone(name: str) -> None:
+    manifests = overlay(name)
+    rules = one(manifests, "NetworkPolicy", "mmoe")["spec"]["ingress"]
+    (operation,) = [rule for rule in rules if {"port": "operation"} in rule["ports"]]
+    assert len(operation["ports"]) == 1
+    namespaces = [peer["namespaceSelector"]["matchLabels"] for peer in operation["from"] if "namespaceSelector" in peer]
+    assert namespaces == [{"kubernetes.io/metadata.name": "monitoring"}]
+    (let_in,) = [peer["podSelector"]["matchLabels"] for peer in operation["from"] if "podSelector" in peer]
+    operators = {pod for pod, template in pods(manifests) if let_in.items() <= template["metadata"]["labels"].items()}
+    assert operators == {"mmoe-loop"}
+    closed = one(manifests, "NetworkPolicy", "mmoe-default")["spec"]
+    assert (closed["podSelector"], closed["policyTypes"]) == ({}, ["Ingress", "Egress"])
+    assert "ingress" not in closed
 
 
-def test_the_grace_is_longer_than_the_drain(pod: Manifest) -> None:
-    predictor = load(KSERVE / "inferenceservice.yaml")["spec"]["predictor"]
-    for environment, spec in ((of_kind("ConfigMap")["data"], pod["spec"]), (kserve_environment(), predictor)):
-        assert unknown_variables(environment) == []
-        settings = read_settings(environment)
-        assert spec["terminationGracePeriodSeconds"] > settings.drain_delay_s + settings.drain_timeout_s + 5
-        assert settings.drain_delay_s > 0
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_grace_is_longer_than_the_drain(name: str) -> None:
+    check_drain(settings_of(overlay(name)), one_pod(overlay(name))["spec"])
 
 
-def test_containers_are_confined(pod: Manifest) -> None:
-    (of_runtime,) = load(KSERVE / "servingruntime.yaml")["spec"]["containers"]
-    for container, shared in ((pod["spec"]["containers"][0], pod["spec"]["securityContext"]), (of_runtime, {})):
-        context = {**shared, **container["securityContext"]}
-        assert context["runAsNonRoot"]
-        assert context["runAsUser"] == int((ROOT / "Dockerfile").read_text().partition("--uid ")[2].split()[0])
-        assert context["readOnlyRootFilesystem"]
-        assert not context["allowPrivilegeEscalation"]
-        assert context["capabilities"] == {"drop": ["ALL"]}
-        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert container["resources"]["limits"]["memory"]
-
-
-def test_the_probes_ask_what_the_service_answers(
-    artifact: Any, start_service: Callable[..., Any], pod: Manifest
-) -> None:
-    (of_runtime,) = load(KSERVE / "servingruntime.yaml")["spec"]["containers"]
-    containers = [pod["spec"]["containers"][0], of_runtime]
-    asked = {
-        (kind, container[kind]["httpGet"]["path"])
-        for container in containers
-        for kind in ("startupProbe", "livenessProbe", "readinessProbe")
-    }
-    with start_service(artifact.models_dir) as service:
-        for kind, path in asked:
-            assert ("ready" in path) == (kind == "readinessProbe")
-            assert httpx.get(service.url + path, trust_env=False).status_code == 200
-
-
-@pytest.mark.clients
-def test_kserve_knows_every_field() -> None:
-    texts = [path.read_text() for path in sorted(KSERVE.glob("*.yaml"))]
-    misspelt = [text.replace("metadata:\n  name: mmoe", "metadata:\n  nme: mmoe") for text in texts]
-    unknown = [text.replace("serving.kserve.io/v1", "serving.kserve.io/v7") for text in texts]
-    found = check_kserve([*texts, *misspelt, *unknown])
-    assert found[: len(texts)] == [[] for _ in texts]
-    assert all(found[len(texts) :])
-
-
-def test_kserve_is_asked_for_the_runtime_and_the_protocol_that_there_are() -> None:
-    runtime, service = load(KSERVE / "servingruntime.yaml"), load(KSERVE / "inferenceservice.yaml")
-    model = service["spec"]["predictor"]["model"]
-    assert model["runtime"] == runtime["metadata"]["name"]
-    assert model["protocolVersion"] == "v2"
-    assert model["protocolVersion"] in runtime["spec"]["protocolVersions"]
-    formats = [
-        {key: format[key] for key in model["modelFormat"]} for format in runtime["spec"]["supportedModelFormats"]
-    ]
-    assert model["modelFormat"] in formats
-    assert model["storageUri"] == f"pvc://{of_kind('PersistentVolumeClaim')['metadata']['name']}"
-    settings = read_settings(kserve_environment())
-    assert settings.port == runtime["spec"]["containers"][0]["ports"][0]["containerPort"]
-
-
-def check_kserve(texts: list[str]) -> list[list[str]]:
-    """Have KServe's own client look at manifests; what it finds wrong with each."""
-    if not (CLIENTS / ".clients").exists():
-        pytest.skip("kserve is not installed in .venv-clients: `make clients` installs it")
-    command = [str(CLIENTS / "bin/python"), str(ROOT / "tests/clients/check_kserve.py")]
-    documents = "\n---\n".join(texts)
-    run = subprocess.run(command, input=documents, capture_output=True, text=True, timeout=120, check=False)
-    assert run.returncode == 0, run.stderr
-    found: list[list[str]] = json.loads(run.stdout)
-    return found
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_pods_are_confined(name: str) -> None:
+    confined = list(pods(overlay(name)))
+    assert len(confined) == 4
+    for _, template in confined:
+        assert template["spec"]["automountServiceAccountToken"] is False
+        for container in containers(template):
+            check_confined({**template["spec"]["securityContext"], **container["securityContext"]}, container)

@@ -1,0 +1,88 @@
+"""The jobs of the overlays: their commands and configurations are ones that the programs take."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.overlays import OVERLAYS, Manifest, containers, one, overlay, pod_of, settings_of
+
+pytest.importorskip("torch", reason="the trainer is not installed")
+
+from loop.config import read_config
+from model.config.run import load_config
+from scripts import evaluate, train
+from scripts import loop as looping
+
+
+def job(name: str, kind: str) -> Manifest:
+    """Return the container of an overlay's job."""
+    template = pod_of(one(overlay(name), "CronJob", f"mmoe-{kind}"))
+    assert template is not None
+    (container,) = containers(template)
+    return container
+
+
+def configuration(name: str, file: str, directory: Path) -> Path:
+    """Write a file of the ConfigMap of an overlay's jobs."""
+    path = directory / file
+    path.write_text(one(overlay(name), "ConfigMap", "mmoe-jobs")["data"][file])
+    return path
+
+
+def expanded(words: list[str], settings: dict[str, str]) -> list[str]:
+    """Expand variables as Kubernetes does."""
+    for name, value in settings.items():
+        words = [word.replace(f"$({name})", value) for word in words]
+    assert "$(" not in " ".join(words)
+    return words
+
+
+def is_mounted(container: Manifest, path: str, to_write: bool = False) -> bool:
+    return any(
+        Path(path).is_relative_to(mount["mountPath"]) and not (to_write and mount.get("readOnly"))
+        for mount in container["volumeMounts"]
+    )
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_trainer_takes_its_command_and_its_configuration(name: str, tmp_path: Path) -> None:
+    container, settings = job(name, "training"), settings_of(overlay(name))
+    options = train.parse(expanded(container["args"], settings))
+    assert is_mounted(container, str(options.config))
+    assert str(options.models) == settings["MMOE_MODELS"]
+    assert "://" in settings["MMOE_MODELS"] or is_mounted(container, settings["MMOE_MODELS"], to_write=True)
+    load_config(configuration(name, "training.toml", tmp_path))
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_evaluation_judges_every_model_by_the_logs_of_the_pods(name: str) -> None:
+    container, settings = job(name, "evaluation"), settings_of(overlay(name))
+    options = evaluate.parse(expanded(container["args"], settings))
+    assert options.models == [f"{settings['MMOE_MODELS']}/*"]
+    logs = [settings[f"MMOE_{kind}"] for kind in ("PREDICTION_LOG", "LABEL_LOG", "QUALITY")]
+    assert list(map(str, [*options.predictions, *options.labels, options.out])) == logs
+    assert [is_mounted(container, path, to_write=True) for path in logs] == [True] * 3
+
+
+def test_the_loop_asks_every_pod_on_its_ports_and_reads_their_logs(tmp_path: Path) -> None:
+    container, settings = job("kind", "loop"), settings_of(overlay("kind"))
+    options = looping.parse(container["args"])
+    assert is_mounted(container, str(options.config))
+    config = read_config(configuration("kind", "loop.toml", tmp_path), (), settings)
+    assert config.labels is not None
+    assert config.training is not None
+    (url,) = map(urlsplit, config.services.urls)
+    service = one(overlay("kind"), "Service", str(url.hostname))["spec"]
+    ports = {port["name"]: port["port"] for port in service["ports"]}
+    assert service["clusterIP"] == "None", "the name stands for every pod"
+    assert (url.port, config.services.operation_port) == (ports["http"], ports["operation"])
+    assert (list(config.labels.predictions), list(config.labels.labels)) == (
+        [settings["MMOE_PREDICTION_LOG"]],
+        [settings["MMOE_LABEL_LOG"]],
+    )
+    assert [is_mounted(container, path) for path in (*config.labels.predictions, *config.labels.labels)] == [True, True]
+    assert is_mounted(container, config.training.config)
+    assert [is_mounted(container, path, to_write=True) for path in (config.directory, config.models)] == [True, True]
+    assert config.serving_directory is None or is_mounted(container, config.serving_directory, to_write=True)
+    assert config.services.key_variable in {variable["name"] for variable in container["env"]}
