@@ -42,7 +42,7 @@ export const models = () => call("v1/models");
 export const metadata = (name, version = null) => call(`${at(name, version)}/metadata`);
 export const modelState = (name) => call(at(name));
 export const predict = (name, row) => post(`${at(name)}:predict`, { instances: [row] });
-export const inspect = (name, row, options) => post(`${at(name)}:gates`, { instances: [row], ...options });
+export const inspect = (name, row, options, version = null) => post(`${at(name, version)}:gates`, { instances: [row], ...options });
 export const traffic = (name, window, version = null) => call(`${at(name, version)}/gates?window=${window}`);
 
 export const trafficOfAll = (name, window) => call(`${at(name)}/gates/all?window=${window}`);

@@ -9,6 +9,7 @@ import { RowForm, parseRow } from "../form.js";
 import { aligned, expertNames } from "../format.js";
 import { bringIntoSight, panes } from "../layout.js";
 import { doubtNotice, predictionBoxes } from "../predictions.js";
+import { roleOf } from "../served.js";
 import { heatmap } from "../tables.js";
 
 export function view(context) {
@@ -108,7 +109,7 @@ class TryView {
 
   show(row, prediction, version) {
     const parts = [this.predictionCard(row, prediction, version)];
-    if (prediction.gate_weights) parts.push(this.gateCard(row, prediction));
+    if (prediction.gate_weights) parts.push(this.gateCard(row, prediction, version));
     parts.push(this.shellCard(row));
     this.answer.replaceChildren(...parts);
     this.said.textContent = `Answered by version ${version}.`;
@@ -117,16 +118,23 @@ class TryView {
 
   predictionCard(row, { tasks }, version) {
     const found = doubts(this.manifest, row);
-    return card("Predictions", h("p", { class: "soft", text: `From version ${version}.` }), doubtNotice(found), predictionBoxes(this.manifest, tasks, found.length > 0));
+    return card("Predictions", h("p", { class: "soft", text: this.origin(version) }), doubtNotice(found), predictionBoxes(this.manifest, tasks, found.length > 0));
   }
 
-  gateCard(row, { gate_weights: gates }) {
+  /** Say which version has answered, and that it is the canary where it is not the served one. */
+  origin(version) {
+    const { state } = this.context;
+    const role = roleOf(version, state);
+    return version === state.version || !role ? `From version ${version}.` : `From version ${version} (${role}); version ${state.version} is served.`;
+  }
+
+  gateCard(row, { gate_weights: gates }, version) {
     const names = this.manifest.tasks.map((task) => task.name);
     const tops = names.map((name) => gates[name].indexOf(Math.max(...gates[name])));
     const more = h("div", { class: "stack", "aria-live": "polite" });
     const ask = (options, show) => async () => {
       try {
-        more.replaceChildren(show(await api.inspect(this.context.name, row, options)));
+        more.replaceChildren(show(await api.inspect(this.context.name, row, options, version)));
       } catch (error) {
         more.replaceChildren(h("p", { class: "notice bad", role: "alert", text: error.message }));
       }

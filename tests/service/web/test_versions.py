@@ -26,7 +26,9 @@ def address(tmp_path_factory: pytest.TempPathFactory, hand_model: Callable[..., 
     for version in (1, 2):
         hand_model(root / "models", "hand", version, seed=7)
     (root / "keys").write_text("\n".join([line_of("predict", "web", PREDICT), line_of("admin", "ops", ADMIN)]))
-    with running(root / "models", keys_file=str(root / "keys"), pinned_versions="hand=1") as service:
+    with running(root / "models", keys_file=str(root / "keys")) as service:
+        pinned = httpx.post(f"{service.url}/v1/models/hand:pin", json={"version": 1}, headers=AS_ADMIN, timeout=60)
+        assert pinned.is_success
         yield service.url
 
 
@@ -66,5 +68,9 @@ def test_a_shadow_is_watched_and_promoted_with_a_key_of_an_admin(page: Page, add
     expect(page.locator("#model-state")).to_contain_text("version 2, pinned", timeout=20_000)
     page.get_by_role("button", name="Roll back").click()
     expect(page.locator("#model-state")).to_contain_text("version 1, pinned", timeout=20_000)
-    assert asked[-1] == "Serve the version before 2 to everybody?"
+    page.get_by_label("Share in %").fill("50")
+    page.get_by_role("button", name="Canary", exact=True).click()
+    expect(page.locator("#model-state")).to_contain_text("canary 2 (50\u202f%)", timeout=20_000)
+    expect(view.get_by_role("row", name=re.compile("^2"))).to_contain_text("canary, 50\u202f%")
+    assert "Serve the version before 2 to everybody?" in asked
     assert ADMIN not in page.evaluate("JSON.stringify(sessionStorage)")
