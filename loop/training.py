@@ -54,7 +54,13 @@ def train(given: list[str], directory: Path) -> Trained:
     """
     with (directory / LOG).open("ab") as log:
         begun = log.tell()
-        process = subprocess.Popen(given, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            given,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C of a terminal comes once, by way of this process
+        )
         try:
             code = process.wait()
         except KeyboardInterrupt:
