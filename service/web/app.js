@@ -114,7 +114,7 @@ class Page {
     this.tabs(id);
     if (this.current?.id !== id) this.current?.hide?.();
     const opened = this.opened.get(id) ?? (await this.open(id));
-    if (model !== this.model || route().view !== id) return;
+    if (model !== this.model || this.opened.get(id) !== opened || route().view !== id) return;
     this.current = opened;
     for (const [other, { context }] of this.opened) context.node.hidden = other !== id;
     opened.show?.();
@@ -129,8 +129,7 @@ class Page {
     try {
       Object.assign(opened, (await one.load()).view(opened.context));
     } catch (error) {
-      this.opened.delete(id);
-      node.replaceChildren(h("p", { class: "notice bad", role: "alert", text: `This view could not be loaded. ${error.message}` }));
+      node.replaceChildren(h("p", { class: "notice bad", role: "alert", text: `This view could not be drawn; reload the page to try again. ${error.message}` }));
       console.error(error);
     }
     return opened;

@@ -6,7 +6,7 @@
  */
 import uPlot from "./vendor/uPlot.js";
 import { h, seriesColour } from "./dom.js";
-import { weight } from "./format.js";
+import { compact, weight } from "./format.js";
 
 const HEIGHT = 190;
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
@@ -17,7 +17,7 @@ export const ago = (seconds) => (seconds >= 0 ? "now" : -seconds >= 120 ? `−${
 /** A chart that keeps its canvas and takes new data. */
 export class LineChart {
   /**
-   * @param {{title: string, labels: string[], format?: Function, x?: Function, marked?: boolean, beside?: Node}} options one line per
+   * @param {{title: string, labels: string[], format?: Function, x?: Function, beside?: Node}} options one line per
    *   label; `format` writes a value and `x` a place on the axis below; `beside` stands behind the title, such as explain("entropy")
    */
   constructor({ title, labels, format = weight, x = ago, beside = null }) {
@@ -76,7 +76,7 @@ export class LineChart {
     const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : Math.abs(value) || 1;
     let decimals = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
     while (decimals < 8 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals += 1;
-    return Math.abs(value) >= 1e6 ? value.toExponential(1) : value.toFixed(decimals).replace("-", "−");
+    return Math.abs(value) >= 1e5 ? compact(value) : value.toFixed(decimals).replace("-", "−");
   }
 
   /** Baselines dashed in their lines' colours, marks upright with their words. */

@@ -31,7 +31,7 @@ class TrafficView {
   }
 
   build() {
-    this.status = h("p", { class: "soft", role: "status" });
+    this.status = h("p", { class: "soft" }); // not a live region: it changes every second
     this.whose = h("div", { class: "row" });
     this.problem = h("div", { role: "alert" });
     this.buttons = Object.keys(WINDOWS).map((name) => h("button", { type: "button", text: WINDOWS[name], data: { window: name }, on: { click: () => this.go({ window: name }) } }));
