@@ -4,18 +4,18 @@ ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH
-RUN useradd --uid 10001 --create-home mmoe && install -d -o mmoe /models /predictions /labels /quality
+RUN useradd --uid 10001 --create-home mmoe && install -d -o mmoe /models /models-cache /predictions /labels /quality
 WORKDIR /app
 
 
 # deploy/requirements/ is made by `make lock`: every package by version and hash, and nothing that would be built here.
 FROM base AS service-packages
-# EXTRA=otel brings what sends traces.
+# EXTRA=otel brings what sends traces, EXTRA=stores what copies models from an object store, EXTRA="otel stores" both.
 ARG EXTRA
-COPY deploy/requirements/service.txt deploy/requirements/grpc.txt deploy/requirements/otel.txt requirements/
+COPY deploy/requirements/service.txt deploy/requirements/grpc.txt deploy/requirements/otel.txt deploy/requirements/stores.txt requirements/
 RUN python3 -m venv /opt/venv
 # What the service never imports goes out again: pip, headers, tests, tools for preparing models.
-RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt -r requirements/grpc.txt ${EXTRA:+-r requirements/$EXTRA.txt} \
+RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt -r requirements/grpc.txt $(for extra in $EXTRA; do echo "-r requirements/$extra.txt"; done) \
  && pip uninstall -q -y pip setuptools \
  && cd /opt/venv/lib/python3*/site-packages \
  && rm -rf numpy/*/tests numpy/tests numpy/_core/include numpy/f2py onnxruntime/tools onnxruntime/transformers \
@@ -25,12 +25,12 @@ RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requireme
 FROM base AS trainer-packages
 # A second place where pip looks for packages, such as PyTorch's index of CPU builds: see docs/deploy.md.
 ARG PIP_EXTRA_INDEX_URL
-# EXTRA=stores brings what reads tables from object stores.
+# EXTRA=stores brings what reads tables from object stores, and publishes there.
 ARG EXTRA
 COPY deploy/requirements/service.txt deploy/requirements/trainer.txt deploy/requirements/evaluate.txt deploy/requirements/stores.txt requirements/
 RUN python3 -m venv /opt/venv
 # The loop trains, and reads labels as the evaluation does.
-RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt -r requirements/trainer.txt -r requirements/evaluate.txt ${EXTRA:+-r requirements/$EXTRA.txt}
+RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/service.txt -r requirements/trainer.txt -r requirements/evaluate.txt $(for extra in $EXTRA; do echo "-r requirements/$extra.txt"; done)
 # torch alone comes without hashes, with the packages of CUDA that it pins: its builds differ by index.
 COPY deploy/requirements/torch.txt requirements/
 RUN pip install --no-cache-dir -r requirements/torch.txt
@@ -38,6 +38,7 @@ RUN pip install --no-cache-dir -r requirements/torch.txt
 
 FROM base AS trainer
 COPY --from=trainer-packages /opt/venv /opt/venv
+COPY stores stores
 COPY tables tables
 COPY metrics metrics
 COPY model model
@@ -60,6 +61,7 @@ RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requireme
 
 FROM base AS evaluation
 COPY --from=evaluation-packages /opt/venv /opt/venv
+COPY stores stores
 COPY tables tables
 COPY metrics metrics
 COPY service service
@@ -74,10 +76,11 @@ CMD ["--help"]
 
 FROM base AS service
 COPY --from=service-packages /opt/venv /opt/venv
+COPY stores stores
 COPY service service
-RUN python -m compileall -q service
+RUN python -m compileall -q service stores
 USER mmoe
-ENV MMOE_MODELS=/models MMOE_HOST=0.0.0.0 MMOE_PORT=8000 ORT_DISABLE_TELEMETRY=1
+ENV MMOE_MODELS=/models MMOE_MODELS_CACHE=/models-cache MMOE_HOST=0.0.0.0 MMOE_PORT=8000 ORT_DISABLE_TELEMETRY=1
 EXPOSE 8000 9000
 VOLUME /models
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \

@@ -15,9 +15,9 @@ from service.artifact.file import read_model
 from service.artifact.manifest import Manifest
 from service.errors import ArtifactError
 from service.inference.lean_model import MODEL
+from stores.address import is_stored
 from tables.config import TableData
 from tables.files.several import FileSet
-from tables.files.stores import is_stored
 
 PIECE_BYTES = 1 << 20
 

@@ -13,6 +13,8 @@ from service.errors import ServiceError, VersionConflict
 from service.versions import serving_edits as edits
 from service.versions.disk import look
 from service.versions.serving_file import Edit, Serving, ServingFile
+from service.versions.store_place import StorePlace, stored_versions
+from stores.address import is_stored
 
 BY = "scripts.promote"
 HIGHEST = "highest"
@@ -24,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns its exit code: 0, 2 for what the user can mend.
     """
     options = parse(arguments)
-    models, name = options.model.parent, options.model.name
-    file = ServingFile.of(models, name, options.serving_directory)
+    models, _, name = options.model.rstrip("/").rpartition("/")
+    file = _file(models, name, options.serving_directory)
     try:
         before = file.read()
         versions = _versions(models, name)
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ServiceError as error:
         return _fail(str(error))
     except OSError as error:
+        if is_stored(models):
+            return _fail(error.strerror or str(error))
         advice = "write beside read-only models with --serving-directory, and set MMOE_SERVING_DIRECTORY to it"
         return _fail(f"{file} cannot be written: {error.strerror or error}; {advice}")
     if edit is not None:
@@ -47,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser("python -m scripts.promote", description=__doc__)
-    parser.add_argument("model", type=Path, help="models/NAME")
+    parser.add_argument("model", help="models/NAME, or in an object store s3://bucket/folder/NAME")
     parser.add_argument(
         "version", nargs="?", help=f"to serve, or to be the canary; {HIGHEST}: whatever is; none: only look"
     )
@@ -98,13 +102,23 @@ def _version(text: str | None, versions: Sequence[int]) -> int:
     return int(text)
 
 
-def _versions(models: Path, name: str) -> list[int]:
+def _file(models: str, name: str, directory: Path | None) -> ServingFile:
+    if directory is None and is_stored(models):
+        return ServingFile(StorePlace(models, name))
+    return ServingFile.of(Path(models), name, directory)
+
+
+def _versions(models: str, name: str) -> list[int]:
     """List the versions of a model, highest first."""
-    files = look(models).get(name)
-    versions = [] if files is None else [version for version, found in files.versions.items() if found is not None]
+    versions = stored_versions(models, name) if is_stored(models) else _local_versions(Path(models), name)
     if not versions:
-        raise VersionConflict(f"{models / name} has no version", "Name a model as models/NAME, with a version in it")
+        raise VersionConflict(f"{models}/{name} has no version", "Name a model as models/NAME, with a version in it")
     return versions
+
+
+def _local_versions(models: Path, name: str) -> list[int]:
+    files = look(models).get(name)
+    return [] if files is None else [version for version, found in files.versions.items() if found is not None]
 
 
 def _served(now: Serving, versions: Sequence[int]) -> int:

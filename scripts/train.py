@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model.artifact.stored import StoredModels, home_of
 from model.config.defaults import settle
 from model.config.run import Config, load_config
 from model.data.streaming.place import CACHE, is_whole
 from model.schema import Dataset
+from scripts.train_options import parse, work_of
 from scripts.train_text import beside, describe, test_metrics
 from tables.config import TableData
 from tables.errors import UserError
@@ -74,9 +76,12 @@ def run(options: argparse.Namespace, ranks: "Ranks | None" = None) -> int:
             if first:
                 prepare(config, options, start)
             return 0
-        checkpoint = options.models / ".training" / config.name / "checkpoint.pt"
-        _check_writable(options.models / config.name)
+        checkpoint = work_of(options) / config.name / "checkpoint.pt"
         _check_writable(checkpoint.parent)
+        if not isinstance(options.models, StoredModels):
+            _check_writable(options.models / config.name)
+        elif first:
+            options.models.check_writable(config.name)
         with _alone(checkpoint.parent) if first else nullcontext():
             return 0 if run_to_the_end(config, options, checkpoint, ranks, start) else WORSE
     except UserError as error:
@@ -122,63 +127,14 @@ def _what_is_left(checkpoint: Path | None) -> str:
     return "nothing was written"
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser("python -m scripts.train", description=__doc__)
-    parser.add_argument("config", type=Path, help="TOML file; docs/config.md lists its keys")
-    parser.add_argument(
-        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="replace a key of the file"
-    )
-    parser.add_argument("--models", type=Path, default=Path("models"), help="where to publish (default: models)")
-    parser.add_argument(
-        "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from an interrupted run, if any"
-    )
-    parser.add_argument(
-        "--from",
-        dest="start",
-        metavar="VERSION",
-        help="go on from a published version, a number or 'latest': its weights, its statistics, and new rows for new "
-        "values (docs/versions.md)",
-    )
-    parser.add_argument(
-        "--refit", action="store_true", help="with --from: take the statistics of this table's training rows"
-    )
-    parser.add_argument(
-        "--write-splits", type=Path, metavar="FILE", help="write a CSV of each row's number in the table and its split"
-    )
-    parser.add_argument(
-        "--keep-cache",
-        action="store_true",
-        help="keep the rows of a large table as training reads them, for the next run",
-    )
-    parser.add_argument(
-        "--unless-worse",
-        action="append",
-        default=[],
-        metavar="TASK.METRIC=MARGIN",
-        help="publish unless the metric is worse than the published version's on the same test rows by more than that; "
-        "may be given several times; exit code 3 if it is",
-    )
-    parser.add_argument("--check", action="store_true", help="read the table, say what was understood, and stop there")
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="end before training where a column of the table needs a word (docs/values.md)",
-    )
-    options = parser.parse_args(arguments)
-    if options.refit and options.start is None:
-        parser.error("--refit goes with --from; a run that starts afresh takes its own statistics anyway")
-    return options
-
-
 def find_start(config: Config, options: argparse.Namespace, ranks: "Ranks | None") -> "Start":
     """Load the version that the run goes on from, the same on all ranks."""
-    from model.artifact.earlier import find_version, load_earlier
+    from model.artifact.earlier import CHECKPOINT, CONFIG, find_version, load_earlier
 
-    home = options.models / config.name
-    version = find_version(home, options.start) if ranks is None or ranks.first else 0
+    version = find_version(options.models, config.name, options.start) if ranks is None or ranks.first else 0
     version = version if ranks is None else ranks.agree(version)
-    return load_earlier(home, version, config, options.refit)
+    with home_of(options.models, config.name, version, (CONFIG, CHECKPOINT)) as home:
+        return load_earlier(home, version, config, options.refit)
 
 
 def prepare(
@@ -244,7 +200,7 @@ def train(
     than the margins of `--unless-worse`.
     """
     from model.artifact.comparison import compare, read_bar
-    from model.artifact.export import export
+    from model.artifact.export import export, version_writer
     from model.artifact.judgement import judge
     from model.artifact.published import check_comparable, read_published
     from model.artifact.size import refuse_too_large
@@ -277,9 +233,13 @@ def train(
             checkpoint.unlink(missing_ok=True)
             print("Not published: ", "; ".join(failures), ".", sep="", file=sys.stderr)
             return False
-    version = export(model, dataset, config, history, models, judgement)
+    if isinstance(models, StoredModels):
+        write = version_writer(model, dataset, config, history, judgement)
+        version = models.publish(config.name, write, checkpoint.parent)
+    else:
+        version = str(export(model, dataset, config, history, models, judgement))
     checkpoint.unlink(missing_ok=True)
-    print(f"Published {version} (report: {version / 'report.md'})")
+    print(f"Published {version} (report: {version}/report.md)")
     print(f"Serve it:  MMOE_MODELS={models} {_python()} -m service")
     return True
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 USAGE = """Usage: python -m service [--help | --check-settings]
 
-Serve the models of a directory over HTTP, or check settings and keys and end. All settings are environment variables:
+Serve the models of a directory or an object store over HTTP, or check settings and keys and end. All settings are
+environment variables:
 
 {settings}
 """
@@ -64,10 +65,12 @@ def _serve(arguments: list[str]) -> int:
     if arguments in (["--help"], ["-h"]):
         print(USAGE.format(settings=help_text()), end="")
         return 0
-    if arguments and arguments != ["--check-settings"] and arguments[0] != "--worker":
+    if arguments and arguments != ["--check-settings"] and arguments[0] not in ("--worker", "--mirror"):
         print(f"python -m service takes no {arguments[0]!r}; see --help.", file=sys.stderr)
         return 2
     try:
+        if arguments[:1] == ["--mirror"]:
+            return _mirror(arguments[1])
         return _check_settings() if arguments == ["--check-settings"] else _run(arguments[1:])
     except ServiceError as error:
         _say_why_not(error)
@@ -96,11 +99,13 @@ def _check_settings() -> int:
     from service.keys import check_guarded
     from service.logs.traces import wants_traces
     from service.settings import read_settings, unknown_variables
+    from service.workers.mirror import wants_store
 
     settings = read_settings(os.environ)
     check_guarded(settings)
     wants_traces(settings, os.environ)
     wants_grpc(settings)
+    wants_store(settings)
     for sentence in unknown_variables(os.environ):
         print(sentence, file=sys.stderr)
     print("The settings can be served with.")
@@ -122,7 +127,8 @@ def _run(worker: list[str]) -> int:
         return 0
     from service.keys import check_guarded
 
-    check_guarded(settings)  # before anything else is logged, and once instead of by every worker
+    if settings.models_store is None:  # else its mirror finds out first
+        check_guarded(settings)  # before anything else is logged, and once instead of by every worker
     for sentence in unknown_variables(os.environ):
         log_event(logging.getLogger("service"), logging.WARNING, "unknown_setting", "%s", sentence)
     from service.grpc.extra import wants_grpc
@@ -130,20 +136,38 @@ def _run(worker: list[str]) -> int:
     from service.run_directory import RunDirectory
     from service.system.cores import usable_cores
     from service.workers.launcher import launch
+    from service.workers.mirror import mirrored, wants_store
 
     wants_traces(settings, os.environ)
     wants_grpc(settings)
+    wants_store(settings)
     workers = settings.workers or usable_cores()
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # one in between would leave the directory behind
     with RunDirectory.create(workers, settings.run_dir) as directory:
         _leave_at_once(directory)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-        if workers > 1:
-            return launch(settings, workers, directory)
-        from service.workers.worker import run_alone
+        with mirrored(settings, directory):
+            if settings.models_store is not None:
+                check_guarded(settings)
+            if workers > 1:
+                return launch(settings, workers, directory)
+            from service.workers.worker import run_alone
 
-        run_alone(settings, directory)
-        return 0
+            run_alone(settings, directory)
+            return 0
+
+
+def _mirror(run_directory: str) -> int:
+    from pathlib import Path
+
+    from service.logs.log import configure
+    from service.settings import read_settings
+    from service.workers.mirror import run_mirror
+
+    settings = read_settings(os.environ)
+    configure(settings.log_format, settings.log_level)
+    run_mirror(settings, Path(run_directory))
+    return 0
 
 
 def _place(settings: "Settings", worker: list[str]) -> int | None:

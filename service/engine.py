@@ -90,6 +90,10 @@ class Engine:
                 self.get(self.settings.default_model)
             except ModelNotFound as error:  # the caller of a probe named no model: it is the service that is not ready
                 raise NotReady(f"MMOE_DEFAULT_MODEL names what is not served: {error}") from None
+            except NotReady as error:
+                if (note := self.catalogue.store_note) is not None:
+                    raise NotReady(f"{error.reason}; {note}") from None
+                raise
 
     def close(self) -> None:
         """End the threads; runs in them are waited for."""

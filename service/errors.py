@@ -287,9 +287,14 @@ class Overloaded(CapacityError):
 
 
 class NotReady(CapacityError):
-    """Request that nothing can answer yet, for example as no model is loaded."""
+    """Request that nothing can answer yet, for example as no model is loaded.
+
+    Args:
+        reason: clause without a full stop, such as "the service is draining".
+    """
 
     def __init__(self, reason: str) -> None:
+        self.reason = reason
         super().__init__(f"Not ready: {_sentence(reason, capital=False)} Try again when /health/ready answers 200.")
 
 

@@ -126,8 +126,8 @@ def check_guarded(settings: Settings) -> None:
         Keys(settings.keys_file)
     elif settings.require_keys:
         raise SettingsError(variable("keys_file"), "unset", f"a file of API keys, as {variable('require_keys')} is set")
-    elif _is_marked(settings.models):
-        expected = f"a file of API keys, as {settings.models / MARKER} is there, or cannot be looked at"
+    elif _is_marked(settings.models_directory):
+        expected = f"a file of API keys, as {settings.models_directory / MARKER} is there, or cannot be looked at"
         raise SettingsError(variable("keys_file"), "unset", expected)
 
 

@@ -1,6 +1,7 @@
 """Settings from environment variables named MMOE_*: a field each, with range and sentence."""
 
 import difflib
+import hashlib
 import re
 import textwrap
 import urllib.parse
@@ -12,6 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from service.errors import SettingsError
+from stores.address import FORMS, is_stored, names_a_scheme, parse
+from stores.errors import StoreError
 
 _HOST = re.compile(r"(\*\.)?[a-z0-9._-]+|[0-9a-f:.]+")
 PREFIX = "MMOE_"
@@ -70,6 +73,27 @@ def _split_segments(value: object) -> object:
     return found
 
 
+def _directory_or_store(value: object) -> object:
+    """Turn a text into a path, unless it is the address of an object store.
+
+    Leave anything but text as it is.
+
+    Raises:
+        ValueError: it is the address of something else, or names no bucket.
+    """
+    if not isinstance(value, str):
+        return value
+    if not names_a_scheme(value):
+        return Path(value)
+    if not is_stored(value):
+        raise ValueError(f"a directory, or {FORMS}")
+    try:
+        parse(value)
+    except StoreError as error:
+        raise ValueError(f"an address: {error}") from None
+    return value.rstrip("/")
+
+
 def _split_hosts(value: object) -> object:
     """Turn "models.example.com,*.internal" into a set of names in lower case.
 
@@ -122,8 +146,16 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
-    models: Path = Path("models")
-    """Directory of the models: <name>/<version>/model.onnx."""
+    models: Annotated[Path | str, BeforeValidator(_directory_or_store)] = Path("models")
+    """Directory of the models, <name>/<version>/model.onnx, or the folder of an object store that
+    holds them: s3://bucket/folder, gs://bucket/folder or az://account/container/folder. The second
+    needs the extra stores."""
+    models_cache: Path = Path("models-cache")
+    """Directory for copies of the models of an object store, which a restart serves if the store
+    cannot be read then; one for each instance."""
+    models_cache_bytes: int = Field(default=10 << 30, ge=1 << 20)
+    """Most bytes of these copies; the versions that were not served for longest make room, never
+    one that is served."""
     host: Text = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for all of this machine's."""
     port: Port = 8000
@@ -271,6 +303,19 @@ class Settings(BaseModel):
     log_days: float = Field(default=0, ge=0, le=36_500, allow_inf_nan=False)
     """Days after which files of the prediction log and of the label log are deleted; 0: when there
     are too many alone."""
+
+    @property
+    def models_directory(self) -> Path:
+        """Return the directory that models are loaded from: for a store, that of the copies."""
+        if isinstance(self.models, Path):
+            return self.models
+        words = re.sub(r"[^A-Za-z0-9.]+", "-", self.models)
+        return self.models_cache / f"{words[:80]}-{hashlib.sha256(self.models.encode()).hexdigest()[:8]}"
+
+    @property
+    def models_store(self) -> str | None:
+        """Return the address of the store that holds the models, if one does."""
+        return self.models if isinstance(self.models, str) else None
 
     @field_validator("grpc_tls_key")
     @classmethod

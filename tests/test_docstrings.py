@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TREES = ("service", "model", "tables", "loop", "metrics", "mmoe_client", "scripts", "benchmarks", "tests")
+TREES = ("service", "model", "tables", "loop", "metrics", "stores", "mmoe_client", "scripts", "benchmarks", "tests")
 FILES = sorted(path for tree in TREES for path in (ROOT / tree).rglob("*.py"))
 FIRST_WORDS = {"what", "how", "who", "where"}
 IMPERATIVES = {"bound", "check", "choose", "compute", "decide", "describe", "find", "generate", "give", "hold", "keep"}

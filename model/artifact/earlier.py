@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from model.artifact.publish import versions
+from model.artifact.stored import Models, versions_of
 from model.artifact.weights import load_model
 from model.config.run import Config, ModelConfig, load_config
 from model.data.earlier import Earlier
@@ -17,6 +17,8 @@ from tables.config import TableData
 from tables.missing import markers_of
 
 LATEST = "latest"
+CONFIG, CHECKPOINT = "config.toml", "checkpoint.pt"
+"""Files of a version that a run goes on from."""
 
 AFRESH = "or train afresh without --from"
 
@@ -30,13 +32,13 @@ OF_FEATURES = ("hashed", "bag", "datetime", "share")
 """Keys of `features` that a run may not change; other columns are compared as they are read."""
 
 
-def find_version(home: Path, wanted: str) -> int:
+def find_version(models: Models, name: str, wanted: str) -> int:
     """Find a version of a model by its number, or the latest one.
 
     Raises:
-        TrainError: it is not there.
+        UserError: it is not there, or the place cannot be read.
     """
-    published = versions(home)
+    published, home = versions_of(models, name), f"{models}/{name}"
     if not published:
         raise TrainError(f"{home}: nothing is published there that --from could go on from; train without it")
     if wanted == LATEST:
@@ -76,12 +78,12 @@ def load_earlier(home: Path, version: int, config: Config, refit: bool = False) 
     """
     folder = home / str(version)
     try:
-        known = load_config(folder / "config.toml")
+        known = load_config(folder / CONFIG)
     except ConfigError as error:
         raise TrainError(f"version {version} cannot be gone on from: {error}; choose another one, {AFRESH}") from error
     config = completed(config, known)
     check_alike(config, known, version)
-    path = folder / "checkpoint.pt"
+    path = folder / CHECKPOINT
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         model, features = load_model(path)

@@ -4,7 +4,7 @@ The version holds the artifact, its manifest, and a report for people.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,6 @@ def export(
 ) -> Path:
     """Publish a trained model as models_dir / config.name / next version.
 
-    The version holds model.onnx, checkpoint.pt, config.toml, report.md and pictures. The graph is
-    checked against torch on raw rows before anything can be seen; if that or anything else fails,
-    no version appears.
-
     Args:
         model: trained, on any device; it is left as it is.
         dataset: it was trained on.
@@ -57,6 +53,33 @@ def export(
     Raises:
         ExportError: the file does not answer as torch does, or cannot be written.
     """
+    write = version_writer(model, dataset, config, history, judgement)
+    try:
+        return publish(models_dir, config.name, write)
+    except OSError as error:
+        raise ExportError(
+            f"the model cannot be written below {models_dir}: {error.strerror or error}; nothing was published"
+        ) from error
+
+
+def version_writer(
+    model: Model, dataset: Dataset, config: Config, history: History, judgement: Judgement | None = None
+) -> Callable[[Path], None]:
+    """Make what fills a version's directory: model.onnx, checkpoint.pt, config.toml, report.md.
+
+    The graph is checked against torch on raw rows before anything can be seen; if that or anything
+    else fails, no version appears. Arguments are those of `export`.
+
+    Args:
+        model: trained.
+        dataset: it was trained on.
+        config: of the run.
+        history: of the run.
+        judgement: of the model.
+
+    Raises:
+        ExportError: the file does not answer as torch does.
+    """
     model = copy.deepcopy(model).cpu().eval()
     judgement = judgement or measure(model, dataset)
     comparison, origin = judgement.comparison, history.origin
@@ -70,12 +93,7 @@ def export(
         save_model(directory / "checkpoint.pt", model, dataset, config)
         write_report(directory, manifest, dataset, history, judgement)
 
-    try:
-        return publish(models_dir, config.name, write)
-    except OSError as error:
-        raise ExportError(
-            f"the model cannot be written below {models_dir}: {error.strerror or error}; nothing was published"
-        ) from error
+    return write
 
 
 def build_artifact(

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.artifact.manifest import METADATA_KEY
 from model.artifact.parity import session_of
-from model.artifact.publish import versions
+from model.artifact.stored import MODEL, Models, home_of, read_beside, versions_of
 from model.network.inputs import BATCH_ROWS
 from model.schema import BagFeature, CategoricalFeature, Dataset, FeatureSchema, HashedFeature, Rows, Task
 from tables.errors import UserError
@@ -36,37 +35,39 @@ class Published:
     session: Any
 
 
-def read_published(models_dir: Path, name: str) -> Published | None:
+def read_published(models: Models, name: str) -> Published | None:
     """Load the version of a model that is served: pinned, or the highest; None if there is none.
 
     Raises:
         UserError: its file, or the file that pins it, cannot be read.
     """
-    found = versions(models_dir / name)
+    found = versions_of(models, name)
     if not found:
         return None
-    number = _pinned(models_dir / name, found) or found[-1]
-    path = models_dir / name / str(number) / "model.onnx"
+    number = _pinned(models, name, found) or found[-1]
     try:
-        session = session_of(path.read_bytes())
+        with home_of(models, name, number, [MODEL]) as home:
+            session = session_of((home / str(number) / MODEL).read_bytes())
         manifest = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+    except UserError:
+        raise
     except Exception as error:  # onnxruntime has exceptions of many types
         raise UserError(
-            f"{path}: the published version cannot be read to compare with: {error}; train without --unless-worse"
+            f"{models}/{name}/{number}/{MODEL}: the published version cannot be read to compare with: {error}; "
+            "train without --unless-worse"
         ) from None
     return Published(number, manifest, session)
 
 
-def _pinned(directory: Path, found: Sequence[int]) -> int | None:
+def _pinned(models: Models, name: str, found: Sequence[int]) -> int | None:
     """Return the version that the model's serving file pins, if it is there."""
-    path = directory / SERVING_FILE
     try:
-        pinned = json.loads(path.read_bytes()).get("pinned")
-    except FileNotFoundError:
-        return None
+        content = read_beside(models, name, SERVING_FILE)
+        pinned = None if content is None else json.loads(content).get("pinned")
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{path} cannot be read, which says what version is served and so compared with: {error}; mend or remove it"
+            f"{models}/{name}/{SERVING_FILE} cannot be read, which says what version is served and so compared with: "
+            f"{error}; mend or remove it"
         ) from None
     return pinned if pinned in found else None
 

@@ -189,6 +189,8 @@ def _connect_telemetry(shared: Shared) -> None:
         telemetry.quality = None if directory is None else QualityMetrics(directory)
         telemetry.refused, telemetry.shadows = engine.catalogue.refused, engine.catalogue.shadow_figures
         telemetry.serving = engine.catalogue.serving_figures
+        if engine.catalogue.store_status is not None:
+            telemetry.store = engine.catalogue.store_status.metrics
 
 
 def _application(shared: Shared) -> FastAPI:

@@ -51,6 +51,7 @@ class Telemetry:
         shadows: tells what comparisons of versions have found.
         serving: tells what the serving files ask for.
         quality: of what evaluations have found, if it is told.
+        store: gives metrics of the store that models come from.
     """
 
     def __init__(self, directory: RunDirectory, segments: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
@@ -62,6 +63,7 @@ class Telemetry:
         self.shadows: Callable[[], Sequence[ShadowFigures]] = list
         self.serving: Callable[[], Sequence[ServingFigures]] = list
         self.quality: QualityMetrics | None = None
+        self.store: Callable[[], Iterable[Metric]] = tuple
         self._inputs = InputTraffics(directory, self._slot.index)
         self._registry = registry(
             self._metrics, self._traffic, lambda: self.refused(), lambda: self.shadows(), self._other_metrics
@@ -214,6 +216,7 @@ class Telemetry:
         yield from serving_metrics(self.serving())
         if self.quality is not None:
             yield from self.quality.collect()
+        yield from self.store()
 
     def close(self) -> None:
         """Note what is left, and give the slot back."""

@@ -24,14 +24,17 @@ from service.settings import Settings
 from service.versions.canary import Split, splits, unfit
 from service.versions.choices import wanted
 from service.versions.desired_state import DesiredState, DesiredStateStore
-from service.versions.disk import Disk, look
+from service.versions.disk import look
+from service.versions.looked import differing
 from service.versions.model_log import ModelLog
 from service.versions.repository import Repository, Staged
-from service.versions.serving_file import Edit, ServingFile
+from service.versions.serving_file import Edit
 from service.versions.serving_files import NOT_READ, Followed, ServingFiles
 from service.versions.shadow import Shadow
 from service.versions.shadows import Shadows
 from service.versions.states import Candidate, ModelState, Remark
+from service.versions.store_place import serving_file
+from service.versions.store_status import StoreStatusFile
 
 LOOKS = 20
 """Looks at the disk at the start, at most: files may change between a look and the loading."""
@@ -66,6 +69,7 @@ class Catalogue:
         shadowed: what compares the served version with another, by model.
         splits: requests that go to a canary, by model; None stands for the default model. The same
             object all the time.
+        store_status: tells of the mirror whose copies these models are; None where they are not.
     """
 
     def __init__(
@@ -84,12 +88,18 @@ class Catalogue:
         self.shadows = shadows
         self.shadowed: dict[str, Shadow] = {}
         self.splits: dict[str | None, Split] = {}
-        self.files = ServingFiles(lambda name: ServingFile.of(settings.models, name, settings.serving_directory))
+        self.store_status: StoreStatusFile | None = None
+        self.files = ServingFiles(lambda name: serving_file(settings, name))
         self._make_model = make_model
         self._model_log = ModelLog()
         self._served_change = -1
         self.repository: Repository[Model] = Repository(
-            settings.models, self._load, settings.loaded_versions, settings.default_model, self._load_kept, unfit=_unfit
+            settings.models_directory,
+            self._load,
+            settings.loaded_versions,
+            settings.default_model,
+            self._load_kept,
+            unfit=_unfit,
         )
 
     def scan(self) -> None:
@@ -121,14 +131,9 @@ class Catalogue:
         Raises:
             ArtifactError: the directory of models cannot be read.
         """
-        disk, desired = look(self.settings.models), self.store.read()
-        if desired.disk != disk or desired.serving != self.files.follow(disk, desired.serving):
-            self.store.change(lambda desired: self._found(desired, disk))
-
-    def _found(self, desired: DesiredState, disk: Disk) -> dict[str, object]:
-        """Return what differs from the desired state."""
-        found: dict[str, object] = {"disk": disk, "serving": self.files.follow(disk, desired.serving)}
-        return {field: value for field, value in found.items() if getattr(desired, field) != value}
+        disk = look(self.settings.models_directory)
+        if differing(self.store.read(), disk, self.files):
+            self.store.change(lambda desired: differing(desired, disk, self.files))
 
     def choose(self, name: str, edit: Edit, by: str) -> None:
         """Change what a model's serving file says, and so the desired state. For a thread.
@@ -221,9 +226,13 @@ class Catalogue:
 
     def _with_note(self, state: ModelState) -> ModelState:
         served = self.repository.find(state.name, state.served) if state.ready else None
-        if served is None or served.note is None:
-            return state
-        return state._replace(remarks=(*state.remarks, Remark(served.note)))
+        notes = served.note if served is not None else None, self.store_note
+        return state._replace(remarks=(*state.remarks, *(Remark(note) for note in notes if note is not None)))
+
+    @property
+    def store_note(self) -> str | None:
+        """Return what keeps the models from following their store; None if nothing does."""
+        return None if self.store_status is None else self.store_status.note
 
     def loaded(self) -> dict[tuple[str, int], float]:
         """Return how long loading took, in seconds, by name and number of each loaded version."""

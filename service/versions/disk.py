@@ -65,6 +65,16 @@ def model_file(root: Path, name: str, version: int) -> Path:
     return root / name / str(version) / MODEL_FILE
 
 
+def is_version(name: str) -> bool:
+    """Tell whether a directory's name is that of a version."""
+    return _VERSION.fullmatch(name) is not None
+
+
+def is_model(name: str) -> bool:
+    """Tell whether a directory's name can be that of a model."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_place(root: Path, name: str, path: Path) -> None:
     """Check that a file lies in the directory, links followed, and its model's name fits a URL.
 
@@ -74,7 +84,7 @@ def check_place(root: Path, name: str, path: Path) -> None:
     Raises:
         ArtifactError: it must not be served.
     """
-    if not _NAME.fullmatch(name):
+    if not is_model(name):
         raise ArtifactError(
             f"The model name {name!r} cannot stand in a URL",
             "Rename its directory to letters, digits, dots, dashes and underscores",
@@ -116,7 +126,7 @@ def _spelled(name: str) -> str:
 
 def _model_files(directory: Path) -> ModelFiles:
     try:
-        versions = [int(p.name) for p in directory.iterdir() if _VERSION.fullmatch(p.name)]
+        versions = [int(p.name) for p in directory.iterdir() if is_version(p.name)]
     except OSError as error:
         return ModelFiles({}, f"Its directory cannot be read: {error.strerror}. Check the directory's mode and owner.")
     return ModelFiles({v: fingerprint(directory / str(v) / MODEL_FILE) for v in sorted(versions, reverse=True)})

@@ -16,6 +16,7 @@ import functools
 import hashlib
 import json
 import math
+import os
 import shutil
 import tempfile
 import time
@@ -32,11 +33,12 @@ from service.inference.predictor import Predictor
 from service.versions.checker import PATIENCE, CheckLimits, CheckRequest
 from service.versions.checks import BeingChecked, Checks, Job, Postponed
 from service.versions.disk import fingerprint
+from service.versions.marks import ABOUT, FOLDER, UNSAVED
 from service.versions.proof import check_files
 
 KEPT_S = 60.0
 """Time for which a copy is kept after its last use, and optimised graphs at all."""
-_FOLDER, _ABOUT, _REFUSED, _UNSAVED, _SLOW = "prepared", "about.json", "refused", "unsaved", "slow"
+_REFUSED, _SLOW = "refused", "slow"
 _REFUSALS_KEPT = 200
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -58,7 +60,7 @@ class ProvenFiles:
         limits: CheckLimits = CheckLimits(),  # noqa: B008 (immutable)
         target: Callable[[Connection, int], None] = check_files,
     ) -> None:
-        self._folder = directory / _FOLDER
+        self._folder = directory / FOLDER
         self._folder.mkdir(exist_ok=True)
         self._largest_batch, self._limits = largest_batch, limits
         self._checks = Checks(target)
@@ -105,14 +107,14 @@ class ProvenFiles:
             if failure is not None:
                 raise ArtifactError(failure.reason, None) if failure.refused else Postponed(failure.reason)
         self._check_not_refused(key)
-        if (self._folder / f"{key}.{_UNSAVED}").exists():
+        if (self._folder / f"{key}.{UNSAVED}").exists():
             return self._in_memory(key, path, lambda: Predictor.load(path, name, self._largest_batch))
         return self._load_copy(key, name)
 
     def kept(self, name: str) -> Iterator[tuple[int, Callable[[], Predictor]]]:
         """Find the versions of a model in use by workers, highest first, and their loaders."""
         found = []
-        for about in self._folder.glob(f"*/{_ABOUT}"):
+        for about in self._folder.glob(f"*/{ABOUT}"):
             with contextlib.suppress(OSError, ValueError):
                 of, version = json.loads(about.read_text())
                 if of == name:
@@ -125,8 +127,9 @@ class ProvenFiles:
         self._checks.tidy()
         self._in_use = {key: model for key, model in self._in_use.items() if model() is not None}
         for key in self._in_use:
-            with contextlib.suppress(OSError):
-                (self._folder / key).touch()
+            for kept in (self._folder / key, self._folder / f"{key}.{UNSAVED}"):
+                with contextlib.suppress(OSError):
+                    os.utime(kept)
         for path in (*self._folder.glob("*"), *self._folder.glob("*/*.ort")):
             if path.suffix != f".{_REFUSED}" and self._is_old(path):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
@@ -139,7 +142,7 @@ class ProvenFiles:
         self._checks.close()
 
     def _is_known(self, key: str) -> bool:
-        return any((self._folder / name).exists() for name in (key, f"{key}.{_REFUSED}", f"{key}.{_UNSAVED}"))
+        return any((self._folder / name).exists() for name in (key, f"{key}.{_REFUSED}", f"{key}.{UNSAVED}"))
 
     def _check_not_refused(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -176,7 +179,7 @@ class ProvenFiles:
             if _key(path, name) != key:
                 raise Postponed("The file changed before it was checked.")
 
-        slow = self._folder / f"{key}.{_SLOW}"
+        slow, about = self._folder / f"{key}.{_SLOW}", json.dumps([name, int(path.parent.name)])
         job.since = -math.inf if slow.exists() else None  # for a worker that has died: nobody waits for it again
         turn = self._checks.turn(name, go_on, slow.touch, waits=job.since is None)
         with turn as check, self._partial() as made:
@@ -192,10 +195,10 @@ class ProvenFiles:
             if verdict.reason is not None:
                 self._refuse(key, verdict.reason)
             elif sealed:
-                (partial / _ABOUT).write_text(json.dumps([name, int(path.parent.name)]))
+                (partial / ABOUT).write_text(about)
                 partial.rename(self._folder / key)
             else:
-                (self._folder / f"{key}.{_UNSAVED}").touch()
+                (self._folder / f"{key}.{UNSAVED}").write_text(about)
 
     def _partial(self) -> "tempfile.TemporaryDirectory[str]":
         return tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True)

@@ -75,15 +75,24 @@ class Reconciler:
             barrier.arrive(catalogue.store.last.change)
 
     async def look(self) -> None:
-        """Look at the disk now.
+        """Look at the disk now, and where its files are copies of a store's, at that first.
 
         Raises:
             ArtifactError: the directory of models cannot be read.
         """
+        if (store := self.catalogue.store_status) is not None:
+            request, until = store.ask(), time.monotonic() + self.catalogue.settings.request_timeout_s
+            while store.read().answered < request and time.monotonic() < until:
+                await asyncio.sleep(CHECKED_S)
         await self._in_thread(self.catalogue.look)
 
     async def rescan(self) -> None:
-        """Look at the disk and serve what is new; where that fails, the log says so."""
+        """Look at the disk and serve what is new; where that fails, the log says so.
+
+        What a store has that is new follows as soon as it is copied.
+        """
+        if self.catalogue.store_status is not None:
+            self.catalogue.store_status.ask()
         self._look_at = 0.0
         await self._try_to_reconcile(self.catalogue.settings.poll_interval_s)
 

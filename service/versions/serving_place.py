@@ -77,15 +77,28 @@ class FilePlace:
 
     def swap(self, change: Callable[[bytes | None], bytes | None]) -> None:
         """Replace the file, as `Place.swap` says; it is on the disk when this returns."""
-        with contextlib.suppress(FileExistsError):
-            self._directory.mkdir(parents=True)
         with self._locked():
             content = change(self.read())
             if content is not None:
                 self._replace(content)
 
+    def update(self, content: Callable[[], bytes | None]) -> None:
+        """Make the file a copy of what is kept elsewhere, while nobody else writes it.
+
+        Args:
+            content: that is to be in it; None for no file.
+        """
+        with self._locked():
+            wanted = content()
+            if wanted is None:
+                self._path.unlink(missing_ok=True)
+            elif wanted != self.read():
+                self._replace(wanted)
+
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
+        with contextlib.suppress(FileExistsError):
+            self._directory.mkdir(parents=True)
         lock = os.open(self._directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -26,6 +26,7 @@ from service.versions.desired_state import DesiredStateStore
 from service.versions.proven import ProvenFiles
 from service.versions.reconciler import Reconciler
 from service.versions.shadows import Shadows
+from service.versions.store_status import StoreStatusFile
 from service.workers.announcement import announce
 from service.workers.heartbeat import Heartbeat
 from service.workers.identity import WorkerIdentity
@@ -122,6 +123,8 @@ def _load_and_serve(
     heartbeat = Heartbeat(identity.directory, identity.place, identity.workers, settings.worker_load_timeout_s)
     catalogue = engine.catalogue
     catalogue.loading = heartbeat.loading
+    if settings.models_store is not None:
+        catalogue.store_status = StoreStatusFile(identity.directory.path)
     catalogue.open, catalogue.kept = proven.load_checked, proven.kept
     with heartbeat.from_a_thread():
         catalogue.scan()

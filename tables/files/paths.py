@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote
 
+from stores.address import is_stored
 from tables.config import TableData
 from tables.errors import DataError, Where
-from tables.files.stores import MARKS, StoredFile, is_stored, list_stored
+from tables.files.stores import MARKS, StoredFile, list_stored
 from tables.files.unpack import SUFFIXES
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"

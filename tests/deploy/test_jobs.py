@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the trainer is not installed")
 
 from loop.config import read_config
 from model.config.run import load_config
-from scripts import evaluate, train
+from scripts import evaluate, train_options
 from scripts import loop as looping
 
 
@@ -48,7 +48,7 @@ def is_mounted(container: Manifest, path: str, to_write: bool = False) -> bool:
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_the_trainer_takes_its_command_and_its_configuration(name: str, tmp_path: Path) -> None:
     container, settings = job(name, "training"), settings_of(overlay(name))
-    options = train.parse(expanded(container["args"], settings))
+    options = train_options.parse(expanded(container["args"], settings))
     assert is_mounted(container, str(options.config))
     assert str(options.models) == settings["MMOE_MODELS"]
     assert "://" in settings["MMOE_MODELS"] or is_mounted(container, settings["MMOE_MODELS"], to_write=True)

@@ -37,7 +37,7 @@ def test_images_install_by_hash_all_but_torch() -> None:
     (line,) = [one for one in (LOCKS / "torch.txt").read_text().splitlines() if not one.startswith("#")]
     assert line == str(next(pin for pin in CONSTRAINTS["[train]"] if pin.name == "torch"))
     by_hash = {name for line in INSTALLS if line != torch for name in re.findall(r"requirements/([\w$]+)\.txt", line)}
-    assert by_hash == {"service", "grpc", "trainer", "evaluate", "$EXTRA"}
+    assert by_hash == {"service", "grpc", "trainer", "evaluate", "$extra"}
 
 
 def test_what_images_copy_is_sent_to_the_builder() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from scripts.promote import main
 from service.versions.serving_file import ServingFile, VersionShare
+from tests.support.object_store import object_store
 
 
 @pytest.fixture
@@ -70,3 +71,21 @@ def test_wrong_words_and_places_are_refused(model: Path, capsys: pytest.CaptureF
     assert main([str(model), "1"]) == 2
     assert "Mend the file, or remove it." in capsys.readouterr().err
     assert main([str(model), "1"]) == 2
+
+
+def test_a_model_in_a_store_is_promoted_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with object_store() as store:
+        for version in (1, 2, 10):
+            store.put(f"ads/{version}/model.onnx", b"model")
+        store.put("ads/11/claim.json", b"{}")
+        assert main([f"{store.url}/ads", "2", "--reason", "calmer"]) == 0
+        said = capsys.readouterr().out
+        assert "now:    version 2 is served, pinned; since 20" in said
+        assert f"Written to {store.url}/ads/serving.json; running services follow" in said
+        assert main([f"{store.url}/ads", "--rollback"]) == 0
+        assert "before: version 2 is served, pinned" in (said := capsys.readouterr().out)
+        assert "now:    version 1 is served, pinned" in said
+        assert main([f"{store.url}/ads", "11"]) == 2
+        assert "Name one that is there: 10, 2, 1." in capsys.readouterr().err
+        assert main(["s3://none/models/ads"]) == 2
+        assert capsys.readouterr().err.startswith("error: s3://none/models/ads")

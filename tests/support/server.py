@@ -56,7 +56,7 @@ def end(
 class Service:
     """Running service."""
 
-    def __init__(self, models: Path, settings: dict[str, str]) -> None:
+    def __init__(self, models: Path | str, settings: dict[str, str]) -> None:
         given = environment({"models": str(models), "port": "0"} | settings) | {"PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(
             COMMAND, cwd=ROOT, env=given, stderr=subprocess.PIPE, text=True, errors="backslashreplace"
@@ -104,7 +104,7 @@ class Service:
 
 
 @contextmanager
-def running(models: Path, **settings: str) -> Iterator[Service]:
+def running(models: Path | str, **settings: str) -> Iterator[Service]:
     """Run a service: `with running(models, max_rows="5") as service`."""
     service = Service(models, settings)
     try:

@@ -29,6 +29,7 @@ from service.monitoring.recording import Gates
 from service.monitoring.traffic import Traffic
 from service.monitoring.version_metrics import ServingFigures, serving_metrics, version_metrics
 from service.run_directory import RunDirectory
+from service.versions.store_status import StoreStatusFile
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 needs_promtool = pytest.mark.skipif(
@@ -80,7 +81,7 @@ def text(metrics: Metrics, directory: RunDirectory) -> str:
 def others(metrics: Metrics, directory: RunDirectory) -> list[Metric]:
     """Return the metrics that are not the workers' own counts."""
     versions = [*version_metrics(metrics.version_sums()), *serving_metrics([ServingFigures("census", 4, 0.5, False)])]
-    quality = QualityMetrics(directory.path).collect()
+    quality = [*QualityMetrics(directory.path).collect(), *StoreStatusFile(directory.path).metrics()]
     return [*drift_metrics(InputTraffics(directory, 2).all()), *quality, *versions]
 
 

@@ -36,7 +36,7 @@ def engine(tmp_path: Path, hand_model: HandModel) -> Iterator[Engine]:
         hand_model(tmp_path / "models", "hand", version, seed=version % 3)
     with RunDirectory.create(1, tmp_path / "memory") as directory:
         settings = Settings(models=tmp_path / "models")
-        ServingFile.of(settings.models, "hand").change(edits.pin(1), "the test")
+        ServingFile.of(settings.models_directory, "hand").change(edits.pin(1), "the test")
         made = Engine(settings, shadows=Shadows(directory, 0))
         made.catalogue.scan()
         yield made
@@ -90,9 +90,9 @@ def test_a_version_against_itself_differs_in_nothing(engine: Engine, batch: Batc
     async def scenario() -> None:
         commands = VersionCommands(Reconciler(engine.catalogue))
         await commands.pin("hand", 3)
-        (engine.settings.models / "hand" / "4").mkdir()
-        again = engine.settings.models / "hand" / "4" / "model.onnx"
-        again.write_bytes((engine.settings.models / "hand" / "3" / "model.onnx").read_bytes())
+        (engine.settings.models_directory / "hand" / "4").mkdir()
+        again = engine.settings.models_directory / "hand" / "4" / "model.onnx"
+        again.write_bytes((engine.settings.models_directory / "hand" / "3" / "model.onnx").read_bytes())
         await commands.load("hand")
         await commands.shadow("hand", 4, 1.0)
         await ask(engine, batch)
@@ -132,7 +132,7 @@ def test_the_last_comparison_is_told_whose_file_was_replaced_too(engine: Engine,
         commands = VersionCommands(reconciler)
         await commands.shadow("hand", 2, 1.0)
         await commands.shadow("hand", 3, 1.0)
-        models = engine.settings.models
+        models = engine.settings.models_directory
         hand_model(models.parent / "aside", "hand", 2, tasks=("price",)).replace(models / "hand" / "2" / "model.onnx")
         await reconciler.rescan()
         for version, tasks in ((2, 1), (3, 3)):
@@ -172,7 +172,7 @@ def test_neither_a_slow_nor_a_failing_candidate_is_in_the_way(engine: Engine, ba
 
 
 def test_what_cannot_be_compared_is_refused(engine: Engine, hand_model: HandModel) -> None:
-    models = engine.settings.models
+    models = engine.settings.models_directory
     hand_model(models, "hand", 4, fault="wrong_golden")
     hand_model(models, "hand", 5, kind="wide")
 
