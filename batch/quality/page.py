@@ -59,8 +59,13 @@ def _table(title: str, entries: Sequence[tuple[str, Mapping[str, Any]]], metric:
     for name, entry in entries:
         found = (entry["metrics"] or {}).get(metric)
         value = "too few rows" if found is None else f"{found['value']:.4f}"
-        lines.append(f"| {name} | {entry['rows']:,} | {value} | {'' if found is None else _interval(found)} |")
+        lines.append(f"| {_cell(name)} | {entry['rows']:,} | {value} | {'' if found is None else _interval(found)} |")
     return [*lines, ""]
+
+
+def _cell(text: str) -> str:
+    """Write a value of a feature so that it is one cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _interval(found: Mapping[str, float | None]) -> str:

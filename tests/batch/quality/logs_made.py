@@ -30,7 +30,7 @@ def prediction(number: int, random: np.random.Generator, **changes: Any) -> dict
     record = {
         "time_utc": at(START + 60 * number), "request_id": f"r{number // 3}", "trace_id": "", "key": "",
         "model": "hand", "version": 2, "row": number % 3, "tasks": tasks,
-        "features": [{"feature": "colour", "value": ["red", "blue", ""][number % 3]},
+        "features": [{"feature": "colour", "value": ["re|d", "blue", ""][number % 3]},
                      {"feature": "age", "value": str(number % 50)}],
     }  # fmt: skip
     return record | changes

@@ -123,12 +123,12 @@ def test_the_segment_in_which_a_task_fails_stands_out(
 ) -> None:
     sold = run(model, tmp_path, rows, labels)["versions"][0]["tasks"][1]
     by_value = {entry["value"]: entry for entry in sold["segments"] if entry["feature"] == "colour"}
-    assert by_value["blue"]["metrics"]["auc"]["high"] < 0.5 < by_value["red"]["metrics"]["auc"]["low"]
+    assert by_value["blue"]["metrics"]["auc"]["high"] < 0.5 < by_value["re|d"]["metrics"]["auc"]["low"]
     assert {entry["expert"] for entry in by_value["blue"]["by_expert"]} == {0, 1, 2, 3}
     ages = [entry for entry in sold["segments"] if entry["feature"] == "age"]
     assert sum(entry["rows"] for entry in ages) == sold["labelled"]
     page = (tmp_path / "out/hand/report.md").read_text()
-    assert "colour = blue" in page
+    assert "| colour = re\\|d | 2" in page
     assert json.loads(read_quality(tmp_path / "out", "hand"))["versions"][0]["tasks"][1] == sold  # to the service too
     assert all((tmp_path / "out/hand" / name).exists() for name in ("2-sold.png", "rows-2.parquet", "quality.json"))
 
