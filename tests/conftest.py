@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from tests.support.effort import SHORT, SOAK, Effort
 from tests.support.passed import PassedTests, add_options, passed_before
@@ -21,6 +22,9 @@ if TYPE_CHECKING:  # the service's tests also run where the trainer's packages a
     from model.network.model import Model
     from model.schema import Dataset
     from model.training.progress import History
+
+settings.register_profile("without a deadline", deadline=None)  # a busy machine is no failure
+settings.load_profile("without a deadline")
 
 ROWS = 600
 MEASURED: pytest.StashKey[list[str]] = pytest.StashKey()
