@@ -25,12 +25,12 @@ def clean(frame: pl.DataFrame, data: TableData, markers: Markers) -> tuple[pl.Da
         pl.col(pl.Categorical, pl.Enum).cast(pl.String), pl.col(pl.Float32, pl.Float64).fill_nan(None)
     )
     texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
-    clean_texts = _clean_as_they_are(frame, texts, data.strip, markers)
-    texts = [name for name in texts if name not in clean_texts]
+    as_they_are = _clean_as_they_are(frame, texts, data.strip, markers)
+    texts = [name for name in texts if name not in as_they_are]
     frame = _trimmed(frame, texts, data.strip)
     by_default = data.missing_only is None and "NA" not in data.missing
     not_available = _not_available(frame, texts) if by_default else {}
-    able = {name: markers.marked(pl.col(name), frame.schema[name]) for name in frame.columns if name not in clean_texts}
+    able = {name: markers.marked(pl.col(name), frame.schema[name]) for name in frame.columns if name not in as_they_are}
     marked = {name: mark for name, mark in able.items() if mark is not None}
     held = _where_any(frame, marked)
     return frame.with_columns(pl.when(~marked[name]).then(pl.col(name)).alias(name) for name in held), not_available

@@ -108,7 +108,7 @@ def frames(
         with _explained(file.kind, where):
             scan = table_probe.scan(path, file.kind).select(columns)
             end = file.rows if stop is None else min(stop, file.rows)
-            yield from table_probe.pieces(scan, file.kind, start, end, most)
+            yield from table_probe.pieces(scan, file.kind, start, end, most, table_probe.group_rows(path, file.kind))
 
 
 @contextmanager

@@ -59,7 +59,7 @@ class Statistics:
 def statistics_of(values: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> Statistics:
     """Sum up values (R,), NaN = missing, in float64; weights (R,) say how often each counts."""
     here = ~np.isnan(values)
-    known = values[here].astype(np.float64)
+    known = (values if here.all() else values.compress(here)).astype(np.float64)
     rows = float(len(values)) if weights is None else float(weights.sum(dtype=np.float64))
     if not known.size:
         return Statistics(rows=rows)

@@ -39,7 +39,7 @@ class NumberColumn:
     def add(self, table: Table, training: Mask, weights: Weights | None) -> NDArray[np.float32]:
         """Sum up the numbers of a block's training rows; returns those of all rows."""
         values = self.read(table)
-        part = statistics_of(values[training], None if weights is None else weights[training])
+        part = statistics_of(values.compress(training), None if weights is None else weights[training])
         self.statistics = self.statistics.merge(part)
         series = table.frame[self._name]
         self.present += len(series) - series.null_count()

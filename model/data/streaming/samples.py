@@ -44,10 +44,10 @@ class NumberSample:
     def add(self, rows: NDArray[np.int64], values: NDArray[np.float32], weights: NDArray[np.float32] | None) -> None:
         """Offer rows: their numbers (R,), values (R, N) and weights (R,)."""
         place = places(rows, QUANTILE_SALT)
-        taken = place < self._below
+        taken = np.flatnonzero(place < self._below)
         times = np.ones(len(rows), np.float32) if weights is None else weights
-        self._parts.append((place[taken], values[taken], times[taken]))
-        self._pending += int(taken.sum())
+        self._parts.append((place.take(taken), values.take(taken, axis=0), times.take(taken)))
+        self._pending += len(taken)
         if self._pending > QUANTILE_ROWS // 4:
             self._join()
 

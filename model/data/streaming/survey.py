@@ -99,7 +99,7 @@ class _Counter:
         if self.quantiles is not None:
             values = np.stack([np.asarray(read[name]) for name in self.numbers], axis=1)
             times = None if weights is None else weights[training]
-            self.quantiles.add(table.row_numbers[training], values[training], times)
+            self.quantiles.add(table.row_numbers[training], values.compress(training, axis=0), times)
         return chosen
 
 
