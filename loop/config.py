@@ -14,6 +14,7 @@ from pydantic import Field, Strict, ValidationError, model_validator
 from loop.errors import LoopError
 from model.config.explain import explain
 from model.config.toml import override
+from stores.address import FORMS, is_stored, names_a_scheme
 from tables.config import Names, Section
 
 DIRECTORIES = {"models": "MMOE_MODELS", "serving_directory": "MMOE_SERVING_DIRECTORY"}
@@ -234,8 +235,8 @@ class LoopConfig(Section):
 
     models: Text = Field(
         default="models",
-        description="Directory of models that training publishes to and the services serve; unless given, what "
-        "`MMOE_MODELS` says, if that is set.",
+        description="Directory of models that training publishes to and the services serve, or a folder of an object "
+        "store ([stores.md](stores.md)); unless given, what `MMOE_MODELS` says, if that is set.",
     )
     serving_directory: Text | None = Field(
         default=None,
@@ -271,10 +272,8 @@ class LoopConfig(Section):
                 if self.model
                 else "neither [training] nor 'model' is given; expected one of them"
             )
-        if "://" in self.models:
-            raise ValueError(
-                f"models is {self.models!r}; expected a directory, such as one that the store is mounted at"
-            )
+        if names_a_scheme(self.models) and not is_stored(self.models):
+            raise ValueError(f"models is {self.models!r}; expected a directory, or {FORMS}")
         if self.labels is None and any(rule.kind == "quality" for rule in self.rules):
             raise ValueError("a rule of the kind 'quality' needs [labels]: the directories of both logs")
         if self.labels is None and self.training is not None and self.training.rows == "logs":

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from loop.config import LoopConfig, Training
 from loop.errors import LoopError
+from loop.home import Home
 from loop.journal import told
 from loop.labels import READING, write_table
 from loop.observer import Observer
@@ -19,7 +20,7 @@ from loop.record import Record
 from loop.rules import Decision, Finding, Stage, decide
 from loop.serving import ChangedByOther, LoopServing, changed_by_other
 from loop.state import State, Tally
-from loop.training import LOG, Trained, command, train, versions
+from loop.training import LOG, Trained, command, train
 from loop.wanted import sentence, wanted
 from model.config.run import load_config
 
@@ -44,10 +45,10 @@ class Cycle:
         self, config: LoopConfig, directory: Path, model: str, say: Callable[[str], None], dry: bool = False
     ) -> None:
         self._config, self._directory, self._model, self._say = config, directory, model, say
-        self._rules, self._home = config.in_force(), Path(config.models) / model
+        self._rules, self._home = config.in_force(), Home(config.models, model, config.serving_directory)
         self._record = Record(directory, say, dry)
-        self._observer = Observer(config, model, self._record)
-        self._serving = LoopServing(config.models, model, config.serving_directory)
+        self._observer = Observer(config, self._home, self._record)
+        self._serving = LoopServing(self._home.serving_file())
         self._waiting = ""
 
     @property
@@ -120,7 +121,7 @@ class Cycle:
                 f"POST /v1/models/{self._model}:canary and :shadow with {{'version': null}}"
             )
         served = self._observer.served(now)
-        published = versions(self._home)
+        published = self._home.versions()
         self._record.save(served=served)
         if self._config.training is None and not self._untried():
             self._say(f"Nothing to do: there is no version above {served} that was not rolled back.")
@@ -132,15 +133,15 @@ class Cycle:
     def _untried(self) -> list[int]:
         """List the versions above the served one that were not rolled back."""
         served, refused = self.state.served or 0, self.state.refused
-        return [version for version in versions(self._home) if version > served and version not in refused]
+        return [version for version in self._home.versions() if version > served and version not in refused]
 
     def _find_candidate(self) -> End | None:
         """Train and publish; a version that a killed run has published is taken up."""
         state, training = self.state, self._config.training
-        fresh = self._untried() if training is None else [v for v in versions(self._home) if v > state.highest]
+        fresh = self._untried() if training is None else [v for v in self._home.versions() if v > state.highest]
         if training is not None and not fresh:
             trained = self._train(training)
-            fresh = [version for version in versions(self._home) if version > state.highest]
+            fresh = [version for version in self._home.versions() if version > state.highest]
             if trained.state != "published" or not fresh:
                 return self._not_published(trained.state, trained.said)
         if not fresh:  # it was removed meanwhile
@@ -160,7 +161,7 @@ class Cycle:
                 table.unlink(missing_ok=True)
                 return Trained("worse", f"the logs have {rows:,} labelled rows, and {training.least_rows:,} are needed")
             settings = [f"data.path='{table.resolve()}'", *READING]
-        given = command(training, self._config.models, state.served, settings)
+        given = command(training, self._config.models, state.served, settings, self._directory)
         self._say(f"Training: {' '.join(given)}")
         trained = train(given, self._directory)
         table.unlink(missing_ok=True)

@@ -10,9 +10,8 @@ from batch.quality.errors import EvaluationError
 from loop.config import Labels
 from loop.errors import LoopError
 from loop.figures import Metric, Quality, TaskQuality
-from service.artifact.file import read_model
+from loop.home import Home
 from service.artifact.manifest import Manifest
-from service.errors import ArtifactError
 
 MISSING = "rules on quality need the extra: pip install -c constraints.txt -e '.[train,evaluate]'"
 
@@ -41,12 +40,12 @@ def check_installed() -> None:
 
 
 def read_quality(
-    model: Path, versions: Sequence[int], logs: Labels, since: float, say: Callable[[str], None]
+    home: Home, versions: Sequence[int], logs: Labels, since: float, say: Callable[[str], None]
 ) -> dict[int, Quality]:
     """Join the logs and measure the rows that each version has answered since a moment.
 
     Args:
-        model: directory of its versions, whose name is the model's.
+        home: of the model's versions.
         versions: served one and candidate.
         logs: of all replicas.
         since: seconds since 1970.
@@ -58,12 +57,12 @@ def read_quality(
     from batch.quality.judge import Rules, judge
     from batch.quality.logs import opened
 
-    manifests = {version: _manifest(model, version) for version in versions}
+    manifests = {version: home.manifest(version) for version in versions}
     found: dict[int, Quality] = {}
     with tempfile.TemporaryDirectory(prefix="mmoe-loop-") as scratch:
         places = [Path(path) for path in logs.predictions], [Path(path) for path in logs.labels]
         try:
-            with opened(model.name, *places, Path(scratch), since) as joined:
+            with opened(home.name, *places, Path(scratch), since) as joined:
                 for version in set(joined.versions()) & set(versions):
                     rows = joined.joined(version, manifests[version], (), Path(scratch) / f"rows-{version}.parquet")
                     found[version] = {task["task"]: _quality(task) for task in judge(manifests[version], rows, Rules())}
@@ -73,11 +72,11 @@ def read_quality(
     return found
 
 
-def write_table(model: Path, served: int, logs: Labels, path: Path) -> int:
+def write_table(home: Home, served: int, logs: Labels, path: Path) -> int:
     """Write the rows that have got labels as a table for training, whole or not at all.
 
     Args:
-        model: directory of its versions.
+        home: of the model's versions.
         served: version whose features and labels the table has.
         logs: of all replicas.
         path: of the table.
@@ -91,11 +90,12 @@ def write_table(model: Path, served: int, logs: Labels, path: Path) -> int:
     from batch.quality.logs import opened
     from batch.quality.training_table import write_training_table
 
-    manifest = _manifest(model, served)
+    manifest, published = home.manifest(served), home.versions()
     with tempfile.TemporaryDirectory(prefix="mmoe-loop-") as scratch:
         places = [Path(path) for path in logs.predictions], [Path(path) for path in logs.labels]
-        with opened(model.name, *places, Path(scratch)) as joined:
-            alike = {version: manifest for version in joined.versions() if _has(model, version, manifest)}
+        with opened(home.name, *places, Path(scratch)) as joined:
+            known = [version for version in joined.versions() if version in published]
+            alike = {version: manifest for version in known if _same(home.manifest(version), manifest)}
             fresh = path.with_name(f".{path.name}")
             rows = write_training_table(joined, alike, fresh, Path(scratch)) if alike else 0
             if rows:
@@ -103,20 +103,9 @@ def write_table(model: Path, served: int, logs: Labels, path: Path) -> int:
     return rows
 
 
-def _has(model: Path, version: int, manifest: Manifest) -> bool:
-    """Tell whether a version has the features and tasks of another."""
-    if not (model / str(version) / "model.onnx").is_file():
-        return False
-    other = _manifest(model, version)
-    return (other.feature_names, other.task_names) == (manifest.feature_names, manifest.task_names)
-
-
-def _manifest(model: Path, version: int) -> Manifest:
-    path = model / str(version) / "model.onnx"
-    try:
-        return read_model(path)[1]
-    except (ArtifactError, OSError) as error:
-        raise LoopError(f"{path} cannot be read: {error}") from None
+def _same(one: Manifest, other: Manifest) -> bool:
+    """Tell whether two versions have the same features and tasks."""
+    return (one.feature_names, one.task_names) == (other.feature_names, other.task_names)
 
 
 def _quality(task: Mapping[str, Any]) -> TaskQuality:

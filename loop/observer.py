@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from loop.config import LoopConfig, PredictionDriftRule
 from loop.errors import LoopError
 from loop.figures import Figures, Quality
+from loop.home import Home
 from loop.labels import check_installed, read_quality
 from loop.record import Record
 from loop.rules import Finding, Stage, judge
@@ -22,20 +22,20 @@ class Observer:
 
     Args:
         config: with the stages, the rules and the places of everything.
-        model: by name.
+        home: of its versions.
         record: whose state has the versions, and the tally of requests.
 
     Attributes:
         answering: how many replicas answered the last look.
     """
 
-    def __init__(self, config: LoopConfig, model: str, record: Record) -> None:
-        self._config, self._home, self._record = config, Path(config.models) / model, record
+    def __init__(self, config: LoopConfig, home: Home, record: Record) -> None:
+        self._config, self._home, self._record = config, home, record
         self._rules = config.in_force()
         self._by_labels = config.labels if any(rule.kind == "quality" for rule in self._rules) else None
         if config.labels is not None:
             check_installed()
-        self._replicas = Replicas(config.services, model)
+        self._replicas = Replicas(config.services, home.name)
         self._quality: dict[int, Quality] = {}
         self._quality_at: float | None = None
         self.answering = 0

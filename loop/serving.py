@@ -1,7 +1,6 @@
 """Serving file of the loop's model: what the loop asks for, unless somebody else has meanwhile."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from loop.errors import LoopError
 from loop.state import Held
@@ -19,13 +18,11 @@ class LoopServing:
     """Serving file as the loop reads and changes it.
 
     Args:
-        models: directory of the models.
-        name: of the model.
-        directory: of serving files, where they have one of their own.
+        file: of the model.
     """
 
-    def __init__(self, models: str, name: str, directory: str | None) -> None:
-        self._file = ServingFile.of(Path(models), name, Path(directory) if directory else None)
+    def __init__(self, file: ServingFile) -> None:
+        self._file = file
 
     def read(self) -> Held:
         """Return what it says.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from loop.config import Training
+from stores.address import is_stored
 
 LOG = "training.log"
 WORSE, INTERRUPTED = 3, 130
@@ -22,17 +23,22 @@ class Trained(NamedTuple):
     said: str = ""
 
 
-def command(training: Training, models: str, served: int | None, settings: Sequence[str] = ()) -> list[str]:
+def command(
+    training: Training, models: str, served: int | None, settings: Sequence[str] = (), work: Path | None = None
+) -> list[str]:
     """Return the command of a training.
 
     Args:
         training: its options.
-        models: directory that it publishes to.
+        models: directory, or address of a store's folder, that it publishes to.
         served: version that is served; None before the first.
         settings: further keys of its configuration, as KEY=VALUE.
+        work: directory for its checkpoint where models are in a store.
     """
     start = {"served": str(served), "latest": "latest", "scratch": None}[training.start] if served else None
     found = [sys.executable, "-m", "scripts.train", training.config, "--models", models]
+    if work is not None and is_stored(models):
+        found += ["--work", str(work / "work")]
     if start is not None:
         found += ["--from", start, *(["--refit"] if training.refit else [])]
     for bar in training.unless_worse:
@@ -72,14 +78,6 @@ def train(given: list[str], directory: Path) -> Trained:
     if code == 0:
         return Trained("published")
     return Trained("worse" if code == WORSE else "failed", _last_words(directory / LOG, begun, code))
-
-
-def versions(model: Path) -> list[int]:
-    """List the published versions of a model, the lowest first."""
-    if not model.is_dir():
-        return []
-    numbers = [int(entry.name) for entry in os.scandir(model) if entry.name.isdecimal()]
-    return sorted(number for number in numbers if (model / str(number) / "model.onnx").is_file())
 
 
 def _last_words(log: Path, begun: int, code: int) -> str:

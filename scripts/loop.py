@@ -17,6 +17,8 @@ from tables.errors import UserError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+AGAIN_MINUTES = 5.0
+"""Longest pause after a cycle that an error, or a rule that holds, has left under way."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,9 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Cycle(config, directory, model, print, dry=True).rehearse()
             return 0
         with alone(directory):
-            while (code := _cycle(config, directory, model, options.every)) == 0 and options.every:
-                time.sleep(options.every * 60)
-            return code
+            if not options.every:
+                Cycle(config, directory, model, _say).run()
+                return 0
+            while True:
+                time.sleep(60 * _repeated(config, directory, model, options.every))
     except UserError as error:
         return _fail(error)
     except OSError as error:
@@ -62,15 +66,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _cycle(config: LoopConfig, directory: Path, model: str, every: float) -> int:
-    """Go through a cycle; an error of one that is repeated is told, and the next goes on."""
+def _repeated(config: LoopConfig, directory: Path, model: str, every: float) -> float:
+    """Go through a cycle; an error is told. Return the minutes until the next, few in a trial."""
+    cycle = Cycle(config, directory, model, _say)
     try:
-        Cycle(config, directory, model, _say).run()
+        cycle.run()
     except (UserError, OSError) as error:
-        if not every:
-            raise
         _fail(error)
-    return 0
+    return every if cycle.state.stage == "idle" else min(every, AGAIN_MINUTES)
 
 
 def _say(line: str) -> None:
