@@ -1,4 +1,6 @@
 /** Every figure of the page: its name, one sentence, its definition, and the page of the documentation that has it. */
+import { OF_VIEWS } from "./definitions_of_views.js";
+
 export const DEFINITIONS = {
   gate: {
     title: "Gate",
@@ -96,4 +98,5 @@ export const DEFINITIONS = {
     definition: "A share of the requests is answered by the version; X-Model-Version of each answer says which one gave it.",
     page: "docs/versions.md",
   },
+  ...OF_VIEWS,
 };

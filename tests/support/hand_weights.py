@@ -114,7 +114,7 @@ class HandWeights:
             weights = weights / weights.sum(axis=-1, keepdims=True)
             mixture = np.einsum("bte,beh->bth", weights, hidden)
             outputs["gate_weights"] = weights
-            outputs["gate_contributions"] = np.einsum("bd,ted,df->btef", x - self.average, self.gate, self.owner)
+            outputs["gate_contributions"] = ((x - self.average)[:, None, None] * self.gate) @ self.owner
         for t, task in enumerate(self.tasks):
             raw = mixture[:, t] @ self.towers[t]
             outputs[task] = raw[:, 0]
