@@ -1,7 +1,6 @@
 """Judge a model by its logs and the labels that came back: python -m scripts.evaluate MODEL ..."""
 
 import argparse
-import glob
 import signal
 import sys
 import threading
@@ -30,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser("python -m scripts.evaluate", description=__doc__)
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="directory of versions: models/census, 'models/*'")
+    places = "directories of versions, here or in an object store: models/census, 'models/*', 's3://bucket/models/*'"
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=places)
     parser.add_argument("--predictions", type=Path, nargs="+", required=True, help="directories of prediction logs")
     parser.add_argument("--labels", type=Path, nargs="+", default=[], help="directories of label logs")
     parser.add_argument("--out", type=Path, default=Path("quality"), help="where <model>/quality.json goes")
@@ -48,6 +48,7 @@ def _once(options: argparse.Namespace) -> int:
         from batch.quality.erase import erase, erase_joined
         from batch.quality.evaluation import Evaluation, alone, evaluate
         from batch.quality.judge import Rules
+        from batch.quality.models import find_models
     except ModuleNotFoundError as error:
         if error.name in ("duckdb", "sklearn", "matplotlib"):
             raise UserError(MISSING) from None
@@ -60,7 +61,7 @@ def _once(options: argparse.Namespace) -> int:
         print("".join(f"Deleted {file}, which held them joined.\n" for file in files), end="", flush=True)
     rules = Rules(options.by, options.min_rows, options.margin)
     faults = []
-    for model in _models(options.models):
+    for model in find_models(options.models):
         given = model, options.predictions, options.labels, options.out, options.segment, rules
         try:
             report = evaluate(Evaluation(*given), lambda line: print(line, file=sys.stderr))
@@ -71,21 +72,6 @@ def _once(options: argparse.Namespace) -> int:
     if faults:
         raise UserError("; ".join(faults))
     return 0
-
-
-def _models(given: Sequence[str]) -> list[Path]:
-    """List the directories that names and patterns mean now; models come while this runs.
-
-    Raises:
-        UserError: a pattern means none.
-    """
-    found = []
-    for text in given:
-        some = sorted(path for path in map(Path, glob.glob(text)) if path.is_dir())
-        if not some and glob.has_magic(text):
-            raise UserError(f"no directory fits {text!r}")
-        found += some or [Path(text)]
-    return found
 
 
 def _tell(report: Mapping[str, Any], path: Path) -> None:

@@ -21,6 +21,7 @@ from sklearn import metrics as sk
 
 from batch.quality.evaluation import Evaluation, evaluate
 from batch.quality.judge import Rules
+from batch.quality.models import Versions
 from scripts.train import main
 from service.artifact.file import read_model
 from service.artifact.manifest import Manifest
@@ -133,7 +134,7 @@ def test_a_segment_is_found_explained_and_judged(
 
     logs_of = [tmp_path / "predictions"], [tmp_path / "labels"]
     rules = Rules(by="hour")
-    evaluation = Evaluation(models / "census_income", *logs_of, tmp_path / "quality", (SEGMENT[0],), rules)
+    evaluation = Evaluation(Versions(models / "census_income"), *logs_of, tmp_path / "quality", (SEGMENT[0],), rules)
     (version,) = evaluate(evaluation, print)["versions"]
     income = next(task for task in version["tasks"] if task["task"] == "income")
     assert income["labelled"] == USUAL + FEW + SHIFTED

@@ -13,9 +13,8 @@ from typing import Any
 from batch.quality.errors import EvaluationError
 from batch.quality.judge import Rules, joints_above_parents, judge
 from batch.quality.logs import Logs, opened
+from batch.quality.models import Versions
 from batch.quality.page import write_page
-from service.artifact.file import read_model
-from service.errors import ArtifactError
 
 RESULT = "quality.json"
 
@@ -25,7 +24,7 @@ class Evaluation:
     """Evaluation of a model's logs.
 
     Attributes:
-        model: directory of its versions, whose name is the model's.
+        model: its versions.
         predictions: directories of prediction logs.
         labels: directories of label logs.
         out: directory under which the result has a folder of the model's name.
@@ -33,7 +32,7 @@ class Evaluation:
         rules: of the judgement.
     """
 
-    model: Path
+    model: Versions
     predictions: Sequence[Path]
     labels: Sequence[Path]
     out: Path
@@ -60,7 +59,7 @@ def evaluate(evaluation: Evaluation, say: Callable[[str], None]) -> dict[str, An
     Raises:
         EvaluationError: no logs, no model, or a segment that is not a feature.
     """
-    name = evaluation.model.resolve().name
+    name = evaluation.model.name
     scratch = evaluation.out / f".{name}-unfinished"
     with alone(evaluation.out):
         shutil.rmtree(scratch, ignore_errors=True)  # of a killed evaluation
@@ -79,17 +78,16 @@ def evaluate(evaluation: Evaluation, say: Callable[[str], None]) -> dict[str, An
 def _report(evaluation: Evaluation, name: str, logs: Logs, scratch: Path, say: Callable[[str], None]) -> dict[str, Any]:
     versions = []
     for version in logs.versions():
-        path = evaluation.model / str(version) / "model.onnx"
         try:
-            _, manifest = read_model(path)
-        except (ArtifactError, OSError) as error:
-            say(f"Version {version} is left out: {path} cannot be read ({error}).")
+            manifest = evaluation.model.read(version, scratch)
+        except EvaluationError as error:
+            say(f"Version {version} is left out: {error}.")
             continue
         if unknown := sorted(set(evaluation.segments) - set(manifest.feature_names)):
             raise EvaluationError(f"--segment {unknown[0]!r} is not a feature of {name} {version}")
         rows = logs.joined(version, manifest, evaluation.segments, scratch / f"rows-{version}.parquet")
         if rows.left_out:
-            say(f"Version {version}: {rows.left_out:,} rows are left out, of other tasks or experts than {path} has.")
+            say(f"Version {version}: {rows.left_out:,} rows are left out, of other tasks or experts than it has.")
         if not rows.rows:
             continue
         if rows.rows > len(rows.times):

@@ -1,6 +1,7 @@
 """The service by the settings of a pod, asked as the cluster asks; the images of pods."""
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from service.keys import line_of, new_key
 from tests.support.metrics import awaited
-from tests.support.overlays import one_pod, overlay, settings_of
+from tests.support.overlays import KUBERNETES, load, one_pod, overlay, settings_of
 from tests.support.server import completed, running
 
 
@@ -67,3 +68,28 @@ def test_a_pod_serves_by_the_settings_and_starts_closed(artifact: Any, mounted: 
             return httpx.get(f"{service.url}/v1/models", headers=header, trust_env=False).status_code
 
         assert awaited(listed, 200) == 200, "a Secret that changes needs no restart"
+
+
+def test_images_are_pushed_and_their_digests_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, kustomization = tmp_path / "told", tmp_path / "kustomization.yaml"
+    kustomization.write_text((KUBERNETES / "overlays/cloud/kustomization.yaml").read_text())
+    docker = tmp_path / "docker"
+    docker.write_text(f"""#!/bin/sh
+echo "$*" >> {told}
+case "$1" in image)
+  name=${{5%:*}}; echo "elsewhere.example/x@sha256:{"1" * 64}"; echo "$name@sha256:$(printf %064d ${{#name}})";;
+esac
+""")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("KUSTOMIZATION", str(kustomization))
+    command = ["sh", str(KUBERNETES / "images.sh"), "r.example/team", "v7"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    before, after = load(KUBERNETES / "overlays/cloud/kustomization.yaml"), load(kustomization)
+    names = [f"r.example/team/mmoe-{target}" for target in ("service", "trainer", "evaluation")]
+    assert [image["newName"] for image in after["images"]] == names
+    assert [image["digest"] for image in after["images"]] == [f"sha256:{len(name):064d}" for name in names]
+    assert {**before, "images": []} == {**after, "images": []}
+    called = told.read_text().splitlines()
+    assert [line for line in called if line.startswith("push")] == [f"push {name}:v7" for name in names]
+    assert all("--build-arg EXTRA=stores" in line for line in called if line.startswith("build"))

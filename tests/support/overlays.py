@@ -16,7 +16,7 @@ from service.settings import read_settings, unknown_variables
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
-OVERLAYS = ("kind",)
+OVERLAYS = ("kind", "cloud")
 COMPONENTS = tuple(sorted(path.name for path in (KUBERNETES / "components").iterdir()))
 OLDEST_KUBECTL = (1, 27)
 """Older ones know no components, or not all of their fields."""

@@ -22,6 +22,7 @@ from batch.quality.errors import EvaluationError
 from batch.quality.evaluation import Evaluation, evaluate
 from batch.quality.judge import Rules
 from batch.quality.logs import opened
+from batch.quality.models import Versions
 from scripts.evaluate import main
 from service.artifact.file import read_model
 from service.monitoring.quality import read_quality
@@ -63,7 +64,7 @@ def labels(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def run(model: Path, home: Path, predictions: list[dict[str, Any]], labels: list[dict[str, Any]]) -> dict[str, Any]:
     given = write(home / "predictions", predictions, files=3), write(home / "labels", labels, files=2)
     rules = Rules(by="hour", min_rows=10)
-    return evaluate(Evaluation(model, [given[0]], [given[1]], home / "out", ("colour", "age"), rules), print)
+    return evaluate(Evaluation(Versions(model), [given[0]], [given[1]], home / "out", ("colour", "age"), rules), print)
 
 
 def truth_of(rows: list[dict[str, Any]], labels: list[dict[str, Any]], task: str) -> tuple[Any, Any, Any]:
