@@ -20,7 +20,7 @@ LAST_STEPS = 0.25
 """Part of the training, by its learning rates, that a run has converged before."""
 
 LATE_GAIN = 0.05
-"""Share of a task's gain on its base rate that may yet come in that part."""
+"""Share of a task's gain on its base rate that may yet come in that part; docs/judgement.md."""
 
 FEW_EPOCHS = 4
 """Epochs below which a course is too short to be judged."""
