@@ -118,7 +118,11 @@ class Replicas:
             return None
 
     def _shadow(self, url: str) -> Mapping[str, Any]:
-        return self._get(url, f"/v1/models/{self._model}/shadow", admin=True)
+        try:
+            return self._get(url, f"/v1/models/{self._model}/shadow", admin=True)
+        except NotThere as error:
+            hint = "set services.operation_port where admin calls have a port of their own"
+            raise LoopError(f"{url} tells nothing of shadows: {error}; {hint}") from None
 
     def _get(self, url: str, path: str, admin: bool = False) -> Mapping[str, Any]:
         """Call a replica.

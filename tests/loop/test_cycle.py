@@ -34,11 +34,12 @@ class Replica:
         failing: share of the candidate's requests that fail.
         asked: requests of each version between two looks.
         stubborn: whether it serves version 1 alone, whatever is asked for.
+        apart: whether admin calls have another port.
     """
 
     def __init__(self, models: Path) -> None:
         self._file = ServingFile.of(models, "shop")
-        self.failing, self.asked, self.stubborn = 0.0, 100, False
+        self.failing, self.asked, self.stubborn, self.apart = 0.0, 100, False, False
         self._count = 0
         replica = self
 
@@ -69,7 +70,7 @@ class Replica:
             self._count += self.asked
             failed = round(self._count * self.failing)
             return {"model_stats": [stats(1, self._count, 0), stats(2, self._count - failed, failed)]}
-        if path == "/v1/models/shop/shadow" and shadow is not None:
+        if path == "/v1/models/shop/shadow" and shadow is not None and not self.apart:
             pair = {"version": says.pinned, "shadow": shadow.version}
             return {**pair, "rows": 1000, "failed_rows": 0, "expert_match": None, "tasks": {}}
         return None
@@ -216,6 +217,12 @@ def test_a_rehearsal_changes_nothing(models: Path, replica: Replica) -> None:
     assert said[-1] == "A run would put version 2 on trial."
     assert not loops.exists()
     assert served(models).change == 0
+
+
+def test_a_port_of_admin_calls_that_is_not_named_is_asked_for(models: Path, replica: Replica) -> None:
+    replica.apart = True
+    with pytest.raises(LoopError, match=r"tells nothing of shadows: .*; set services\.operation_port"):
+        cycle(config(models, replica)).run()
 
 
 def test_no_replica_ends_the_run(models: Path, replica: Replica) -> None:
