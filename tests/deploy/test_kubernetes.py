@@ -162,7 +162,7 @@ def test_the_operation_port_is_for_prometheus_and_for_the_loop_alone(name: str) 
     assert namespaces == [{"kubernetes.io/metadata.name": "monitoring"}]
     (let_in,) = [peer["podSelector"]["matchLabels"] for peer in operation["from"] if "podSelector" in peer]
     operators = {pod for pod, template in pods(manifests) if let_in.items() <= template["metadata"]["labels"].items()}
-    assert operators == ({"mmoe-loop"} if name == "kind" else set())
+    assert operators == {"mmoe-loop"}
     closed = one(manifests, "NetworkPolicy", "mmoe-default")["spec"]
     assert (closed["podSelector"], closed["policyTypes"]) == ({}, ["Ingress", "Egress"])
     assert "ingress" not in closed
@@ -176,7 +176,7 @@ def test_the_grace_is_longer_than_the_drain(name: str) -> None:
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_pods_are_confined(name: str) -> None:
     confined = list(pods(overlay(name)))
-    assert len(confined) == {"kind": 4, "cloud": 3}[name]
+    assert len(confined) == 4
     for _, template in confined:
         assert template["spec"]["automountServiceAccountToken"] is False
         for container in containers(template):
