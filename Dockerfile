@@ -4,7 +4,7 @@ ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH
-RUN useradd --uid 10001 --create-home mmoe && install -d -o mmoe /models /models-cache /predictions /labels /quality
+RUN useradd --uid 10001 --create-home mmoe && install -d -o mmoe /models /models-cache /predictions /labels /quality /loops
 WORKDIR /app
 
 

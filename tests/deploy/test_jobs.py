@@ -4,8 +4,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
-from tests.support.overlays import OVERLAYS, Manifest, containers, one, overlay, pod_of, settings_of
+from tests.support.overlays import OVERLAYS, ROOT, Manifest, containers, one, overlay, pod_of, settings_of
 
 pytest.importorskip("torch", reason="the trainer is not installed")
 
@@ -88,3 +89,15 @@ def test_the_loop_asks_every_pod_on_its_ports_and_reads_their_logs(name: str, tm
     assert "://" in config.models or is_mounted(container, config.models, to_write=True)
     assert config.serving_directory is None or is_mounted(container, config.serving_directory, to_write=True)
     assert config.services.key_variable in {variable["name"] for variable in container["env"]}
+
+
+def test_the_loop_of_compose_reads_what_is_mounted() -> None:
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["loop"]
+    config = read_config(ROOT / "deploy/loop/loop.toml", (), service["environment"])
+    assert config.labels is not None
+    assert config.training is not None
+    mounts = [volume.split(":")[1] for volume in service["volumes"]]
+    read = [config.models, config.directory, *config.labels.predictions, *config.labels.labels]
+    assert [path for path in read if path not in mounts] == []
+    load_config(ROOT / config.training.config)
+    assert [urlsplit(url).hostname for url in config.services.urls] == ["service"]
