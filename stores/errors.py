@@ -26,8 +26,13 @@ class Changed(StoreError):
 
 
 @contextmanager
-def explained(url: str) -> Iterator[None]:
-    """Raise what goes wrong in a store's client as a StoreError."""
+def explained(url: str, done: str = "read") -> Iterator[None]:
+    """Raise what goes wrong in a store's client as a StoreError.
+
+    Args:
+        url: of the folder or file.
+        done: participle of what is done to it, for the sentence.
+    """
     try:
         yield
     except StoreError:
@@ -39,10 +44,10 @@ def explained(url: str) -> Iterator[None]:
     except Exception as error:  # the client's own, and of the packages below it
         if type(error).__module__.partition(".")[0] not in ("obstore", "builtins") or isinstance(error, OSError):
             raise
-        raise _meaning(url, error) from None
+        raise _meaning(url, error, done) from None
 
 
-def _meaning(url: str, error: Exception) -> StoreError:
+def _meaning(url: str, error: Exception, done: str) -> StoreError:
     said = " ".join(str(error).partition("\n\nDebug source")[0].split())[:_MOST_SAID]
     name = type(error).__name__
     given = f"set {CREDENTIALS[url.partition('://')[0]]} in the environment"
@@ -54,7 +59,7 @@ def _meaning(url: str, error: Exception) -> StoreError:
         return StoreError(f"{url}: the store refuses these credentials: {given}; it said: {said}")
     if any(word in said for word in ("169.254", "metadata", "credential", "Credential")):
         return StoreError(f"{url}: there are no credentials for the store: {given}")
-    return StoreError(f"{url}: the store cannot be read: {said}; {given}")
+    return StoreError(f"{url}: the store cannot be {done}: {said}; {given}")
 
 
 def _missing(url: str) -> NotStored:

@@ -136,7 +136,7 @@ class Store:
         mode: Any = "create" if create else "overwrite" if replaces is None else dict(replaces)
         digest = _digest(content)
         try:
-            with explained(self._url(path)):
+            with explained(self._url(path), "written"):
                 self._obstore.put(self._client, self._key(path), content, mode=mode, attributes={DIGEST: digest})
         except (Changed, NotStored):
             if mode == "overwrite" or self._digest_of(path) != digest:  # a try before may have been taken
@@ -144,7 +144,7 @@ class Store:
 
     def delete(self, path: str) -> None:
         """Remove a file, if it is there."""
-        with explained(self._url(path)):
+        with explained(self._url(path), "written"):
             self._obstore.delete(self._client, self._key(path))
 
     def _digest_of(self, path: str) -> str | None:

@@ -4,6 +4,7 @@ import pytest
 
 from service.errors import SettingsError
 from service.settings import Settings, help_text, read_settings, unknown_variables, variable
+from service.workers.mirror import wants_store
 
 
 def test_nothing_set_gives_the_defaults() -> None:
@@ -29,6 +30,8 @@ def test_values_are_read_by_type() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
+        ("MMOE_MODELS", "http://host/models", "a directory, or s3://bucket/folder, gs://bucket/folder or az://"),
+        ("MMOE_MODELS", "az://account", "an address: az://account: the address names no bucket; write az://account/"),
         ("MMOE_PORT", "http", "a whole number"),
         ("MMOE_PORT", "70000", "at most 65535"),
         ("MMOE_WORKERS", "-1", "at least 0"),
@@ -74,3 +77,19 @@ def test_every_setting_has_a_sentence_and_stands_in_the_help() -> None:
         assert field.description.endswith(".")
     assert "default 8000" in text
     assert "unset by default" in text
+
+
+def test_models_of_a_store_are_read_from_copies_apart_from_those_of_another() -> None:
+    one, other = (read_settings({"MMOE_MODELS": f"s3://bucket/{name}/"}) for name in ("a", "b"))
+    assert one.models_store == "s3://bucket/a"
+    assert one.models_directory.parent == other.models_directory.parent == Path("models-cache")
+    assert one.models_directory != other.models_directory
+    assert Settings().models_store is None
+    assert Settings().models_directory == Path("models")
+
+
+def test_a_store_without_its_package_is_refused_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"MMOE_MODELS is 's3://bucket/a'; expected obstore .*\[stores\]"):
+        wants_store(read_settings({"MMOE_MODELS": "s3://bucket/a"}))
+    assert not wants_store(Settings())
