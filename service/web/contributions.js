@@ -1,7 +1,7 @@
 /** Which features moved a row's gates: shares centred over the experts, with the rest, and the sum they add up to. */
 import { choice, h } from "./dom.js";
 import { aligned, expertName, weight } from "./format.js";
-import { scroller } from "./tables.js";
+import { breakable, scroller } from "./tables.js";
 
 const SHOWN = 8;
 const MOST_SHARES = 40_000;
@@ -41,7 +41,7 @@ function contributionTable(task, expert, { base, logit, features }, howMany) {
   const lines = [...shown.map((one) => ({ name: one.feature, share: one.centred })), ...(others > 0 ? [{ name: `rest: ${others} other features`, share: rest, kind: "rest" }] : []), { name: "at the average row", share: base, kind: "base" }];
   const most = Math.max(...lines.map(({ share }) => Math.abs(share)), Math.abs(logit), 1e-12);
   const format = aligned([...lines.map(({ share }) => share), logit]);
-  const line = ({ name, share, kind = null }) => h("tr", { class: kind }, h("th", { scope: "row", text: name }), h("td", { class: "number", text: format(share) }), h("td", { "aria-hidden": "true" }, bar(share / most)));
+  const line = ({ name, share, kind = null }) => h("tr", { class: kind }, h("th", { scope: "row" }, ...breakable(name)), h("td", { class: "number", text: format(share) }), h("td", { "aria-hidden": "true" }, bar(share / most)));
   const caption = `Centred contributions to the gate logit of ${expertName(expert)} for ${task}`;
   return scroller(caption, h("table", { class: "plain contributions" }, h("caption", { class: "sr", text: caption }), h("tbody", {}, ...lines.map(line)), h("tfoot", {}, line({ name: "sum: logit over the mean of all experts", share: logit, kind: "total" }))));
 }

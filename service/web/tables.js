@@ -21,14 +21,17 @@ export function scroller(label, child) {
   return h("div", { class: "scroller" }, place, hint);
 }
 
+/** A name that may be broken behind its underscores. */
+export const breakable = (name) => name.split(/(?<=_)/).flatMap((part, i) => (i ? [h("wbr"), part] : [part]));
+
 /**
  * A table whose cells are coloured by value.
  * @param {{caption: string, rows: string[], columns: string[], values: number[][], format?: Function, share?: Function,
  *   mark?: (r: number, c: number) => boolean, small?: boolean}} options `small`: as wide as it needs to be, not as its place is
  */
 export function heatmap({ caption, rows, columns, values, format = weight, share = (v) => v, mark = null, small = false }) {
-  const head = h("tr", {}, h("td", {}), ...columns.map((name) => h("th", { scope: "col" }, ...name.split(" ").map((word) => h("span", { text: `${word} ` })))));
-  const body = rows.map((name, r) => h("tr", {}, h("th", { scope: "row", text: name }), ...columns.map((_, c) => heatCell(values[r]?.[c], format, share, r, c, mark))));
+  const head = h("tr", {}, h("td", {}), ...columns.map((name) => h("th", { scope: "col" }, ...name.split(" ").map((word) => h("span", {}, ...breakable(`${word} `))))));
+  const body = rows.map((name, r) => h("tr", {}, h("th", { scope: "row" }, ...breakable(name)), ...columns.map((_, c) => heatCell(values[r]?.[c], format, share, r, c, mark))));
   return scroller(caption, h("table", { class: `heat ${small ? "small" : ""}` }, h("caption", { text: caption }), h("thead", {}, head), h("tbody", {}, ...body)));
 }
 

@@ -160,7 +160,7 @@ class TryView {
     const formats = moves.map(aligned);
     const scale = moves.map((line) => Math.max(...line.map(Math.abs), 1e-12));
     const rows = manifest.map((task) => (task.kind === "regression" ? task.name : `${task.name}, % points`));
-    const map = heatmap({ caption: "Change of each prediction without an expert", rows, columns: Array.from({ length: experts }, (_, e) => `without ${e}`), values: moves, format: (v, r) => formats[r](v), share: (v, r) => Math.abs(v) / scale[r] });
+    const map = heatmap({ caption: "Change of each prediction without the expert", rows, columns: expertNames(experts), values: moves, format: (v, r) => formats[r](v), share: (v, r) => Math.abs(v) / scale[r] });
     const sentence = "One expert is left out at a time, and the gate spreads its weight over the rest; of several classes, the one that moves most. 0 is nothing beside the task's greatest change.";
     return h("div", { class: "stack" }, h("p", { class: "soft" }, ...explained(sentence, "ablation")), map);
   }
