@@ -18,8 +18,9 @@ QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-backgro
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
     """Start a Chromium; without one, skip."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=60_000)  # an end to waiting, for a machine under heavy load
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on the PATH (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
