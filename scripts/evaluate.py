@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.arguments import minutes
 from tables.errors import UserError
 
 MISSING = "evaluation needs the extra: pip install -c constraints.txt -e '.[evaluate]'"
@@ -38,7 +39,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--segment", action="append", default=[], metavar="FEATURE", help="divide rows by its values")
     parser.add_argument("--min-rows", type=int, default=100, help="labelled rows below which nothing is concluded")
     parser.add_argument("--margin", type=float, default=0.02, help="AUC may be so much below that of the test rows")
-    parser.add_argument("--every", type=float, default=0.0, metavar="MINUTES", help="do it again and again")
+    parser.add_argument("--every", type=minutes, default=0.0, metavar="MINUTES", help="do it again and again")
     parser.add_argument("--erase", metavar="KEY", help="overwrite the rows of this key in the logs first")
     return parser.parse_args(arguments)
 

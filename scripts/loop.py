@@ -13,6 +13,7 @@ from loop.config import LoopConfig, read_config
 from loop.cycle import Cycle, model_name
 from loop.journal import Journal, sentences
 from loop.state import alone
+from scripts.arguments import minutes
 from tables.errors import UserError
 
 INTERRUPTED = 130
@@ -60,7 +61,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="replace a key of the file"
     )
-    parser.add_argument("--every", type=float, default=0.0, metavar="MINUTES", help="begin again so long after the end")
+    parser.add_argument(
+        "--every", type=minutes, default=0.0, metavar="MINUTES", help="begin again so long after the end"
+    )
     parser.add_argument("--dry-run", action="store_true", help="judge what there is, say what a run would do, and end")
     parser.add_argument("--journal", action="store_true", help="tell the journal in sentences, and end")
     return parser.parse_args(arguments)

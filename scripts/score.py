@@ -16,6 +16,7 @@ from batch.job import Columns, Job
 from batch.local import score_parts
 from batch.progress import Progress
 from batch.score import PART_ROWS, Request, score
+from scripts.arguments import count
 from tables.errors import UserError
 
 INTERRUPTED = 130
@@ -59,12 +60,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--gates", action="store_true", help="also each task's gate weights, as lists")
     parser.add_argument("--top-expert", action="store_true", help="also each task's expert of the largest gate weight")
     parser.add_argument(
-        "--contributions", type=_count, default=0, metavar="K", help="also the K features that speak most for that one"
+        "--contributions", type=count, default=0, metavar="K", help="also the K features that speak most for that one"
     )
     parser.add_argument(
         "--errors", type=Path, metavar="FILE", help="set rows that cannot be scored aside in a CSV, and go on"
     )
-    parser.add_argument("--processes", type=_count, default=0, metavar="N", help="of a core each (default: all cores)")
+    parser.add_argument("--processes", type=count, default=0, metavar="N", help="of a core each (default: all cores)")
     parser.add_argument(
         "--ray",
         nargs="?",
@@ -73,7 +74,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="run as a job of Ray Data, by itself or on the cluster there (extra ray); --processes is its actors",
     )
     parser.add_argument(
-        "--part-rows", type=_count, default=PART_ROWS, metavar="N", help="rows of each part (default: %(default)s)"
+        "--part-rows", type=count, default=PART_ROWS, metavar="N", help="rows of each part (default: %(default)s)"
     )
     parser.add_argument("--restart", action="store_true", help="remove the parts of an earlier run first")
     parser.add_argument(
@@ -133,13 +134,6 @@ def _names(text: str) -> dict[str, str]:
         new, equals, name = given.partition("=")
         names[new.strip()] = name.strip() if equals else given
     return names
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{count} is not at least 1")
-    return count
 
 
 def _say(line: str) -> None:

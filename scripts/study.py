@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.arguments import count
 from tables.errors import DataError, UserError
 
 if TYPE_CHECKING:  # heavy imports wait until the command line is known to be right
@@ -62,10 +63,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
     parser.add_argument(
-        "--workers", type=_positive, default=os.cpu_count() or 1, help="processes on the CPU (default: one per core)"
+        "--workers", type=count, default=os.cpu_count() or 1, help="processes on the CPU (default: one per core)"
     )
-    parser.add_argument("--steps", type=_positive, help="of every synthetic run, to try things out")
-    parser.add_argument("--seeds", type=_positive, help="of every model on a real table, to try things out")
+    parser.add_argument("--steps", type=count, help="of every synthetic run, to try things out")
+    parser.add_argument("--seeds", type=count, help="of every model on a real table, to try things out")
     options = parser.parse_args(arguments)
     on_table = options.study != "synthetic"
     if on_table and (options.steps or options.device == "cuda"):
@@ -180,12 +181,6 @@ def _command(options: argparse.Namespace) -> str:
     words += ["--quick"] if options.quick else []
     words += [f"--{name} {value}" for name in ("steps", "seeds") if (value := getattr(options, name))]
     return " ".join(words)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 def _fail(sentence: str) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from model.config.run import Config, config_text, load_config
+from scripts.arguments import minutes
 from tables.errors import UserError
 
 INTERRUPTED = 130
@@ -45,7 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="replace a key of the file"
     )
-    parser.add_argument("--minutes", type=_positive, default=math.inf, help="stop after so many minutes")
+    parser.add_argument("--minutes", type=minutes, default=math.inf, help="stop after so many minutes")
     parser.add_argument(
         "--trials", type=int, default=0, help="stop when so many trials have finished, those of earlier runs included"
     )
@@ -94,13 +95,6 @@ def tune(options: argparse.Namespace, config: Config, directory: Path) -> None:
     print(f"Train it:  python -m scripts.train {directory / 'tuned.toml'}")
     if interrupted:
         raise KeyboardInterrupt
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
 
 
 def _fail(sentence: str) -> int:
