@@ -18,7 +18,7 @@ export class FeatureList {
     this.by = "drift";
     this.all = false;
     this.list = h("div", { class: "feature-list" });
-    this.more = h("button", { type: "button", on: { click: () => this.reveal() } });
+    this.more = h("button", { type: "button", text: "Show all features", hidden: true, on: { click: () => this.reveal() } });
     this.sort = h("div", {});
     this.node = card(["Features", explain("stability_index")], this.sort, this.list, this.more);
     this.node.id = "drift-features";
