@@ -3,10 +3,10 @@ import { number } from "./format.js";
 
 const day = (seconds) => new Date(1000 * seconds).toISOString().slice(0, 16).replace("T", " ");
 
-function bins(edges, written) {
+function bins(edges, written, unit = "") {
   if (!edges.length) return ["all values"];
-  const between = edges.slice(1).map((edge, i) => `${written(edges[i])} to ${written(edge)}`);
-  return [`under ${written(edges[0])}`, ...between, `${written(edges.at(-1))} and more`];
+  const between = edges.slice(1).map((edge, i) => `${written(edges[i])} to ${written(edge)}${unit}`);
+  return [`under ${written(edges[0])}${unit}`, ...between, `${written(edges.at(-1))}${unit} and more`];
 }
 
 /**
@@ -29,7 +29,7 @@ export const isOrdered = (manifest, name) => Boolean(manifest.baseline.features[
 export function predictionCellNames(manifest, name) {
   const { edges, classes } = manifest.baseline.predictions[name];
   const task = manifest.tasks.find((one) => one.name === name);
-  if (edges) return bins(edges, number);
+  if (edges) return task?.kind === "regression" ? bins(edges, number) : bins(edges, (share) => number(100 * share), "\u202f%");
   return [...classes.map((place) => task.classes[place]), "other classes"];
 }
 

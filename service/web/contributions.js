@@ -1,6 +1,7 @@
 /** Which features moved a row's gates: shares centred over the experts, with the rest, and the sum they add up to. */
 import { choice, h } from "./dom.js";
-import { aligned, expertName, weight } from "./format.js";
+import { nameOf } from "./experts.js";
+import { aligned, weight } from "./format.js";
 import { breakable, scroller } from "./tables.js";
 
 const SHOWN = 8;
@@ -27,22 +28,22 @@ export function centred(entries, expert) {
 /** A task's gate: a choice of the expert, and where its weight comes from. */
 export function contributionBlock(manifest, task, gate) {
   const { contributions: entries, gate_weights: weights } = gate;
-  const options = entries.map((entry, e) => [e, `${expertName(e)}: weight ${weight(weights[e])}`]).filter(([e]) => entries[e] !== null);
+  const options = entries.map((entry, e) => [e, `${nameOf(manifest, e)}: weight ${weight(weights[e])}`]).filter(([e]) => entries[e] !== null);
   const place = h("div", {});
-  const show = (expert) => place.replaceChildren(contributionTable(task, expert, centred(entries, expert), manifest.features.length));
+  const show = (expert) => place.replaceChildren(contributionTable(manifest, task, expert, centred(entries, expert)));
   show(gate.top_expert);
   return h("div", { class: "contribution-block", data: { task } }, h("div", { class: "row spread" }, h("h3", { text: task }), choice("Towards", options, gate.top_expert, (value) => show(Number(value)))), place);
 }
 
-function contributionTable(task, expert, { base, logit, features }, howMany) {
+function contributionTable(manifest, task, expert, { base, logit, features }) {
   const shown = features.slice(0, SHOWN);
   const rest = logit - base - shown.reduce((sum, { centred: share }) => sum + share, 0);
-  const others = howMany - shown.length;
+  const others = manifest.features.length - shown.length;
   const lines = [...shown.map((one) => ({ name: one.feature, share: one.centred })), ...(others > 0 ? [{ name: `rest: ${others} other features`, share: rest, kind: "rest" }] : []), { name: "at the average row", share: base, kind: "base" }];
   const most = Math.max(...lines.map(({ share }) => Math.abs(share)), Math.abs(logit), 1e-12);
   const format = aligned([...lines.map(({ share }) => share), logit]);
   const line = ({ name, share, kind = null }) => h("tr", { class: kind }, h("th", { scope: "row" }, ...breakable(name)), h("td", { class: "number", text: format(share) }), h("td", { "aria-hidden": "true" }, bar(share / most)));
-  const caption = `Centred contributions to the gate logit of ${expertName(expert)} for ${task}`;
+  const caption = `Centred contributions to the gate logit of ${nameOf(manifest, expert)} for ${task}`;
   return scroller(caption, h("table", { class: "plain contributions" }, h("caption", { class: "sr", text: caption }), h("tbody", {}, ...lines.map(line)), h("tfoot", {}, line({ name: "sum: logit over the mean of all experts", share: logit, kind: "total" }))));
 }
 

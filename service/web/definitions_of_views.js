@@ -54,6 +54,12 @@ export const OF_VIEWS = {
     definition: "Rise of log-loss, or of RMSE, over at most 10,000 validation rows when the expert is left out and the gate spreads its weight over the rest; mean absolute change of the prediction, of classes half the sum over them.",
     page: "docs/artifact.md",
   },
+  own_experts: {
+    title: "Shared and own experts",
+    short: "A shared expert is seen by every task's gate, an own expert (“of” a task) by that task's gate alone; a dash stands where a gate does not see one.",
+    definition: "Customised gate control (CGC; Tang et al., RecSys 2020): each task's softmax is over the shared experts and its own.",
+    page: "docs/tasks.md",
+  },
   raising: {
     title: "Where an expert weighs most",
     short: "The values of features that raise its gate logit most above the other experts'.",

@@ -73,4 +73,3 @@ export function aligned(values) {
 }
 
 export const expertName = (index) => `expert ${index}`;
-export const expertNames = (howMany) => Array.from({ length: howMany }, (_, index) => expertName(index));

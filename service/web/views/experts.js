@@ -3,7 +3,8 @@ import * as api from "../api.js";
 import * as calls from "../calls.js";
 import { card, h } from "../dom.js";
 import { explain, explained } from "../explain.js";
-import { aligned, expertName, number, percent, weight } from "../format.js";
+import { hasOwn, nameOf, namesOf, ofGate, sees } from "../experts.js";
+import { aligned, number, percent, weight } from "../format.js";
 import { heatmap, plainTable } from "../tables.js";
 import { purposes } from "./experts/purposes.js";
 import { isRising, metricName, taskOf, written } from "../verdicts.js";
@@ -54,9 +55,8 @@ class ExpertsView {
   overview() {
     const { manifest } = this.context;
     const names = manifest.tasks.map(({ name }) => name);
-    const columns = Array.from({ length: manifest.experts }, (_, e) => expertName(e));
-    const map = heatmap({ caption: `Share of each task's work by expert, over ${manifest.gates.rows.toLocaleString("en")} validation rows`, rows: names, columns, values: names.map((name) => manifest.gates.tasks[name].utilisation) });
-    const figures = [["Weighs most where", "raising"], ["Lost without it", "without"], ["Where it leads", "leading_expert"]].map(([text, term]) => h("span", {}, ...explained(text, term)));
+    const map = heatmap({ caption: `Share of each task's work by expert, over ${manifest.gates.rows.toLocaleString("en")} validation rows`, rows: names, columns: namesOf(manifest), values: names.map((name) => ofGate(manifest, name, manifest.gates.tasks[name].utilisation)) });
+    const figures = [["Weighs most where", "raising"], ["Lost without it", "without"], ["Where it leads", "leading_expert"], ...(hasOwn(manifest) ? [["Shared, or of a task", "own_experts"]] : [])].map(([text, term]) => h("span", {}, ...explained(text, term)));
     return card(["Who does what", explain("utilisation")], map, h("div", { class: "row soft" }, "Of each expert below: ", ...figures));
   }
 
@@ -74,20 +74,14 @@ class ExpertsView {
     const { sentence, byTask } = purposes(manifest, expert);
     const rows = manifest.tasks.map((task) => this.line(task, expert, byTask.get(task.name)));
     const columns = ["Task", { title: "Share in training", number: true }, { title: "Share now (1 h)", number: true }, "Weighs most where", "Lost without it", "Where it leads"];
-    return h("details", { class: "card expert", open, data: { expert } }, h("summary", {}, h("h2", { text: expertName(expert) }), h("span", { class: "soft", text: sentence })), plainTable({ caption: `What ${expertName(expert)} does for each task`, columns, rows }));
+    return h("details", { class: "card expert", open, data: { expert } }, h("summary", {}, h("h2", { text: nameOf(manifest, expert) }), h("span", { class: "soft", text: sentence })), plainTable({ caption: `What ${nameOf(manifest, expert)} does for each task`, columns, rows }));
   }
 
   line(task, expert, cells) {
     const { gates } = this.context.manifest;
     const now = this.live?.tasks[task.name]?.utilisation?.[expert] ?? null;
-    const own = this.sees(task, expert);
-    if (!own) return [task.name, "–", "–", "not seen by this task", "–", "–"];
+    if (!sees(this.context.manifest, task.name, expert)) return [task.name, "–", "–", "not seen by this task", "–", "–"];
     return [task.name, weight(gates.tasks[task.name].utilisation[expert]), weight(now), where(cells), this.lost(task, expert), this.leads(task, expert, gates.tasks[task.name].top_expert_share[expert])];
-  }
-
-  sees(task, expert) {
-    const { gates, tasks } = this.context.manifest;
-    return gates.average_logits[tasks.indexOf(task)][expert] !== null;
   }
 
   /** What the validation rows say; a file of an older trainer does not. */

@@ -2,7 +2,8 @@
 import { card, h } from "../dom.js";
 import { explain, explained } from "../explain.js";
 import { seen } from "../fields.js";
-import { count, expertNames, number, percent, probability } from "../format.js";
+import { namesOf, ofGate } from "../experts.js";
+import { count, number, percent, probability } from "../format.js";
 import { roleOf } from "../served.js";
 import { heatmap, plainTable } from "../tables.js";
 
@@ -44,12 +45,13 @@ function base({ kind, baseline }) {
   return kind === "binary" ? probability(constant) : number(constant);
 }
 
-function baselineCard({ gates, tasks, experts }) {
+function baselineCard(manifest) {
+  const { gates, tasks } = manifest;
   if (!gates) return card("Gates", h("p", { class: "soft", text: "This architecture has no gates, so there is nothing to inspect." }));
   const names = tasks.map((task) => task.name);
   return card(["Gates on the validation rows", explain("utilisation")],
     h("p", { class: "soft", text: `The mean weight each task gives each expert over ${count(gates.rows)} rows: the baseline that live traffic is compared with.` }),
-    heatmap({ caption: "Baseline utilisation, tasks by experts", rows: names, columns: expertNames(experts), values: names.map((name) => gates.tasks[name].utilisation) }),
+    heatmap({ caption: "Baseline utilisation, tasks by experts", rows: names, columns: namesOf(manifest), values: names.map((name) => ofGate(manifest, name, gates.tasks[name].utilisation)) }),
     names.length > 1 ? h("p", { class: "soft" }, ...explained("How alike the tasks weigh the experts: 1 the same on every row, 0 none in common.", "similarity")) : null,
     names.length > 1 ? heatmap({ caption: "Similarity of the tasks' gates", rows: names, columns: names, values: gates.similarity, small: true }) : null);
 }

@@ -3,7 +3,8 @@ import * as calls from "../calls.js";
 import { card, choice, h } from "../dom.js";
 import { explain } from "../explain.js";
 import { forest } from "../forest.js";
-import { count, expertName, number, percent } from "../format.js";
+import { nameOf } from "../experts.js";
+import { count, number, percent } from "../format.js";
 import { verdictPill } from "../levels.js";
 import { Poll } from "../polling.js";
 import { plainTable } from "../tables.js";
@@ -77,7 +78,7 @@ class QualityView {
       this.segments(task, common),
       card("Over time", forest({ caption: `${task.task} over time`, first: this.found.by === "hour" ? "Hour (UTC)" : "Day (UTC)", lines: task.by_time.map((part) => timeLine(task, part)).reverse(), ...common })),
       task.by_expert.length ? card(["By leading expert", explain("leading_expert")],
-        forest({ caption: `${task.task} by the expert of the largest weight`, first: "Expert", lines: task.by_expert.map((part) => expertLine(task, part)), ...common })) : h("div", {}),
+        forest({ caption: `${task.task} by the expert of the largest weight`, first: "Expert", lines: task.by_expert.map((part) => expertLine(this.context.manifest, task, part)), ...common })) : h("div", {}),
     ];
   }
 
@@ -86,7 +87,7 @@ class QualityView {
     if (!features.length) return card(["Segments", explain("segment")], h("p", { class: "soft", text: UNASKED }));
     const chosen = features.includes(this.feature) ? task.segments.filter(({ feature }) => feature === this.feature) : task.segments;
     const parts = worstFirst(task, chosen);
-    const lines = parts.slice(0, this.every ? parts.length : SEGMENTS_SHOWN).map((part) => segmentLine(task, part));
+    const lines = parts.slice(0, this.every ? parts.length : SEGMENTS_SHOWN).map((part) => segmentLine(this.context.manifest, task, part));
     const more = parts.length > lines.length ? h("button", { type: "button", text: `Show all ${parts.length} segments`, on: { click: () => this.choose({ every: true }) } }) : null;
     const choose = features.length > 1 ? choice("Feature", [["", "all"], ...features.map((name) => [name, name])], features.includes(this.feature) ? this.feature : "", (feature) => this.choose({ feature })) : null;
     return card(["Segments, the worst first", explain("segment")], choose ?? "", forest({ caption: `${task.task} by segment`, first: "Segment", lines, ...common }), more ?? "");
@@ -99,19 +100,19 @@ function verdictLine({ task, verdict, metrics, labelled, share_labelled: share, 
 }
 
 const timeLine = (task, part) => ({ name: part.from_utc, rows: part.rows, verdict: judge(task, part) });
-const segmentLine = (task, part) => ({ name: `${part.feature} = ${part.value === "" ? "(missing)" : part.value}`, rows: part.rows, verdict: part.verdict, more: leading(task, part) });
+const segmentLine = (manifest, task, part) => ({ name: `${part.feature} = ${part.value === "" ? "(missing)" : part.value}`, rows: part.rows, verdict: part.verdict, more: leading(manifest, task, part) });
 
-function expertLine(task, part) {
+function expertLine(manifest, task, part) {
   const { mean_weight_right: right, mean_weight_wrong: wrong } = part;
   const more = wrong === null ? null : h("span", { class: "soft block", text: `mean weight ${number(right)} in rows answered right, ${number(wrong)} in wrong ones` });
-  return { name: expertName(part.expert), rows: part.rows, verdict: judge(task, part), more };
+  return { name: nameOf(manifest, part.expert), rows: part.rows, verdict: judge(task, part), more };
 }
 
 /** The experts that lead in a segment, those of most rows first. */
-function leading(task, { by_expert: parts = [] }) {
+function leading(manifest, task, { by_expert: parts = [] }) {
   const most = [...parts].sort((a, b) => b.rows - a.rows).slice(0, 3);
   if (!most.length) return null;
-  const one = (part) => `${expertName(part.expert)} in ${count(part.rows)}${part.metrics?.[task.verdict.metric] ? ` (${number(part.metrics[task.verdict.metric].value)})` : ""}`;
+  const one = (part) => `${nameOf(manifest, part.expert)} in ${count(part.rows)}${part.metrics?.[task.verdict.metric] ? ` (${number(part.metrics[task.verdict.metric].value)})` : ""}`;
   return h("span", { class: "soft block", text: `led by ${most.map(one).join(", ")}` });
 }
 

@@ -3,7 +3,8 @@ import * as calls from "../calls.js";
 import { cellNames, isOrdered } from "../cells.js";
 import { card, choice, h } from "../dom.js";
 import { explain } from "../explain.js";
-import { count, expertNames, number, percent, probability } from "../format.js";
+import { namesOf, ofGate } from "../experts.js";
+import { count, number, percent, probability } from "../format.js";
 import { levelPill } from "../levels.js";
 import { Poll, WINDOWS } from "../polling.js";
 import { heatmap, plainTable } from "../tables.js";
@@ -63,9 +64,10 @@ class SegmentsView {
   }
 
   gates(answer, segments) {
+    const { manifest } = this.context;
     if (!answer.baseline[this.task]) return [];
     const rows = ["training, all rows", ...segments.map(({ name }) => name)];
-    const map = heatmap({ caption: `Utilisation for ${this.task} by segment`, rows, columns: expertNames(answer.experts), values: [answer.baseline[this.task], ...segments.map(({ tasks }) => tasks[this.task].utilisation)] });
+    const map = heatmap({ caption: `Utilisation for ${this.task} by segment`, rows, columns: namesOf(manifest), values: [answer.baseline[this.task], ...segments.map(({ tasks }) => tasks[this.task].utilisation)].map((values) => ofGate(manifest, this.task, values)) });
     const judged = segments.map(({ name, effective_rows: rows_, tasks }) => [name, levelPill(tasks[this.task].level), number(tasks[this.task].jensen_shannon), count(Math.round(rows_))]);
     const columns = ["Value", "Apart from training as a whole", { title: "Jensen-Shannon", number: true }, { title: "Sampled rows", number: true }];
     return [card([`Gate of ${this.task}`, explain("utilisation")], map),

@@ -70,7 +70,7 @@ class SidesView {
 
   answered({ found, canary }) {
     const text = found === null ? ALONE : found.rows ? `${count(found.rows)} rows of the served version's traffic, a sample that one worker has kept, answered by both.` : SILENT;
-    morph(this.place, h("div", {}, h("p", { class: "soft", text }), ...(found?.rows ? comparedTables(found, [found.version, found.other]) : [])));
+    morph(this.place, h("div", {}, h("p", { class: "soft", text }), ...(found?.rows ? comparedTables(found, [found.version, found.other], this.context.manifests) : [])));
     this.canary.replaceChildren(canary ? card(["Canary as it runs", explain("canary")], h("p", { text: running(canary) })) : "");
   }
 }

@@ -3,7 +3,8 @@ import * as api from "../api.js";
 import { LineChart } from "../charts.js";
 import { card, choice, h, morph } from "../dom.js";
 import { explain, explained } from "../explain.js";
-import { compact, count, expertNames } from "../format.js";
+import { namesOf } from "../experts.js";
+import { compact, count } from "../format.js";
 import { ages, joined, swapMarks } from "../timeline.js";
 import { driftCard, fleetCard, similarityCard, utilisationCard, verdict } from "../traffic_cards.js";
 
@@ -46,7 +47,7 @@ class TrafficView {
   buildCharts() {
     const tasks = this.manifest.tasks.map((task) => task.name);
     this.entropyChart = new LineChart({ title: "Normalised entropy: 1 spreads over all experts, 0 uses one", labels: tasks, beside: explain("entropy") });
-    this.useCharts = new Map(tasks.map((task) => [task, new LineChart({ title: `Utilisation of ${task}`, labels: expertNames(this.manifest.experts), beside: explain("utilisation") })]));
+    this.useCharts = new Map(tasks.map((task) => [task, new LineChart({ title: `Utilisation of ${task}`, labels: namesOf(this.manifest), beside: explain("utilisation") })]));
     const grid = h("div", { class: "grid" });
     const draw = (chosen) => {
       this.charts.forEach((chart) => chart.destroy());
@@ -136,7 +137,7 @@ class TrafficView {
     try {
       const report = await api.trafficOfAll(this.context.name, window);
       if (this.summing !== window) return;
-      morph(this.all, h("div", {}, fleetCard(report, this.manifest.experts)));
+      morph(this.all, h("div", {}, fleetCard(report, this.manifest)));
     } catch (error) {
       this.all.replaceChildren(h("p", { class: "notice", text: error.message }));
     }

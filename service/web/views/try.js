@@ -6,7 +6,8 @@ import { doubts } from "../doubts.js";
 import { explain, explained } from "../explain.js";
 import { goldenRows } from "../fields.js";
 import { RowForm, parseRow } from "../form.js";
-import { aligned, expertNames } from "../format.js";
+import { namesOf, ofGate } from "../experts.js";
+import { aligned } from "../format.js";
 import { bringIntoSight, panes } from "../layout.js";
 import { doubtNotice, predictionBoxes } from "../predictions.js";
 import { roleOf } from "../served.js";
@@ -141,7 +142,7 @@ class TryView {
     };
     const why = h("button", { type: "button", text: "Which features moved the gates?", on: { click: ask({ contributions: true, top_k: topK(this.manifest) }, (a) => this.contributions(a)) } });
     const without = h("button", { type: "button", text: "What if an expert were left out?", on: { click: ask({ ablation: true }, (a) => this.ablation(a)) } });
-    const map = heatmap({ caption: "Gate weights of this row; the outlined expert weighs most", rows: names, columns: expertNames(this.manifest.experts), values: names.map((name) => gates[name]), mark: (r, c) => c === tops[r] });
+    const map = heatmap({ caption: "Gate weights of this row; the outlined expert weighs most", rows: names, columns: namesOf(this.manifest), values: names.map((name) => ofGate(this.manifest, name, gates[name])), mark: (r, c) => c === tops[r] });
     return card(["Gates", explain("gate_weights")], map, h("div", { class: "row" }, why, without), more);
   }
 
@@ -153,14 +154,14 @@ class TryView {
   }
 
   ablation(answer) {
-    const { tasks: manifest, experts } = this.manifest;
+    const { tasks: manifest } = this.manifest;
     const { tasks } = answer.rows[0];
     const unit = ({ kind }) => (kind === "regression" ? 1 : 100);
-    const moves = manifest.map((task) => tasks[task.name].ablation.map((move) => unit(task) * largest(move)));
+    const moves = manifest.map((task) => ofGate(this.manifest, task.name, tasks[task.name].ablation.map((move) => unit(task) * largest(move))));
     const formats = moves.map(aligned);
     const scale = moves.map((line) => Math.max(...line.map(Math.abs), 1e-12));
     const rows = manifest.map((task) => (task.kind === "regression" ? task.name : `${task.name}, % points`));
-    const map = heatmap({ caption: "Change of each prediction without the expert", rows, columns: expertNames(experts), values: moves, format: (v, r) => formats[r](v), share: (v, r) => Math.abs(v) / scale[r] });
+    const map = heatmap({ caption: "Change of each prediction without the expert", rows, columns: namesOf(this.manifest), values: moves, format: (v, r) => formats[r](v), share: (v, r) => Math.abs(v) / scale[r] });
     const sentence = "One expert is left out at a time, and the gate spreads its weight over the rest; of several classes, the one that moves most. 0 is nothing beside the task's greatest change.";
     return h("div", { class: "stack" }, h("p", { class: "soft" }, ...explained(sentence, "ablation")), map);
   }

@@ -43,7 +43,7 @@ class VersionsView {
     if (shadowed(state.shadow) === null) this.shadow.replaceChildren();
     else {
       try {
-        morph(this.shadow, h("div", {}, shadowCard(await api.shadow(name, this.operation.secret))));
+        morph(this.shadow, h("div", {}, shadowCard(await api.shadow(name, this.operation.secret), this.context.manifests)));
       } catch (error) {
         const refused = [401, 403].includes(error.status);
         this.shadow.replaceChildren(card("Shadow", h("p", { class: "soft", text: refused ? `What it has found is told to an admin, whose key may be given below. ${error.message}` : error.message })));

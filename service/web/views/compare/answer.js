@@ -1,7 +1,8 @@
 /** What differs between two rows: predictions, values, gates, contributions. */
 import { card, choice, h } from "../../dom.js";
 import { explain } from "../../explain.js";
-import { aligned, expertName, expertNames, number, probability, signed, weight } from "../../format.js";
+import { nameOf, namesOf, ofGate } from "../../experts.js";
+import { aligned, number, probability, signed, weight } from "../../format.js";
 import { shown } from "../../row_choice.js";
 import { heatmap, plainTable } from "../../tables.js";
 
@@ -27,9 +28,9 @@ export function changesCard(names, one, other) {
 
 export function gatesCard(manifest, { rows: [a, b] }) {
   const names = manifest.tasks.map(({ name }) => name);
-  const columns = expertNames(manifest.experts);
-  const gates = (row) => names.map((name) => row.tasks[name].gate_weights);
-  const moved = names.map((name) => b.tasks[name].gate_weights.map((value, e) => value - a.tasks[name].gate_weights[e]));
+  const columns = namesOf(manifest);
+  const gates = (row) => names.map((name) => ofGate(manifest, name, row.tasks[name].gate_weights));
+  const moved = names.map((name) => ofGate(manifest, name, b.tasks[name].gate_weights.map((value, e) => value - a.tasks[name].gate_weights[e])));
   const most = Math.max(...moved.flat().map(Math.abs), 1e-9);
   const map = (caption, values, rest = {}) => heatmap({ caption, rows: names, columns, values, ...rest });
   const difference = map("Difference, row B less row A", moved, { format: aligned(moved.flat()), share: (value) => Math.abs(value) / most });
@@ -56,16 +57,16 @@ function contributionBlock(manifest, task, gate, before) {
   const seen = gate.contributions.map((entry, e) => e).filter((e) => gate.contributions[e] !== null);
   const gains = seen.map((e) => gate.gate_weights[e] - before.gate_weights[e]);
   const place = h("div", {});
-  const show = (expert) => place.replaceChildren(changeTable(task, expert, gate.contributions[expert].features));
+  const show = (expert) => place.replaceChildren(changeTable(manifest, task, expert, gate.contributions[expert].features));
   const first = seen[gains.indexOf(Math.max(...gains))];
   show(first);
-  return h("div", { class: "stack tight" }, choice("Towards", seen.map((e) => [e, `${expertName(e)}: ${weight(before.gate_weights[e])} → ${weight(gate.gate_weights[e])}`]), first, (value) => show(Number(value))), place);
+  return h("div", { class: "stack tight" }, choice("Towards", seen.map((e) => [e, `${nameOf(manifest, e)}: ${weight(before.gate_weights[e])} → ${weight(gate.gate_weights[e])}`]), first, (value) => show(Number(value))), place);
 }
 
-function changeTable(task, expert, features) {
+function changeTable(manifest, task, expert, features) {
   const moved = features.filter(({ change }) => change !== 0);
   if (!moved.length) return h("p", { class: "soft", text: "No feature contributes otherwise." });
   const format = aligned(moved.flatMap(({ centred, change }) => [centred, change]));
   const rows = moved.map(({ feature, centred, change }) => [feature, format(centred - change), format(centred), format(change)]);
-  return plainTable({ caption: `Change of contributions to the gate logit of ${expertName(expert)} for ${task}`, columns: ["Feature", number3("In row A"), number3("In row B"), number3("Change")], rows });
+  return plainTable({ caption: `Change of contributions to the gate logit of ${nameOf(manifest, expert)} for ${task}`, columns: ["Feature", number3("In row A"), number3("In row B"), number3("Change")], rows });
 }

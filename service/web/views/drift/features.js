@@ -3,7 +3,8 @@ import { cellNames, isOrdered } from "../../cells.js";
 import { distribution } from "../../distribution.js";
 import { card, choice, h } from "../../dom.js";
 import { explain } from "../../explain.js";
-import { expertName, number, percent, signed, weight } from "../../format.js";
+import { nameOf } from "../../experts.js";
+import { number, percent, signed, weight } from "../../format.js";
 import { levelPill } from "../../levels.js";
 
 const FIRST_SHOWN = 12;
@@ -126,12 +127,12 @@ class FeatureLine {
       : distribution({ caption: `Distribution of ${this.name}, in training and now`, names: cellNames(this.manifest, this.name), shares: this.cells, ordered: isOrdered(this.manifest, this.name) });
     const kinds = [["missing", "Missing"], ["unknown", "Unknown to training"], ["out_of_range", "Out of range"]].filter(([key]) => this.figures?.[key]);
     const facts = kinds.map(([key, title]) => h("div", {}, h("dt", { text: title }), h("dd", { text: `${percent(this.figures[key].now)} (training ${percent(this.figures[key].baseline)})` })));
-    this.body.replaceChildren(h("dl", { class: "figures" }, ...facts), ...this.gates.map(partSentence), shown);
+    this.body.replaceChildren(h("dl", { class: "figures" }, ...facts), ...this.gates.map((gate) => partSentence(this.manifest, gate)), shown);
   }
 }
 
 /** A feature's part in the drift of one gate, with the experts whose logits it shifts most. */
-function partSentence({ task, moved_weight: moved, logit_shift: shifts }) {
+function partSentence(manifest, { task, moved_weight: moved, logit_shift: shifts }) {
   const seen = shifts.map((shift, expert) => ({ shift, expert })).filter(({ shift }) => shift !== null).sort((a, b) => Math.abs(b.shift) - Math.abs(a.shift));
-  return h("p", { text: `Gate of ${task}: moves ${weight(moved)} of the weight; logits ${seen.slice(0, 4).map(({ shift, expert }) => `${expertName(expert)} ${signed(shift)}`).join(", ")}.` });
+  return h("p", { text: `Gate of ${task}: moves ${weight(moved)} of the weight; logits ${seen.slice(0, 4).map(({ shift, expert }) => `${nameOf(manifest, expert)} ${signed(shift)}`).join(", ")}.` });
 }

@@ -19,7 +19,7 @@ export function findings(manifest, traffic, drift, quality) {
   return traffic.task_names.filter((name) => hasDrifted(traffic.tasks[name].drift?.level)).map((name) => {
     const gate = drift?.gates[name] ?? null;
     const judged = taskOf(quality, traffic.version, name);
-    const causes = (gate?.because ?? []).filter((cause, i) => i === 0 || cause.moved_weight >= LEAST_MOVED).slice(0, MOST_CAUSES).map((cause) => explainCause(manifest, drift, judged, cause));
+    const causes = (gate?.because ?? []).filter((cause, i) => i === 0 || cause.moved_weight >= LEAST_MOVED).slice(0, MOST_CAUSES).map((cause) => explainCause(manifest, drift, judged, { ...cause, was: traffic.baseline.tasks[name].utilisation }));
     return { task: name, level: traffic.tasks[name].drift.level, ...moves(traffic, name), divergence: gate?.jensen_shannon ?? null, causes, judged, threshold: traffic.thresholds.jensen_shannon.moderate };
   });
 }
@@ -32,13 +32,20 @@ function moves(traffic, name) {
 }
 
 /** A cause with the value that came more often, what is wrong with its values, and what the labels say of it. */
-function explainCause(manifest, drift, judged, cause) {
+function explainCause(manifest, drift, judged, { was, ...cause }) {
   const figures = drift.features[cause.feature];
   const names = cellNames(manifest, cause.feature);
   const top = figures?.cells ? risen(figures.cells)[0] : null;
   const value = top ? { ...top, name: names[top.cell] } : null;
-  const shifts = cause.logit_shift.map((shift, expert) => ({ shift, expert })).filter(({ shift }) => shift !== null).sort((a, b) => b.shift - a.shift);
-  return { ...cause, value, towards: shifts[0]?.expert ?? null, away: shifts.at(-1)?.expert ?? null, faults: figures ? faults(figures) : [], there: judged && there(judged, cause.feature, value) };
+  const moved = weightMoved(cause.logit_shift, was);
+  return { ...cause, value, towards: moved[0]?.expert ?? null, away: moved.at(-1)?.expert ?? null, faults: figures ? faults(figures) : [], there: judged && there(judged, cause.feature, value) };
+}
+
+/** Where shifts of logits move the weight, to first order, the greatest gain first: an expert without weight gives none away. */
+function weightMoved(shifts, was) {
+  const seen = shifts.map((shift, expert) => ({ shift, expert })).filter(({ shift }) => shift !== null);
+  const mean = seen.reduce((sum, { shift, expert }) => sum + was[expert] * shift, 0);
+  return seen.map(({ shift, expert }) => ({ expert, gain: was[expert] * (shift - mean) })).sort((a, b) => b.gain - a.gain);
 }
 
 /** Shares of values that are missing, unknown or out of range, where they have grown. */

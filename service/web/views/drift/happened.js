@@ -2,7 +2,8 @@
 import { card, h } from "../../dom.js";
 import { explain } from "../../explain.js";
 import { findings } from "./findings.js";
-import { expertName, number, percent, weight } from "../../format.js";
+import { nameOf } from "../../experts.js";
+import { count, number, percent, weight } from "../../format.js";
 import { levelPill, verdictPill } from "../../levels.js";
 import { metricName, WORSE, written } from "../../verdicts.js";
 
@@ -31,7 +32,7 @@ function taskFinding(context, finding, quality, window) {
 }
 
 const sentence = (...parts) => h("p", {}, ...parts);
-const expertLink = (context, expert) => h("a", { href: context.href("experts", { expert }), text: expertName(expert) });
+const expertLink = (context, expert) => h("a", { href: context.href("experts", { expert }), text: nameOf(context.manifest, expert) });
 const joined = (nodes) => nodes.flatMap((node, i) => (i === 0 ? [node] : [i === nodes.length - 1 ? " and " : ", ", node]).flat());
 
 function tookOver(context, { took, gave }) {
@@ -45,29 +46,30 @@ function because(context, { causes }, window) {
   return causes.map((cause) => {
     const link = h("a", { href: context.href("drift", { feature: cause.feature, window }), text: cause.feature });
     const value = cause.value ? `: “${cause.value.name}” is ${percent(cause.value.now)} of the rows, ${percent(cause.value.was)} in training` : "";
-    return sentence(link, ` moves ${weight(cause.moved_weight)} of the weight, most towards ${expertName(cause.towards)} and away from ${expertName(cause.away)}${value}.`);
+    return sentence(link, ` moves ${weight(cause.moved_weight)} of the weight, most towards ${nameOf(context.manifest, cause.towards)} and away from ${nameOf(context.manifest, cause.away)}${value}.`);
   });
 }
 
 function worseThere(context, { task, causes, judged }, { reason }) {
+  if (judged?.labelled === 0) return [sentence("Not known: no labels of this task have come for the rows of this version.")];
   if (!judged) return [sentence(reason ?? "Not known: no labels of this task have been joined for this version.")];
   const parts = causes.map((cause) => [cause, cause.there]).filter(([, there]) => there);
-  const whole = sentence("All rows: ", verdictPill(judged.verdict.state), ...(judged.verdict.metric ? [` ${metricName(judged.verdict.metric)} ${number(judged.verdict.value)}, ${number(judged.verdict.test)} on the test rows.`] : ["."]));
+  const whole = sentence("All rows: ", verdictPill(judged.verdict.state), ...(judged.verdict.metric ? [` ${metricName(judged.verdict.metric)} ${number(judged.verdict.value)}, ${number(judged.verdict.test)} on the test rows.`] : [` ${count(judged.labelled)} labelled rows.`]));
   const told = parts.map(([cause, { value, verdict, rows }]) => sentence(h("a", { href: context.href("quality", { task, feature: cause.feature }), text: `${cause.feature} = ${value}` }), ": ", verdictPill(verdict.state),
-    verdict.estimate ? ` ${metricName(verdict.metric)} ${written(verdict.estimate)} over ${rows} labelled rows, ${number(judged.verdict.test)} on the test rows.` : ` ${rows} labelled rows.`));
+    verdict.estimate ? ` ${metricName(verdict.metric)} ${written(verdict.estimate)} over ${count(rows)} labelled rows, ${number(judged.verdict.test)} on the test rows.` : ` ${count(rows)} labelled rows.`));
   const unasked = causes[0] && !causes[0].there ? [sentence(`Not evaluated by ${causes[0].feature}: run scripts.evaluate with --segment ${causes[0].feature}.`)] : [];
   return [...told, whole, ...unasked];
 }
 
 function broughtBack(context, { causes, divergence, threshold, judged }) {
   const helping = causes.filter((cause) => cause.jensen_shannon_without < HELPS * divergence).sort((a, b) => a.jensen_shannon_without - b.jensen_shannon_without);
-  const nodes = helping.map(({ feature, jensen_shannon_without: left }) => sentence(`${feature} as in training: the divergence would be ${short(left)} in place of ${short(divergence)}${divergence >= threshold && left < threshold ? ", which is no drift" : ""}.`));
+  const nodes = helping.map(({ feature, jensen_shannon_without: left }) => sentence(`${feature} as in training: the gate would be ${percent(1 - left / divergence, 0)} nearer to its baseline (divergence ${short(left)} in place of ${short(divergence)}${divergence >= threshold && left < threshold ? ", which is no drift" : ""}).`));
   if (causes.length && !helping.length) nodes.push(sentence(`No feature by itself: with each of these as in training the divergence would stay near ${short(divergence)}.`));
   nodes.push(...causes.flatMap(({ feature, faults }) => faults.map(({ text, now, baseline }) => sentence(`${percent(now)} of the values of ${feature} are ${text} (${percent(baseline)} in training): look at where they come from.`))));
   const worse = judged?.verdict.state === WORSE || causes.some(({ there }) => there?.verdict.state === WORSE);
   const versions = h("a", { href: context.href("versions"), text: "another version" });
   if (worse) nodes.push(sentence("The rows are answered worse: train on labelled rows like these (scripts.train with --from latest), or serve ", versions, "."));
-  else if (judged) nodes.push(sentence("The labels do not say that it is worse: if such rows are to stay, train on them, and they become the baseline."));
+  else if (judged?.verdict.metric) nodes.push(sentence("The labels do not say that it is worse: if such rows are to stay, train on them, and they become the baseline."));
   return nodes.length ? nodes : [sentence("Not known without the features behind it.")];
 }
 

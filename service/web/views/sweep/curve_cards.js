@@ -2,7 +2,8 @@
 import { curves } from "../../curves.js";
 import { card, h } from "../../dom.js";
 import { explain } from "../../explain.js";
-import { expertName, number, percent, probability, weight } from "../../format.js";
+import { nameOf, ofGate } from "../../experts.js";
+import { number, percent, probability, weight } from "../../format.js";
 import { plainTable } from "../../tables.js";
 import { moment } from "./values.js";
 
@@ -40,17 +41,17 @@ function predictionFigure(task, predictions) {
 
 function gateFigure(manifest, name, predictions) {
   const seen = manifest.gates.average_logits[manifest.tasks.findIndex((task) => task.name === name)];
-  const lines = seen.map((logit, e) => ({ logit, label: expertName(e), values: predictions.map(({ gate_weights: gates }) => gates[name][e]) })).filter(({ logit }) => logit !== null);
+  const lines = seen.map((logit, e) => ({ logit, label: nameOf(manifest, e), values: predictions.map(({ gate_weights: gates }) => gates[name][e]) })).filter(({ logit }) => logit !== null);
   return { title: `Gate of ${name}`, lines, range: [0, 1], writeY: number };
 }
 
 /** All tasks at one value: prediction, and the experts that weigh most. */
 function read(manifest, { tasks, gate_weights: gates }) {
-  const rows = manifest.tasks.map((task) => [task.name, text(task, tasks[task.name]), gates ? top(gates[task.name]) : "–"]);
+  const rows = manifest.tasks.map((task) => [task.name, text(task, tasks[task.name]), gates ? top(manifest, ofGate(manifest, task.name, gates[task.name])) : "–"]);
   return plainTable({ caption: "Predictions and gates at the value", columns: ["Task", { title: "Prediction", number: true }, "Experts of most weight"], rows });
 }
 
-const top = (weights) => weights.map((value, e) => [value, e]).sort((a, b) => b[0] - a[0]).slice(0, 3).map(([value, e]) => `${expertName(e)} ${weight(value)}`).join(", ");
+const top = (manifest, weights) => weights.map((value, e) => [value, e]).filter(([value]) => value !== null).sort((a, b) => b[0] - a[0]).slice(0, 3).map(([value, e]) => `${nameOf(manifest, e)} ${weight(value)}`).join(", ");
 
 /** A prediction in a few characters; of classes the likeliest. */
 export function text(task, value) {
