@@ -12,17 +12,21 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.support.live_model import live
 from tests.support.server import running
 
 pytestmark = pytest.mark.browser
 TASKS = [f"{task}{number}" for number in ("", "_1", "_2", "_3") for task in ("price", "sold", "grade")]
 
+ANSWERS = {"Compare": "#compared table", "Sweep": "#swept .card"}  # what a view has once its button was pressed
+
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, hand_model: Callable[..., Path]) -> Iterator[str]:
     models = tmp_path_factory.mktemp("models")
-    hand_model(models, "widest", kind="widest", tasks=TASKS, experts=32)
-    with running(models, workers="1") as service:
+    large: dict[str, Any] = {"kind": "widest", "tasks": TASKS, "experts": 32}
+    hand_model(models, "widest", **large, edit=live(**large))
+    with running(models, workers="1", segments="widest=x0") as service:
         rows = [{f"x{f}": i for f in range(5)} for i in range(80)]
         body = json.dumps({"instances": rows}).encode()
         request = urllib.request.Request(f"{service.url}/v1/predict", body, {"Content-Type": "application/json"})
@@ -45,6 +49,9 @@ def test_every_view_of_the_widest_model_holds_at_every_width(page: Page, address
     for name in links:
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.locator("main > section:not([hidden]) .card").first).to_be_visible()
+        if name in ANSWERS:
+            page.locator("main > section:not([hidden])").get_by_role("button", name=name, exact=True).click()
+            expect(page.locator(ANSWERS[name]).first).to_be_visible()
         for width in (390, 768, 1280, 1920):
             page.set_viewport_size({"width": width, "height": 900})
             assert too_wide(page) <= 0, f"{name} is too wide for {width} px"

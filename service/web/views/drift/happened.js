@@ -17,7 +17,7 @@ export function happened(context, { drift, traffic, quality, window }) {
 }
 
 function quiet(traffic, drift) {
-  if (!drift.rows) return "No rows came in this window. Send some, and what they change appears here within a few seconds.";
+  if (!drift.rows) return "No rows came in this window. Choose a longer one; or send some, and what they change appears here within a few seconds.";
   const moved = drift.drifted.length ? `These features have moved, and no gate because of them: ${drift.drifted.slice(0, 5).join(", ")}.` : "No feature has moved beyond its threshold.";
   if (!traffic) return `This model has no gates that could drift. ${moved}`;
   const unsure = traffic.task_names.some((name) => traffic.tasks[name].drift?.level === "too_few_rows");
