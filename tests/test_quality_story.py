@@ -1,7 +1,5 @@
 """Census by two replicas: a segment arrives, drift names it, labels show where the model fails."""
 
-import csv
-import gzip
 import json
 import os
 import urllib.error
@@ -22,21 +20,13 @@ from sklearn import metrics as sk
 from batch.quality.evaluation import Evaluation, evaluate
 from batch.quality.judge import Rules
 from batch.quality.models import Versions
-from scripts.train import main
 from service.artifact.file import read_model
-from service.artifact.manifest import Manifest
-from tables.config import TableData
 from tests.support.metrics import awaited
 from tests.support.server import running
+from tests.support.shifted_census import ask, send, trained
 
 SEGMENT = ("tax_filer_status", "Joint both 65+")
-USUAL, FEW, SHIFTED, AT_ONCE = 1500, 200, 600, 100
-
-
-def ask(url: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data, {"Content-Type": "application/json"})) as answer:
-        return json.load(answer)
+USUAL, FEW, SHIFTED = 1500, 200, 600
 
 
 def ready(url: str) -> bool:
@@ -53,27 +43,8 @@ def census(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[st
     data = os.environ.get("MMOE_DATA", "")
     if not (Path(data) / "census").is_dir():
         pytest.skip("MMOE_DATA names no directory that holds census/")
-    from model.config.run import load_config
-
-    models, path = (
-        tmp_path_factory.mktemp("census"),
-        Path(__file__).parent.parent / "scripts/configs/census_income.toml",
-    )
-    assert main([str(path), "--models", str(models), "--set", "train.epochs=2"]) == 0
-    config = load_config(path)
-    assert isinstance(config.data, TableData)
-    with gzip.open(Path(data) / config.data.paths[0], "rt", encoding="utf-8") as file:
-        lines = [dict(zip(config.data.columns, line, strict=True)) for line in csv.reader(file, skipinitialspace=True)]
-    return models, lines
-
-
-def sent(url: str, manifest: Manifest, lines: list[dict[str, str]], first: int) -> None:
-    """Send rows, each with a key."""
-    numbers, names = {feature.name for feature in manifest.numeric}, manifest.feature_names
-    for start in range(0, len(lines), AT_ONCE):
-        part = [{n: float(r[n]) if n in numbers else r[n] for n in names} for r in lines[start : start + AT_ONCE]]
-        keys = [f"person-{first + start + place}" for place in range(len(part))]
-        ask(f"{url}/v1/models/census_income:predict", {"instances": part, "keys": keys})
+    models = tmp_path_factory.mktemp("census")
+    return models, trained(Path(data), models, epochs=2)
 
 
 def an_hour_later(labels: Path) -> None:
@@ -105,9 +76,9 @@ def test_a_segment_is_found_explained_and_judged(
     with running(models, **settings) as one, running(models, **settings) as two:
         for service in (one, two):
             awaited(lambda url=service.url: ready(url), True)  # type: ignore[misc]
-        sent(one.url, manifest, usual, 0)
-        sent(two.url, manifest, usual[:FEW], USUAL)
-        sent(two.url, manifest, shifted, USUAL + FEW)
+        send(one.url, manifest, usual, 0)
+        send(two.url, manifest, usual[:FEW], USUAL)
+        send(two.url, manifest, shifted, USUAL + FEW)
         path = f"{two.url}/v1/models/census_income"
         awaited(lambda: ask(f"{path}/gates?window=5m")["rows"], FEW + SHIFTED)
         assert awaited(lambda: ask(f"{path}/drift?window=5m")["drifted"], [SEGMENT[0]]) == [SEGMENT[0]]
