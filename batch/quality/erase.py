@@ -51,11 +51,12 @@ def erase(key: str, predictions: Iterable[Path], labels: Iterable[Path]) -> Eras
 def erase_joined(key: str, out: Path) -> list[Path]:
     """Delete the files of joined rows that hold a key, of every model; returns which."""
     holding = "SELECT count(*) FROM read_parquet(?) WHERE key = ?"
-    held = [
-        path
-        for path in sorted(out.glob("*/rows-*.parquet"))
-        if duckdb.execute(holding, [str(path), key]).fetchone() != (0,)
-    ]
+    with duckdb.connect() as database:
+        held = [
+            path
+            for path in sorted(out.glob("*/rows-*.parquet"))
+            if database.execute(holding, [str(path), key]).fetchall() != [(0,)]
+        ]
     for path in held:
         path.unlink()
     return held

@@ -212,19 +212,22 @@ class FeatureReader:
         if kinds == {dict}:
             if set(map(len, instances)) == {len(self.names)}:
                 return list(map(self._pick_numbers, instances)), list(map(self._pick_others, instances))
-            if not all(row.keys() <= self._known for row in instances):
-                raise KeyError
-            complete: list[Row] = [tuple(map(row.get, self.names)) for row in instances]
+            complete: list[Row] = [self._in_order(row) for row in instances]
         elif kinds == {list}:
             complete = instances
         elif kinds == {dict, list}:
-            complete = [row if type(row) is list else list(map(row.get, self.names)) for row in instances]
+            complete = [row if type(row) is list else list(self._in_order(row)) for row in instances]
         else:
             raise TypeError
         if set(map(len, complete)) != {len(self.names)}:
             raise ValueError
         first, rest = self._numbers_first
         return [row[first] for row in complete], [row[rest] for row in complete]
+
+    def _in_order(self, row: Mapping[str, Any]) -> Row:
+        if not row.keys() <= self._known:
+            raise KeyError
+        return tuple(map(row.get, self.names))
 
     def _batch(self, numbers: list[Row], others: list[Row], rows: int) -> Batch:
         numeric, complete = self._read_numbers(numbers) if self.numeric else (None, True)

@@ -40,7 +40,7 @@ def test_versions_follow_each_other_in_a_store(
     bar = ("--unless-worse", "task_1.rmse=0.5")
     assert run(store, "--from", "latest", *bar, "--work", str(tmp_path / "work"), epochs=0) == 0
     assert not list(tmp_path.iterdir())
-    content = store.client.get_object(Bucket="shelf", Key="models/synthetic/2/model.onnx")["Body"].read()
+    content = store.client.get_object(Bucket=store.bucket, Key="models/synthetic/2/model.onnx")["Body"].read()
     properties = {entry.key: entry.value for entry in onnx.load_from_string(content).metadata_props}
     provenance = json.loads(properties["mmoe.manifest"])["provenance"]
     assert provenance["from"]["version"] == provenance["compared_with"]["version"] == 1

@@ -40,7 +40,7 @@ def test_what_is_written_is_read_listed_and_removed(store: Store, server: Object
     store.delete("demo/1/small")
     assert store.head("demo/1/small") is None
     assert store.read("demo/1/small") is None
-    with pytest.raises(NotStored, match="s3://shelf/models/demo/1/small: the store has no such"):
+    with pytest.raises(NotStored, match="/models/demo/1/small: the store has no such"):
         store.download("demo/1/small", tmp_path / "copy")
 
 
@@ -89,7 +89,7 @@ def test_a_write_whose_answer_was_lost_is_written(store: Store, server: ObjectSt
 
 
 FAULTS: dict[str, Callable[[Answer], Answer]] = {
-    "s3://shelf/models/file": lambda answer: Answer(answer.status, answer.headers, answer.body[:500], 5000),
+    "/models/file": lambda answer: Answer(answer.status, answer.headers, answer.body[:500], 5000),
     "500 bytes came, and 5000 were announced": lambda answer: Answer(answer.status, answer.headers, answer.body[:500]),
     f"the copy's {DIGEST} is": lambda answer: Answer(answer.status, answer.headers, bytes(5000)),
 }

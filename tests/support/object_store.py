@@ -1,6 +1,7 @@
 """Object store on loopback, and a proxy in front of it whose answers can be spoilt."""
 
 import http.client
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-BUCKET = "shelf"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
 OTHERS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3")
 
@@ -112,25 +112,30 @@ class ObjectStore:
         client: of boto3, which goes to the store itself.
         direct: address of the store itself.
         proxy: in front of it.
-        url: of the folder for models.
+        bucket: of a name that no other store has: those of a process share what they hold.
     """
 
     client: Any
     direct: str
     proxy: Proxy
-    url: str = f"s3://{BUCKET}/models"
+    bucket: str
+
+    @property
+    def url(self) -> str:
+        """Return the address of the folder for models."""
+        return f"s3://{self.bucket}/models"
 
     def put(self, path: str, content: bytes, **metadata: str) -> None:
         """Write a file of the folder, past the proxy."""
-        self.client.put_object(Bucket=BUCKET, Key=f"models/{path}", Body=content, Metadata=metadata)
+        self.client.put_object(Bucket=self.bucket, Key=f"models/{path}", Body=content, Metadata=metadata)
 
     def delete(self, path: str) -> None:
         """Remove a file of the folder, past the proxy."""
-        self.client.delete_object(Bucket=BUCKET, Key=f"models/{path}")
+        self.client.delete_object(Bucket=self.bucket, Key=f"models/{path}")
 
     def paths(self) -> list[str]:
         """List the files of the folder, past the proxy."""
-        found = self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        found = self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])
         return [entry["Key"].removeprefix("models/") for entry in found]
 
 
@@ -149,9 +154,10 @@ def object_store() -> Iterator[ObjectStore]:
         for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": proxy.url}.items():
             patch.setenv(name, value)
         client = boto3.client("s3", region_name="us-east-1", endpoint_url=f"http://{host}:{port}")
-        client.create_bucket(Bucket=BUCKET)
+        bucket = f"shelf-{secrets.token_hex(4)}"
+        client.create_bucket(Bucket=bucket)
         try:
-            yield ObjectStore(client, f"http://{host}:{port}", proxy)
+            yield ObjectStore(client, f"http://{host}:{port}", proxy, bucket)
         finally:
             proxy.close()
             server.stop()

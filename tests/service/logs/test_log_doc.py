@@ -21,7 +21,8 @@ def test_the_query_shown_finds_the_gate_weights_of_the_record_shown_by_expert_fr
     (tmp_path / "predictions").mkdir()
     (tmp_path / "predictions" / "rows-a-0.jsonl").write_text(f"{record}\n" * 3)
     monkeypatch.chdir(tmp_path)
-    found = {(task, expert): share for _, _, task, expert, share in duckdb.sql(query).fetchall()}
+    with duckdb.connect() as database:
+        found = {(task, expert): share for _, _, task, expert, share in database.sql(query).fetchall()}
     shown = {
         (task["task"], expert): pytest.approx(weight)
         for task in json.loads(record)["tasks"]

@@ -179,8 +179,9 @@ def read_by_polars(pattern: str) -> list[dict[str, Any]]:
 
 def read_by_duckdb(pattern: str) -> list[dict[str, Any]]:
     duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed")
-    found = duckdb.sql(f"select * from '{pattern}'")
-    rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+    with duckdb.connect() as database:
+        found = database.sql(f"select * from '{pattern}'")
+        rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
     return [row | {"time_utc": row["time_utc"].strftime("%Y-%m-%d %H:%M:%S.%f")} for row in rows]
 
 
