@@ -28,10 +28,10 @@ settings.load_profile("without a deadline")
 
 ROWS = 600
 MEASURED: pytest.StashKey[list[str]] = pytest.StashKey()
-ALONE = tuple(f"tests/{place}/" for place in ("benchmarks", "deploy", "faults", "service/web"))
+ALONE = tuple(f"tests/{place}/" for place in ("benchmarks", "deploy", "faults"))
 """Directories whose tests run alone.
 
-They load the machine, or share a browser or Docker engine.
+They load the machine, or share a Docker engine.
 """
 
 

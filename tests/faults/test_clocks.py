@@ -33,6 +33,7 @@ STAMPS = {
     "service/logs/labels.py": "the time of a row of the log",
     "service/logs/rotated_files.py": "how old files are that outlive the process, where MMOE_LOG_DAYS is set",
     "service/logs/requests.py": "the time of a line of the log",
+    "service/workers/mirror.py": "since when a store of models is out of reach, for people and Prometheus",
     "service/monitoring/counters.py": "when a process started and a model was loaded, as Prometheus wants it",
 }
 

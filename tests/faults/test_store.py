@@ -64,6 +64,11 @@ class Shelf:
     def served(self) -> int:
         return int(self.get("/v1/models/hand")["version"])
 
+    def problems(self) -> list[str]:
+        """List what the service says against the model and its versions."""
+        state = self.get("/v1/models/hand")
+        return [said for said in (state["note"], *(version["reason"] for version in state["versions"])) if said]
+
     def up(self) -> float:
         return metric(self.service.url, "mmoe_store_up")
 
@@ -131,9 +136,7 @@ def test_a_fault_keeps_what_is_served_and_shows(shelf: Shelf, fault: str) -> Non
         assert awaited(shelf.up, 1.0) == 1.0
 
     asking(shelf, during)
-    state = shelf.get("/v1/models/hand")
-    assert state["note"] is None
-    assert not any(version["reason"] for version in state["versions"])
+    assert awaited(shelf.problems, list[str]()) == []
 
 
 def test_a_slow_store_holds_nobody_up(shelf: Shelf) -> None:
