@@ -56,7 +56,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "version", nargs="?", help=f"to serve, or to be the canary; {HIGHEST}: whatever is; none: only look"
     )
     parser.add_argument(
-        "--rollback", action="store_true", help="serve the version that was served before, and end a canary"
+        "--rollback",
+        action="store_true",
+        help="serve what was served before: beside a canary, which ends, or else before the pinned one",
     )
     parser.add_argument(
         "--canary", type=float, metavar="SHARE", help="let the version answer this share of the requests; 0 ends that"

@@ -66,6 +66,8 @@ class VersionCommands:
     async def rollback(self, name: str, by: str = "") -> int:
         """Serve the version before the one that is served, whatever is published meanwhile.
 
+        While a canary answers, that is the served one alone.
+
         Args:
             name: of the model.
             by: who asks for it, as for the other commands.

@@ -32,6 +32,8 @@ def pin(version: int | None, served: int | None = None) -> Edit:
 def versions_before(now: Serving, served: int, versions: Iterable[int]) -> list[int]:
     """List the versions to go back to, the best first: the previous one, then the next lower ones.
 
+    From a canary one goes back to what is served beside it.
+
     Args:
         now: what the file says.
         served: what is served.
@@ -40,7 +42,8 @@ def versions_before(now: Serving, served: int, versions: Iterable[int]) -> list[
     there = set(versions)
     lower = sorted((version for version in there if version < served), reverse=True)
     previous = [now.previous] if now.pinned == served and now.previous in there and now.previous is not None else []
-    return list(dict.fromkeys(previous + lower))
+    beside = [served] if now.canary is not None and now.canary.version != served else []
+    return list(dict.fromkeys(beside + previous + lower))
 
 
 def roll_back(version: int, pinned: int | None) -> Edit:
@@ -58,7 +61,8 @@ def roll_back(version: int, pinned: int | None) -> Edit:
                 f"version {now.pinned or 'none'} was pinned meanwhile, at {now.time_utc} UTC by {now.by}",
                 "Look at what is served, and roll back from there",
             )
-        return {"pinned": version, "previous": None, **_ended(now, version), "canary": None}
+        previous = now.previous if now.pinned == version else None
+        return {"pinned": version, "previous": previous, **_ended(now, version), "canary": None}
 
     return edit
 

@@ -106,7 +106,10 @@ class ServingFile:
         """
         try:
             return self._parse(self._place.read())
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            came = f"{self} cannot be read: {error.strerror or error}"
+            raise VersionConflict(came, "Mend what keeps it from being read, and leave the file as it is") from None
+        except ValueError as error:
             raise self._broken(str(error)) from None
 
     def change(self, edit: Edit, by: str, reason: str = "") -> Serving:

@@ -92,8 +92,11 @@ class FilePlace:
             wanted = content()
             if wanted is None:
                 self._path.unlink(missing_ok=True)
-            elif wanted != self.read():
-                self._replace(wanted)
+                return
+            with contextlib.suppress(ValueError):  # a copy that is too large is replaced
+                if wanted == self.read():
+                    return
+            self._replace(wanted)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

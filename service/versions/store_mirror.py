@@ -150,6 +150,7 @@ class Mirror:
         there = {path.partition("/")[0] for path in look.listed} | {name for name, _ in look.local}
         for name in self._copies.names() - there:
             self._copies.forget(name)
+            self._serving.pop(name, None)  # where the list was old, the file is copied again
             self.changed()
 
     def _bring(self, look: _Look, wants: Wants) -> None:

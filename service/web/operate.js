@@ -33,7 +33,7 @@ export class Operation {
     this.actions.replaceChildren(
       h("div", { class: "row" }, choice("Version", versions, this.version, (value) => (this.version = Number(value))),
         button("Serve it", "pin", chosen, () => `Serve version ${this.version} to everybody, in place of ${state.version}?`),
-        button("Roll back", "rollback", () => ({}), () => `Serve the version before ${state.version} to everybody?`),
+        button("Roll back", "rollback", () => ({}), () => (state.canary ? `End the canary, and serve version ${state.version} to everybody?` : `Serve the version before ${state.version} to everybody?`)),
         state.pinned === null ? null : button("Serve the highest again", "pin", none, () => "End the pin, and serve the highest version?")),
       h("div", { class: "row" }, h("label", { for: "share-percent", text: "Share in %" }), this.share,
         button("Shadow it", "shadow", some, () => `Let version ${this.version} answer this share too, unseen?`),

@@ -25,6 +25,8 @@ def test_a_version_is_canaried_promoted_and_rolled_back(model: Path, capsys: pyt
         (["2"], "now:    version 2 is served, pinned; since 20"),
         (["3", "--canary", "0.05"], "; version 3 answers 0.05 of the requests; since 20"),
         (["--canary", "0"], "before: version 2 is served, pinned; version 3 answers 0.05 of the requests"),
+        (["3", "--canary", "1"], "; version 3 answers 1 of the requests; since 20"),
+        (["--rollback"], "now:    version 2 is served, pinned; since 20"),
         (["3", "--reason", "sold.auc 0.87"], " UTC by scripts.promote: sold.auc 0.87\nWritten to "),
         (["--rollback"], "now:    version 2 is served, pinned; since 20"),
         (["--rollback"], "now:    version 1 is served, pinned; since 20"),
@@ -32,7 +34,7 @@ def test_a_version_is_canaried_promoted_and_rolled_back(model: Path, capsys: pyt
     ):
         assert main([str(model), *arguments]) == 0
         assert shown in capsys.readouterr().out
-    assert file.read().change == 7
+    assert file.read().change == 9
 
 
 def test_without_a_pin_a_canary_pins_the_highest_of_the_others(model: Path, tmp_path: Path) -> None:

@@ -53,13 +53,14 @@ def versions_router(engine: Engine, commands: VersionCommands, guard: Guard, adm
         responses=answers(Pinned, 401, 403, 404, 409),
     )
     async def rollback(name: PathName, by: Annotated[str, Depends(guard.admin)]) -> Response:
-        """Pin the version before the one that is served, and end a canary.
+        """Pin the version before the one that is served; of a canary, the served one.
 
         An admin call.
 
-        That is the version that was served when this one was pinned, else the next lower one that
-        can be served. It stays pinned, whatever is published or restarted, until `:pin` says
-        otherwise.
+        While a canary answers some requests, it ends, and the served version answers all of them
+        again. Otherwise that is the version that was served when this one was pinned, else the
+        next lower one that can be served. It stays pinned, whatever is published or restarted,
+        until `:pin` says otherwise.
         """
         version = await commands.rollback(name, f"{by} (:rollback)")
         return JsonAnswer(with_note(engine, Pinned(model=name, version=version, pinned=True)))

@@ -67,6 +67,16 @@ def test_what_calls_have_changed_holds_after_a_restart(root: Path) -> None:
         assert (engine.get("hand").version, note(engine)) == (3, "")
 
 
+def test_a_rollback_ends_a_canary_and_the_next_one_goes_to_the_version_before(root: Path) -> None:
+    with serving(root) as (engine, commands):
+        play(commands.pin("hand", 2), commands.canary("hand", 3, 1.0), commands.shadow("hand", 3, 0.5))
+        play(commands.rollback("hand"))
+        (model,) = engine.models()
+        assert (model.served, model.pinned, model.canary, engine.catalogue.splits) == (2, 2, None, {})
+        play(commands.rollback("hand"))
+        assert engine.get("hand").version == 1
+
+
 def test_a_canary_pins_what_is_served_and_its_end_serves_nothing_else(root: Path, hand_model: HandModel) -> None:
     with serving(root) as (engine, commands):
         play(commands.rollback("hand"), commands.canary("hand", 3, 0.25))

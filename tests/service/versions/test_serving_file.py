@@ -85,6 +85,12 @@ def test_a_broken_file_is_neither_used_nor_replaced(tmp_path: Path, content: byt
     assert (tmp_path / "census" / "serving.json").read_bytes() == content
 
 
+def test_a_file_that_cannot_be_read_is_to_be_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "census" / "serving.json").mkdir(parents=True)
+    with pytest.raises(VersionConflict, match=r"serving\.json cannot be read: .* leave the file as it is\.$"):
+        ServingFile.of(tmp_path, "census").read()
+
+
 def of(**fields: Any) -> Serving:
     return Serving(schema_version=1, **fields)
 
@@ -104,6 +110,8 @@ SHARE = VersionShare(version=3, share=0.05)
         (of(pinned=3, previous=2), edits.roll_back(2, 3), {"pinned": 2}),
         (of(pinned=2, canary=SHARE, shadow=SHARE), edits.roll_back(1, 2), {"pinned": 1, "shadow": SHARE}),
         (of(pinned=2), edits.roll_back(2, 3), {"pinned": 2}),
+        (of(pinned=2, previous=1, canary=SHARE), edits.roll_back(2, 2), {"pinned": 2, "previous": 1}),
+        (of(canary=SHARE), edits.roll_back(2, None), {"pinned": 2}),
         (of(), edits.canary(3, 0.05, served=2), {"pinned": 2, "canary": SHARE}),
         (of(pinned=1, shadow=SHARE), edits.canary(3, 0.05), {"pinned": 1, "canary": SHARE, "shadow": SHARE}),
         (of(pinned=1, canary=SHARE), edits.canary(None), {"pinned": 1}),
@@ -138,3 +146,5 @@ def test_versions_to_go_back_to() -> None:
     assert edits.versions_before(of(pinned=5, previous=2), 5, [1, 2, 3, 5]) == [2, 3, 1]
     assert edits.versions_before(of(pinned=5, previous=4), 5, [1, 5]) == [1], "4 is gone"
     assert edits.versions_before(of(pinned=5, previous=4), 3, [1, 2, 3, 4]) == [2, 1], "a setting pins another"
+    assert edits.versions_before(of(pinned=2, previous=1, canary=SHARE), 2, [1, 2, 3]) == [2, 1], "a canary ends"
+    assert edits.versions_before(of(canary=SHARE), 3, [2, 3]) == [2], "the canary is what is left to be served"

@@ -130,6 +130,17 @@ def test_the_serving_file_comes_first_and_nothing_new_without_it(store: ObjectSt
     assert not (tmp_path / "demo/serving.json").exists()
 
 
+def test_a_serving_file_that_is_too_large_is_followed_again_when_it_is_mended(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    put(store, 1)
+    one = mirror(store, tmp_path)
+    for content in (bytes(70_000), bytes(80_000), b"{}"):
+        store.put("demo/serving.json", content)
+        assert one.look(Wants()) == []
+        assert (tmp_path / "demo/serving.json").read_bytes() == content
+
+
 def test_a_version_without_room_is_told_and_what_is_served_stays(store: ObjectStore, tmp_path: Path) -> None:
     served = Wants(frozenset({("demo", 1)}))
     for version in (1, 2, 3):
