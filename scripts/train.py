@@ -208,7 +208,7 @@ def train(
 
     bars = [read_bar(text, config) for text in options.unless_worse]
     models = options.models
-    published = read_published(models, config.name) if bars else None
+    published = read_published(models, config.name, options.serving_directory) if bars else None
     if published is not None:
         check_comparable(published, dataset, [bar.task for bar in bars])
     refuse_too_large(dataset.features, config.model, dataset.tasks)
@@ -221,7 +221,9 @@ def train(
     if history.epochs or options.refit:
         dataset = calibrate(model, dataset, [task.name for task in config.tasks if task.calibrate])
     print(*dataset.notes[known:], sep="\n", end="", file=sys.stderr)
-    published = read_published(models, config.name) if bars else None  # perhaps another one by now
+    published = (
+        read_published(models, config.name, options.serving_directory) if bars else None
+    )  # perhaps another one by now
     comparison = None if published is None else compare(published, model, dataset, config, bars)
     judgement = judge(model, dataset, config, history, comparison)
     print(f"\nTest metrics ({len(dataset.test):,} rows):\n{test_metrics(judgement, dataset.tasks)}\n")

@@ -1,6 +1,7 @@
 """Command line of the trainer."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,6 +61,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="TASK.METRIC=MARGIN",
         help="publish unless the metric is worse than the published version's on the same test rows by more than that; "
         "may be given several times; exit code 3 if it is",
+    )
+    parser.add_argument(
+        "--serving-directory",
+        type=Path,
+        default=os.environ.get("MMOE_SERVING_DIRECTORY") or None,
+        metavar="DIR",
+        help="of serving files that do not lie beside the models, which say what --unless-worse compares with "
+        "(default: MMOE_SERVING_DIRECTORY)",
     )
     parser.add_argument("--check", action="store_true", help="read the table, say what was understood, and stop there")
     parser.add_argument(

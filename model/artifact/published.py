@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,15 @@ class Published:
     session: Any
 
 
-def read_published(models: Models, name: str) -> Published | None:
-    """Load the version of a model that is served: pinned, or the highest; None if there is none.
+def read_published(models: Models, name: str, serving: Path | None = None) -> Published | None:
+    """Load the version of a model that is served; None if there is none.
+
+    That is the pinned one, or the highest that is neither canary nor shadow.
+
+    Args:
+        models: directory or store.
+        name: of the model.
+        serving: directory of the files that say so, where they do not lie beside the models.
 
     Raises:
         UserError: its file, or the file that pins it, cannot be read.
@@ -44,7 +52,7 @@ def read_published(models: Models, name: str) -> Published | None:
     found = versions_of(models, name)
     if not found:
         return None
-    number = _pinned(models, name, found) or found[-1]
+    number = _served(models if serving is None else serving, name, found)
     try:
         with home_of(models, name, number, [MODEL]) as home:
             session = session_of((home / str(number) / MODEL).read_bytes())
@@ -59,17 +67,19 @@ def read_published(models: Models, name: str) -> Published | None:
     return Published(number, manifest, session)
 
 
-def _pinned(models: Models, name: str, found: Sequence[int]) -> int | None:
-    """Return the version that the model's serving file pins, if it is there."""
+def _served(place: Models, name: str, found: Sequence[int]) -> int:
+    """Return the version that services serve by the model's serving file, if it can be loaded."""
     try:
-        content = read_beside(models, name, SERVING_FILE)
-        pinned = None if content is None else json.loads(content).get("pinned")
+        content = read_beside(place, name, SERVING_FILE)
+        told: Any = {} if content is None else json.loads(content)
+        pinned, beside = told.get("pinned"), [(told.get(key) or {}).get("version") for key in ("canary", "shadow")]
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{models}/{name}/{SERVING_FILE} cannot be read, which says what version is served and so compared with: "
+            f"{place}/{name}/{SERVING_FILE} cannot be read, which says what version is served and so compared with: "
             f"{error}; mend or remove it"
         ) from None
-    return pinned if pinned in found else None
+    others = [version for version in found if version not in beside]
+    return int(pinned) if pinned in found else (others or found)[-1]
 
 
 def check_comparable(published: Published, dataset: Dataset, outputs: Sequence[str]) -> None:

@@ -101,16 +101,24 @@ def test_an_equal_model_is_published_with_the_comparison_in_report_and_manifest(
     assert "| `sold` | auc | " in report
     assert "training rows, which" not in report.replace("\n", " ")
     serving = models / "ads" / "serving.json"
-    for content, compared_with in (("{}", version.name), (f'{{"pinned": {before}}}', before), ("[]", "cannot be read")):
-        serving.write_text(content)
-        if compared_with.isdecimal():
-            published = read_published(models, "ads")
-            assert published is not None
-            assert published.number == int(compared_with)
-        else:
-            with pytest.raises(UserError, match=compared_with):
-                read_published(models, "ads")
-    serving.unlink()
+    elsewhere = config.parent / "elsewhere" / "ads" / "serving.json"
+    elsewhere.parent.mkdir(parents=True)
+    for content, compared_with in (
+        ("{}", version.name),
+        (f'{{"pinned": {before}}}', before),
+        (f'{{"shadow": {{"version": {version.name}, "share": 0.1}}}}', before),
+        ("[]", "cannot be read"),
+    ):
+        for file, directory in ((serving, None), (elsewhere, elsewhere.parent.parent)):
+            file.write_text(content)
+            if compared_with.isdecimal():
+                published = read_published(models, "ads", directory)
+                assert published is not None
+                assert published.number == int(compared_with)
+            else:
+                with pytest.raises(UserError, match=compared_with):
+                    read_published(models, "ads", directory)
+            file.unlink()
 
 
 def test_a_longer_table_split_by_a_key_keeps_test_rows_apart_and_another_split_does_not(
