@@ -230,6 +230,10 @@ AnyRule = Annotated[
 ]
 
 
+CANARY_RULES = (QualityRule, PredictionDriftRule, ErrorRule, LatencyRule)
+"""Rules that judge a canary."""
+
+
 class LoopConfig(Section):
     """Configuration of a loop."""
 
@@ -278,6 +282,11 @@ class LoopConfig(Section):
             raise ValueError("a rule of the kind 'quality' needs [labels]: the directories of both logs")
         if self.labels is None and self.training is not None and self.training.rows == "logs":
             raise ValueError("training.rows is 'logs', which needs [labels]: the directories of both logs")
+        if self.rules and not self.canary.minutes and not any(isinstance(rule, CANARY_RULES) for rule in self.rules):
+            raise ValueError(
+                "no rule is about the canary, whose steps would all be over at once; add one of the kind 'errors', "
+                "'latency', 'prediction_drift' or 'quality', or set canary.minutes"
+            )
         names = [rule.name or rule.kind for rule in self.rules]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"two rules are named '{twice}'; give each a 'name' of its own")

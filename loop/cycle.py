@@ -84,6 +84,9 @@ class Cycle:
         if state.stage in ("shadow", "canary") and state.entered:
             stage: Stage = "shadow" if state.stage == "shadow" else "canary"
             self._say(f"{self._sentence()}.")
+            if (found := self._serving.read()) != state.held:
+                self._say(f"A run would end the cycle and change nothing: {changed_by_other(state.held, found)}.")
+                return
             findings = self._observer.look(stage)
             for finding in findings:
                 self._say(f"    {told(finding.as_json())}")
@@ -94,7 +97,7 @@ class Cycle:
         elif self._begin() is None:
             self._say(f"{self._sentence()}.")
             if training is not None:
-                self._say(f"A run would train: {' '.join(command(training, self._config.models, self.state.served))}")
+                self._say(f"A run would train: {' '.join(self._command(training))}")
             else:
                 self._say(f"A run would put version {self._untried()[-1]} on trial.")
 
@@ -120,9 +123,11 @@ class Cycle:
                 f"serving.json says {now}, which this loop has not begun; end that first, by "
                 f"POST /v1/models/{self._model}:canary and :shadow with {{'version': null}}"
             )
-        served = self._observer.served(now)
+        served, last, refused = self._observer.served(now), self.state.candidate, self.state.refused
         published = self._home.versions()
-        self._record.save(served=served)
+        if last and served and last > served and last not in refused:  # somebody has rolled it back by hand
+            refused = [*refused, last]
+        self._record.save(served=served, refused=refused)
         if self._config.training is None and not self._untried():
             self._say(f"Nothing to do: there is no version above {served} that was not rolled back.")
             return "nothing"
@@ -161,11 +166,15 @@ class Cycle:
                 table.unlink(missing_ok=True)
                 return Trained("worse", f"the logs have {rows:,} labelled rows, and {training.least_rows:,} are needed")
             settings = [f"data.path='{table.resolve()}'", *READING]
-        given = command(training, self._config.models, state.served, settings, self._directory)
+        given = self._command(training, settings)
         self._say(f"Training: {' '.join(given)}")
         trained = train(given, self._directory)
         table.unlink(missing_ok=True)
         return trained
+
+    def _command(self, training: Training, settings: Sequence[str] = ()) -> list[str]:
+        models, serving = self._config.models, self._config.serving_directory
+        return command(training, models, self.state.served, settings, self._directory, serving)
 
     def _not_published(self, state: str, said: str) -> End:
         what = "Nothing was published" if state == "worse" else "The training failed"

@@ -32,6 +32,10 @@ class Observer:
     def __init__(self, config: LoopConfig, home: Home, record: Record) -> None:
         self._config, self._home, self._record = config, home, record
         self._rules = config.in_force()
+        by_drift = [rule for rule in self._rules if isinstance(rule, PredictionDriftRule)]
+        self._rows_of_drift: dict[str, int] = {
+            rule.window: rule.min_rows for rule in sorted(by_drift, key=lambda rule: rule.min_rows)
+        }
         self._by_labels = config.labels if any(rule.kind == "quality" for rule in self._rules) else None
         if config.labels is not None:
             check_installed()
@@ -102,12 +106,12 @@ class Observer:
             self._record.say(f"{len(states)} of {len(states) + len(silent)} replicas answer{gone}.")
         self.answering = len(states)
         served, candidate = self._pair()
-        windows = dict.fromkeys(rule.window for rule in self._rules if isinstance(rule, PredictionDriftRule))
-        of_canary = windows if stage == "canary" else ()
+        of_canary = self._rows_of_drift if stage == "canary" else ()
         seen = self._replicas.told(_serving(states), (served, candidate), of_canary, stage == "shadow")
         if stage == "shadow":
             return judge(self._rules, stage, Figures(seen.shadow))
-        tally = self._record.state.tally.added(seen.requests)
+        before = seen.drift.get(served, {})
+        tally = self._record.state.tally.added(seen.requests).drifted(before, self._rows_of_drift)
         self._record.save(tally=tally)
         self._read_labels()
         figures = Figures(
@@ -115,7 +119,7 @@ class Observer:
             tally.of(served),
             tally.of(candidate),
             tally.of(candidate).since(tally.at_step),
-            seen.drift.get(served, {}),
+            {**before, **tally.drift},
             seen.drift.get(candidate, {}),
             self._quality.get(served),
             self._quality.get(candidate),
@@ -130,13 +134,16 @@ class Observer:
             first: whether the canary begins with it.
         """
         served, candidate = self._pair()
+        self._quality_at = None
         if first:
-            self._quality, self._quality_at = {}, None
+            self._quality = {}
+        else:  # a run that goes on has read no labels yet
+            self._read_labels()
         states, _ = self._replicas.states()
         seen = self._replicas.told(_serving(states), (served, candidate), (), shadow=False)
         tally = (Tally() if first else self._record.state.tally).added(seen.requests)
         labelled = {task: found.labelled for task, found in self._quality.get(candidate, {}).items()}
-        return tally.model_copy(update={"at_step": tally.of(candidate), "labelled": labelled})
+        return tally.model_copy(update={"at_step": tally.of(candidate), "labelled": {**tally.labelled, **labelled}})
 
     def _read_labels(self) -> None:
         """Read the logs, not more often than the configuration says."""

@@ -206,6 +206,9 @@ def _prediction_drift(rule: PredictionDriftRule, figures: Figures) -> Iterator[F
     if rows < rule.min_rows:
         yield _too_few(rule, rows, f"rows of the last {rule.window}")
         return
+    if served is not None and served.rows < rule.min_rows:
+        yield _too_few(rule, served.rows, f"rows of the served version of the last {rule.window}")
+        return
     for output, index in candidate.excess.items():
         before = max(served.excess.get(output, 0.0), 0.0) if served is not None else 0.0
         says = f"the stability index is {max(index, 0.0):.3f}, after the served version's {before:.3f}"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loop.errors import LoopError
-from loop.figures import Requests
+from loop.figures import Drift, Requests
 from service.versions.serving_file import VersionShare
 
 FILE, LOCK = "state.json", "lock"
@@ -44,6 +44,7 @@ class Tally(BaseModel):
         sums: what was added to them, by version.
         at_step: of `sums`, those of the candidate before the step.
         labelled: labelled rows of the candidate before the step, by task.
+        drift: of the served version, by window, as it last was by enough rows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +53,7 @@ class Tally(BaseModel):
     sums: dict[int, Requests] = {}
     at_step: Requests = Requests()
     labelled: dict[str, int] = {}
+    drift: dict[str, Drift] = {}
 
     def added(self, told: Mapping[str, Mapping[int, Requests]]) -> "Tally":
         """Add what replicas tell; of one that is new, what it has counted so far is left out."""
@@ -63,6 +65,16 @@ class Tally(BaseModel):
                 sums[version] = sums.get(version, Requests()).plus(more)
         last = {**self.last, **{url: dict(counts) for url, counts in told.items()}}
         return self.model_copy(update={"sums": sums, "last": last})
+
+    def drifted(self, told: Mapping[str, Drift | None], least: Mapping[str, int]) -> "Tally":
+        """Take over what the served version's drift is by enough rows.
+
+        Args:
+            told: by window.
+            least: rows of each window that are enough.
+        """
+        enough = {window: drift for window, drift in told.items() if drift is not None and drift.rows >= least[window]}
+        return self.model_copy(update={"drift": {**self.drift, **enough}})
 
     def of(self, version: int) -> Requests:
         """Return the requests of a version since the canary began."""
@@ -134,6 +146,11 @@ def write_state(directory: Path, state: State) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(directory / FILE)
+    opened = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)  # else a crash of the machine may bring the state before back
+    finally:
+        os.close(opened)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,12 @@ class Trained(NamedTuple):
 
 
 def command(
-    training: Training, models: str, served: int | None, settings: Sequence[str] = (), work: Path | None = None
+    training: Training,
+    models: str,
+    served: int | None,
+    settings: Sequence[str] = (),
+    work: Path | None = None,
+    serving: str | None = None,
 ) -> list[str]:
     """Return the command of a training.
 
@@ -34,6 +39,7 @@ def command(
         served: version that is served; None before the first.
         settings: further keys of its configuration, as KEY=VALUE.
         work: directory for its checkpoint where models are in a store.
+        serving: directory of serving files, where they have one of their own.
     """
     start = {"served": str(served), "latest": "latest", "scratch": None}[training.start] if served else None
     found = [sys.executable, "-m", "scripts.train", training.config, "--models", models]
@@ -41,6 +47,8 @@ def command(
         found += ["--work", str(work / "work")]
     if start is not None:
         found += ["--from", start, *(["--refit"] if training.refit else [])]
+    if serving is not None and training.unless_worse:
+        found += ["--serving-directory", serving]
     for bar in training.unless_worse:
         found += ["--unless-worse", bar]
     settings = [*training.set, *settings]

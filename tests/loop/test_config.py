@@ -47,6 +47,7 @@ def config(tmp_path: Path, text: str, *overrides: str) -> LoopConfig:
         ("rules=[{kind='quality'}]", "a rule of the kind 'quality' needs [labels]"),
         ("rules=[{kind='speed'}]", "rules.0.kind is 'speed', expected 'quality', "),
         ("rules=[{kind='errors'},{kind='errors'}]", "two rules are named 'errors'; give each a 'name' of its own"),
+        ("rules=[{kind='gate_drift'}]", "no rule is about the canary, whose steps would all be over at once"),
         ("rules=[{kind='errors', margin=1}]", "unknown key 'rules.0.margin'"),
         ("training={config='a.toml'}", "'model' and [training] both name the model; take 'model' out"),
     ],
@@ -73,15 +74,16 @@ def test_directories_of_the_services_count_where_the_file_names_none(tmp_path: P
 
 
 def test_the_trainer_goes_on_from_what_is_served(tmp_path: Path) -> None:
-    def given(served: int | None, *overrides: str) -> str:
+    def given(served: int | None, *overrides: str, serving: str | None = None) -> str:
         training = config(tmp_path, TRAINED, *overrides).training
         assert training is not None
-        return " ".join(command(training, "models", served, ["data.header=true"])[1:])
+        return " ".join(command(training, "models", served, ["data.header=true"], serving=serving)[1:])
 
     begin = "-m scripts.train shop.toml --models models"
     end = "--unless-worse bought.auc=0.01 --set train.epochs=3 data.header=true"
     assert given(4) == f"{begin} --from 4 {end}"
     assert given(None) == f"{begin} {end}"
+    assert given(4, serving="/serving") == f"{begin} --from 4 --serving-directory /serving {end}"
     assert given(4, "training.start='latest'", "training.refit=true") == f"{begin} --from latest --refit {end}"
     assert given(4, "training.start='scratch'") == f"{begin} {end}"
     with pytest.raises(LoopError, match=r"training\.start is 'served one', expected 'served', 'latest' or 'scratch'"):

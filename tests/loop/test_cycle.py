@@ -202,6 +202,28 @@ def test_another_hand_wins(models: Path, replica: Replica) -> None:
     assert events(models) == ["began", "canary", "held", "abandoned"]
 
 
+def test_a_version_that_somebody_has_rolled_back_is_not_tried_again(models: Path, replica: Replica) -> None:
+    assert cycle(config(models, replica)).run() == "promoted"
+    file = ServingFile.of(models, "shop")
+    file.change(lambda now: {"pinned": 1, "previous": None}, "somebody")
+    assert cycle(config(models, replica)).run() == "nothing"
+    assert served(models).by == "somebody"
+
+
+def test_a_trial_that_somebody_ends_is_not_begun_again(models: Path, replica: Replica) -> None:
+    rule = {**RULE, "min_rows": 10**6, "time_limit_minutes": 1e-4, "at_time_limit": "hold"}
+    held, said = config(models, replica, rules=[rule], shadow={"share": 0}), list[str]()
+    assert cycle(held).run() == "held"
+    ServingFile.of(models, "shop").change(lambda now: {"canary": None}, "somebody")
+    before = sorted((path, path.read_bytes()) for path in (models.parent / "loops").iterdir())
+    Cycle(held, models.parent / "loops", "shop", said.append, dry=True).rehearse()
+    assert said[-1].startswith("A run would end the cycle and change nothing: serving.json was changed")
+    assert sorted((path, path.read_bytes()) for path in (models.parent / "loops").iterdir()) == before
+    assert cycle(held).run() == "abandoned"
+    assert cycle(held).run() == "nothing"
+    assert (served(models).pinned, served(models).canary) == (1, None)
+
+
 def test_a_candidate_that_a_replica_does_not_serve_is_rolled_back(models: Path, replica: Replica) -> None:
     replica.stubborn = True
     assert cycle(config(models, replica)).run() == "rolled back"

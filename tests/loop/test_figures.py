@@ -43,6 +43,15 @@ def test_drift_of_replicas_is_weighted_by_their_rows() -> None:
     assert joined.excess["income"] == pytest.approx(0.2)
 
 
+def test_the_served_version_s_drift_is_kept_from_when_it_had_enough_rows() -> None:
+    many, few = Drift(200, {"income": 0.3}), Drift(199, {"income": 0.0})
+    tally = Tally().drifted({"5m": few}, {"5m": 200})
+    assert tally.drift == {}
+    tally = tally.drifted({"5m": many}, {"5m": 200}).drifted({"5m": few}, {"5m": 200}).drifted({}, {"5m": 200})
+    assert tally.drift == {"5m": many}
+    assert tally.drifted({"5m": None}, {"5m": 200}).drift == {"5m": many}
+
+
 def test_requests_are_added_up_over_replicas_that_come_restart_and_go() -> None:
     def asked(count: float) -> Requests:
         return Requests(count, count / 10, 0, count)
@@ -71,7 +80,12 @@ def test_what_a_replica_does_instead_is_said() -> None:
 
 
 def test_the_state_is_read_as_it_was_written_and_a_broken_one_is_said(tmp_path: Path) -> None:
-    tally = Tally(last={"a": {1: Requests(1, 2, 3, 4)}}, sums={2: Requests(5)}, labelled={"income": 6})
+    tally = Tally(
+        last={"a": {1: Requests(1, 2, 3, 4)}},
+        sums={2: Requests(5)},
+        labelled={"income": 6},
+        drift={"5m": Drift(7, {"income": 0.1})},
+    )
     held = Held(pinned=1, canary=VersionShare(version=2, share=0.05))
     state = State(cycle=3, stage="canary", entered=True, tally=tally, held=held, refused=[4])
     assert read_state(tmp_path) == State()

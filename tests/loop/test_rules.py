@@ -110,6 +110,7 @@ def test_predictions_may_drift_as_far_as_those_of_the_served_version() -> None:
     assert drifted(far, calm) == {"income": "kept", "price": "broken"}
     assert drifted(far, far) == {"income": "kept", "price": "kept"}  # the traffic has moved, not the model
     assert drifted(far, None)["price"] == "broken"
+    assert drifted(far, calm._replace(rows=100)) == {"": "too few rows"}
     assert drifted(far, calm, rows=150) == {"": "too few rows"}  # the window's rows are of an earlier step
     assert drifted(None, calm) == {"": "not applicable"}
 
