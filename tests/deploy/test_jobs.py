@@ -53,6 +53,8 @@ def test_the_trainer_takes_its_command_and_its_configuration(name: str, tmp_path
     assert is_mounted(container, str(options.config))
     assert str(options.models) == settings["MMOE_MODELS"]
     assert "://" in settings["MMOE_MODELS"] or is_mounted(container, settings["MMOE_MODELS"], to_write=True)
+    serving = settings.get("MMOE_SERVING_DIRECTORY")  # says what --unless-worse compares with
+    assert serving is None or is_mounted(container, serving)
     load_config(configuration(name, "training.toml", tmp_path))
 
 
