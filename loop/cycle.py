@@ -6,18 +6,18 @@ run goes on from.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from loop.config import LoopConfig, Training
+from loop.config import LoopConfig, QualityRule, Training
 from loop.errors import LoopError
 from loop.home import Home
 from loop.journal import told
 from loop.labels import READING, write_table
 from loop.observer import Observer
 from loop.record import Record
-from loop.rules import Decision, Finding, Stage, decide
+from loop.rules import METRICS, Decision, Finding, Stage, decide
 from loop.serving import ChangedByOther, LoopServing, changed_by_other
 from loop.state import State, Tally
 from loop.training import LOG, Trained, command, train
@@ -268,14 +268,31 @@ def model_name(config: LoopConfig) -> str:
     """Return the name of the model: its own key, or that of the training's configuration.
 
     Raises:
-        UserError: that configuration is wrong, or has no task that a rule is about.
+        UserError: that configuration is wrong, or has no task that a rule is about, or by its
+            metric.
     """
     if config.training is None:
         assert config.model is not None  # the configuration was checked
         return config.model
     trained = load_config(Path(config.training.config), config.training.set)
-    known = [name for task in trained.tasks for name in (task.name, task.conditional) if name]
+    kinds = {name: task.kind for task in trained.tasks for name in (task.name, task.conditional) if name}
     for rule in config.rules:
-        if rule.kind == "quality" and (wrong := set(rule.tasks) - set(known)):
-            raise LoopError(f"the rule {rule.name or rule.kind} is about {min(wrong)!r}; tasks are {', '.join(known)}")
+        if rule.kind == "quality":
+            _check(rule, kinds)
     return trained.name
+
+
+def _check(rule: QualityRule, kinds: Mapping[str, str]) -> None:
+    """Refuse a rule that no task could break, or a task of its own could not.
+
+    Args:
+        rule: of the configuration.
+        kinds: of all tasks.
+    """
+    about = f"the rule {rule.name or rule.kind} is about"
+    if wrong := set(rule.tasks) - set(kinds):
+        raise LoopError(f"{about} {min(wrong)!r}; tasks are {', '.join(kinds)}")
+    lacking = [task for task in rule.tasks or kinds if rule.metric not in (None, *METRICS[kinds[task]])]
+    if lacking and (rule.tasks or len(lacking) == len(kinds)):
+        kind = kinds[lacking[0]]
+        raise LoopError(f"{about} the {rule.metric} of {lacking[0]!r}, {kind}; it has {', '.join(METRICS[kind])}")

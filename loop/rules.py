@@ -26,6 +26,12 @@ FindingState = Literal["kept", "broken", "too few rows", "not applicable"]
 
 PRIMARY = {"binary": ("auc", "log_loss"), "multiclass": ("log_loss",), "regression": ("rmse",)}
 """Metrics that judge an output by the kind of its task, the first that the rows define."""
+METRICS = {
+    "binary": ("auc", "pr_auc", "log_loss", "ece", "accuracy"),
+    "multiclass": ("auc", "log_loss", "accuracy"),
+    "regression": ("rmse", "mae", "r2"),
+}
+"""Metrics that a kind of task has."""
 LARGER_IS_BETTER = frozenset({"auc", "pr_auc", "accuracy", "r2"})
 """Metrics whose margins are absolute."""
 _Z = 1.959964

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from loop.config import LoopConfig, read_config
+from loop.cycle import model_name
 from loop.errors import LoopError
 from loop.training import command
 from scripts.loop import main
@@ -88,3 +89,35 @@ def test_the_trainer_goes_on_from_what_is_served(tmp_path: Path) -> None:
     assert given(4, "training.start='scratch'") == f"{begin} {end}"
     with pytest.raises(LoopError, match=r"training\.start is 'served one', expected 'served', 'latest' or 'scratch'"):
         given(4, "training.start=served one")
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        ("{kind='quality', tasks=['price']}", "the rule quality is about 'price'; tasks are bought, spent"),
+        (
+            "{kind='quality', name='sales', tasks=['bought', 'spent'], metric='auc'}",
+            "the rule sales is about the auc of 'spent', regression; it has rmse, mae, r2",
+        ),
+        ("{kind='quality', metric='auc'}", None),
+    ],
+)
+def test_a_rule_by_a_metric_that_its_task_lacks_is_refused(tmp_path: Path, rule: str, sentence: str | None) -> None:
+    (tmp_path / "shop.toml").write_text("""\
+name = "shop"
+data = {kind = "table", path = "table.csv"}
+[[tasks]]
+name = "bought"
+column = "bought"
+kind = "binary"
+[[tasks]]
+name = "spent"
+column = "spent"
+kind = "regression"
+""")
+    given = config(tmp_path, TRAINED, f"training.config='{tmp_path}/shop.toml'", "training.set=[]", f"rules=[{rule}]")
+    if sentence is None:
+        assert model_name(given) == "shop"
+        return
+    with pytest.raises(LoopError, match=sentence):
+        model_name(given)
