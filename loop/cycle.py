@@ -202,13 +202,15 @@ class Cycle:
 
     def _decide(self, stage: Stage, findings: Sequence[Finding]) -> Decision:
         least = (self._config.shadow if stage == "shadow" else self._config.canary).minutes
-        return decide(findings, self._rules, (time.time() - self.state.began) / 60, least)
+        state, now = self.state, time.time()
+        held = (now - state.held_at) / 60 if state.held_at > state.began else None
+        return decide(findings, self._rules, (now - state.began) / 60, least, held)
 
     def _decided(self, stage: Stage, decision: Decision) -> End | None:
         """Act on a decision about a stage or step."""
         by, step = decision.by, self.state.step + 1
         if decision.what == "hold" and by is not None:
-            self._write("held", f"Held as it is, {self.state.held}: {by.title}: {by.says}", began=time.time())
+            self._write("held", f"Held as it is, {self.state.held}: {by.title}: {by.says}", held_at=time.time())
             return "held"
         if decision.what == "roll back" and by is not None:
             late = "" if by.state == "broken" else "at its time limit, "

@@ -80,7 +80,13 @@ def judge(rules: Iterable[AnyRule], stage: Stage, figures: Figures) -> list[Find
     return [finding for rule in rules for finding in _judge(rule, stage, figures)]
 
 
-def decide(findings: Sequence[Finding], rules: Iterable[Rule], minutes: float, least_minutes: float) -> Decision:
+def decide(
+    findings: Sequence[Finding],
+    rules: Iterable[Rule],
+    minutes: float,
+    least_minutes: float,
+    since_held: float | None = None,
+) -> Decision:
     """Decide on a stage or step.
 
     Args:
@@ -88,12 +94,19 @@ def decide(findings: Sequence[Finding], rules: Iterable[Rule], minutes: float, l
         rules: by whose time limits and choices a want of rows is decided.
         minutes: since it began.
         least_minutes: that it is to take.
+        since_held: minutes since it was last held, by which rules that hold are late; None where
+            it was not.
     """
     if broken := next((finding for finding in findings if finding.state == "broken"), None):
         return Decision("roll back", broken)
     by_name = {rule.name: rule for rule in rules}
     waiting = [finding for finding in findings if finding.state == "too few rows"]
-    in_time = [finding for finding in waiting if minutes < by_name[finding.rule].time_limit_minutes]
+    waited = {"hold": minutes if since_held is None else since_held}
+    in_time = [
+        finding
+        for finding in waiting
+        if waited.get(by_name[finding.rule].at_time_limit, minutes) < by_name[finding.rule].time_limit_minutes
+    ]
     for choice, what in (("roll_back", "roll back"), ("hold", "hold")):
         for finding in waiting:
             if finding not in in_time and by_name[finding.rule].at_time_limit == choice:

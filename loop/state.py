@@ -89,6 +89,7 @@ class State(BaseModel):
         stage: that the cycle is in; "idle" between two.
         entered: whether what is served is as the stage wants it, and the journal says so.
         began: when the stage or step was entered, in seconds since 1970.
+        held_at: when a rule last held it, likewise.
         canary_began: when the first step was.
         step: of the canary, from 0.
         served: version that is served; None before the first.
@@ -108,6 +109,7 @@ class State(BaseModel):
     stage: Literal["idle", "training", "shadow", "canary", "promoting", "rolling_back"] = "idle"
     entered: bool = False
     began: float = 0.0
+    held_at: float = 0.0
     canary_began: float = 0.0
     step: int = 0
     served: int | None = None

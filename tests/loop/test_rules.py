@@ -163,3 +163,14 @@ def test_what_is_decided(states: list[Any], minutes: float, at_limit: Any, expec
     findings = [Finding(name, state, "so") for name, state in zip("ab", states, strict=False)]
     decision = decide(findings, rules, minutes, least_minutes=1)
     assert (decision.what, decision.by and decision.by.rule) == expected
+
+
+def test_a_rule_that_holds_gives_no_other_a_new_limit() -> None:
+    rules = [
+        ErrorRule(kind="errors", name="a", time_limit_minutes=60, at_time_limit="hold"),
+        LatencyRule(kind="latency", name="b", time_limit_minutes=90),
+    ]
+    late = [Finding(rule.name, "too few rows", "so") for rule in rules]
+    whats = [decide(late, rules, minutes, 1, held).what for minutes, held in ((60, None), (80, 20), (90, 30))]
+    assert whats == ["hold", "wait", "roll back"]
+    assert decide(late[:1], rules, 120, 1, 60).what == "hold"
