@@ -54,7 +54,7 @@ class Replicas:
         self._services, self._model = services, model
         self._key = os.environ.get(services.key_variable, "")
         # Proxies of the environment are not for machines beside this one.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
 
     def states(self) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
         """Ask every replica for the model's state.
@@ -261,6 +261,13 @@ def _version(told: object) -> object:
     if isinstance(told, dict):
         return told.get("version")
     return getattr(told, "version", told)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Refusal to follow a redirect: the key goes to the replicas alone."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

@@ -57,7 +57,10 @@ def _meaning(url: str, error: Exception, done: str) -> StoreError:
         return _missing(url)
     if name in ("PermissionDeniedError", "UnauthenticatedError"):
         return StoreError(f"{url}: the store refuses these credentials: {given}; it said: {said}")
-    if any(word in said for word in ("169.254", "metadata", "credential", "Credential")):
+    told = said
+    for part in filter(None, url.partition("://")[2].split("/")):  # which may be called "metadata" itself
+        told = told.replace(part, "")
+    if any(word in told for word in ("169.254", "metadata", "credential", "Credential")):
         return StoreError(f"{url}: there are no credentials for the store: {given}")
     return StoreError(f"{url}: the store cannot be {done}: {said}; {given}")
 
