@@ -4,7 +4,7 @@ import http.client
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -48,6 +48,7 @@ class Proxy:
         self.target = urlsplit(target)
         self.fault: Fault | None = None
         self.lists: dict[str, Answer] = {}
+        self._writing = threading.Lock()  # moto looks at a write's condition and writes in two steps
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -69,7 +70,8 @@ class Proxy:
     def pass_on(self, request: BaseHTTPRequestHandler) -> None:
         """Ask the store, spoil its answer, give it to the client."""
         sent = request.rfile.read(int(request.headers.get("Content-Length") or 0))
-        answer = self._ask(request, sent)
+        with self._writing if request.command == "PUT" else nullcontext():
+            answer = self._ask(request, sent)
         if self.fault is not None:
             answer = self.fault(request.command, request.path, answer)
         elif "list-type" in request.path:
