@@ -3,17 +3,15 @@
 The descriptions below are the source of docs/loop-config.md.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, Strict, ValidationError, model_validator
+from pydantic import Field, Strict, model_validator
 
 from loop.errors import LoopError
-from model.config.explain import explain
-from model.config.toml import override
+from model.config.checked import read_checked
 from stores.address import FORMS, is_stored, names_a_scheme
 from tables.config import Names, Section
 
@@ -101,7 +99,7 @@ class ShadowStage(Section):
     """First stage: the candidate answers for nobody."""
 
     share: float = Field(
-        default=0.1, ge=0, le=1, description="Share of the traffic that it answers too; 0: there is no shadow."
+        default=0.1, ge=0, le=1, description="Share of the traffic that it answers too; 0 runs no shadow."
     )
     minutes: float = Field(default=0.0, ge=0, description="Minutes that the stage takes at least.")
 
@@ -315,18 +313,5 @@ def read_config(path: Path, overrides: Sequence[str], environ: Mapping[str, str]
     Raises:
         LoopError: one sentence that names the file and the key.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        for text in overrides:
-            override(values, text)
-        values = {**{key: environ[name] for key, name in DIRECTORIES.items() if environ.get(name)}, **values}
-        return LoopConfig.model_validate(values)
-    except ValidationError as error:
-        raise LoopError(f"{path}: {explain(error, LoopConfig)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise LoopError(f"{path}: the configuration cannot be read: {reason}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise LoopError(f"{path}: the file is not TOML: {error}") from None
-    except ValueError as error:
-        raise LoopError(f"{path}: {error}") from None
+    given = {key: environ[name] for key, name in DIRECTORIES.items() if environ.get(name)}
+    return read_checked(path, overrides, LoopConfig, LoopError, lambda values: given | values)

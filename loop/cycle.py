@@ -129,7 +129,7 @@ class Cycle:
             refused = [*refused, last]
         self._record.save(served=served, refused=refused)
         if self._config.training is None and not self._untried():
-            self._say(f"Nothing to do: there is no version above {served} that was not rolled back.")
+            self._say(f"Nothing to do: no version above {served} waits for a trial.")
             return "nothing"
         highest, cycle = published[-1] if published else 0, self.state.cycle + 1
         self._to("training", cycle=cycle, candidate=None, highest=highest, held=now, findings=[], reason="")

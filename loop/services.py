@@ -14,6 +14,7 @@ from loop.config import Services
 from loop.errors import LoopError
 from loop.figures import Drift, Requests, Shadowed, TaskDifference
 from loop.state import Held
+from service.system.redirects import NoRedirect
 
 MATCHES = ("none", "partly", "too_few_rows", "good")
 """Matches of experts, the worst first: of several replicas the worst counts."""
@@ -33,7 +34,7 @@ class Told(NamedTuple):
 
     Attributes:
         requests: by replica and version, since it started.
-        drift: by version and window; None where there is no baseline.
+        drift: by version and window; None without a baseline.
         shadow: over all replicas; None where nothing is compared.
     """
 
@@ -54,7 +55,7 @@ class Replicas:
         self._services, self._model = services, model
         self._key = os.environ.get(services.key_variable, "")
         # Proxies of the environment are not for machines beside this one.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect)
 
     def states(self) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
         """Ask every replica for the model's state.
@@ -261,13 +262,6 @@ def _version(told: object) -> object:
     if isinstance(told, dict):
         return told.get("version")
     return getattr(told, "version", told)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Refusal to follow a redirect: the key goes to the replicas alone."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

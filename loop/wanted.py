@@ -26,7 +26,7 @@ def sentence(state: State, asked: Held, training: bool) -> str:
     """
     served, candidate = state.served, state.candidate
     if state.stage == "training" and served is None:
-        return f"Cycle {state.cycle}: there is no version yet"
+        return f"Cycle {state.cycle}: no version is published yet"
     if state.stage == "training":
         what = "is trained" if training else "is looked for"
         return f"Cycle {state.cycle}: version {served} is served, and stays pinned while a candidate {what}"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.arguments import minutes
+from scripts.command import fail, minutes
 from tables.errors import UserError
 
 MISSING = "evaluation needs the extra: pip install -c constraints.txt -e '.[evaluate]'"
@@ -19,12 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
         return _repeated(options) if options.every else _once(options)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"Error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
-        return 2
+    except (UserError, OSError) as error:
+        return fail(error)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -2,22 +2,18 @@
 
 import argparse
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from loop.config import LoopConfig, read_config
 from loop.cycle import Cycle, model_name
 from loop.journal import Journal, sentences
 from loop.state import alone
-from scripts.arguments import minutes
+from scripts.command import INTERRUPTED, fail, interrupt_on_sigterm, minutes, say
 from tables.errors import UserError
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 AGAIN_MINUTES = 5.0
 """Longest pause after a cycle that an error, or a rule that holds, has left under way."""
 
@@ -42,14 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         with alone(directory):
             if not options.every:
-                Cycle(config, directory, model, _say).run()
+                Cycle(config, directory, model, say).run()
                 return 0
             while True:
                 time.sleep(60 * _repeated(config, directory, model, options.every))
-    except UserError as error:
-        return _fail(error)
-    except OSError as error:
-        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+    except (UserError, OSError) as error:
+        return fail(error)
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -71,27 +65,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _repeated(config: LoopConfig, directory: Path, model: str, every: float) -> float:
     """Go through a cycle; an error is told. Return the minutes until the next, few in a trial."""
-    cycle = Cycle(config, directory, model, _say)
+    cycle = Cycle(config, directory, model, say)
     try:
         cycle.run()
     except (UserError, OSError) as error:
-        _fail(error)
+        fail(error)
     return every if cycle.state.stage == "idle" else min(every, AGAIN_MINUTES)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _fail(sentence: object) -> int:
-    print(f"error: {sentence}", file=sys.stderr, flush=True)
-    return 2
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)  # a stopped container goes on where it was, as after Ctrl-C
+    interrupt_on_sigterm()
     sys.exit(main())

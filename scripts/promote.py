@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from scripts.command import fail
 from service.errors import ServiceError, VersionConflict
 from service.versions import serving_edits as edits
 from service.versions.disk import look
@@ -34,12 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         edit = _edit(options, before, versions)
         after = before if edit is None else file.change(edit, BY, options.reason)
     except ServiceError as error:
-        return _fail(str(error))
+        return fail(error)
     except OSError as error:
         if is_stored(models):
-            return _fail(error.strerror or str(error))
+            return fail(error.strerror or str(error))
         advice = "write beside read-only models with --serving-directory, and set MMOE_SERVING_DIRECTORY to it"
-        return _fail(f"{file} cannot be written: {error.strerror or error}; {advice}")
+        return fail(f"{file} cannot be written: {error.strerror or error}; {advice}")
     if edit is not None:
         print(f"before: {_describe(before, versions)}")
     print(f"now:    {_describe(after, versions)}")
@@ -85,7 +86,7 @@ def _edit(options: argparse.Namespace, now: Serving, versions: Sequence[int]) ->
     if options.rollback:
         before = edits.versions_before(now, served, versions)
         if not before:
-            raise VersionConflict(f"there is no version before {served}", "Publish one, or name the one to serve")
+            raise VersionConflict(f"version {served} is the lowest", "Publish one, or name the one to serve")
         return edits.roll_back(before[0], now.pinned)
     if options.canary == 0:
         return edits.canary(None)
@@ -141,11 +142,6 @@ def _describe(now: Serving, versions: Sequence[int]) -> str:
         why = f": {now.reason}" if now.reason else ""
         parts.append(f"since {now.time_utc} UTC by {now.by}{why}")
     return "; ".join(parts)
-
-
-def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

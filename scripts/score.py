@@ -3,24 +3,19 @@
 import argparse
 import importlib.util
 import os
-import signal
 import sys
 import tomllib
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from batch.job import Columns, Job
 from batch.local import score_parts
 from batch.progress import Progress
 from batch.score import PART_ROWS, Request, score
-from scripts.arguments import count
+from scripts.command import INTERRUPTED, count, fail, interrupt_on_sigterm, say
 from tables.errors import UserError
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,11 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
         request = _request(options)
-        summary = score(request, partial(_run, options), _say, lambda rows, done: Progress(rows, done).add)
-    except UserError as error:
-        return _fail(*map(str, error.args))
-    except OSError as error:
-        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+        summary = score(request, partial(_run, options), say, lambda rows, done: Progress(rows, done).add)
+    except (UserError, OSError) as error:
+        return fail(error)
     except KeyboardInterrupt:
         print("\nInterrupted; the same command goes on from the parts that are whole.", file=sys.stderr)
         return INTERRUPTED
@@ -136,20 +129,6 @@ def _names(text: str) -> dict[str, str]:
     return names
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-def _fail(*sentences: str) -> int:
-    for sentence in sentences:
-        print(f"error: {sentence}", file=sys.stderr)
-    return 2
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)  # a stopped container goes on where it was, as after Ctrl-C
+    interrupt_on_sigterm()
     sys.exit(main())

@@ -2,21 +2,18 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.arguments import count
+from scripts.command import INTERRUPTED, count, fail, interrupt_on_sigterm
 from tables.errors import DataError, UserError
 
 if TYPE_CHECKING:  # heavy imports wait until the command line is known to be right
     from model.config.run import Config
     from model.study.tables.comparison import Comparison
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 CONFIGS = Path(__file__).parent / "configs"
 TRIALS = Path("build/study-page")
 """Directory for the pages of smaller studies, which do not replace those of the whole ones."""
@@ -34,10 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         options.work.mkdir(parents=True, exist_ok=True)
         {"synthetic": synthetic, "defaults": defaults}.get(options.study, tables)(options)
-    except UserError as error:
-        return _fail(str(error))
-    except OSError as error:
-        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+    except (UserError, OSError) as error:
+        return fail(error)
     except KeyboardInterrupt:
         print(f"\nInterrupted; the same command goes on from what {options.work} holds.", file=sys.stderr)
         return INTERRUPTED
@@ -183,15 +178,6 @@ def _command(options: argparse.Namespace) -> str:
     return " ".join(words)
 
 
-def _fail(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
-    return 2
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)  # a stopped container goes on as after Ctrl-C
+    interrupt_on_sigterm()
     sys.exit(main())

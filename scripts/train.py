@@ -5,13 +5,11 @@ import csv
 import fcntl
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +19,7 @@ from model.config.defaults import settle
 from model.config.run import Config, load_config
 from model.data.streaming.place import CACHE, is_whole
 from model.schema import Dataset
+from scripts.command import INTERRUPTED, MENDABLE, fail, interrupt_on_sigterm
 from scripts.train_options import parse, work_of
 from scripts.train_text import beside, describe, test_metrics
 from tables.config import TableData
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from model.training.progress import History
     from model.training.ranks import Ranks
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 WORSE = 3
 """Exit code where a model was trained and not published, by `--unless-worse`."""
@@ -61,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with joined() as ranks:
             return run(options, ranks)
     except UserError as error:
-        return _fail(*map(str, error.args))
+        return fail(error)
 
 
 def run(options: argparse.Namespace, ranks: "Ranks | None" = None) -> int:
@@ -84,10 +81,8 @@ def run(options: argparse.Namespace, ranks: "Ranks | None" = None) -> int:
             options.models.check_writable(config.name)
         with _alone(checkpoint.parent) if first else nullcontext():
             return 0 if run_to_the_end(config, options, checkpoint, ranks, start) else WORSE
-    except UserError as error:
-        return _fail(*map(str, error.args), ranks=ranks)
-    except OSError as error:
-        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", ranks=ranks)
+    except (UserError, OSError) as error:
+        return fail(error) if ranks is None or ranks.speaks() else MENDABLE
     except KeyboardInterrupt:
         if ranks is None or ranks.speaks():
             print(f"\nInterrupted; {_what_is_left(checkpoint)}.", file=sys.stderr)
@@ -305,16 +300,6 @@ def _alone(work: Path) -> Iterator[None]:
                         place.rmdir()
 
 
-def _fail(*sentences: str, ranks: "Ranks | None" = None) -> int:
-    for sentence in sentences if ranks is None or ranks.speaks() else ():
-        print(f"error: {sentence}", file=sys.stderr)
-    return 2
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)  # a stopped container resumes as after Ctrl-C
+    interrupt_on_sigterm()
     sys.exit(main())

@@ -3,18 +3,13 @@
 import argparse
 import math
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from model.config.run import Config, config_text, load_config
-from scripts.arguments import minutes
+from scripts.command import INTERRUPTED, fail, interrupt_on_sigterm, minutes
 from tables.errors import UserError
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,10 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         directory = options.out or Path("build/tune") / config.name
         directory.mkdir(parents=True, exist_ok=True)
         tune(options, config, directory)
-    except UserError as error:
-        return _fail(str(error))
-    except OSError as error:
-        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+    except (UserError, OSError) as error:
+        return fail(error)
     except KeyboardInterrupt:
         print("\nInterrupted; finished trials are kept, and the same command goes on.", file=sys.stderr)
         return INTERRUPTED
@@ -97,15 +90,6 @@ def tune(options: argparse.Namespace, config: Config, directory: Path) -> None:
         raise KeyboardInterrupt
 
 
-def _fail(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
-    return 2
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_sigterm()
     sys.exit(main())

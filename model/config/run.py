@@ -4,18 +4,16 @@ The descriptions below are the source of docs/config.md. Checks that need the ta
 column exist, has the task labels) are made where the table is read, in model/data/table.py.
 """
 
-import tomllib
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import Field, JsonValue, Strict, ValidationError, model_validator
+from pydantic import Field, JsonValue, Strict, model_validator
 
+from model.config.checked import read_checked
 from model.config.data import FeatureConfig, SyntheticData, Widths
-from model.config.explain import explain
-from model.config.toml import override
 from model.errors import ConfigError
 from model.schema import TaskKind
 from tables.config import CONDITION, Names, Section, TableData, Value
@@ -311,20 +309,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: one sentence that names the file and the key.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        for text in overrides:
-            override(values, text)
-        return Config.model_validate(_composed(values))
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {explain(error, Config)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{path}: the configuration cannot be read: {reason}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: the file is not TOML: {error}") from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    return read_checked(path, overrides, Config, ConfigError, _composed)
 
 
 def _composed(value: Any) -> Any:

@@ -20,6 +20,7 @@ from service.artifact.manifest import Manifest
 from service.errors import MalformedRequest
 from service.monitoring.windows import POINTS, WINDOWS, tier_of
 from service.system.quoting import cut, quote
+from service.system.redirects import NoRedirect
 
 TIMEOUT_S = 3.0
 MOST_BYTES = 4 << 20
@@ -86,7 +87,7 @@ class Fleet:
             window: one of WINDOWS.
 
         Raises:
-            MalformedRequest: there is no such window.
+            MalformedRequest: no such window.
             PrometheusError: it cannot be asked.
         """
         if window not in WINDOWS:
@@ -117,13 +118,6 @@ def _query(asked: _Asked) -> str:
     return " or ".join(f'label_replace({sum}, "figure", "{figure}", "", "")' for figure, sum in sums.items())
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Refusal to follow a redirect: only the address of the setting is asked."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 def _ask(url: str, query: str) -> list[dict[str, Any]]:
     """Evaluate a query; the series with their labels and values.
 
@@ -133,7 +127,7 @@ def _ask(url: str, query: str) -> list[dict[str, Any]]:
     address = f"{url}?{urllib.parse.urlencode({'query': query, 'timeout': f'{TIMEOUT_S:g}s'})}"
     until = time.monotonic() + TIMEOUT_S
     try:
-        opener = urllib.request.build_opener(_NoRedirect)
+        opener = urllib.request.build_opener(NoRedirect)
         with opener.open(address, timeout=TIMEOUT_S) as response:
             document = json.loads(_read(response, until))
             series: list[dict[str, Any]] = document["data"]["result"]
