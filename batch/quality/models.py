@@ -40,7 +40,7 @@ class Versions:
         """Read the manifest of a version; from a store by way of a copy in `scratch`.
 
         Raises:
-            EvaluationError: there is no such version, or none that can be read.
+            EvaluationError: no such version, or none that can be read.
         """
         try:
             if isinstance(self.place, Path):

@@ -29,6 +29,7 @@ from service.http.middleware import RequestMiddleware
 from service.http.openapi.answers import answer_schemas
 from service.http.openapi.document import document
 from service.http.routes.admin import repository_router, versions_router
+from service.http.routes.drift import drift_router
 from service.http.routes.fleet import fleet_router
 from service.http.routes.gates import gates_router
 from service.http.routes.labels import labels_router
@@ -168,6 +169,7 @@ def _routers(shared: Shared) -> _Routers:
             triton_router(engine, endpoints, telemetry),
             v2_router(engine, endpoints),
             traffic_router(engine, telemetry),
+            drift_router(engine, telemetry),
             fleet_router(engine),
             quality_router(engine, engine.settings.quality),
             labels_router(engine, endpoints, admission, journal.labels),

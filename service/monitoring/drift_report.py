@@ -114,7 +114,7 @@ def drift_report(
         cells: "moved" or "all": whose shares of cells are listed.
 
     Raises:
-        MalformedRequest: there is no such window, or no such choice of cells.
+        MalformedRequest: no such window, or no such choice of cells.
     """
     tier = tier_named(window)
     if cells not in CELLS:
@@ -149,7 +149,7 @@ def tier_named(window: str) -> Tier:
     """Return the tier of a window.
 
     Raises:
-        MalformedRequest: there is no such window.
+        MalformedRequest: no such window.
     """
     tier = RING.tier_of(window)
     if tier is None:

@@ -145,7 +145,7 @@ def gate_report(
         loaded_at: when the version was loaded, in seconds since 1970.
 
     Raises:
-        MalformedRequest: there is no such window.
+        MalformedRequest: no such window.
     """
     tier = tier_of(window)
     if tier is None:

@@ -79,7 +79,7 @@ def segment_report(
         window: one of those of drift.
 
     Raises:
-        MalformedRequest: there is no such window or feature.
+        MalformedRequest: no such window or feature.
     """
     tier, described = tier_named(window), traffic.segments
     known = list(described.shares)

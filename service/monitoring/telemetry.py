@@ -151,7 +151,7 @@ class Telemetry:
 
         Raises:
             ModelNotFound: no worker has recorded such a version, or it is forgotten.
-            MalformedRequest: there is no such window.
+            MalformedRequest: no such window.
         """
         traffic = self._gates_of.find(name, version)
         if traffic is None:
@@ -174,7 +174,7 @@ class Telemetry:
         Raises:
             ModelNotFound: no worker has recorded such a version, it has no baseline, or it is
                 forgotten.
-            MalformedRequest: there is no such window or choice of cells.
+            MalformedRequest: no such window or choice of cells.
         """
         traffic = self._inputs_of.find(name, version)
         if traffic is None:
@@ -190,7 +190,7 @@ class Telemetry:
         None where its traffic is not told apart: the setting does not name its features.
 
         Raises:
-            MalformedRequest: there is no such window or feature.
+            MalformedRequest: no such window or feature.
         """
         traffic, gates = self._segments_of.find(name, version), self._gates_of.find(name, version)
         described = None if gates is None else gates.gates
@@ -200,7 +200,7 @@ class Telemetry:
         """Return rows of a version that this worker has kept of a window; None without any.
 
         Raises:
-            MalformedRequest: there is no such window.
+            MalformedRequest: no such window.
         """
         tier, traffic = tier_named(window), self._inputs_of.find(name, version)
         return None if traffic is None else traffic.kept_rows(tier)

@@ -214,7 +214,7 @@ class Catalogue:
             version: one that must be there too; None for none.
 
         Raises:
-            ModelNotFound: there is no such model, or version of it.
+            ModelNotFound: no such model, or version of it.
         """
         states = {state.name: state for state in self.models()}
         if name not in states:

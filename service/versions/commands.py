@@ -36,7 +36,7 @@ class VersionCommands:
         """Look at the disk, load what is new, and this model even if it was unloaded.
 
         Raises:
-            ModelNotFound: there is no such model.
+            ModelNotFound: no such model.
             ArtifactError: it must not be served, or the directory of models cannot be read.
         """
         await self._reconciler.look()
@@ -58,7 +58,7 @@ class VersionCommands:
         """Let go of a model; what is running ends as it began.
 
         Raises:
-            ModelNotFound: there is no such model.
+            ModelNotFound: no such model.
         """
         self._catalogue.state(name)
         await self._reconciler.change(lambda desired: {"unloaded": desired.unloaded | {name}})
@@ -76,7 +76,7 @@ class VersionCommands:
             The version that is served now.
 
         Raises:
-            ModelNotFound: there is no such model.
+            ModelNotFound: no such model.
             VersionConflict: there is none before, or a setting pins one.
         """
         state = self._catalogue.state(name)
@@ -101,7 +101,7 @@ class VersionCommands:
         """Serve a version in place of the highest; None serves the highest again.
 
         Raises:
-            ModelNotFound: there is no such model, or version.
+            ModelNotFound: no such model, or version.
             VersionConflict: the version cannot be loaded, or a setting pins one.
         """
         served = self._catalogue.state(name, version).served
@@ -114,7 +114,7 @@ class VersionCommands:
         """Let a version answer a share of the requests that name none; None ends that.
 
         Raises:
-            ModelNotFound: there is no such model, or version.
+            ModelNotFound: no such model, or version.
             VersionConflict: it cannot be loaded, is served itself, does not answer the same rows
                 and tasks, or another one is compared.
         """
@@ -138,7 +138,7 @@ class VersionCommands:
         None ends that.
 
         Raises:
-            ModelNotFound: there is no such model, or version.
+            ModelNotFound: no such model, or version.
             VersionConflict: it must not be served, is served itself, takes other rows, another one
                 is the canary, or a setting says what is compared.
         """

@@ -28,6 +28,7 @@ from mmoe_client import (
     Unauthorised,
     Unreachable,
 )
+from tests.support.client_answers import assert_right
 from tests.support.hand_model import write_model
 from tests.support.hand_weights import HandWeights, make_weights, raw_rows
 
@@ -70,15 +71,6 @@ def expected(weights: HandWeights) -> dict[str, Any]:
     return weights.answer(*raw_rows(weights, COUNT, seed=3))
 
 
-def assert_right(answer: Prediction, expected: dict[str, Any]) -> None:
-    assert answer.rows == COUNT
-    for name, values in answer.tasks.items():
-        assert_allclose(values, expected[name], rtol=1e-4, atol=1e-5)
-    assert answer.gate_weights is not None
-    gates = np.stack(list(answer.gate_weights.values()), axis=1)
-    assert_allclose(gates, expected["gate_weights"], rtol=1e-4, atol=1e-5)
-
-
 def rows_of(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -106,7 +98,7 @@ def test_rows_of_every_form_are_answered_alike(
 ) -> None:
     answer = client.predict(FORMS[form](columns))
     assert (answer.model, answer.version) == ("hand", 1)
-    assert_right(answer, expected)
+    assert_right(answer, expected, COUNT)
 
 
 def test_asyncio_says_the_same(url: str, columns: dict[str, list[Any]], expected: dict[str, Any]) -> None:
@@ -118,14 +110,14 @@ def test_asyncio_says_the_same(url: str, columns: dict[str, list[Any]], expected
             return tuple(await asyncio.gather(client.predict(columns), client.predict(rows_of(columns))))
 
     for answer in asyncio.run(both()):
-        assert_right(answer, expected)
+        assert_right(answer, expected, COUNT)
 
 
 def test_a_long_request_is_cut_to_the_server_s_limit_and_put_together(
     client: Client, columns: dict[str, list[Any]], expected: dict[str, Any]
 ) -> None:
     answer = client.predict(columns, request_id="night")
-    assert_right(answer, expected)
+    assert_right(answer, expected, COUNT)
     assert len(answer.request_ids) > 1
     assert all(name.startswith("night-") for name in answer.request_ids)
     again = client.predict(columns)  # the limit is known by now

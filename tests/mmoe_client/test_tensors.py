@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from numpy.testing import assert_allclose
 
-from mmoe_client import Client, InvalidFeatures, Prediction
+from mmoe_client import Client, InvalidFeatures
+from tests.support.client_answers import assert_right
 from tests.support.hand_model import write_model
 from tests.support.hand_weights import HandWeights, make_weights, raw_rows
 
@@ -51,15 +51,6 @@ def numbers(weights: HandWeights) -> np.ndarray:
     return numeric
 
 
-def same(answer: Prediction, expected: dict[str, Any]) -> None:
-    assert answer.rows == COUNT
-    for name, values in answer.tasks.items():
-        assert_allclose(values, expected[name], rtol=1e-4, atol=1e-5)
-    assert answer.gate_weights is not None
-    gates = np.stack(list(answer.gate_weights.values()), axis=1)
-    assert_allclose(gates, expected["gate_weights"], rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("form", ["array", "pandas", "polars", "arrays"])
 def test_numbers_of_every_form_are_raw_tensors(url: str, weights: HandWeights, numbers: np.ndarray, form: str) -> None:
     forms: dict[str, Callable[[], Any]] = {
@@ -71,7 +62,7 @@ def test_numbers_of_every_form_are_raw_tensors(url: str, weights: HandWeights, n
     network = Recorded()
     with Client(url, transport=network) as client:
         answer = client.predict(forms[form](), request_id="night")
-        same(answer, weights.answer(numbers, None))
+        assert_right(answer, weights.answer(numbers, None), COUNT)
     assert (answer.model, answer.version) == ("wide", 3)
     assert all(name.startswith("night-") for name in answer.request_ids)  # cut at the service's limit
     assert set(network.posted) == {"/v2/models/wide/infer"}
@@ -80,7 +71,7 @@ def test_numbers_of_every_form_are_raw_tensors(url: str, weights: HandWeights, n
 def test_a_version_is_asked_for(url: str, weights: HandWeights, numbers: np.ndarray) -> None:
     network = Recorded()
     with Client(url, transport=network) as client:
-        same(client.predict(numbers, version=3), weights.answer(numbers, None))
+        assert_right(client.predict(numbers, version=3), weights.answer(numbers, None), COUNT)
     assert set(network.posted) == {"/v2/models/wide/versions/3/infer"}
 
 

@@ -5,7 +5,7 @@ import { card, choice, h, morph } from "../dom.js";
 import { explain } from "../explain.js";
 import { count, percent } from "../format.js";
 import { Poll, WINDOWS } from "../polling.js";
-import { comparedTables } from "./sides/compared.js";
+import { comparedTables } from "../compared.js";
 
 const EVERY_MS = 5000;
 const ALONE = "Only one version is loaded. Let another one be a shadow or a canary (Versions), or keep several loaded with MMOE_LOADED_VERSIONS=2.";

@@ -1,6 +1,5 @@
 """The dashboard's frame in a real Chromium: addresses, panes, swaps, charts, explanations."""
 
-import json
 import re
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[dev]'")
 from playwright.sync_api import Browser, Page, expect
 
+from tests.support.json_calls import ask
 from tests.support.server import running
 
 pytestmark = pytest.mark.browser
@@ -31,13 +31,6 @@ def address(models: Path) -> Iterator[str]:
     """Serve them, looking for new versions when told to alone."""
     with running(models, default_model="hand", workers="1", poll_interval_s="0", local_admin="true") as service:
         yield service.url
-
-
-def ask(address: str, path: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
 
 
 def predict(page: Page) -> None:

@@ -17,6 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from service.keys import line_of, new_key
+from tests.support.json_calls import ask
 from tests.support.server import running
 
 MINUS = "\N{MINUS SIGN}"  # as the page writes it
@@ -35,13 +36,6 @@ def address(tmp_path_factory: pytest.TempPathFactory, hand_model: Callable[..., 
     hand_model(models, "plain", 1, kind="plain")
     with running(models, default_model="hand", workers="1") as service:
         yield service.url
-
-
-def ask(address: str, path: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
 
 
 def fill(page: Page) -> dict[str, Any]:

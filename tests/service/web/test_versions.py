@@ -60,8 +60,8 @@ def test_a_shadow_is_watched_and_promoted_with_a_key_of_an_admin(page: Page, add
     for one in found["experts"]:
         row = view.get_by_role("row", name=re.compile(f"^expert {one['expert']} "))
         expect(row).to_contain_text(f"expert {one['shadow_expert']}")
-    difference = view.get_by_role("group", name="Differences of the shadow").get_by_role("row", name="sold")
-    expect(difference).to_contain_text("0.0\u202f% in another class")
+    difference = view.get_by_role("group", name="Differences by task").get_by_role("row", name="sold")
+    expect(difference).to_contain_text("0.0\u202f%")
     assert [v["id"] for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")] == []
     page.get_by_role("combobox", name="Version").select_option("2")
     page.get_by_role("button", name="Serve it").click()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 from playwright.sync_api import Locator, Page, expect
 
 from tests.service.http.routes.test_quality import QUALITY, TASK
+from tests.support.json_calls import ask
 from tests.support.live_model import live
 from tests.support.metrics import awaited
 from tests.support.server import running
@@ -64,13 +64,6 @@ def address(tmp_path_factory: pytest.TempPathFactory, hand_model: Callable[..., 
             ask(service.url, "/v1/models/hand:predict", {"instances": SHIFTED[start : start + 50]})
         awaited(lambda: ask(service.url, "/v1/models/hand/drift?window=1h")["rows"], len(SHIFTED))
         yield service.url
-
-
-def ask(address: str, path: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
 
 
 def opened(page: Page, address: str, view: str) -> Locator:

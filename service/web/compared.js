@@ -1,8 +1,8 @@
 /** A comparison of two versions as tables: tasks, and experts that were matched. */
-import { h } from "../../dom.js";
-import { nameOf } from "../../experts.js";
-import { number, percent, weight } from "../../format.js";
-import { plainTable } from "../../tables.js";
+import { h } from "./dom.js";
+import { nameOf } from "./experts.js";
+import { number, percent, weight } from "./format.js";
+import { plainTable } from "./tables.js";
 
 const MATCHES = { good: "The experts of both are the same ones, though their numbers may differ.", partly: "Some experts are the same ones; the others have no like in the other version.",
   none: "The trainings have divided the work differently: a comparison by expert means nothing.", too_few_rows: "Too few rows yet to tell which experts belong together." };
