@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-import polars as pl
 import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[dev]'")
 pytest.importorskip("torch", reason="makes a model: needs the trainer's packages")
+import polars as pl
 from playwright.sync_api import Page, expect
 
 from tests.support.made_models import make
