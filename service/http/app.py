@@ -26,8 +26,8 @@ from service.http.hosts import Hosts
 from service.http.hot.predict import HotPath
 from service.http.journal import Journal
 from service.http.middleware import RequestMiddleware
-from service.http.openapi.answers import answer_schemas
 from service.http.openapi.document import document
+from service.http.openapi.typed import answer_schemas
 from service.http.routes.admin import repository_router, versions_router
 from service.http.routes.drift import drift_router
 from service.http.routes.fleet import fleet_router

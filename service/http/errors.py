@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from service import errors
-from service.http.openapi import answers
+from service.http.openapi import answers, protocol
 from service.http.types import Headers, RawHeaders
 from service.system.quoting import cut
 
@@ -125,7 +125,7 @@ def http_error(status: int, detail: str, path: str, request_id: bytes, headers: 
     """Write a refusal that comes from HTTP itself, such as 404 for a path or 405 for a method."""
     v2 = is_v2(path)
     code = http.HTTPStatus(status).phrase.lower().replace(" ", "_")
-    body: answers.Problem | answers.Refusal
+    body: answers.Problem | protocol.Refusal
     body = {"error": detail} if v2 else _body(status, detail, path, code, request_id)
     response = _response(status, JSON if v2 else PROBLEM_JSON, _bounded(body), None, request_id)
     return response._replace(headers=response.headers + headers)
@@ -150,7 +150,7 @@ def _entry(problem: errors.ValueProblem) -> answers.ProblemEntry:
     return {"row": problem.row, "feature": feature, "message": cut(problem.message, _MOST_MESSAGE)}
 
 
-def _bounded(answer: answers.Problem | answers.Refusal) -> bytes:
+def _bounded(answer: answers.Problem | protocol.Refusal) -> bytes:
     """Write a body in at most MOST_BYTES.
 
     Problems are counted rather than listed, and the sentence is cut, to fit.

@@ -13,7 +13,7 @@ from service.http.codecs.render import dumps
 from service.http.codecs.rows import load_object
 from service.http.codecs.v2_parameters import OF_OUTPUTS, OF_REQUESTS, optional_object, refuse_unsupported
 from service.http.codecs.v2_tensors import Signature
-from service.http.openapi.answers import InferHead, InferOutput
+from service.http.openapi.protocol import InferHead, InferOutput
 from service.http.types import Headers, RawHeaders
 from service.inference.answer import RunSlice
 from service.inference.features import Batch

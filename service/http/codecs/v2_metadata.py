@@ -4,7 +4,7 @@ from importlib import metadata
 
 from service.engine import Engine
 from service.http.codecs.endpoint import Endpoint
-from service.http.openapi.answers import ModelMetadata, ServerMetadata
+from service.http.openapi.protocol import ModelMetadata, ServerMetadata
 
 SERVER = "mmoe-serve"
 EXTENSIONS = ["binary_tensor_data", "model_repository"]

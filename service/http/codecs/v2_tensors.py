@@ -20,7 +20,7 @@ from service.errors import MalformedRequest
 from service.http.codecs.numbers import NumberParser
 from service.http.codecs.v2_data import DTYPES, Input, array_of, column_of, rows_of
 from service.http.codecs.v2_inputs import DATATYPES, InputReader
-from service.http.openapi.answers import Tensor, Tensors
+from service.http.openapi.protocol import Tensor, Tensors
 from service.inference.answer import Answer
 from service.inference.features import Batch, FeatureReader
 from service.inference.reading.bags import Bag

@@ -15,21 +15,10 @@ from service.http.codecs.json_size import FEW_VALUES
 from service.http.codecs.render import JsonAnswer
 from service.http.codecs.rows import as_integer, load_object
 from service.http.guard import Guard
-from service.http.openapi.answers import (
-    Asked,
-    CanaryAsked,
-    CanaryRequest,
-    IndexEntry,
-    IndexRequest,
-    LoadRequest,
-    Pinned,
-    PinRequest,
-    RepositoryIndex,
-    UnloadRequest,
-    VersionShare,
-    answers,
-    asks,
-)
+from service.http.openapi.answers import Asked, CanaryAsked, Pinned, VersionShare
+from service.http.openapi.bodies import CanaryRequest, IndexRequest, LoadRequest, PinRequest, UnloadRequest
+from service.http.openapi.protocol import IndexEntry, RepositoryIndex
+from service.http.openapi.typed import answers, asks
 from service.http.types import PathName
 from service.system.quoting import quote
 from service.versions.commands import VersionCommands

@@ -11,7 +11,8 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from service.engine import Engine
 from service.errors import ModelNotFound
 from service.http.codecs.render import JsonAnswer
-from service.http.openapi.answers import Compared, answers
+from service.http.openapi.answers import Compared
+from service.http.openapi.typed import answers
 from service.http.routes.metrics import TELEMETRY_OFF
 from service.http.types import KeptVersion, PathName, Window
 from service.monitoring.drift_report import CELLS, DriftAnswer

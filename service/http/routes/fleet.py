@@ -4,7 +4,7 @@ from fastapi import APIRouter, HTTPException, Response
 
 from service.engine import Engine
 from service.http.codecs.render import JsonAnswer
-from service.http.openapi.answers import answers
+from service.http.openapi.typed import answers
 from service.http.types import PathName, Window
 from service.monitoring.fleet import Fleet, FleetAnswer, PrometheusError
 from service.monitoring.report import DEFAULT_WINDOW

@@ -13,7 +13,9 @@ from service.http.codecs.endpoint import Endpoints
 from service.http.codecs.json_size import JsonLimits
 from service.http.codecs.labels import read_labels
 from service.http.codecs.render import JsonAnswer
-from service.http.openapi.answers import LabelsRequest, LabelsTaken, answers, asks
+from service.http.openapi.answers import LabelsTaken
+from service.http.openapi.bodies import LabelsRequest
+from service.http.openapi.typed import answers, asks
 from service.http.types import PathName
 from service.logs.labels import LabelLog
 

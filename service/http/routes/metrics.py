@@ -4,8 +4,8 @@ import asyncio
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from service.http.openapi.answers import answers
 from service.http.openapi.schemas import TEXT
+from service.http.openapi.typed import answers
 from service.monitoring.telemetry import Telemetry
 
 TELEMETRY_OFF = "Figures are not kept here; MMOE_TELEMETRY=true keeps them."

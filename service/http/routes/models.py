@@ -6,18 +6,9 @@ from service.artifact.manifest import Manifest
 from service.engine import Engine
 from service.errors import ServiceError
 from service.http.codecs.render import JsonAnswer
-from service.http.openapi.answers import (
-    Live,
-    Model,
-    Models,
-    OneModel,
-    OneVersion,
-    Ready,
-    ServingState,
-    VersionEntry,
-    VersionShare,
-    answers,
-)
+from service.http.openapi.answers import Model, Models, OneModel, OneVersion, ServingState, VersionEntry, VersionShare
+from service.http.openapi.protocol import Live, Ready
+from service.http.openapi.typed import answers
 from service.http.types import PathName, PathVersion
 from service.versions.states import Canary, ModelState, VersionState
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from service.http.codecs.render import JsonAnswer
-from service.http.openapi.answers import Alive, answers
+from service.http.openapi.protocol import Alive
 from service.http.openapi.schemas import TEXT
+from service.http.openapi.typed import answers
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "

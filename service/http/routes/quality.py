@@ -6,7 +6,7 @@ from pathlib import Path
 from fastapi import APIRouter, HTTPException, Response
 
 from service.engine import Engine
-from service.http.openapi.answers import answers
+from service.http.openapi.typed import answers
 from service.http.types import PathName
 from service.monitoring.quality import Quality, QualityFileError, read_quality
 

@@ -11,7 +11,9 @@ from service.engine import Engine
 from service.http.admission import Admission
 from service.http.codecs.render import JsonAnswer
 from service.http.guard import Guard
-from service.http.openapi.answers import Shadow, ShadowAsked, ShadowRequest, answers, asks
+from service.http.openapi.answers import Shadow, ShadowAsked
+from service.http.openapi.bodies import ShadowRequest
+from service.http.openapi.typed import answers, asks
 from service.http.routes.admin import read_object, read_share, read_version, with_note
 from service.http.types import PathName
 from service.monitoring.shadow_report import Comparison, shadow_report

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Response
 from service.engine import Engine
 from service.errors import ModelNotFound
 from service.http.codecs.render import JsonAnswer
-from service.http.openapi.answers import answers
+from service.http.openapi.typed import answers
 from service.http.routes.metrics import TELEMETRY_OFF
 from service.http.types import KeptVersion, PathName, Window
 from service.monitoring.report import DEFAULT_WINDOW, TrafficAnswer

@@ -9,8 +9,9 @@ from service.engine import Engine
 from service.http.codecs.endpoint import Endpoint, Endpoints
 from service.http.codecs.render import JsonAnswer
 from service.http.codecs.v2_metadata import PLATFORM
-from service.http.openapi.answers import Tensor, answers
+from service.http.openapi.protocol import Tensor
 from service.http.openapi.triton import ConfiguredTensor, Duration, ModelStatistics, TritonConfig, TritonStatistics
+from service.http.openapi.typed import answers
 from service.http.routes.metrics import TELEMETRY_OFF
 from service.http.types import PathName, PathVersion
 from service.monitoring.telemetry import Telemetry, VersionKey

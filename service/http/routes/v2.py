@@ -12,14 +12,8 @@ from service.errors import NotReady
 from service.http.codecs.endpoint import Endpoints
 from service.http.codecs.render import JsonAnswer
 from service.http.codecs.v2_metadata import describe_model, describe_server
-from service.http.openapi.answers import (
-    ModelMetadata,
-    ModelNames,
-    ModelReady,
-    ServerHealth,
-    ServerMetadata,
-    answers,
-)
+from service.http.openapi.protocol import ModelMetadata, ModelNames, ModelReady, ServerHealth, ServerMetadata
+from service.http.openapi.typed import answers
 from service.http.types import PathName, PathVersion
 
 _OF_HTTP = "model_configuration", "statistics"
