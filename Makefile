@@ -75,9 +75,9 @@ tune: config $(VENV)/.tune  ## Search for a better configuration on validation r
 # Most tests run on two processes; those that load the machine run alone, after them. pytest's status 5, no test at all,
 # is a failure only where neither part has one.
 test: $(VENV)/.dev  ## Run the tests (ARGS="-k gates" passes anything to pytest)
-	@together=0; $(BIN)/python -m pytest --lane together $(BESIDE) $(COVERAGE) $(ARGS) || together=$$?; \
+	@together=0; $(BIN)/python -m pytest --lane=together $(BESIDE) $(COVERAGE) $(ARGS) || together=$$?; \
 	case $$together in 0|1|5) ;; *) exit $$together;; esac; \
-	alone=0; $(BIN)/python -m pytest --lane alone $(ARGS) || alone=$$?; \
+	alone=0; $(BIN)/python -m pytest --lane=alone $(ARGS) || alone=$$?; \
 	[ $$alone != 5 ] || exit $$together; [ $$alone = 0 ] || exit $$alone; [ $$together = 5 ] || exit $$together
 
 test-service: $(SERVICE_VENV)/.service  ## Run the service's tests where torch is not installed
@@ -93,8 +93,8 @@ check: $(VENV)/.dev  ## Format, lint, types, layering and tests with coverage, i
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@rm -f build/coverage
-	@$(MAKE) --no-print-directory test-service COVERAGE='--cov --cov-report= --cov-fail-under=0' ARGS='--passed-to $(PASSED)'
-	@$(MAKE) --no-print-directory test COVERAGE='--cov --cov-append --cov-report=term' ARGS='--but-passed $(PASSED)'
+	@$(MAKE) --no-print-directory test-service COVERAGE='--cov --cov-report= --cov-fail-under=0' ARGS='--passed-to=$(PASSED)'
+	@$(MAKE) --no-print-directory test COVERAGE='--cov --cov-append --cov-report=term' ARGS='--but-passed=$(PASSED)'
 
 ray: $(VENV)/.ray  ## Install Ray, for scoring on a cluster and its tests
 	@:

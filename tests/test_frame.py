@@ -130,7 +130,7 @@ def test_a_versioned_python_is_found_when_the_plain_one_is_too_old(tmp_path: Pat
 
 FAKE_PYTHON = """#!/bin/sh
 echo "$@"
-case "$*" in *"--lane together"*) exit {together};; *"--lane alone"*) exit {alone};; esac
+case "$*" in *"--lane=together"*) exit {together};; *"--lane=alone"*) exit {alone};; esac
 """
 
 
