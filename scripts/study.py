@@ -149,15 +149,19 @@ def defaults(options: argparse.Namespace) -> None:
 
 
 def _configs(study: str, work: Path) -> tuple[list["Config"], str]:
-    """Return the configurations of a study's tables, and the page's remarks on the data."""
-    from model.config.run import load_config
+    """Return the configurations of a study's tables, and the page's remarks on the data.
+
+    They leave the network and its training open, so that the tables choose.
+    """
+    from model.config.run import ModelConfig, TrainConfig, load_config
     from model.study.paper import CENSUS_TRAINING_BLOB
     from model.study.tables.census_split import TRAINING_FILES, find_training_file, paper_split
 
     directory = Path(os.environ.get("MMOE_DATA", ".")) / study
     if not directory.is_dir():
         raise DataError(f"{directory} is not there; set MMOE_DATA to the directory that holds {study}/")
-    configs = [load_config(CONFIGS / f"{name}.toml") for name in TABLES[study]]
+    left_open = {"model": ModelConfig(), "train": TrainConfig()}
+    configs = [load_config(CONFIGS / f"{name}.toml").model_copy(update=left_open) for name in TABLES[study]]
     if study != "census":
         return configs, ""
     training, test = find_training_file(directory), directory / "census-income.test.gz"

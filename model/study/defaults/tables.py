@@ -113,7 +113,7 @@ def _small(name: str, of: str, rows: Callable[[], pl.DataFrame], tasks: list[Tas
 def _large(name: str, of: str) -> StudyTable:
     def configured(split: int, folder: Path) -> Config:
         told = tomllib.loads((CONFIGS / f"{name}.toml").read_text(encoding="utf-8"))
-        del told["model"]
+        told.pop("model", None)
         how = told["data"]["split"]
         how |= {"test": LAST_SHARES[split]} if how["kind"] == "time" else {"seed": split}
         return Config.model_validate(told | {"train": {"seed": split}})

@@ -32,7 +32,7 @@ from tables.config import TableData
 
 ARCHITECTURES: tuple[Architecture, ...] = ("single_task", "shared_bottom", "omoe", "mmoe")
 RATE_FACTORS = (0.5, 1.0, 2.0)
-"""The grid: the configuration's learning rate times these."""
+"""The grid: the learning rate that the table chooses times these."""
 DROPOUTS = (0.0, 0.1, 0.2)
 TUNING_SEEDS = (1000, 1001)
 """Of the runs that choose; none of those that are judged has one of them."""
@@ -85,7 +85,7 @@ class Comparison:
         name: of the configuration.
         tasks: of the table, the main one first.
         rows: in training, validation and test.
-        notes: on the table, for example how it was split.
+        notes: on the table, for example how it was split, and on what it chose.
         splits: how many there were: one for each seed, or one for all.
         chosen: by architecture, the variant with the lowest mean validation loss (its seed is of
             no meaning).
@@ -109,7 +109,8 @@ class TableRunner:
     """Runner of variants on one table; results are kept on disk.
 
     Args:
-        config: of the table; its model is the MMoE that sets the budget.
+        config: of the table; its model is the MMoE that sets the budget. What it leaves open, the
+            table chooses.
         directory: where finished runs are kept.
         workers: processes, each on one core.
         advance: is told how many runs have just been done.
@@ -124,7 +125,7 @@ class TableRunner:
     def compare(self, seeds: int) -> Comparison:
         """Choose on validation rows, then run every architecture with `seeds` seeds."""
         dataset = read_dataset(self._config)
-        self._config = settle(self._config, dataset).config
+        self._config, chosen_by_table = settle(self._config, dataset)
         widths = equal_budgets(dataset, self._config)
         grids = {a: _grid(a, widths[a], self._config.train.learning_rate) for a in ARCHITECTURES}
         self._run([variant for grid in grids.values() for tried in grid for variant in tried], dataset.digest)
@@ -136,7 +137,7 @@ class TableRunner:
             name=self._config.name,
             tasks=dataset.tasks,
             rows=(len(dataset.train), len(dataset.validation), len(dataset.test)),
-            notes=dataset.notes,
+            notes=(*dataset.notes, *chosen_by_table),
             splits=splits_of(self._config, seeds),
             chosen=chosen,
             outcomes={a: self._run(variants, dataset.digest) for a, variants in judged.items()},
