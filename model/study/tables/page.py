@@ -79,21 +79,26 @@ def verdicts(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def _beside_networks(comparison: Comparison, index: int) -> tuple[str, str]:
-    """Compare MMoE with the network whose mean is best.
-
-    The difference is above 0 where MMoE is better.
-    """
+    """Judge MMoE beside the network whose mean is best."""
     task = comparison.tasks[index]
-    higher = HIGHER_IS_BETTER[MAIN_METRIC[task.kind]]
-    every = {a: values(comparison, a, index) * (1.0 if higher else -1.0) for a in ARCHITECTURES}
-    best = max((a for a in ARCHITECTURES if a != "mmoe"), key=lambda a: float(every[a].mean()))
-    difference = mean_interval(every["mmoe"] - every[best], comparisons=len(ARCHITECTURES) - 1)
+    best, difference = _best_other(comparison, index)
     who = (
         f"MMoE less the best other network, {TITLES[best]}"
-        if higher
+        if HIGHER_IS_BETTER[MAIN_METRIC[task.kind]]
         else f"the best other network, {TITLES[best]}, less MMoE"
     )
     return f"{task.name}: {who}: not below 0 within the interval {_show(difference)}", _yes_or_no(difference.high >= 0)
+
+
+def _best_other(comparison: Comparison, index: int) -> tuple[Architecture, Interval]:
+    """Find the other network whose mean is best.
+
+    Returns its architecture, and the interval of the difference, above 0 where MMoE is better.
+    """
+    higher = HIGHER_IS_BETTER[MAIN_METRIC[comparison.tasks[index].kind]]
+    every = {a: values(comparison, a, index) * (1.0 if higher else -1.0) for a in ARCHITECTURES}
+    best = max((a for a in ARCHITECTURES if a != "mmoe"), key=lambda a: float(every[a].mean()))
+    return best, mean_interval(every["mmoe"] - every[best], comparisons=len(ARCHITECTURES) - 1)
 
 
 def _section(comparison: Comparison) -> str:
@@ -121,9 +126,16 @@ def _section(comparison: Comparison) -> str:
 
 
 def _remarks(comparison: Comparison) -> str:
-    """List seeds that ended far under the others, and the gap of networks and trees."""
+    """List tasks that sharing costs, seeds far under the others, and the gap to the trees."""
     found = []
     for index, task in enumerate(comparison.tasks):
+        best, difference = _best_other(comparison, index)
+        if best == "single_task" and difference.high < 0:
+            found.append(
+                f"{task.name}: the network that shares nothing is ahead of MMoE: at this budget sharing takes more "
+                "from the task than it gives. Rate and dropout were chosen by the losses of all tasks together; other "
+                "weights of the tasks were not tried."
+            )
         metric = MAIN_METRIC[task.kind]
         if metric != "auc":
             continue

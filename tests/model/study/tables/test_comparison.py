@@ -113,6 +113,14 @@ def test_a_seed_far_under_the_others_is_named_and_trees_ahead_of_all_are_explain
     assert "LightGBM is ahead" not in (tmp_path / "page.md").read_text()
 
 
+def test_a_task_that_sharing_costs_is_told(made: Callable[[float, float], Comparison], tmp_path: Path) -> None:
+    comparison = made(0.94, 0.941)
+    for outcome in comparison.outcomes["single_task"]:
+        outcome.metrics["income"]["auc"] = 0.945  # type: ignore[index]
+    write_comparisons(tmp_path / "page.md", "Made", [comparison, made(0.94, 0.94)], "", "the command")
+    assert (tmp_path / "page.md").read_text().count("income: the network that shares nothing is ahead of MMoE") == 1
+
+
 def test_a_lower_error_counts_for_mmoe_and_what_was_not_measured_is_said(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     outcomes = {
