@@ -4,6 +4,7 @@ Models train in a few seconds; effort is how long tests of faults go on.
 """
 
 import csv
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Write the names of tests that pass, in the process that all are reported to."""
+    """Write the names of tests that pass, in the process that all are reported to.
+
+    A shell starts what runs in the background with SIGINT ignored, and programs hand that down:
+    those that tests interrupt would not hear of it.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     file = config.getoption("--passed-to")
     if file is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(PassedTests(file))

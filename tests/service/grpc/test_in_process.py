@@ -1,7 +1,7 @@
 """Server on a loop of the test's own process: what it answers and refuses, and that it ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +51,15 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
                 with calling("{}:{}".format(*ports.grpc.getsockname())) as call:
                     await asyncio.to_thread(ask, call)
             finally:
-                await end(shared.endings)
+                for ending in shared.endings:
+                    await ending()
+                shared.journal.close()
                 for port in ports.all:
                     port.close()
 
         yield lambda ask: asyncio.run(answer(ask))
+        telemetry.close()
         engine.close()
-
-
-async def end(endings: list[Callable[[], Awaitable[None]]]) -> None:
-    for ending in endings:
-        await ending()
 
 
 def status(body: bytes | None) -> int:
