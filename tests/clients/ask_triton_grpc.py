@@ -42,13 +42,14 @@ def refusal(call: Callable[[], object]) -> dict[str, Any]:
 
 
 def ask_large(client: Any, question: dict[str, Any]) -> dict[str, Any]:
-    """Send 16 MB of numbers, and of strings."""
+    """Send 16 MB of numbers, also with too little time to send them, and of strings."""
     numbers = tensor("numeric", "FP32", np.full((question["large"], 100), 0.5))
     numeric = tensor("numeric", "FP32", np.full((question["strings"], 3), 0.5))
     categorical = tensor("categorical", "BYTES", [["red", "x" * 1600]] * question["strings"])
     return {
         "large": client.infer("wide", [numbers]).as_numpy("price").shape,
         "large strings": client.infer("hand", [numeric, categorical]).as_numpy("price").shape,
+        "too late": refusal(lambda: client.infer("wide", [numbers], client_timeout=0.001)),
     }
 
 
@@ -71,7 +72,6 @@ def ask(client: Any, question: dict[str, Any]) -> dict[str, Any]:
         "gzip": outputs(client.infer("hand", rows, compression_algorithm="gzip")),
         "no such model": refusal(lambda: client.infer("nope", rows)),
         "a wrong shape": refusal(lambda: client.infer("hand", [tensor("numeric", "FP32", [[1, 2]]), rows[1]])),
-        "too late": refusal(lambda: client.infer("hand", rows, client_timeout=1e-6)),
         "a call of Triton's own": refusal(lambda: client.get_model_config("hand")),
         **ask_large(client, question),
     }
