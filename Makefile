@@ -25,7 +25,7 @@ LOCK_VENV := .venv-lock
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 INSTALL := -m pip --disable-pip-version-check install -c constraints.txt
-BESIDE := -n 2 --dist loadfile
+BESIDE := -n 3 --dist loadfile
 COVERAGE :=
 PASSED := build/passed-without-torch.txt
 
@@ -72,8 +72,8 @@ study: $(VENV)/.study  ## Repeat the paper's synthetic study, or a table's, and 
 tune: config $(VENV)/.tune  ## Search for a better configuration on validation rows (CONFIG=a.toml ARGS="--minutes 30")
 	@$(BIN)/python -m scripts.tune $(CONFIG) $(foreach pair,$(SET),--set $(pair)) $(ARGS)
 
-# Most tests run on two processes; those that load the machine run alone, after them. pytest's status 5, no test at all,
-# is a failure only where neither part has one.
+# Most tests run on three processes, since many wait for a program or a browser of theirs; those that load the machine
+# run alone, after them. pytest's status 5, no test at all, is a failure only where neither part has one.
 test: $(VENV)/.dev  ## Run the tests (ARGS="-k gates" passes anything to pytest)
 	@together=0; $(BIN)/python -m pytest --lane=together $(BESIDE) $(COVERAGE) $(ARGS) || together=$$?; \
 	case $$together in 0|1|5) ;; *) exit $$together;; esac; \

@@ -29,15 +29,15 @@ settings.load_profile("without a deadline")
 
 ROWS = 600
 MEASURED: pytest.StashKey[list[str]] = pytest.StashKey()
-ALONE = tuple(f"tests/{place}/" for place in ("benchmarks", "deploy", "faults"))
+ALONE = tuple(f"tests/{place}/" for place in ("benchmarks", "faults"))
 """Directories whose tests run alone.
 
-They load the machine, or share a Docker engine.
+They load the machine, and judge times.
 """
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--lane`: `make test` runs most tests on two processes, then the others on one."""
+    """Add `--lane`: `make test` runs most tests on three processes, then the others on one."""
     parser.addoption("--lane", choices=("together", "alone"), help="only tests that may, or may not, run beside others")
     add_options(parser)
 

@@ -22,7 +22,8 @@ FROM_A_REGISTRY = ("nginx", "prom/")
 REPLICAS = 2
 CLIENTS = 8
 ROW: dict[str, object] = {"instances": [{}]}
-WAIT_S = 60
+WAIT_S = 180
+"""An end to waiting, for a machine under heavy load."""
 
 
 class Stack(NamedTuple):
