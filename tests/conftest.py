@@ -4,9 +4,12 @@ Models train in a few seconds; effort is how long tests of faults go on.
 """
 
 import csv
+import pkgutil
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,7 @@ from hypothesis import settings
 from tests.support.effort import SHORT, SOAK, Effort
 from tests.support.passed import PassedTests, add_options, passed_before
 from tests.support.server import running
+from tests.support.unwatched import unwatched
 
 if TYPE_CHECKING:  # the service's tests also run where the trainer's packages are not installed
     from model.config.run import Config
@@ -92,6 +96,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if lines := config.stash.get(MEASURED, []):
         terminalreporter.section("measured")
         terminalreporter.write_line("\n".join(lines))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def exporter_unwatched() -> Iterator[None]:
+    """Let coverage look away while torch exports, and Matplotlib draws a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        for package, function in (("torch", "torch.onnx.export"), ("matplotlib", "matplotlib.figure.Figure.savefig")):
+            if sys.gettrace() is not None and find_spec(package) is not None:
+                patch.setattr(function, unwatched(pkgutil.resolve_name(function)))
+        yield
 
 
 @pytest.fixture(scope="session")

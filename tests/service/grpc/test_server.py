@@ -102,7 +102,7 @@ def test_deadlines_and_a_full_queue_have_their_status(own: Path) -> None:
         refused = next(one for one in waiting if one.code() is grpc.StatusCode.RESOURCE_EXHAUSTED)
         assert "rows are waiting" in refused.details()
         assert int(dict(refused.trailing_metadata())["retry-after"]) >= 1
-        assert call("ModelInfer", model_name="hand", inputs=both(), timeout=0.05) is None
+        assert call("ModelInfer", model_name="hand", inputs=both(), timeout=0.5) is None
         assert call.code == "DEADLINE_EXCEEDED"
         assert awaited(lambda: metric(service.url, "mmoe_requests_total", route="grpc_infer", status="504"), 1.0) == 1
 
