@@ -33,11 +33,8 @@ settings.load_profile("without a deadline")
 
 ROWS = 600
 MEASURED: pytest.StashKey[list[str]] = pytest.StashKey()
-ALONE = tuple(f"tests/{place}/" for place in ("benchmarks", "faults"))
-"""Directories whose tests run alone.
-
-They load the machine, and judge times.
-"""
+ALONE = "tests/faults/"
+"""Directory whose tests run alone: they load the machine, and judge times."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -199,7 +196,10 @@ def write_table(path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def train_and_export(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Artifact]:
-    """Return a function that makes an artifact of an architecture, once a session."""
+    """Return a function that makes an artifact of an architecture, once a session.
+
+    Each in a directory of models of its own.
+    """
     made: dict[str, Artifact] = {}
     home = tmp_path_factory.mktemp("artifacts")
     write_table(home / "table.csv")
@@ -225,7 +225,7 @@ def _make(home: Path, architecture: str) -> Artifact:
     dataset = read_dataset(config)
     model = build_model(dataset.features, dataset.tasks, config.model, seed=0)
     history = fit(model, dataset, config.train)
-    path = export(model, dataset, config, history, home / "models")
+    path = export(model, dataset, config, history, home / architecture)
     return Artifact(path, model, dataset, config, history)
 
 
