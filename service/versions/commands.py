@@ -79,7 +79,7 @@ class VersionCommands:
             ModelNotFound: no such model.
             VersionConflict: there is none before, or a setting pins one.
         """
-        state = self._catalogue.state(name)
+        state = await self._state(name)
         refuse_if_set(self._catalogue.settings, name)
         if state.served is None:
             raise _nothing_served(name)
@@ -104,7 +104,7 @@ class VersionCommands:
             ModelNotFound: no such model, or version.
             VersionConflict: the version cannot be loaded, or a setting pins one.
         """
-        served = self._catalogue.state(name, version).served
+        served = (await self._state(name, version)).served
         refuse_if_set(self._catalogue.settings, name)
         reason = await self._choose(name, version, edits.pin(version, served), by)
         if reason is not None:
@@ -118,7 +118,7 @@ class VersionCommands:
             VersionConflict: it cannot be loaded, is served itself, does not answer the same rows
                 and tasks, or another one is compared.
         """
-        state = self._catalogue.state(name, version)
+        state = await self._state(name, version)
         if version is None:
             await self._reconciler.choose(name, edits.canary(None), by)
             return
@@ -142,7 +142,7 @@ class VersionCommands:
             VersionConflict: it must not be served, is served itself, takes other rows, another one
                 is the canary, or a setting says what is compared.
         """
-        state = self._catalogue.state(name, version)
+        state = await self._state(name, version)
         refuse_if_set(self._catalogue.settings, name, shadow=True)
         if version is not None:
             served = self._served_beside(state, version)
@@ -154,6 +154,17 @@ class VersionCommands:
                 raise
         share = self._catalogue.settings.shadow_share if share is None else share
         await self._reconciler.choose(name, edits.shadow(version, share), by)
+
+    async def _state(self, name: str, version: int | None = None) -> ModelState:
+        """Return a model's state once this worker serves what all have been told to.
+
+        Another may have changed that a moment ago.
+
+        Raises:
+            ModelNotFound: no such model, or version.
+        """
+        await self._reconciler.reconcile()
+        return self._catalogue.state(name, version)
 
     def _served_beside(self, state: ModelState, version: int) -> Model:
         """Return what is served, beside which a version is to be loaded.
