@@ -16,9 +16,9 @@ from benchmarks.scale.story import CLOSE, tell
 from benchmarks.scale.streaming import Job
 from scripts.train import main
 
-ROWS = 60_000
-SETTINGS = ["data.stream_above_rows=30_000", "data.buffer_rows=6_000", "features.hashed.user=6_000"]
-SETTINGS += ["train.epochs=2", "train.batch_size=2048", "train.checkpoint_every_s=0", "train.device=cpu"]
+ROWS = 200_000
+SETTINGS = ["data.stream_above_rows=100_000", "data.buffer_rows=20_000", "features.hashed.user=20_000"]
+SETTINGS += ["train.epochs=2", "train.batch_size=4096", "train.checkpoint_every_s=0", "train.device=cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,12 @@ def kill_at(line: str, log: Path, models: Path) -> list[str]:
 def test_a_pass_that_was_killed_starts_clean(log: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     cache = models / ".training/clicks/cache"
-    kill_at("Pass 1 of 2, counting: 60,000 rows$", log, models)
+    kill_at("Pass 1 of 2, counting: 200,000 rows$", log, models)
     assert not cache.exists()
-    kill_at("Pass 2 of 2, writing the cache: 60,000 rows$", log, models)
+    kill_at("Pass 2 of 2, writing the cache: 200,000 rows$", log, models)
     assert not (cache / "manifest.json").exists()
-    said = kill_at("Pass 2 of 2, writing the cache: 60,000 rows in ", log, models)
-    assert any(line.startswith("Pass 1 of 2, counting: 60,000 rows in ") for line in said)
+    said = kill_at("Pass 2 of 2, writing the cache: 200,000 rows in ", log, models)
+    assert any(line.startswith("Pass 1 of 2, counting: 200,000 rows in ") for line in said)
 
 
 def test_a_run_that_was_killed_is_resumed_published_served_and_answers_as_torch_does(log: Path, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_run_that_was_killed_is_resumed_published_served_and_answers_as_torch_
     told = tell(job, [lambda course: (job.work / "checkpoint.pt").exists()], tmp_path)
     killed, resumed = told.courses
     assert killed.killed
-    assert killed.line("Pass 2 of 2, writing the cache: 60,000 rows in ") is not None
+    assert killed.line("Pass 2 of 2, writing the cache: 200,000 rows in ") is not None
     assert resumed.line("Pass") is None
     assert resumed.line("Going on from") is not None
     assert resumed.line("epoch 2/2 ") is not None
