@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from batch.errors import ScoringError
 from batch.job import Job
 from batch.scorer import Done, Scorer
 from tables.errors import UserError
+from tables.interrupts import kept_from_children
 
 ONE_CORE = {"POLARS_MAX_THREADS": "1"}
 """Environment of a process, which has a core for itself."""
@@ -47,7 +47,7 @@ def score_parts(job: Job, parts: Iterable[int], processes: int) -> Iterator[Done
     todo, started = list(parts)[::-1], list[SpawnProcess]()
     idle: list[Connection] = []
     try:
-        with _one_core_each():
+        with _one_core_each(), kept_from_children():
             for _ in range(min(processes, len(todo))):
                 connection, process = _start(job)
                 started.append(process)
@@ -113,7 +113,6 @@ def _one_core_each() -> Iterator[None]:
 
 def _serve(job: Job, connection: Connection) -> None:
     """Score the parts that the starting process names, until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the starting process ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         scorer = Scorer(job)

@@ -2,10 +2,7 @@
 
 import ctypes
 import multiprocessing as mp
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from multiprocessing.context import SpawnProcess
 from multiprocessing.sharedctypes import Synchronized
 from typing import TypeVar
@@ -13,6 +10,7 @@ from typing import TypeVar
 import torch
 
 from model.errors import TrainError
+from tables.interrupts import kept_from_children
 
 Job = TypeVar("Job")
 Advance = Callable[[int], object]
@@ -46,7 +44,7 @@ def run_in_processes(
         for _ in range(min(workers, len(jobs)))
     ]
     try:
-        with _without_interrupts():
+        with kept_from_children():
             for process in processes:
                 process.start()
         _wait(processes, done, advance)
@@ -71,29 +69,6 @@ def _wait(processes: Sequence[SpawnProcess], done: "Synchronized[int]", advance:
         if not alive:
             return
         alive[0].join(timeout=0.2)
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Defer Ctrl-C and SIGTERM while processes start, which never see Ctrl-C themselves.
-
-    The processes inherit what this thread blocks. The kernel gives a signal to any other thread,
-    though, and Python then calls its handler in this one: raised halfway through a start, it would
-    leave a process half told what to do.
-    """
-    late: list[int] = []
-    own = threading.current_thread() is threading.main_thread()  # no other thread may set handlers, or runs them
-    numbers = (signal.SIGINT, signal.SIGTERM) if own else ()
-    handlers = {number: signal.signal(number, lambda number, _: late.append(number)) for number in numbers}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    for interrupt in late:
-        signal.raise_signal(interrupt)
 
 
 def _process(

@@ -21,6 +21,7 @@ from model.training.embeddings import LazyAdam
 from model.training.losses import TaskLosses
 from model.training.progress import EpochRecord, Watcher
 from model.training.ranks import Ranks
+from tables.interrupts import held_back
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ class _Sink:
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write the state beside `path`, flush it to the disk, then rename it.
 
-    A reader finds the old or the new one.
+    A reader finds the old or the new one. An interrupt waits: torch's writer calls the file from
+    C++, where it would come out as an error of the file or abort the process.
 
     Raises:
         TrainError: it cannot be written; what was there before stays.
@@ -187,14 +189,9 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     beside = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            sink = _Sink(file)
-            torch.save(dict(state), cast(BinaryIO, sink))
-            if sink.error is not None:
-                raise sink.error
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        with held_back():
+            _write(beside, state)
+            os.replace(beside, path)
     except OSError as error:
         with suppress(OSError):
             beside.unlink()
@@ -202,6 +199,16 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
             f"{path}: the checkpoint cannot be written: {error.strerror or error}; make room or choose another place, "
             "then run again"
         ) from error
+
+
+def _write(path: Path, state: Mapping[str, Any]) -> None:
+    with path.open("wb") as file:
+        sink = _Sink(file)
+        torch.save(dict(state), cast(BinaryIO, sink))
+        if sink.error is not None:
+            raise sink.error
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load_checkpoint(path: Path, identity: Mapping[str, str]) -> dict[str, Any] | None:

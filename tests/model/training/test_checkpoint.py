@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 import torch
 
 from model.errors import TrainError
+from model.training import state as state_module
 from model.training.state import load_checkpoint as load
 from model.training.state import save_checkpoint as save
 
@@ -50,6 +52,20 @@ def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_there(
             save(path, {"identity": IDENTITY, "x": torch.zeros(10_000)})
     assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
     assert (load(path, IDENTITY) or {})["n"] == 1
+
+
+def test_an_interrupt_waits_until_the_checkpoint_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(state_module._Sink):
+        def write(self, content: bytes | memoryview) -> int:
+            signal.raise_signal(signal.SIGINT)
+            return super().write(content)
+
+    monkeypatch.setattr(state_module, "_Sink", Interrupted)
+    path = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        save(path, {"identity": IDENTITY, "n": 1})
+    assert (load(path, IDENTITY) or {})["n"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
 
 
 def test_another_run_s_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
