@@ -118,8 +118,9 @@ def test_a_refused_bag_is_told_at_its_field(page: Page) -> None:
 
 def test_the_model_tab_lists_each_kind_with_its_facts(page: Page) -> None:
     page.get_by_role("link", name="Model").click()
-    lines = page.get_by_role("group", name="Features").locator("tbody tr").all_inner_texts()
-    facts = dict(line.split("\t", 1) for line in lines)
+    lines = page.get_by_role("group", name="Features").locator("tbody tr")
+    expect(lines.first).to_be_visible()
+    facts = dict(line.split("\t", 1) for line in lines.all_inner_texts())
     assert facts["user"] == "hashed\tany id, 50 buckets\t1.0\u202f%"
     assert facts["tags"] == "bag\tsport, news, art; 2.5 a cell, mean\t20.0\u202f%"
     assert facts["seen"] == "bag\tany values, 50 buckets; 2.5 a cell, sum; in the table of user\t20.0\u202f%"
