@@ -32,6 +32,7 @@ import { askForKey } from "./key.js";
 import { Live } from "./live.js";
 import { address, route } from "./route.js";
 import { badgeText, swapNotice } from "./served.js";
+import { leadTo } from "./tour.js";
 import { VIEWS } from "./views.js";
 
 const byId = (id) => document.getElementById(id);
@@ -104,6 +105,7 @@ class Page {
     byId("model-title").textContent = name;
     byId("swap").replaceChildren();
     byId("tabs").replaceChildren(...VIEWS.map((one) => h("a", { href: address(name, one.id), data: { view: one.id }, text: one.title })));
+    leadTo(name);
     this.list(this.models);
     this.badge();
     return true;

@@ -1,8 +1,14 @@
 /** A tour of four sentences for who has never seen the page; put away, it stays away, and a button brings it back. */
 import { h } from "./dom.js";
+import { address, route } from "./route.js";
 
 const SEEN = "mmoe-tour-seen";
-const here = (view, text) => h("a", { href: `#/${location.hash.split(/[/?]/)[1] ?? ""}/${view}`, text });
+const here = (view, text) => h("a", { data: { view }, text });
+
+/** Lead the tour's links to views of a model: of the one that the page has just opened, or has open. */
+export function leadTo(name) {
+  for (const link of document.querySelectorAll("#tour a")) link.href = address(name, link.dataset.view);
+}
 
 /** A page that may keep nothing shows it again. */
 function remembered(value = null) {
@@ -36,6 +42,7 @@ class Tour {
     const close = h("button", { type: "button", text: "Close the tour", on: { click: () => this.close() } });
     const title = h("h2", { text: "New here? Four sentences", tabindex: "-1" });
     this.place.replaceChildren(h("section", { class: "card", "aria-label": "Tour" }, h("div", { class: "row spread" }, title, close), h("ol", { class: "tour" }, ...sentences().map((parts) => h("li", {}, ...parts)))));
+    leadTo(route().name ?? "");
     this.place.hidden = false;
     this.button.setAttribute("aria-expanded", "true");
     if (asked) title.focus();

@@ -54,6 +54,16 @@ def test_a_reload_and_the_back_button_keep_model_view_and_window(page: Page) -> 
     expect(page.get_by_role("link", name="Try it")).to_have_attribute("aria-current", "page")
 
 
+def test_the_links_of_the_tour_lead_to_the_model_that_is_open(page: Page) -> None:
+    drift = page.get_by_role("region", name="Tour").get_by_role("link", name="at its drift")
+    expect(drift).to_have_attribute("href", "#/hand/drift")
+    page.locator("#model-select").select_option("other")
+    expect(drift).to_have_attribute("href", "#/other/drift")
+    drift.click()
+    expect(page.locator("#view-drift")).to_be_visible()
+    expect(page.locator("#model-title")).to_have_text("other")
+
+
 def test_an_address_of_nothing_leads_to_the_default_model(page: Page, address: str) -> None:
     page.goto(f"{address}/#/no such/%E0%A4%A")
     page.reload()
@@ -168,7 +178,7 @@ def test_the_reference_begins_with_predictions_and_is_dark_where_the_system_is(b
     context = browser.new_context(color_scheme="dark")
     opened = context.new_page()
     opened.goto(f"{address}/docs")
-    expect(opened.locator(".opblock-tag").first).to_contain_text("predictions", timeout=20_000)
+    expect(opened.locator(".opblock-tag").first).to_contain_text("predictions")
     expect(opened.locator("html")).to_have_class("dark-mode")
     colour = opened.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert max(map(int, re.findall(r"\d+", colour)[:3])) < 80
@@ -187,7 +197,7 @@ def test_a_swap_is_told_with_what_changed_and_what_was_typed_stays(
 
     hand_model(models, "hand", 2, seed=5, edit=retrained)
     urllib.request.urlopen(f"{address}/v2/repository/models/hand/load", b"").close()
-    expect(page.locator("#model-state")).to_have_text("version 2", timeout=15_000)
+    expect(page.locator("#model-state")).to_have_text("version 2")
     expect(page.locator("#swap")).to_contain_text("Version 2 is served now, in place of 1")
     expect(page.locator("#swap")).to_contain_text("price on its test rows: loss 0.5 → 0.375.")
     expect(page.get_by_label("age", exact=True)).to_have_value("12.5")
@@ -197,13 +207,13 @@ def test_a_swap_is_told_with_what_changed_and_what_was_typed_stays(
     ask(address, "/v1/models/hand:predict", {"instances": [{"age": 20}] * 60})
     page.get_by_role("link", name="Traffic").click()
     chart = page.locator("figure").first
-    expect(chart.locator(".when")).to_contain_text("version 2", timeout=15_000)
+    expect(chart.locator(".when")).to_contain_text("version 2")
     page.get_by_role("link", name="Versions").click()
     table = page.get_by_role("group", name="Versions")
     expect(table.get_by_role("row", name=re.compile("^2"))).to_contain_text("served")
     expect(table.get_by_role("row", name=re.compile("^1"))).to_contain_text("loss 0.375 → 0.5")
     ask(address, "/v1/models/hand:rollback", {})
-    expect(table.get_by_role("row", name=re.compile("^1"))).to_contain_text("served, pinned", timeout=15_000)
+    expect(table.get_by_role("row", name=re.compile("^1"))).to_contain_text("served, pinned")
     expect(page.locator("#model-state")).to_have_text("version 1, pinned")
     page.get_by_role("link", name="Model", exact=True).click()
     expect(page.locator("#view-model")).to_contain_text("1 (served, pinned)")

@@ -51,10 +51,10 @@ def test_a_shadow_is_watched_and_promoted_with_a_key_of_an_admin(page: Page, add
     page.get_by_label("Key of an admin").fill(ADMIN)
     page.get_by_label("Share in %").fill("100")
     page.get_by_role("button", name="Shadow it").click()
-    expect(page.locator("#model-state")).to_contain_text("shadow 2", timeout=20_000)
+    expect(page.locator("#model-state")).to_contain_text("shadow 2")
     rows = [{"age": 5 + i / 10, "colour": "red"} for i in range(100)]
     httpx.post(f"{address}/v1/predict", json={"instances": rows}, headers=AS_ADMIN)
-    expect(view).to_contain_text("100 rows compared", timeout=20_000)
+    expect(view).to_contain_text("100 rows compared")
     found = httpx.get(f"{address}/v1/models/hand/shadow", headers=AS_ADMIN).json()
     assert found["expert_match"] == "good"
     for one in found["experts"]:
@@ -65,12 +65,12 @@ def test_a_shadow_is_watched_and_promoted_with_a_key_of_an_admin(page: Page, add
     assert [v["id"] for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")] == []
     page.get_by_role("combobox", name="Version").select_option("2")
     page.get_by_role("button", name="Serve it").click()
-    expect(page.locator("#model-state")).to_contain_text("version 2, pinned", timeout=20_000)
+    expect(page.locator("#model-state")).to_contain_text("version 2, pinned")
     page.get_by_role("button", name="Roll back").click()
-    expect(page.locator("#model-state")).to_contain_text("version 1, pinned", timeout=20_000)
+    expect(page.locator("#model-state")).to_contain_text("version 1, pinned")
     page.get_by_label("Share in %").fill("50")
     page.get_by_role("button", name="Canary", exact=True).click()
-    expect(page.locator("#model-state")).to_contain_text("canary 2 (50\u202f%)", timeout=20_000)
+    expect(page.locator("#model-state")).to_contain_text("canary 2 (50\u202f%)")
     expect(view.get_by_role("row", name=re.compile("^2"))).to_contain_text("canary, 50\u202f%")
     assert "Serve the version before 2 to everybody?" in asked
     assert ADMIN not in page.evaluate("JSON.stringify(sessionStorage)")

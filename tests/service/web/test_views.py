@@ -19,7 +19,6 @@ from tests.support.metrics import awaited
 from tests.support.server import running
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=30_000)  # a first explanation opens a session, on a machine that may be busy
 
 NARROW, MINUS = "\N{NARROW NO-BREAK SPACE}", "\N{MINUS SIGN}"
 SHIFTED = [{"age": 9.0 + row % 5, "colour": "red", "city": ["Paris", "Oslo"][row % 2]} for row in range(300)]
