@@ -33,8 +33,6 @@ settings.load_profile("without a deadline")
 
 ROWS = 600
 MEASURED: pytest.StashKey[list[str]] = pytest.StashKey()
-ALONE = "tests/faults/"
-"""Directory whose tests run alone: they load the machine, and judge times."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,7 +79,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
-        of_other_lane = lane is not None and (lane == "alone") is not item.nodeid.startswith(ALONE)
+        of_other_lane = lane is not None and (lane == "alone") is not (item.get_closest_marker("alone") is not None)
         soak = without_soak and item.get_closest_marker("soak") is not None
         (left_out if of_other_lane or soak or item.nodeid in passed else kept).append(item)
     config.hook.pytest_deselected(items=left_out)

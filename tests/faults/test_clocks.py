@@ -9,10 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.support.load import Load, Question, play
 from tests.support.metrics import awaited, metric, settled
 from tests.support.server import ROOT, running
+
+pytestmark = pytest.mark.alone
 
 JUMPING = """
 import itertools, time

@@ -16,6 +16,8 @@ from tests.support.load import Load, Question, get, play
 from tests.support.processes import alive, children
 from tests.support.server import Service, running
 
+pytestmark = pytest.mark.alone
+
 DELAY_S = 1.0
 
 

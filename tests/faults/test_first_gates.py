@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.support.effort import Effort
 from tests.support.hand_questions import predictions
 from tests.support.large_model import MANY, TABLE_ROWS, large_weights, write_large_model
 from tests.support.load import Load, play
 from tests.support.server import running
+
+pytestmark = pytest.mark.alone
 
 PER_S, WINDOW_S = 400.0, 0.5
 

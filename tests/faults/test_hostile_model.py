@@ -19,6 +19,8 @@ from tests.support.hostile_model import write_endless, write_hungry
 from tests.support.processes import alive, checkers, children, of_service, parent
 from tests.support.server import Service, running
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def hostile(models: Path) -> Path:

@@ -20,6 +20,8 @@ from tests.support.load import LONGEST_S, Load, Question, play
 from tests.support.processes import alive, children, connections
 from tests.support.server import Service, completed, running
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT_S = 2.0
 
 

@@ -12,11 +12,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.support.effort import Effort
 from tests.support.load import LONGEST_S, Load, Question, play
 from tests.support.metrics import metric, settled
 from tests.support.processes import children, connections
 from tests.support.server import Service, running
+
+pytestmark = pytest.mark.alone
 
 CONNECTIONS, MOST_ROWS = 16, 16
 PUBLISHED_S = 2.0

@@ -19,6 +19,8 @@ from tests.support.probing import Probing
 from tests.support.processes import forget_peak, peak_mb, resident_mb
 from tests.support.server import running
 
+pytestmark = pytest.mark.alone
+
 MOST = 16 << 20
 """Bytes of a body, as sent and when inflated, by default."""
 

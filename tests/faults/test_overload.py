@@ -17,6 +17,8 @@ from tests.support.metrics import awaited, metric, settled
 from tests.support.processes import children, cpu_s, resident_mb
 from tests.support.server import running
 
+pytestmark = pytest.mark.alone
+
 WARM = 300
 
 

@@ -18,6 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.server import Service, running
 
+pytestmark = pytest.mark.alone
+
 MODEL = "/v1/models/hand"
 ROWS = 40
 BODY = {"instances": [{"age": number} for number in range(ROWS)]}

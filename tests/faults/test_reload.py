@@ -24,6 +24,8 @@ from tests.support.load import LONGEST_S, Load, Question, play
 from tests.support.processes import children, descriptors, resident_mb
 from tests.support.server import running
 
+pytestmark = pytest.mark.alone
+
 PERIOD_S = 0.2
 KINDS = 4
 """So many models, whose answers differ, are published in turn."""

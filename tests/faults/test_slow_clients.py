@@ -18,6 +18,8 @@ from tests.support.load import Load, Question, get, play
 from tests.support.processes import descriptors
 from tests.support.server import running
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT_S, KEEP_ALIVE_S, LONGEST_S, TRICKLE_S = 2, 5, 60, 0.2
 ANSWERS = 500
 

@@ -14,6 +14,8 @@ from tests.support.load import Load, Question, play
 from tests.support.processes import alive, children, descriptors, resident_mb, state
 from tests.support.server import running
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_nothing_grows_and_nothing_stays(

@@ -17,6 +17,8 @@ from tests.support.probing import LONGEST_S, PIECE, PROBE, Probing, address_of, 
 from tests.support.processes import resident_mb
 from tests.support.server import Service, running
 
+pytestmark = pytest.mark.alone
+
 HEAD = b"POST /v1/models/hand:predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 ROW = b'{"instances":[{"age":1}]}'
 PLAIN = HEAD + b"content-length: 25\r\n\r\n" + ROW

@@ -37,8 +37,9 @@ def settled(url: str, name: str, *, at_least: float = 0, **labels: str) -> float
 
 
 def awaited(read: Callable[[], T], wanted: T) -> T:
-    """Read until the wanted value comes, for at most `LONGEST_S`; return what was read last."""
+    """Read until the wanted value comes, for at most `LONGEST_S`; return it."""
     until = time.monotonic() + LONGEST_S
-    while (value := read()) != wanted and time.monotonic() < until:
+    while (value := read()) != wanted:
+        assert time.monotonic() < until, f"{wanted!r} has not come in {LONGEST_S} s, but {value!r}"
         time.sleep(PAUSE_S)
     return value

@@ -116,7 +116,7 @@ def test_two_versions_are_compared_on_the_rows_that_came(client: httpx.Client) -
 
 
 def test_all_cells_are_listed_when_they_are_asked_for(client: httpx.Client) -> None:
-    awaited(lambda: told(client, "/v1/models/hand/drift")["rows"], len(SENT))
+    awaited(lambda: told(client, "/v1/models/hand/drift")["rows"] >= len(SENT), True)
     moved, every = (told(client, f"/v1/models/hand/drift?cells={cells}") for cells in ("moved", "all"))
     stable = [name for name, found in moved["features"].items() if found["cells"] is None]
     for name in stable:
