@@ -42,8 +42,14 @@ def descriptors(pid: int) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Check whether a process runs; one that has ended and was not waited for does not."""
-    return state(pid) not in ("Z", "")
+    """Check whether a process runs; one that has ended and was not waited for does not.
+
+    One that is killed runs until its last thread has ended: its files are open, though its first
+    thread is a zombie.
+    """
+    with contextlib.suppress(OSError):
+        return state(pid) not in ("Z", "") or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+    return False
 
 
 def state(pid: int) -> str:
