@@ -36,7 +36,7 @@ def kept_from_children() -> Iterator[None]:
     and Python then calls its handler in this one: raised halfway through a start, it would leave a
     process half told what to do, so it is held back.
     """
-    resource_tracker.ensure_running()  # with the first process otherwise, and unblocks the signals then
+    resource_tracker.ensure_running()  # else it starts with the first process, and then unblocks the signals
     with held_back():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:

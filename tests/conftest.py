@@ -32,7 +32,8 @@ settings.register_profile("without a deadline", deadline=None)  # a busy machine
 settings.load_profile("without a deadline")
 
 ROWS = 600
-MEASURED: pytest.StashKey[list[str]] = pytest.StashKey()
+MEASURED = "measured"
+"""Name of the properties of a test that are lines of the report."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,8 +65,7 @@ def effort(request: pytest.FixtureRequest) -> Effort:
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Return a function that adds a line to the report: `measured("400 requests/s")`."""
-    lines = request.config.stash.setdefault(MEASURED, [])
-    return lambda line: lines.append(f"{request.node.name}: {line}")
+    return lambda line: request.node.user_properties.append((MEASURED, f"{request.node.name}: {line}"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -86,9 +86,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what the tests measured."""
-    if lines := config.stash.get(MEASURED, []):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests measured, in whichever process they ran."""
+    ended = [r for reports in terminalreporter.stats.values() for r in reports if getattr(r, "when", "") == "teardown"]
+    if lines := [line for report in ended for name, line in report.user_properties if name == MEASURED]:
         terminalreporter.section("measured")
         terminalreporter.write_line("\n".join(lines))
 

@@ -187,18 +187,18 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
         TrainError: it cannot be written; what was there before stays.
     """
     beside = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with held_back():
+    with held_back():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             _write(beside, state)
             os.replace(beside, path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise TrainError(
-            f"{path}: the checkpoint cannot be written: {error.strerror or error}; make room or choose another place, "
-            "then run again"
-        ) from error
+        except OSError as error:
+            with suppress(OSError):
+                beside.unlink()
+            raise TrainError(
+                f"{path}: the checkpoint cannot be written: {error.strerror or error}; make room or choose another "
+                "place, then run again"
+            ) from error
 
 
 def _write(path: Path, state: Mapping[str, Any]) -> None:

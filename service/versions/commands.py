@@ -60,7 +60,7 @@ class VersionCommands:
         Raises:
             ModelNotFound: no such model.
         """
-        self._catalogue.state(name)
+        await self._state(name)
         await self._reconciler.change(lambda desired: {"unloaded": desired.unloaded | {name}})
 
     async def rollback(self, name: str, by: str = "") -> int:
@@ -158,7 +158,7 @@ class VersionCommands:
     async def _state(self, name: str, version: int | None = None) -> ModelState:
         """Return a model's state once this worker serves what all have been told to.
 
-        Another may have changed that a moment ago.
+        Another worker may have changed that a moment ago.
 
         Raises:
             ModelNotFound: no such model, or version.

@@ -5,7 +5,7 @@ import { address, route } from "./route.js";
 const SEEN = "mmoe-tour-seen";
 const here = (view, text) => h("a", { data: { view }, text });
 
-/** Lead the tour's links to views of a model: of the one that the page has just opened, or has open. */
+/** Point the tour's links at the views of a model. */
 export function leadTo(name) {
   for (const link of document.querySelectorAll("#tour a")) link.href = address(name, link.dataset.view);
 }

@@ -128,9 +128,9 @@ def test_more_replicas_are_found_and_leave_under_load_without_a_failed_request(s
 def test_a_paused_replica_fails_no_prediction(stack: Stack, measured: Callable[[str], None]) -> None:
     victim = stack.replicas()[0]
     with load(stack, {}) as seen:
-        assert until(lambda: run("docker", "pause", victim).returncode == 0), "a busy kernel may refuse at first"
-        before = seen.total()
         try:
+            assert until(lambda: run("docker", "pause", victim).returncode == 0)  # a busy kernel may refuse at first
+            before = seen.total()
             assert until(lambda: seen.total() > before + 40)
         finally:
             docker("unpause", victim)

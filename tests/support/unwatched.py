@@ -1,6 +1,6 @@
 """Calls into others' code that coverage does not follow.
 
-Before Python 3.12 it looks at every line that runs, also of others' code: torch's exporter takes
+Before Python 3.14 it looks at every line that runs, also of others' code: torch's exporter takes
 twice as long meanwhile, and most tests of the trainer export a model.
 """
 

@@ -2,11 +2,13 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tables.interrupts import held_back
 
+ROOT = Path(__file__).parents[2]
 FIRST_CHILD = """
 import multiprocessing, signal, sys
 from tables.interrupts import kept_from_children
@@ -55,5 +57,6 @@ def test_a_thread_that_no_signal_interrupts_may_hold_them_back_too() -> None:
 
 
 def test_not_even_the_first_process_that_is_started_sees_ctrl_c() -> None:
-    ended = subprocess.run([sys.executable, "-c", FIRST_CHILD], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", FIRST_CHILD]
+    ended = subprocess.run(command, cwd=ROOT, timeout=120, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
