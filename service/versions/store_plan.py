@@ -44,15 +44,15 @@ def plan(
     kept, fetch, lacking = {key for key in local if key in served}, list[Key](), list[Key]()
     for key in dict.fromkeys(wanted):
         new, old = remote.get(key), local.get(key)
-        held = 0 if old is None or key in kept else old.size
+        keep, held = old is not None, 0 if old is None or key in kept else old.size
         fresh = 0 if new is None or (old is not None and old.etag == new.etag) else new.size
         if held + fresh > room and fresh and key not in kept:
-            held = 0  # what is replaced makes room at once
+            keep, held = False, 0  # what is replaced makes room at once
         if held + fresh > room:
             lacking.append(key)
             continue
         room -= held + fresh
-        kept |= {key} if held else set()
+        kept |= {key} if keep else set()
         fetch += [key] if fresh else []
     for key in sorted(local.keys() - kept - set(fetch), key=lambda key: (local[key].used, key[1]), reverse=True):
         if local[key].size > room:

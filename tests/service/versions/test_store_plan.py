@@ -1,4 +1,4 @@
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from service.versions.store_copies import Copy
@@ -13,6 +13,13 @@ LOCAL = st.dictionaries(KEYS, st.builds(Copy, st.integers(0, 9), ETAGS, st.integ
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(REMOTE, LOCAL, st.frozensets(KEYS), st.lists(KEYS), st.integers(0, 40))
+@example(
+    {("a", 1): Stored("", 1, "old")},
+    {("a", 1): Copy(0, "new", 0), ("a", 2): Copy(0, "new", 0)},
+    frozenset(),
+    [("a", 1)],
+    1,
+)
 def test_the_budget_holds_and_what_is_served_stays(
     remote: dict[tuple[str, int], Stored],
     local: dict[tuple[str, int], Copy],
