@@ -9,7 +9,7 @@ from multiprocessing import resource_tracker
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Defer Ctrl-C and SIGTERM to the end of the block.
+    """Defer Ctrl-C and SIGTERM to the end of the block; where it ends by an error, that is told.
 
     Python calls a signal's handler between two of its own statements, so also where C++ has called
     Python: what the handler raises there is lost, comes out as some other error, or aborts the
@@ -24,8 +24,8 @@ def held_back() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for came in late:
-            signal.raise_signal(came)
+    for came in late:
+        signal.raise_signal(came)
 
 
 @contextmanager

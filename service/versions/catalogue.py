@@ -135,18 +135,6 @@ class Catalogue:
         if differing(self.store.read(), disk, self.files):
             self.store.change(lambda desired: differing(desired, disk, self.files))
 
-    def follow(self, name: str) -> None:
-        """Put what a model's serving file says by now into the desired state. For a thread."""
-
-        def followed(desired: DesiredState) -> dict[str, object]:
-            known = {name: desired.serving[name]} if name in desired.serving else {}
-            others = {other: serving for other, serving in desired.serving.items() if other != name}
-            found = self.files.follow([name], known)
-            return {} if found == known else {"serving": others | found}
-
-        if followed(self.store.read()):
-            self.store.change(followed)
-
     def choose(self, name: str, edit: Edit, by: str) -> None:
         """Change what a model's serving file says, and so the desired state. For a thread.
 

@@ -158,12 +158,12 @@ class VersionCommands:
     async def _state(self, name: str, version: int | None = None) -> ModelState:
         """Return a model's state once this worker serves what all have been told to.
 
-        Another worker may have changed that a moment ago, or a command its serving file.
+        Another worker may have changed that a moment ago.
 
         Raises:
             ModelNotFound: no such model, or version.
         """
-        await self._reconciler.follow(name)
+        await self._reconciler.reconcile()
         return self._catalogue.state(name, version)
 
     def _served_beside(self, state: ModelState, version: int) -> Model:

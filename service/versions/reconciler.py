@@ -176,11 +176,6 @@ class Reconciler:
                 raise
             await self._catch_up()
 
-    async def follow(self, name: str) -> None:
-        """Serve what the desired state asks for, and what a model's serving file says by now."""
-        await self._in_thread(self.catalogue.follow, name)
-        await self.reconcile()
-
     async def reconcile(self) -> None:
         """Serve what the desired state asks for, if that is not served yet."""
         if self.catalogue.outdated():

@@ -13,7 +13,7 @@ class Plan(NamedTuple):
     Attributes:
         evict: copies that make room, to be removed first.
         fetch: versions to copy, the most urgent first.
-        lacking: versions that are wanted and for which the budget has no room.
+        lacking: versions of the store that are wanted and for which the budget has no room.
     """
 
     evict: list[Key]
@@ -48,8 +48,8 @@ def plan(
         fresh = 0 if new is None or (old is not None and old.etag == new.etag) else new.size
         if held + fresh > room and fresh and key not in kept:
             keep, held = False, 0  # what is replaced makes room at once
-        if held + fresh > room:
-            lacking.append(key)
+        if held + fresh > max(room, 0):
+            lacking += [] if new is None else [key]
             continue
         room -= held + fresh
         kept |= {key} if keep else set()

@@ -35,6 +35,16 @@ def test_an_interrupt_comes_after_what_it_may_not_cut() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
+def test_an_error_is_told_though_an_interrupt_came_before_it() -> None:
+    def work() -> None:
+        with held_back():
+            signal.raise_signal(signal.SIGINT)
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        work()
+
+
 def test_a_stopped_container_is_obeyed_after_it_too() -> None:
     told: list[str] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: told.append("asked to end"))

@@ -85,14 +85,6 @@ def test_a_rollback_goes_back_from_what_another_worker_has_just_been_told_to_ser
         assert (engine.get("hand").version, engine.models()[0].pinned) == (1, 1)
 
 
-def test_a_rollback_goes_back_from_what_a_file_has_just_been_told_to_serve(root: Path) -> None:
-    with serving(root) as (engine, commands):
-        ServingFile.of(root, "hand").change(edits.pin(2, 3), "a deployment")
-        assert engine.get("hand").version == 3, "nobody has looked at the file yet"
-        play(commands.rollback("hand"))
-        assert (engine.get("hand").version, engine.models()[0].pinned) == (1, 1)
-
-
 def test_a_canary_pins_what_is_served_and_its_end_serves_nothing_else(root: Path, hand_model: HandModel) -> None:
     with serving(root) as (engine, commands):
         play(commands.rollback("hand"), commands.canary("hand", 3, 0.25))

@@ -20,6 +20,9 @@ LOCAL = st.dictionaries(KEYS, st.builds(Copy, st.integers(0, 9), ETAGS, st.integ
     [("a", 1)],
     1,
 )
+@example(
+    {("a", 3): Stored("", 9, "new")}, {("a", 3): Copy(9, "new", 0)}, frozenset({("a", 3)}), [("a", 1), ("a", 3)], 5
+)
 def test_the_budget_holds_and_what_is_served_stays(
     remote: dict[tuple[str, int], Stored],
     local: dict[tuple[str, int], Copy],
@@ -38,6 +41,8 @@ def test_the_budget_holds_and_what_is_served_stays(
     used = {key: (local[key].used, key[1]) for key in others}
     assert all(used[gone] <= used[here] for gone in others if gone in evict for here in others if here in kept)
     assert not set(lacking) & set(fetch)
+    assert set(lacking) <= remote.keys()
+    assert not any(key in local and local[key].etag == remote[key].etag for key in served.intersection(lacking))
     if sum(file.size for file in remote.values()) + sum(copy.size for copy in local.values()) <= budget:
         assert not evict
         assert not lacking
