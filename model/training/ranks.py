@@ -185,9 +185,14 @@ class Ranks:
 def joined(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
     """Join the other processes that `torchrun` has started; its variables say which one this is.
 
+    Gloo's threads end with the block. One that lived on and let go of a tensor while Python ends
+    would abort the process.
+
     Raises:
         PeerError: the others do not come.
     """
+    # An optimizer imports it, and its default arguments keep a group of that moment for good.
+    import torch.distributed.nn.functional
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 

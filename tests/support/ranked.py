@@ -1,12 +1,14 @@
 """Runs for ranks and for one process: `torchrun -m tests.support.ranked FOLDER`."""
 
 import sys
+import weakref
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 
 from model.config.run import ModelConfig, TrainConfig
 from model.network.model import Model, build_model
@@ -61,12 +63,14 @@ def fresh(data: Dataset, config: ModelConfig) -> Model:
 
 
 def main(folder: Path) -> None:
-    """Train every case as one of the ranks, and write each one's weights."""
+    """Train every case as one of the ranks; write the weights, and what is left of their group."""
     torch.set_num_threads(1)
     with joined() as ranks:
+        group = weakref.ref(dist.group.WORLD)
         for case in CASES:
             torch.save(trained(case, folder, ranks).state_dict(), folder / f"{case} {ranks.rank}.pt")
         ranks.agree(0)  # none leaves before all have what they need
+    (folder / f"left {ranks.rank}").write_text(str(group()))
 
 
 if __name__ == "__main__":

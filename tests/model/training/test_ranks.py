@@ -36,6 +36,11 @@ def test_two_ranks_end_as_one_process(together: Path, tmp_path: Path, case: str)
         torch.testing.assert_close(states[0][name], expected, rtol=1e-3, atol=1e-4)
 
 
+def test_no_thread_of_a_group_outlives_it(together: Path) -> None:
+    """A thread that lets go of a tensor while Python ends would abort the process."""
+    assert [(together / f"left {rank}").read_text() for rank in (0, 1)] == ["None", "None"]
+
+
 @pytest.mark.parametrize(("rows", "world"), [(64, 1), (64, 3), (1, 2), (7, 4)])
 def test_parts_of_a_batch_are_all_of_it(rows: int, world: int) -> None:
     parts = [list(range(rows))[Ranks(rank, world).part(rows)] for rank in range(world)]
