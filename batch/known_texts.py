@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tables.copies import copied
+
 MOST_CELLS = 4096
 """Distinct cells that are known of a column, at most; one with more is read cell by cell."""
 
@@ -62,6 +64,7 @@ class _Column:
         new = cells.fill_null("").filter(codes.is_null()).unique()
         if len(new) + len(self._cells) > MOST_CELLS:
             return False
+        new = copied(new.to_frame()).to_series()
         self._cells = pl.concat([self._cells, new])
         self.texts = np.concatenate([self.texts, self._read(new.alias(self._name))])
         self.codes = self._lookup()

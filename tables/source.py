@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tables.cleaning import clean
 from tables.config import TableData
+from tables.copies import copied
 from tables.errors import DataError, Where
 from tables.files.csv_files import read_csv
 from tables.files.paths import single_file
@@ -60,6 +61,11 @@ class Table:
     def keep(self, mask: NDArray[np.bool_]) -> "Table":
         """Take the rows where the mask is true."""
         return replace(self, frame=self.frame.filter(pl.Series(mask)), row_numbers=self.row_numbers[mask])
+
+    def copy(self, mask: NDArray[np.bool_]) -> "Table":
+        """Copy the rows where the mask is true, and the sample, without the others' text."""
+        taken = self.keep(mask)
+        return replace(taken, frame=copied(taken.frame), sample=copied(self.sample))
 
     def column(self, name: str, key: str) -> pl.Series:
         """Look up a column.

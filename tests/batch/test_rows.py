@@ -10,6 +10,7 @@ from batch.known_texts import MOST_CELLS, KnownTexts, Texts
 from batch.rows import BLOCK_ROWS, READ_ROWS, RowReader
 from tables.blocks import open_table
 from tables.config import TableData
+from tests.support.text_blocks import LINUX, held_mb
 
 HEIGHTS = (READ_ROWS + 700, 5, BLOCK_ROWS)
 
@@ -52,3 +53,16 @@ def test_each_distinct_cell_is_read_once() -> None:
     assert "a" not in known.texts(many)
     assert known.texts(first).keys() == {"b"}
     assert sorted(read) == ["a ", "a x", "b x", "b y", "b z"]
+
+
+KNOWN = """
+from batch.known_texts import KnownTexts
+known = KnownTexts(["text"], lambda cells: cells.to_numpy())
+for block in blocks():  # one new cell in each
+    known.texts(block.frame.select("text"))
+"""
+
+
+@LINUX
+def test_known_cells_hold_no_text_of_others() -> None:
+    assert held_mb(KNOWN) < 30

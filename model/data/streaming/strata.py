@@ -17,6 +17,8 @@ from tables.source import Table
 RARE_ROWS = 10_000
 """Rows up to which a class is shared out by number; a hash is even enough for more."""
 
+HASH = pl.col("key").hash()
+
 
 class Stratified(Plan):
     """Random split in which rows of rare classes have the splits that are given for them."""
@@ -36,23 +38,33 @@ class Stratified(Plan):
 
 
 class _RareRows:
-    """Rows of a task's rare classes."""
+    """Rows of a task's rare classes, by hashes of their labels, so that no text is held."""
 
     def __init__(self, config: TaskConfig) -> None:
         self._config = config
         self._counts: pl.DataFrame | None = None
-        self.rows: pl.DataFrame | None = None
+        self._rows: pl.DataFrame | None = None
 
     def add(self, table: Table) -> None:
         """Take in a block."""
         keys = class_keys(table, self._config)
-        new = pl.DataFrame({"key": keys, "row": table.row_numbers}).drop_nulls("key")
-        counts = new.group_by("key").agg(pl.len().cast(pl.Int64).alias("rows"))
+        new = pl.DataFrame({"key": keys, "row": table.row_numbers}).drop_nulls("key").with_columns(hash=HASH)
+        counts = new.group_by("key", "hash").agg(pl.len().cast(pl.Int64).alias("rows"))
         before = counts if self._counts is None else pl.concat([self._counts, counts])
-        self._counts = before.group_by("key").agg(pl.col("rows").sum())
-        rare = self._counts.filter(pl.col("rows") <= RARE_ROWS)
-        held = new if self.rows is None else pl.concat([self.rows, new])
-        self.rows = held.join(rare.select("key"), on="key", how="semi", maintain_order="left")
+        self._counts = before.group_by("key", "hash").agg(pl.col("rows").sum())
+        rows = new.select("hash", "row")
+        held = rows if self._rows is None else pl.concat([self._rows, rows])
+        self._rows = held.join(self._rare(), on="hash", how="semi", maintain_order="left")
+
+    def rows(self) -> pl.DataFrame:
+        """Return the rows in order: `row` and `number`, of its class among the rare ones."""
+        assert self._rows is not None
+        numbers = self._rare().select("hash", number=pl.col("key").rank("dense"))
+        return self._rows.join(numbers, on="hash", how="left", maintain_order="left")
+
+    def _rare(self) -> pl.DataFrame:
+        assert self._counts is not None
+        return self._counts.filter(pl.col("rows") <= RARE_ROWS)
 
 
 def stratified(source: Files, config: Config) -> Plan:
@@ -64,13 +76,12 @@ def stratified(source: Files, config: Config) -> Plan:
         table = selection.keep(block)
         for task in tasks:
             task.add(table)
-    found = [task.rows for task in tasks if task.rows is not None]
+    found = [task.rows() for task in tasks]
     rows = np.unique(np.concatenate([frame["row"].to_numpy() for frame in found]))
     strata = {}
     for place, frame in enumerate(found):
         classes: NDArray[np.float64] = np.full(len(rows), np.nan)
-        numbers = frame["key"].rank("dense").to_numpy()
-        classes[np.searchsorted(rows, frame["row"].to_numpy())] = numbers
+        classes[np.searchsorted(rows, frame["row"].to_numpy())] = frame["number"].to_numpy()
         strata[str(place)] = classes
     bounds = np.round(len(rows) * np.cumsum([1 - split.validation - split.test, split.validation])).astype(np.int64)
     sizes = np.diff([0, *bounds, len(rows)])

@@ -164,9 +164,9 @@ class _Kept:
 
     def add(self, table: Table, chosen: Assignment, found: Survey) -> None:
         """Take what is wanted of a block."""
-        self._tests.append(table.keep(np.isin(table.row_numbers, found.sample)))
+        self._tests.append(table.copy(np.isin(table.row_numbers, found.sample)))
         here = np.isin(table.row_numbers, table.sample_rows)
-        self._samples.append(table.keep(here))
+        self._samples.append(table.copy(here))
         self._chosen.append(chosen[here])
 
     def rows(self, found: Survey, groupings: Groupings) -> Rows:

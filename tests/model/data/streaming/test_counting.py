@@ -11,6 +11,7 @@ from model.data.streaming.distinct import Distinct
 from model.data.streaming.progress import PassProgress
 from model.data.streaming.samples import LowestRows, NumberSample
 from model.data.streaming.splits import places
+from tests.support.text_blocks import LINUX, held_mb
 
 
 def test_places_are_even_and_those_of_a_seed() -> None:
@@ -88,3 +89,19 @@ def test_progress_says_which_pass_how_fast_and_how_long_it_takes_yet() -> None:
     assert first.endswith(" s left")
     assert " rows/s, " in first
     assert last.startswith("Pass 1 of 2, counting: 1,000 rows in ")
+
+
+RARE = """
+from model.config.run import TaskConfig
+from model.data.streaming import strata
+strata.RARE_ROWS = 100
+rare = strata._RareRows(TaskConfig(name="text", kind="multiclass", column="text"))
+for block in blocks():  # one row of a rare class in each
+    rare.add(block)
+assert len(rare.rows()) == BLOCKS
+"""
+
+
+@LINUX
+def test_rows_of_rare_classes_hold_no_text_of_others() -> None:
+    assert held_mb(RARE) < 30
