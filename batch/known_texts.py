@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tables.copies import copied
+from tables.held_rows import copied
 
 MOST_CELLS = 4096
 """Distinct cells that are known of a column, at most; one with more is read cell by cell."""

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from tables.cleaning import clean
 from tables.config import TableData
-from tables.copies import copied
 from tables.errors import DataError, Where
 from tables.files.csv_files import read_csv
 from tables.files.paths import single_file
 from tables.files.several import open_files
 from tables.files.typed_files import read_typed
 from tables.files.unpack import kind_of, unpack
+from tables.held_rows import copied
 from tables.missing import NONE, Markers, markers_of
 from tables.numerals import PLAIN, Numerals
 from tables.suggestion import nearest

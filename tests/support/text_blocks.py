@@ -42,7 +42,7 @@ def held_mb(code: str) -> float:
             which is in no other block.
     """
     program = f"{MEASURE}\n{code}\nprint(anonymous() - start)"
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "POLARS_MAX_THREADS": "1"}
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return float(run.stdout)

@@ -16,6 +16,7 @@ from tables.blocks import BLOCK_ROWS, Files, blocks_of, open_table
 from tables.config import TableData
 from tables.errors import DataError
 from tables.source import Table, read_table
+from tests.support.text_blocks import LINUX
 
 ROWS = BLOCK_ROWS + 10_000
 KINDS = ("parquet", "arrow", "csv", "jsonl")
@@ -235,9 +236,6 @@ def wide(rows: int, kind: str) -> pl.DataFrame:
     if kind == "csv":  # short texts: sixteen bytes each in memory, three in the file
         return pl.DataFrame({f"n{i}": rng.integers(10, 99, rows) for i in range(16)})
     return pl.DataFrame({f"n{i}": rng.normal(size=rows) for i in range(16)})
-
-
-LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells anonymous memory")
 
 
 @LINUX

@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model.schema import FIRST_VALUE, MISSING, UNKNOWN
+from tables.held_rows import copied
 
 SLOTS, MOST_SLOTS = 8, 1 << 20
 """Slots for each value, so that about one value in sixteen is not in its slot; and at most."""
@@ -57,6 +58,7 @@ def merge(counts: Sequence[Counts]) -> Counts:
 
 
 def _sums(frame: pl.DataFrame) -> Counts:
+    frame = copied(frame)  # polars may share the text of all that was counted
     return Counts(frame["value"], frame["count"].to_numpy())
 
 

@@ -15,6 +15,7 @@ from model.schema import Task
 from tables.columns import compare, numbers
 from tables.config import CONDITION
 from tables.errors import DataError
+from tables.held_rows import copied
 from tables.source import Table
 
 MOST_CLASSES = 100_000
@@ -80,9 +81,10 @@ class ClassLabels:
             .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("row").first(), pl.col("value").first())
         )
         before = found if self._counted is None else pl.concat([self._counted, found])
-        self._counted = before.group_by("key", "split", maintain_order=True).agg(
+        counted = before.group_by("key", "split", maintain_order=True).agg(
             pl.col("rows").sum(), pl.col("row").first(), pl.col("value").first()
         )
+        self._counted = copied(counted)
         self._last = table
         if self._counted.height > len(SPLITS) * MOST_CLASSES:
             raise DataError(

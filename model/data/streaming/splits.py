@@ -28,6 +28,7 @@ from model.data.streaming.moments import MomentCounter, by_thresholds, in_order
 from model.data.streaming.selection import Selection, columns_wanted
 from tables.blocks import Files
 from tables.config import Split, TableData
+from tables.held_rows import copied
 from tables.source import Table
 
 SALT = 0x5EED
@@ -180,7 +181,8 @@ def _bounds(source: Files, config: Config) -> pl.DataFrame:
     for block in _kept(source, config):
         check_columns(block, split)
         frame = block.frame.select(columns).with_columns(row=pl.Series(block.row_numbers))
-        parts.append(frame.group_by(columns).agg(pl.len().alias("rows").cast(pl.Int64), pl.col("row").min()))
+        counted = frame.group_by(columns).agg(pl.len().alias("rows").cast(pl.Int64), pl.col("row").min())
+        parts.append(copied(counted))
         if sum(part.height for part in parts) > 2 * parts[0].height + 100_000:
             parts = [_added(parts, columns)]
         last = block
@@ -192,4 +194,4 @@ def _bounds(source: Files, config: Config) -> pl.DataFrame:
 
 
 def _added(parts: list[pl.DataFrame], columns: list[str]) -> pl.DataFrame:
-    return pl.concat(parts).group_by(columns).agg(pl.col("rows").sum(), pl.col("row").min())
+    return copied(pl.concat(parts).group_by(columns).agg(pl.col("rows").sum(), pl.col("row").min()))

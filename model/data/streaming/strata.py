@@ -12,6 +12,7 @@ from model.data.streaming.selection import Selection, columns_wanted
 from model.data.streaming.splits import ByRow, Plan, places
 from tables.blocks import Files
 from tables.config import Split, TableData
+from tables.held_rows import copied
 from tables.source import Table
 
 RARE_ROWS = 10_000
@@ -38,7 +39,7 @@ class Stratified(Plan):
 
 
 class _RareRows:
-    """Rows of a task's rare classes, by hashes of their labels, so that no text is held."""
+    """Rows of a task's rare classes, by hashes of their labels, so that a row holds no text."""
 
     def __init__(self, config: TaskConfig) -> None:
         self._config = config
@@ -51,7 +52,7 @@ class _RareRows:
         new = pl.DataFrame({"key": keys, "row": table.row_numbers}).drop_nulls("key").with_columns(hash=HASH)
         counts = new.group_by("key", "hash").agg(pl.len().cast(pl.Int64).alias("rows"))
         before = counts if self._counts is None else pl.concat([self._counts, counts])
-        self._counts = before.group_by("key", "hash").agg(pl.col("rows").sum())
+        self._counts = copied(before.group_by("key", "hash").agg(pl.col("rows").sum()))
         rows = new.select("hash", "row")
         held = rows if self._rows is None else pl.concat([self._rows, rows])
         self._rows = held.join(self._rare(), on="hash", how="semi", maintain_order="left")

@@ -15,6 +15,7 @@ from model.data.streaming.distinct import Distinct
 from model.data.weights import Weights
 from model.schema import MISSING, UNKNOWN, BagFeature, Bags, CategoricalFeature, HashedFeature
 from tables.columns import texts, without_decimals, written
+from tables.held_rows import copied
 from tables.lists import Lists, lists
 from tables.source import Table
 
@@ -244,4 +245,4 @@ class BagColumn:
 
 
 def _added(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(parts).group_by("value").agg(pl.col("count").sum())
+    return copied(pl.concat(parts).group_by("value").agg(pl.col("count").sum()))

@@ -1,11 +1,11 @@
-"""Copies of rows: equal to the rows, and without the text of others."""
+"""Copies of rows are equal to the rows, and hold no text of others."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import polars as pl
 
-from tables.copies import copied
+from tables.held_rows import copied
 from tests.support.text_blocks import LINUX, held_mb
 
 
