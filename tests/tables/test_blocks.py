@@ -1,8 +1,5 @@
 """The same rows, however they are cut into files and row groups."""
 
-import os
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ from tables.blocks import BLOCK_ROWS, Files, blocks_of, open_table
 from tables.config import TableData
 from tables.errors import DataError
 from tables.source import Table, read_table
-from tests.support.text_blocks import LINUX
+from tests.support.text_blocks import LINUX, run_alone
 
 ROWS = BLOCK_ROWS + 10_000
 KINDS = ("parquet", "arrow", "csv", "jsonl")
@@ -206,29 +203,19 @@ MEMORY = """
 import sys
 from tables.blocks import open_table
 from tables.config import TableData
-
-def anonymous():
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
+from tests.support.text_blocks import anonymous_mb
 
 table = open_table(TableData(kind="table", path=sys.argv[1]))
-start = peak = anonymous()
+start = peak = anonymous_mb()
 for block in table.blocks():
-    peak = max(peak, anonymous())
+    peak = max(peak, anonymous_mb())
 print(peak - start)
 """
 
 
-def grown(path: Path) -> int:
+def grown(path: Path) -> float:
     """Measure the bytes by which anonymous memory grows while a table is read, at the most."""
-    run = subprocess.run(
-        [sys.executable, "-c", MEMORY, str(path)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(run.stdout) * 1024
+    return float(run_alone(MEMORY, str(path))) * 2**20
 
 
 def wide(rows: int, kind: str) -> pl.DataFrame:

@@ -18,8 +18,6 @@ from tables.source import Table
 RARE_ROWS = 10_000
 """Rows up to which a class is shared out by number; a hash is even enough for more."""
 
-HASH = pl.col("key").hash()
-
 
 class Stratified(Plan):
     """Random split in which rows of rare classes have the splits that are given for them."""
@@ -49,7 +47,8 @@ class _RareRows:
     def add(self, table: Table) -> None:
         """Take in a block."""
         keys = class_keys(table, self._config)
-        new = pl.DataFrame({"key": keys, "row": table.row_numbers}).drop_nulls("key").with_columns(hash=HASH)
+        new = pl.DataFrame({"key": keys, "row": table.row_numbers}).drop_nulls("key")
+        new = new.with_columns(hash=pl.col("key").hash())
         counts = new.group_by("key", "hash").agg(pl.len().cast(pl.Int64).alias("rows"))
         before = counts if self._counts is None else pl.concat([self._counts, counts])
         self._counts = copied(before.group_by("key", "hash").agg(pl.col("rows").sum()))
